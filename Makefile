@@ -1,0 +1,41 @@
+# Needs git, make and Python >= 3.11. Everything else is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+THREADS ?= 1
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/broca demo
+
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/pytest -n 2 --dist worksteal
+
+test-all: $(VENV)/installed-dev
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/pytest -n 2 --dist worksteal -m ""
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+# torch comes first: on a machine without a GPU the pinned version installs the build without CUDA, where an
+# unpinned one would pull gigabytes.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -U "pip>=25.1"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group dev
+	touch $@

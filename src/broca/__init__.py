@@ -1,0 +1,48 @@
+"""Find where an ability lives in a language model, take it away reversibly, and learn whether the claim survives.
+
+Importing broca imports no torch: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LM": "broca.models.lm",
+    "Site": "broca.sites",
+    "UnitMask": "broca.units",
+    "Select": "broca.units",
+    "select": "broca.units",
+    "Stimulus": "broca.items",
+    "Contrast": "broca.items",
+    "Item": "broca.items",
+    "Message": "broca.items",
+    "BrocaError": "broca.errors",
+    "Lesion": "broca.interventions.lesion",
+    "contrast": "broca.stimuli.contrasts",
+    "benchmark": "broca.stimuli.benchmarks",
+    "Likelihood": "broca.scoring.likelihood",
+    "Generation": "broca.scoring.generation",
+    "Localize": "broca.studies.localize",
+    "CausalTest": "broca.studies.causal",
+    "run": "broca.runs.run",
+    "open_run": "broca.runs.opened",
+    "open_runs": "broca.runs.listing",
+    "list_runs": "broca.runs.listing",
+    "report": "broca.reports.build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'broca' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted((*_HOMES, "__version__"))

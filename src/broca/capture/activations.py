@@ -1,0 +1,135 @@
+"""Capture: stream activations at chosen sites into reducers, one forward pass a batch, nothing kept that was not asked for.
+
+Stimuli are cut into shards of a fixed size in the order given. Within a shard they are batched by length, pooled where
+the tensor is, put back in order, and handed to the reducer at once; shards are added in order. So a result does not
+depend on the batch size, on how shards were spread over workers, or on a kill between two of them, and memory does not
+grow with the number of stimuli.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broca.capture.reduce import Reducer
+from broca.errors import StatisticsError
+from broca.models.hooks import Read, read
+from broca.models.lm import LM
+from broca.models.tokens import Batch, Pool, Span, Tokens, pooled
+from broca.sites import Site
+
+R = TypeVar("R", bound=Reducer)
+
+SHARD = 64
+"""Stimuli a shard. Part of what a result means: changing it changes the last bits."""
+
+
+def capture(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    reducer: Callable[[], R],
+    *,
+    pool: Pool | None = None,
+    spans: Sequence[Span] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[Site, R]:
+    """One reducer a site, fed with the pooled activation of every text.
+
+    Args:
+        lm: the model; whatever interventions are in force apply.
+        tokens: the texts, from `lm.tokenize`.
+        sites: where to look.
+        reducer: makes an empty reducer (`Moments`, `Gather`, `Covariance`, `Extremes`, or your own).
+        pool: how tokens become one vector; the last token by default.
+        spans: character span of each text, for ``Pool("span")``.
+        progress: called with (texts done, texts in all) after each shard.
+
+    Raises:
+        SiteUnavailable: if the model has no such site.
+        StatisticsError: if an activation is NaN or infinite, naming site and text.
+    """
+    kept = {site: reducer() for site in sites}
+    done = 0
+    for rows in shards(lm, tokens, sites, pool=pool, spans=spans):
+        for site, values in rows.items():
+            part = reducer()
+            part.update(values)
+            kept[site] = kept[site] + part
+            done += len(values) if site == sites[0] else 0
+        if progress is not None:
+            progress(done, len(tokens))
+    return kept
+
+
+def shards(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    *,
+    pool: Pool | None = None,
+    spans: Sequence[Span] | None = None,
+) -> Iterator[dict[Site, NDArray[Any]]]:
+    """Pooled activations ``(stimulus, unit)`` at each site, shard by shard, in the order of the texts."""
+    for start in range(0, len(tokens), SHARD):
+        part = slice(start, start + SHARD)
+        yield _shard(lm, tokens[part], sites, pool or Pool(), spans[part] if spans is not None else None)
+
+
+def _shard(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    pool: Pool,
+    spans: Sequence[Span] | None,
+) -> dict[Site, NDArray[Any]]:
+    def step(batch: Batch) -> dict[Site, Tensor]:
+        return _look(lm, batch, sites, pool, spans)
+
+    rows: dict[Site, NDArray[Any]] = {}
+    for batch, found in lm.each(tokens, step):
+        for site, values in found.items():
+            where = rows.setdefault(site, np.empty((len(tokens), values.shape[1]), dtype=np.float32))
+            where[list(batch.index)] = values.numpy()
+    for site, values in rows.items():
+        if not np.isfinite(values).all():
+            bad = int(np.argmax(~np.isfinite(values).all(1)))
+            raise StatisticsError(
+                f"Activations at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in "
+                "float32 or bfloat16 (float16 overflows in many models), or leave this text out."
+            )
+    return rows
+
+
+def _look(
+    lm: LM,
+    batch: Batch,
+    sites: Sequence[Site],
+    pool: Pool,
+    spans: Sequence[Span] | None,
+) -> dict[Site, Tensor]:
+    """Pooled activations of one batch at every site: one forward pass that ends at the last site asked for."""
+    found: dict[Site, Tensor] = {}
+    last = batch.last if pool.how == "last" else None
+    weights = batch.mask if last is not None else pool.weights(batch, spans)
+
+    def reader(site: Site) -> Read:
+        def show(values: Tensor) -> None:
+            if pool.magnitude == "mean-of-abs":
+                values = values.abs()
+            value = pooled(values, weights, last)
+            found[site] = value.abs() if pool.magnitude == "abs-of-mean" else value
+
+        return show
+
+    # accelerate moves offloaded layers back after their forward pass: let such a model finish.
+    stop = getattr(lm.model, "hf_device_map", None) is None
+    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
+        lm.call(batch)
+    lm.assert_fired()
+    return {site: value.to("cpu", torch.float32) for site, value in found.items()}

@@ -1,0 +1,227 @@
+"""The command line: parses, calls one thing, prints where the result is and what to type next.
+
+MODEL is everywhere a directory, a hub id or the name of a shipped organism. Heavy rooms are imported inside commands, so
+that help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from broca import __version__, terminal
+from broca.cli.execute import executed, loaded, parsed, study_of, target_of
+from broca.cli.options import Loading, Looking, Ranking, Target, Testing, given
+from broca.errors import BrocaError, RunError
+
+app = App(
+    name="broca",
+    help="Find where an ability lives in a language model, take it away reversibly, and learn whether the claim survives.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+    help_format="plaintext",
+)
+organism = App(name="organism", help="Small models with known insides that come with broca.")
+app.command(organism)
+
+Options = Annotated[dict[str, str] | None, Parameter(help="Options of the contrast: --options.seed 1.")]
+RUNS = Path("runs")
+
+
+@app.command
+def demo(*, out: Path = RUNS) -> None:
+    """Test the belief network of a shipped small model, and write the report. No download.
+
+    Args:
+        out: Folder of runs.
+    """
+    from broca.studies.demo import DEMO
+
+    lm = loaded("beliefs", Loading())
+    executed(DEMO, lm, out, "broca lesion MODEL --contrast YOURS.csv --items YOUR_ITEMS.csv")
+
+
+@app.command
+def inspect(model: str, *, loading: Loading = Loading()) -> None:
+    """Load a model, prove its wiring, and print its anatomy, sites and memory.
+
+    Args:
+        model: Directory, hub id or shipped organism.
+    """
+    from broca.models.load import footprint
+    from broca.sites import KINDS, Kind, Site
+
+    size = footprint(model, revision=loading.revision, trust_remote_code=loading.trust_remote_code)
+    memory = ", ".join(f"{name} {terminal.bytes_in_words(n)}" for name, n in size["bytes"].items())
+    terminal.facts([("class", size["class"]), ("parameters", f"{size['parameters']:,}"), ("memory", memory)])
+    lm = loaded(model, loading)
+    a = lm.anatomy
+    kinds: dict[Kind, list[int]] = {k: [i for i in range(a.n_layers) if a.has(Site(i, k))] for k in KINDS}
+    scales = "/".join(f"{scale:g}" for scale in sorted({round(block.scale, 4) for block in a.blocks}))
+    proof = f"resid_post − resid_pre = {scales} × (attn_out + mlp_out), relative error {a.error:.0e}"
+    terminal.facts(
+        [
+            ("layers", f"{a.n_layers} at {a.path}"),
+            ("width", f"{a.d_model}"),
+            ("heads", f"{a.n_heads} ({a.n_kv_heads} key-value)"),
+            *(
+                (
+                    kind,
+                    f"{'all layers' if len(at) == a.n_layers else f'layers {at}'}, {a.width(Site(at[0], kind))} units",
+                )
+                for kind, at in kinds.items()
+                if at
+            ),
+            ("dtype", f"{lm.dtype} on {lm.device}".removeprefix("torch.")),
+            ("proved", proof),
+        ]
+    )
+    terminal.following({}, f"broca localize {model} --contrast belief")
+
+
+@app.command
+def localize(
+    model: str,
+    *,
+    contrast: str = "belief",
+    options: Options = None,
+    looking: Looking = Looking(),
+    ranking: Ranking = Ranking(),
+    loading: Loading = Loading(),
+    out: Path = RUNS,
+) -> None:
+    """Rank every unit, or head, by a contrast, and select.
+
+    Args:
+        model: Directory, hub id or shipped organism.
+        contrast: Name of a contrast (belief, language, multiple-demand, multiple-demand-matched, pain), or a CSV, JSONL or
+            Parquet file with columns text,label or positive,negative, or a folder of tomloc, langloc or pain files.
+        out: Folder of runs.
+    """
+    fields = {"contrast": contrast, "options": parsed(options), **looking.fields, **ranking.fields}
+    study = study_of({"kind": "localize", **fields})
+    asked = "--items beliefs/false-belief --others beliefs/true-belief"
+    executed(study, loaded(model, loading), out, f"broca lesion {model} --localizer RUN {asked}")
+
+
+@app.command
+def lesion(
+    model: str,
+    *,
+    target: Target = Target(),
+    looking: Looking = Looking(),
+    testing: Testing = Testing(),
+    loading: Loading = Loading(),
+    out: Path = RUNS,
+) -> None:
+    """Lesion a selection, score abilities against matched random lesions, and climb the ladder.
+
+    Args:
+        model: Directory, hub id or shipped organism.
+        out: Folder of runs.
+    """
+    lm = loaded(model, loading)
+    executed(study_of({"kind": "causal", **target_of(lm, target, looking), **testing.fields}), lm, out)
+
+
+@app.command
+def run(spec: Path, *, model: str | None = None, loading: Loading = Loading(), out: Path = RUNS) -> None:
+    """Run a study from its spec.toml: a finished run's own, or one that you wrote.
+
+    Args:
+        spec: The file, or the directory of a run.
+        model: Run it on this model instead of the one that it names.
+        out: Folder of runs.
+    """
+    from broca.runs import read_spec
+
+    document = read_spec(spec / "spec.toml" if spec.is_dir() else spec)
+    named = document["model"]
+    name = model or named.get("name")
+    if not name:
+        raise RunError(f"{spec} names no model. Give one: broca run {spec} --model MODEL.")
+    study = study_of(document["study"])
+    if model is None:
+        kept = given(revision=loading.revision or named.get("revision"))
+        if loading.dtype == "auto":
+            kept |= given(dtype=named.get("dtype"))
+        loading = replace(loading, **kept)
+    executed(study, loaded(name, loading), out)
+
+
+@app.command
+def report(run: Path, *, interactive: bool = False) -> None:
+    """Write the report of a finished run: one HTML file that opens offline.
+
+    Args:
+        run: Directory of the run.
+        interactive: Embed the interactive charts too (about a megabyte).
+    """
+    from broca.reports.build import report as build
+
+    terminal.following({"report": str(build(run, interactive=interactive))}, f"broca run {run}")
+
+
+@app.command
+def runs(folder: Path = RUNS) -> None:
+    """List the runs in a folder.
+
+    Args:
+        folder: Folder of runs.
+    """
+    from broca.runs import list_runs
+
+    found = list_runs(folder)
+    terminal.frame(found.select("name", "status", "model", "contrast", "verdict", "created", "seconds"))
+    finished = found.filter(found["status"] == "finished")
+    terminal.following({}, *([f"broca report {finished['path'][-1]}"] if len(finished) else ["broca demo"]))
+
+
+@organism.command(name="list")
+def list_organisms() -> None:
+    """Name the organisms that come with broca."""
+    from broca.organisms import NAMES, shipped
+
+    terminal.facts([(name, str(shipped(name))) for name in NAMES])
+    terminal.following({}, f"broca inspect {NAMES[0]}")
+
+
+@organism.command
+def train(name: str, *, out: Path | None = None, seed: int = 0, steps: int | None = None) -> None:
+    """Train an organism anew, from its own generated world.
+
+    Args:
+        name: Which one.
+        out: Directory to write the model to.
+        seed: Seed of weights and world.
+        steps: Training steps, where not the usual number.
+    """
+    from broca.organisms import trainer
+
+    target = out or Path("organisms") / name
+    teach = trainer(name)
+    with terminal.progress() as tell:
+        made = teach(target, seed=seed, progress=tell, **given(steps=steps))
+    terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
+    terminal.following({"model": str(target), "report": str(target / "training.json")}, f"broca inspect {target}")
+
+
+def main() -> None:
+    """Run the command line; every known failure is one clear message and exit code 1, or 2 for a mistake in usage."""
+    try:
+        app(sys.argv[1:], exit_on_error=False)
+    except CycloptsError:
+        sys.exit(2)
+    except BrocaError as error:
+        terminal.err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        terminal.err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        terminal.err.print("\nStopped. What is done is kept: the same command goes on from here.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)

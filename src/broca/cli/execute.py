@@ -1,0 +1,107 @@
+"""What several commands do: load a model, read a study, run it, and print where the result is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from broca import terminal
+from broca.cli.options import Loading, Looking, Target, given
+from broca.errors import SpecError
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+
+
+def loaded(name: str, how: Loading) -> LM:
+    """The model, with its wiring proved."""
+    from broca.models.lm import LM
+    from broca.models.load import quiet
+
+    quiet()
+    with terminal.err.status(f"loading {name}"):
+        return LM.load(name, **asdict(how))
+
+
+def executed(study: Any, lm: LM, out: Path, *then: str) -> None:
+    """Run a study into a directory, write its report, print the verdict, where things are, and what to type then.
+
+    RUN in a command stands for the run's directory.
+    """
+    from broca.reports.build import report as build
+    from broca.runs import run as execute
+
+    with terminal.progress() as tell:
+        done = execute(study, lm, out=out, progress=tell)
+    page = build(done)
+    terminal.out.print(f"\n{done.result['claim']}\n", markup=False, soft_wrap=False)
+    terminal.ladder(done.result["verdict"])
+    marked = [guard for guard in done.result["guards"] if guard["state"] == "marked"]
+    for text in (*(f"{guard['name']}: {guard['text']}" for guard in marked), *done.result["warnings"]):
+        terminal.out.print(f"! {text}", style="yellow", markup=False)
+    terminal.following(
+        {"run": str(done.path), "report": str(page)},
+        *(each.replace("RUN", str(done.path)) for each in then or (f"broca runs {out}",)),
+    )
+
+
+def study_of(fields: dict[str, Any]) -> Any:
+    """A study from its fields; what pydantic has against them is told in one line each.
+
+    Raises:
+        UnknownName: if there is no such study.
+        SpecError: if a field is wrong.
+    """
+    from pydantic import ValidationError
+
+    from broca.studies import STUDIES
+
+    kind = fields.get("kind", "")
+    study = STUDIES[kind]
+    try:
+        return study(**fields)
+    except ValidationError as error:
+        known = ", ".join(study.model_fields)
+        told = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or kind}: {e['msg']} (given {e['input']!r:.80})" for e in error.errors()
+        )
+        raise SpecError(f"{told}. The fields of {kind!r} are {known}.") from error
+
+
+def target_of(lm: LM, target: Target, looking: Looking) -> dict[str, Any]:
+    """What to lesion, as fields of the causal test, from the one option that says so.
+
+    Raises:
+        SpecError: if several do.
+    """
+    from broca.runs import open_run
+    from broca.units import UnitMask
+
+    named = given(**asdict(target))
+    if len(named) > 1:
+        raise SpecError(
+            f"--{' and --'.join(named)} were given. Give one of --contrast, --localizer, --units and --heads."
+        )
+    match named:
+        case {"units": path}:
+            return {"selection": UnitMask.load(path)}
+        case {"heads": text}:
+            return {"selection": UnitMask.heads(text, n_heads=lm.anatomy.n_heads)}
+        case {"localizer": path}:
+            return {"localizer": open_run(path).spec["study"]}
+        case _:
+            return {"localizer": {"contrast": named.get("contrast", "belief"), **looking.fields}}
+
+
+def parsed(given: dict[str, str] | None) -> dict[str, Any]:
+    """Numbers and booleans as such, anything else as text."""
+
+    def value(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+
+    return {name: value(text) for name, text in (given or {}).items()}

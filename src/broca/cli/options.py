@@ -1,0 +1,136 @@
+"""What can be said to the commands: each class is a group of options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclopts import Parameter
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
+Side = Literal["top", "bottom", "both", "middle", "random"]
+Grain = Literal["unit", "head"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Loading:
+    """How the model is loaded."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    dtype: Dtype = "auto"
+    """How to load the weights."""
+    device: str = "auto"
+    """auto, cpu, cuda, or balanced over several."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Looking:
+    """Where the localizer looks."""
+
+    sites: str | None = None
+    """Where to look: "*.resid_post", "8-15.mlp_act", "*.z"."""
+    grain: Grain | None = None
+    """Rank units, or heads (then z sites are the default)."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the localizer."""
+        return given(sites=self.sites or ("*.z" if self.grain == "head" else None), grain=self.grain)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Ranking:
+    """How the localizer ranks and selects."""
+
+    preset: Literal["tl-abs", "tl-signed", "ll"] | None = None
+    """Do as a published localizer did, quirks included."""
+    pool: Literal["last", "mean"] | None = None
+    """How tokens become one value."""
+    magnitude: Literal["signed", "abs-of-mean", "mean-of-abs"] | None = None
+    """Compare signed or absolute activations."""
+    percent: float | None = None
+    """Share of the units to select."""
+    count: int | None = None
+    """Number of units to select, instead."""
+    side: Side | None = None
+    """Which end of the ranking."""
+    within: Literal["model", "layer"] | None = None
+    """Rank over the whole model, or each layer by itself."""
+    truncate: int | None = None
+    """Keep this many tokens of each stimulus."""
+    seed: int | None = None
+    """Seed of the split into halves."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the localizer."""
+        chosen = given(percent=self.percent, count=self.count, side=self.side, within=self.within)
+        rest = given(
+            preset=self.preset, pool=self.pool, magnitude=self.magnitude, truncate=self.truncate, seed=self.seed
+        )
+        return rest | ({"select": chosen} if chosen else {})
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Target:
+    """What is lesioned: one of four."""
+
+    contrast: str | None = None
+    """Localize by this contrast and lesion what it selects (belief, where nothing else is given)."""
+    localizer: Path | None = None
+    """Lesion what this finished localize run ranks, instead."""
+    units: Path | None = None
+    """Lesion the units of this mask file, instead."""
+    heads: str | None = None
+    """Lesion these heads, as "0.4,1.2" (layer.head), instead."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Testing:
+    """What is scored, and against what."""
+
+    items: str | None = None
+    """The ability in question: a benchmark, or a CSV, JSONL or Parquet file with prompt,choices,answer."""
+    others: list[str] | None = None
+    """Other abilities, which a specific lesion leaves alone."""
+    localizers: list[str] | None = None
+    """Further contrasts for the localizer x ability matrix."""
+    n_items: int | None = None
+    """Score this many items of each ability at most."""
+    dose: float | None = None
+    """Percent of the units that the claim is about."""
+    doses: list[float] | None = None
+    """Further percentages, for the dose-response curve."""
+    sides: list[Side] | None = None
+    """Ends of the ranking; the first is the claim."""
+    draws: int | None = None
+    """Matched random lesions."""
+    dose_draws: int | None = None
+    """Matched random lesions at each further dose."""
+    match: list[Literal["layer", "size"]] | None = None
+    """What random lesions share with the selection."""
+    fills: list[Literal["zero", "mean", "noise", "resample"]] | None = None
+    """What lesioned units are held at; the first is the claim."""
+    gate: Literal["stop", "mark"] | None = None
+    """Stop, or go on with a mark, when the intact model lacks the ability."""
+    seed: int | None = None
+    """Seed of all draws."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the causal test."""
+        return given(**asdict(self))
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """What the user gave: the study's own defaults stand for the rest."""
+    return {name: value for name, value in fields.items() if value is not None}

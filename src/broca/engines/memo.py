@@ -1,0 +1,46 @@
+"""What a study asks of whoever runs it: a memory for expensive cells, and an ear for progress.
+
+A study hands every expensive step to a `Memo` as a key (what it is) and a function (how to compute it). With `forget`
+nothing is kept and the study is a plain function; `broca.runs` passes a memo that lives on disk, so that a killed run
+resumes at the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import polars as pl
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""What JSON can say."""
+
+Part: TypeAlias = pl.DataFrame | dict[str, np.ndarray]
+"""What a cell holds: one table, or named arrays of numbers."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and how much there is."""
+
+
+class Memo(Protocol):
+    """Answers a key: with what is remembered of it, or by computing it."""
+
+    def __call__(self, key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:
+        """The value of `key`.
+
+        Args:
+            key: everything that the value depends on within this study, model and data: intervention, item, decoding,
+                seed. Two cells with the same key must be the same cell.
+            compute: how to get the value.
+        """
+        ...
+
+
+def forget(key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:  # noqa: ARG001 - the protocol's shape
+    """The memo that remembers nothing: computes every time."""
+    return compute()
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress that says nothing."""

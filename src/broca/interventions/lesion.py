@@ -1,0 +1,233 @@
+"""Lesions: hold chosen units or heads at a fill value, reversibly.
+
+A lesion edits activations where they are written, in the prefill and in each decoding step, and leaves nothing behind.
+Zero is a value that a trained network may never see; mean, noise and resample fills stay closer to its habits. A claim
+should not depend on which (Zhang & Nanda, 2024; Miller et al., 2024).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broca.errors import SelectionError, SiteUnavailable
+from broca.items import fingerprint
+from broca.models.hooks import Edit, Inputs, edited, watched
+from broca.models.lm import LM
+from broca.sites import Site
+from broca.units import UnitMask
+
+Positions = Literal["all", "prompt", "generated", "last"] | tuple[int, ...]
+"""Which tokens: all; the prompt's; those after the prompt; the prompt's last; or places in the prompt, counted from 0 at
+its first real token, or from -1 at its last."""
+
+Values = Mapping[Site, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """Hold at 0."""
+
+    @property
+    def fingerprint(self) -> str:
+        return "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Hold at its own value: the *identity* guard. A lesion with this fill must change nothing at all."""
+
+    @property
+    def fingerprint(self) -> str:
+        return "keep"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mean:
+    """Hold at the unit's mean, ``(unit,)`` for each site, measured beforehand on a reference set."""
+
+    at: Values
+
+    @property
+    def fingerprint(self) -> str:
+        return _digest("mean", self.at)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noise:
+    """Hold at mean + e, with e ~ N(0, (scale * std)^2) drawn once for each unit from `seed`, the same at every token."""
+
+    at: Values
+    std: Values
+    scale: float = 1.0
+    seed: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return _digest(f"noise {self.scale} {self.seed}", self.at, self.std)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resample:
+    """Hold at the unit's value on another text: one row of `bank`, ``(stimulus, unit)``, drawn for each text.
+
+    The draw depends on the text's own tokens and on `seed`, never on its neighbours in the batch.
+    """
+
+    bank: Values
+    seed: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return _digest(f"resample {self.seed}", self.bank)
+
+
+Fill = Zero | Keep | Mean | Noise | Resample
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """Hold the selected units, or whole heads, at a fill value.
+
+    Args:
+        units: what to lesion.
+        fill: what to put there.
+        positions: at which tokens.
+
+    Raises:
+        SelectionError: if nothing is selected.
+    """
+
+    units: UnitMask
+    fill: Fill = Zero()
+    positions: Positions = "all"
+
+    def __post_init__(self) -> None:
+        if not self.units.count:
+            raise SelectionError("A lesion of zero units changes nothing. Select at least one unit.")
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(["lesion", self.units.fingerprint, self.fill.fingerprint, self.positions])
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether what it does at a token depends on where the prompt ends, or on the whole prompt."""
+        return self.positions != "all" or isinstance(self.fill, Resample)
+
+    @contextmanager
+    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+        """Put the lesion in force.
+
+        Raises:
+            SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
+        """
+        with watched(lm.model) as inputs:
+            edits = {site: self._edit(lm, site, inputs) for site in self.units.at if self.units.at[site].any()}
+            with edited(lm.model, lm.anatomy, edits) as fired:
+                yield fired
+
+    def _edit(self, lm: LM, site: Site, inputs: Inputs) -> Edit:
+        chosen = torch.tensor(_unit_mask(lm, site, self.units))
+        fill = self._filler(site, inputs)
+        on: dict[torch.device, Tensor] = {}
+
+        def edit(values: Tensor) -> Tensor:
+            mask = on.setdefault(values.device, chosen.to(values.device))
+            if self.positions != "all":
+                mask = mask & tokens_at(self.positions, inputs, values).unsqueeze(-1)
+            return torch.where(mask, fill(values), values)
+
+        return edit
+
+    def _filler(self, site: Site, inputs: Inputs) -> Edit:
+        """What stands in for the values at `site`, broadcastable to them."""
+        match self.fill:
+            case Zero():
+                return lambda x: x.new_zeros(())
+            case Keep():
+                return lambda x: x
+            case Mean(at=at):
+                mean = torch.from_numpy(np.asarray(_at(at, site), dtype=np.float64))
+                return mean.to
+            case Noise(at=at, std=std, scale=scale, seed=seed):
+                # One stream per site, so that a lesion elsewhere does not move this one's draw.
+                draw = np.random.default_rng([seed, zlib.crc32(str(site).encode())])
+                centre = np.asarray(_at(at, site), dtype=np.float64)
+                held = torch.from_numpy(centre + draw.normal(size=centre.shape) * scale * _at(std, site))
+                return held.to
+            case Resample(bank=bank, seed=seed):
+                donors = torch.tensor(_at(bank, site))
+                return lambda x: donors.to(x)[_draws(inputs, x, len(donors), seed)].unsqueeze(1)
+
+
+def tokens_at(positions: Positions, inputs: Inputs, values: Tensor) -> Tensor:
+    """Which of the tokens now passing through are meant, ``(batch, token)``."""
+    batch, width = values.shape[:2]
+    everywhere = torch.ones((batch, width), dtype=torch.bool, device=values.device)
+    if positions == "all":
+        return everywhere
+    if inputs.decoding:
+        return everywhere if positions == "generated" else ~everywhere
+    if positions == "generated":
+        return ~everywhere
+    assert inputs.mask is not None
+    mask = inputs.mask.to(values.device).bool()
+    if positions == "prompt":
+        return mask
+    index = mask.long().cumsum(1) - 1
+    length = mask.sum(1, keepdim=True)
+    wanted = (-1,) if positions == "last" else positions
+    chosen = ~everywhere
+    for place in wanted:
+        chosen |= mask & (index == (place if place >= 0 else length + place))
+    return chosen
+
+
+def _draws(inputs: Inputs, values: Tensor, n: int, seed: int) -> Tensor:
+    """Which donor each row takes: a hash of its prompt's real tokens."""
+    assert inputs.prompt is not None
+    assert inputs.prompt_mask is not None
+    keys = [
+        zlib.crc32(row[keep.bool()].cpu().numpy().astype("<i8").tobytes(), seed & 0xFFFFFFFF) % n
+        for row, keep in zip(inputs.prompt, inputs.prompt_mask, strict=True)
+    ]
+    # Options of one item, or beams, share the prompt that was read once.
+    return torch.tensor(keys, device=values.device).repeat_interleave(len(values) // len(keys))
+
+
+def _unit_mask(lm: LM, site: Site, units: UnitMask) -> NDArray[np.bool_]:
+    """The site's selection as one boolean a unit; a selected head is all of its units."""
+    chosen, width = units.at[site], lm.anatomy.width(site)
+    if units.grain == "head":
+        chosen = np.repeat(chosen, lm.anatomy.head_width(site))
+    if len(chosen) != width:
+        raise SiteUnavailable(
+            f"{site}: the selection is for {len(chosen)} units, this model has {width} there. It was made for another "
+            "model; localize on this one."
+        )
+    return chosen
+
+
+def _at(values: Values, site: Site) -> NDArray[Any]:
+    if site not in values:
+        raise SelectionError(f"The fill has no values at {site}, which is lesioned. Measure it at every lesioned site.")
+    return values[site]
+
+
+def _digest(what: str, *tables: Values) -> str:
+    digest = hashlib.sha256(what.encode())
+    for table in tables:
+        for site in sorted(table):
+            digest.update(str(site).encode())
+            digest.update(np.ascontiguousarray(table[site]).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,269 @@
+"""Log-probabilities of continuations: all options of a question over one reading of its prompt.
+
+The only room that knows caches. A prompt is read once; the distribution after its last token prices the first token of
+every option. Where an option has more tokens, the cache is repeated once an option and one further forward pass prices
+the rest. The plain way, in which each option is read behind its own copy of the prompt, is kept as the reference: the
+first time a model is asked, the two must agree, or the plain way is taken and the model's notes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broca.errors import GuardError
+from broca.models.hooks import suspended
+from broca.models.lm import LM
+from broca.models.questions import Question, split
+from broca.models.tokens import Batch, Chat, Prompt, Side, Tokens
+
+Way = Literal["cached", "plain", "alone"]
+"""Shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of its own."""
+
+_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.05}
+"""Largest difference between two ways, in nats a token. Double precision models keep single precision parts, such as
+rotary angles; bfloat16 (0.25) rounds logits near 30 to the nearest 1/8."""
+
+_proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool], Way]] = WeakKeyDictionary()
+"""By model, then by (options of more than one token, padded batches): the first way that passed the guard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuations:
+    """For each option of one question: its log-probability in nats, and how many tokens it has."""
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+def continuation_logprobs(
+    lm: LM,
+    prompts: Sequence[Prompt],
+    options: Sequence[Sequence[str]],
+    *,
+    chat: Chat = "auto",
+    names: Sequence[str] | None = None,
+    way: Way | None = None,
+    size: int | None = None,
+) -> list[Continuations]:
+    """How probable each option is after its prompt, under whatever is in force.
+
+    Args:
+        lm: the model.
+        prompts: prompts or chats; to a chat, options are appended after the rendered template.
+        options: the strings that may follow each prompt, exactly as they are to be appended.
+        chat: see `broca.models.tokens.Chat`.
+        names: what to call each prompt in errors.
+        way: insist on one way instead of the fastest proved one.
+        size: prompts a batch; `lm.batch_size` when None.
+
+    Raises:
+        StimulusError: if an option adds no token, or the tokens of prompt and option do not fit the model's context.
+        GuardError: if the model's cache cannot be used and an intervention in force needs to know where prompts end,
+            or an edit in force never ran.
+    """
+    return logprobs(lm, split(lm, prompts, options, chat=chat, names=names), way=way, size=size)
+
+
+def logprobs(
+    lm: LM, questions: Sequence[Question], *, way: Way | None = None, size: int | None = None, side: Side = "left"
+) -> list[Continuations]:
+    """Price the options of questions that are tokenised; see `continuation_logprobs`.
+
+    Args:
+        lm: the model.
+        questions: from `split`.
+        way: insist on one way instead of the fastest proved one.
+        size: prompts a batch (rows a batch where the way is not "cached").
+        side: padding of the plain way; prompts that are read ahead of their options are always padded on the left.
+    """
+    sums: list[tuple[float, ...]] = [()] * len(questions)
+    for group in _groups(questions):
+        asked = [questions[i] for i in group]
+        how = way or _way(lm, asked)
+        if how != "cached":
+            _refuse_borders(lm)
+        for i, values in zip(group, _priced(lm, asked, how, size=size, side=side), strict=True):
+            sums[i] = tuple(values[: len(questions[i].options)].tolist())
+    lm.assert_fired()
+    return [Continuations(s, tuple(map(len, q.options))) for s, q in zip(sums, questions, strict=True)]
+
+
+def _groups(questions: Sequence[Question]) -> Iterable[list[int]]:
+    """Questions that one reading of the prompt answers; and the others, by their number of options."""
+    groups: dict[int, list[int]] = {}
+    for i, question in enumerate(questions):
+        groups.setdefault(0 if question.longest == 1 else len(question.options), []).append(i)
+    return groups.values()
+
+
+def _priced(lm: LM, questions: Sequence[Question], way: Way, *, size: int | None, side: Side) -> NDArray[np.float64]:
+    """``(question, option)`` summed log-probabilities; rows of questions with fewer options end in zeros."""
+    if way == "cached":
+        return _shared(lm, questions, size)
+    return _separate(lm, questions, 1 if way == "alone" else size, side)
+
+
+# -- one reading a prompt ------------------------------------------------------------------------------------------
+
+
+def _shared(lm: LM, questions: Sequence[Question], size: int | None) -> NDArray[np.float64]:
+    ids, mask = _options(questions)
+    out = np.zeros(ids.shape[:2])
+
+    def step(batch: Batch) -> NDArray[np.float64]:
+        rows = list(batch.index)
+        return (
+            _continued(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]))
+            .cpu()
+            .double()
+            .sum(0)
+            .numpy()
+        )
+
+    for batch, values in lm.each([q.shared for q in questions], step, size=size):
+        out[list(batch.index)] = values
+    return out
+
+
+def _options(questions: Sequence[Question]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and mask, ``(question, option, token)``, padded on the right."""
+    shape = (len(questions), max(len(q.options) for q in questions), max(q.longest for q in questions))
+    ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for i, question in enumerate(questions):
+        for k, option in enumerate(question.options):
+            ids[i, k, : len(option)] = option
+            mask[i, k, : len(option)] = 1
+    return ids, mask
+
+
+def _continued(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
+    """``(token, prompt, option)`` log-probabilities of a batch padded on the left; `ids` and `mask` as in `_options`."""
+    several = ids.shape[2] > 1
+    output = lm.call(batch, use_cache=several, **_keep(lm, 1))
+    ids, mask = ids.to(output.logits.device), mask.to(output.logits.device)
+    first = _log_softmax(output.logits[:, -1]).gather(1, ids[:, :, 0])
+    if not several:
+        return torch.where(mask.permute(2, 0, 1).bool(), first[None], 0.0)
+    cache, n = output.past_key_values, ids.shape[1]
+    cache.batch_repeat_interleave(n)
+    fed = mask[:, :, 1:].flatten(0, 1).to(batch.ids.device)
+    start = batch.mask.repeat_interleave(n, 0)
+    rest = Batch(
+        ids=ids[:, :, :-1].flatten(0, 1).to(batch.ids.device),
+        mask=torch.cat([start, fed], 1),
+        # Padding repeats the last real position, so that no position lies outside the model's context.
+        positions=start.sum(1, keepdim=True) + (fed.cumsum(1) - 1).clamp(min=0),
+        index=tuple(i for i in batch.index for _ in range(n)),
+        tokens=tuple(tokens for tokens in batch.tokens for _ in range(n)),
+    )
+    logits = lm.call(rest, use_cache=True, past_key_values=cache).logits
+    # One position at a time: the vocabulary is wide, and its float32 copy wider.
+    later = [
+        _log_softmax(logits[:, t]).gather(1, ids[:, :, t + 1].reshape(-1, 1)).view(first.shape)
+        for t in range(logits.shape[1])
+    ]
+    # A padded position may hold anything, infinities too, so it is left out rather than multiplied by 0.
+    return torch.where(mask.permute(2, 0, 1).bool(), torch.stack([first, *later]), 0.0)
+
+
+def _keep(lm: LM, n: int) -> Mapping[str, Any]:
+    """Ask the model for the logits of the last `n` positions alone, where it can."""
+    return {"logits_to_keep": n} if "logits_to_keep" in lm.accepts else {}
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return logits.log_softmax(-1, dtype=torch.float64 if logits.dtype == torch.float64 else torch.float32)
+
+
+# -- the reference -------------------------------------------------------------------------------------------------
+
+
+def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Side) -> NDArray[np.float64]:
+    ids, mask = _options(questions)
+    out = np.zeros(ids.shape[:2])
+    where = [(i, k) for i, question in enumerate(questions) for k in range(len(question.options))]
+    # The last token of an option is priced but never read.
+    rows = [Tokens(questions[i].shared.ids + questions[i].options[k][:-1], questions[i].shared.text) for i, k in where]
+
+    def step(batch: Batch) -> list[float]:
+        cells = [where[row] for row in batch.index]
+        n = max(int(mask[cell].sum()) for cell in cells)
+        logits = lm.call(batch, **(_keep(lm, n) if side == "left" else {})).logits
+        dropped = batch.ids.shape[1] - logits.shape[1]
+        ends = (batch.last + 1 - dropped).tolist()
+        values = []
+        for row, (cell, end) in enumerate(zip(cells, ends, strict=True)):
+            option = torch.from_numpy(ids[cell][: int(mask[cell].sum())]).to(logits.device)
+            seen = _log_softmax(logits[row, end - len(option) : end])
+            values.append(float(seen.gather(1, option[:, None]).double().sum()))
+        return values
+
+    for batch, values in lm.each(rows, step, size=size, side=side):
+        for row, value in zip(batch.index, values, strict=True):
+            out[where[row]] = value
+    return out
+
+
+# -- the guard -----------------------------------------------------------------------------------------------------
+
+
+def _way(lm: LM, questions: Sequence[Question]) -> Way:
+    """The fastest way that gives this model's own answer; looked into once for each kind of batch."""
+    several = any(q.longest > 1 for q in questions)
+    by_length = sorted(questions, key=lambda q: len(q.shared))
+    probe = [by_length[-1], by_length[0]] if len(by_length) > 1 else by_length
+    padded = len(probe[0].shared) != len(probe[-1].shared)
+    proved = _proved.setdefault(lm.model, {})
+    if (several, padded) not in proved and (several, True) not in proved:
+        # Of the bare model: what an intervention does may rightly depend on where the prompt ends.
+        with suspended():
+            proved[several, padded] = _prove(lm, probe)
+    return proved.get((several, True)) or proved[several, padded]
+
+
+def _prove(lm: LM, probe: Sequence[Question]) -> Way:
+    counts = np.maximum(_options(probe)[1].sum(-1), 1)
+    alone = _separate(lm, probe, 1, "left") / counts
+    tolerance = _TOLERANCE.get(lm.dtype, 0.25)
+    found = []
+    ways: tuple[Way, ...] = ("cached", "plain")
+    for way in ways:
+        try:
+            worst = float(np.abs(_priced(lm, probe, way, size=None, side="left") / counts - alone).max())
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            found.append(f"{way}: {type(error).__name__}")
+            continue
+        # A model whose answers are not numbers has no right way to be told from a wrong one.
+        if worst <= tolerance or not np.isfinite(alone).all():
+            break
+        found.append(f"{way}: off by {worst:.2g} nats a token")
+    else:
+        way = "alone"
+    if way != "cached":
+        how = "its own copy of the prompt" + (", one text at a time" if way == "alone" else "")
+        lm.notes.append(
+            f"Scoring: this model does not give one text's own answer over a shared prompt ({'; '.join(found)}); each option "
+            f"is read with {how}."
+        )
+    return way
+
+
+def _refuse_borders(lm: LM) -> None:
+    """Without a cache, nothing tells an intervention where the prompt ends and an option starts."""
+    for it in lm.interventions:
+        if getattr(it, "reads_prompt", getattr(it, "positions", "all") != "all"):
+            raise GuardError(
+                f"{type(it).__name__} acts at some positions of the prompt only, but this model's cache cannot be shared "
+                "between options, so the border between prompt and option is lost. Use positions='all' and a fill that "
+                "does not depend on the prompt, or score by generation."
+            )

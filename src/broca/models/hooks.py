@@ -1,0 +1,242 @@
+"""The one place that touches PyTorch hooks: read or rewrite the tensor at a site, then leave no trace.
+
+Order is a promise. At each tap one hook stands first in line and runs every edit in the order it was applied; reads
+stand last. So a read always sees what was written, and so do transformers' own output recorders, which stay on a
+module for good once ``output_hidden_states=True`` has been asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from broca.models.anatomy import Anatomy, Tap, tensor_of, with_tensor
+from broca.sites import Site
+
+Edit = Callable[[Tensor], Tensor]
+"""Given the tensor at a site, ``(batch, token, unit)``, return its replacement."""
+
+Read = Callable[[Tensor], None]
+"""Shown the tensor at a site, ``(batch, token, unit)``."""
+
+
+@dataclass(slots=True, eq=False)
+class _Chain:
+    """The edits at one side of one module, and the hook that runs them."""
+
+    edits: list[Edit]
+    handle: RemovableHandle
+
+
+_chains: WeakKeyDictionary[nn.Module, dict[str, _Chain]] = WeakKeyDictionary()
+_depth: ContextVar[int] = ContextVar("suspensions around the running code", default=0)
+
+
+class Stop(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by a read to end a forward pass early; `read` swallows it."""
+
+
+@contextmanager
+def edited(model: nn.Module, anatomy: Anatomy, edits: Mapping[Site, Edit]) -> Iterator[dict[Site, int]]:
+    """Run the body with each edit in force at its site.
+
+    Yields:
+        how often each edit has run so far: the *fired* guard reads it.
+    """
+    fired = dict.fromkeys(edits, 0)
+    undo: list[Callable[[], None]] = []
+
+    born = _depth.get()
+
+    def counted(site: Site, edit: Edit) -> Edit:
+        def run(x: Tensor) -> Tensor:
+            if _depth.get() > born:
+                return x
+            fired[site] += 1
+            return edit(x)
+
+        return run
+
+    try:
+        for site, edit in edits.items():
+            undo.append(_append(model, anatomy.tap(site), counted(site, edit)))
+        yield fired
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+@contextmanager
+def read(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *, stop: bool = False) -> Iterator[None]:
+    """Run the body with each site's tensor shown to its reader.
+
+    Args:
+        model: the transformers model.
+        anatomy: its wiring.
+        reads: what to call at each site.
+        stop: end each forward pass once every read has been made; the body must then expect no output, and ends
+            there (`Stop` is swallowed). One forward pass a context.
+    """
+    handles: list[RemovableHandle] = []
+    waiting = set(reads)
+    born = _depth.get()
+
+    def shown(site: Site, show: Read) -> Edit:
+        def run(x: Tensor) -> Tensor:
+            if _depth.get() > born:
+                return x
+            show(x)
+            waiting.discard(site)
+            if stop and not waiting:
+                raise Stop
+            return x
+
+        return run
+
+    try:
+        for site, show in reads.items():
+            tap = anatomy.tap(site)
+            handles.append(_hook(model.get_submodule(tap.module), tap, shown(site, show), first=False))
+        yield
+    except Stop:
+        if not stop:
+            raise
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What the model was last called with; `mask` covers the cached tokens too."""
+
+    ids: Tensor | None = None
+    mask: Tensor | None = None
+    prompt: Tensor | None = None
+    """Token ids of the last call that had no cache behind it."""
+    calls: int = 0
+    """How often the model has been called."""
+    prompt_mask: Tensor | None = None
+
+    @property
+    def decoding(self) -> bool:
+        """Whether the last call went on from cached tokens."""
+        return self.ids is not None and self.mask is not None and self.mask.shape[1] > self.ids.shape[1]
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[Inputs]:
+    """Run the body with the model's input ids and attention mask in sight of the edits."""
+    inputs = Inputs()
+    born = _depth.get()
+
+    def before(_m: nn.Module, args: Any, kwargs: Any) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if not isinstance(ids, Tensor) or _depth.get() > born:
+            return
+        inputs.calls += 1
+        mask = kwargs.get("attention_mask")
+        inputs.ids = ids
+        if not isinstance(mask, Tensor) or mask.ndim != 2:
+            # `generate` drops a mask that hides nothing, so only the cache tells a decoding step from a prompt.
+            cache = kwargs.get("past_key_values")
+            behind = 0 if cache is None else int(cache.get_seq_length())
+            mask = ids.new_ones(len(ids), behind + ids.shape[1])
+        inputs.mask = mask
+        if not inputs.decoding:
+            inputs.prompt, inputs.prompt_mask = ids, inputs.mask
+
+    handle = model.register_forward_pre_hook(before, with_kwargs=True, prepend=True)
+    try:
+        yield inputs
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def asked(model: nn.Module, seen: Callable[[Any], None], **more: Any) -> Iterator[None]:
+    """Run the body with `more` added to the arguments of every call of the model, and each output shown to `seen`."""
+    born = _depth.get()
+
+    def before(_m: nn.Module, args: Any, kwargs: Any) -> Any:
+        return None if _depth.get() > born else (args, {**kwargs, **more})
+
+    def after(_m: nn.Module, _args: Any, output: Any) -> None:
+        if _depth.get() <= born:
+            seen(output)
+
+    handles = [model.register_forward_pre_hook(before, with_kwargs=True), model.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def suspensions() -> int:
+    """How many `suspended` contexts surround the running code."""
+    return _depth.get()
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Run the body as if no edit or read had been asked for outside it: for guards that must probe the bare model.
+
+    Nothing outside notices: no counter moves, no reader sees the probe, no generator of a noisy edit is drawn from.
+    """
+    token = _depth.set(_depth.get() + 1)
+    try:
+        yield
+    finally:
+        _depth.reset(token)
+
+
+def _append(model: nn.Module, tap: Tap, edit: Edit) -> Callable[[], None]:
+    """Add `edit` to the chain at `tap`; return the step that takes it off again."""
+    module = model.get_submodule(tap.module)
+    chains = _chains.setdefault(module, {})
+    if tap.side not in chains:
+        edits: list[Edit] = []
+
+        def run(x: Tensor) -> Tensor:
+            for step in edits:
+                x = step(x)
+            return x
+
+        chains[tap.side] = _Chain(edits, _hook(module, tap, run, first=True))
+    chain = chains[tap.side]
+    chain.edits.append(edit)
+
+    def undo() -> None:
+        chain.edits.remove(edit)
+        # The last one out takes the hook away: contexts need not close in the order in which they opened.
+        if not chain.edits:
+            chain.handle.remove()
+            del chains[tap.side]
+
+    return undo
+
+
+def _hook(module: nn.Module, tap: Tap, edit: Edit, *, first: bool) -> RemovableHandle:
+    def on_output(_m: nn.Module, _args: Any, output: Any) -> Any:
+        before = tensor_of(output)
+        after = edit(before)
+        return None if after is before else with_tensor(output, after)
+
+    def on_input(_m: nn.Module, args: Any, kwargs: Any) -> Any:
+        if args:
+            after = edit(args[0])
+            return None if after is args[0] else ((after, *args[1:]), kwargs)
+        after = edit(kwargs["hidden_states"])
+        return None if after is kwargs["hidden_states"] else (args, {**kwargs, "hidden_states": after})
+
+    if tap.side == "output":
+        return module.register_forward_hook(on_output, prepend=first)
+    return module.register_forward_pre_hook(on_input, with_kwargs=True, prepend=first)

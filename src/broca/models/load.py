@@ -1,0 +1,162 @@
+"""Loading from a directory or the hub: safetensors only, nothing half loaded, each failure told in words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from broca.errors import ModelError
+from broca.registry import ORGANISMS, unknown
+
+_DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+def load(
+    name: str,
+    *,
+    revision: str | None,
+    dtype: str,
+    device: str | Mapping[str, Any],
+    trust_remote_code: bool,
+) -> tuple[Any, Any]:
+    """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors."""
+    from transformers import AutoModelForCausalLM
+
+    if dtype not in _DTYPES:
+        raise unknown("dtype", dtype, _DTYPES)
+    path = locate(name)
+    tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
+    spread = not isinstance(device, str) or device in ("balanced", "sequential", "balanced_low_0")
+    placement = {"device_map": device} if spread else {}
+    model, report = _told(
+        name,
+        lambda: AutoModelForCausalLM.from_pretrained(
+            path,
+            revision=revision,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **placement,
+        ),
+    )
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        raise ModelError(
+            f"{name}: {len(missing)} weights are not in the files ({', '.join(missing[:3])}, ...), so they would be "
+            "random. The checkpoint is incomplete or belongs to another class; get it again."
+        )
+    if not spread:
+        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
+        model = model.to(where)
+    return model.eval(), tokenizer
+
+
+def locate(name: str) -> str:
+    """The directory of a shipped organism, or `name` itself when it is a directory or a hub id.
+
+    Raises:
+        ModelError: if `name` looks like a path and is no model directory.
+    """
+    if name in ORGANISMS:
+        return str(ORGANISMS[name](name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name} is a directory without config.json. Give a directory written by save_pretrained.")
+        return str(path)
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"{name} is not a model directory. Give a directory with config.json and model.safetensors, a hub id such "
+            f"as 'owner/name', or a shipped organism ({', '.join(ORGANISMS)})."
+        )
+    return name
+
+
+def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> dict[str, Any]:
+    """Parameters, and bytes at each dtype, from the config alone: nothing is downloaded but the config.
+
+    Raises:
+        ModelError: if there is no such model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    def build() -> Any:
+        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        config = AutoConfig.from_pretrained(locate(name), **options)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+    model = _told(name, build)
+    n = sum(p.numel() for p in model.parameters())
+    return {
+        "class": type(model).__name__,
+        "parameters": n,
+        "bytes": {"float32": 4 * n, "bfloat16": 2 * n, "float16": 2 * n},
+    }
+
+
+def quiet() -> None:
+    """For programs with a progress of their own: no bar for reading weights from disk. Download bars stay."""
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    enable_progress_bars()
+
+
+def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer that belongs to a model.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return _told(
+            name, lambda: AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
+        )
+    except ModelError as error:
+        raise ModelError(
+            f"{error} If the model has no tokenizer of its own, load both yourself: LM.wrap(model, tokenizer)."
+        ) from error
+
+
+def weight_hash(model: Any) -> str:
+    """The first 16 hex digits of the SHA-256 of every weight, by name; of the config where weights are not in memory."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        if value.is_meta:
+            digest.update(str(model.config).encode())
+        else:
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _told(name: str, action: Any) -> Any:
+    """Run a transformers loader; turn what it may raise into one clear error."""
+    from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        return action()
+    except SafetensorError as error:
+        raise ModelError(f"{name}: a safetensors file is corrupt ({error}). Get it again.") from error
+    except HfHubHTTPError as error:
+        raise ModelError(
+            f"{name}: the hub refused ({str(error).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
+        ) from error
+    except ImportError as error:
+        raise ModelError(f"{name}: {error}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, StrictDataclassError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        near = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
+        raise ModelError(
+            f"{name} could not be loaded: {first} Give a directory with config.json and *.safetensors, or a hub id.{near}"
+        ) from error

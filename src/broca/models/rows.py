@@ -1,0 +1,175 @@
+"""Rows of an attention matrix: which are asked for, where they stand in a padded batch, and their arithmetic.
+
+A row is ``softmax(q k^T * scaling)`` after soft-capping, position bias, mask and sinks, for the queries asked for and
+no others, in float32 or wider. Nothing here knows a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from broca.errors import StimulusError
+
+Queries = Literal["last", "all"] | tuple[int, ...]
+"""Which queries of each text: its last token, every token, or chosen tokens (0 is the first, BOS counted; -1 the last)."""
+
+_CELLS = 2**23
+"""How many attention weights are computed at once: 32 MiB in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to look at."""
+
+    rows: Queries = "last"
+    heads: tuple[int, ...] | Mapping[int, tuple[int, ...]] | None = None
+    """Which heads, in this order: the same in every layer, or by layer. All when None."""
+    layers: tuple[int, ...] | None = None
+    """All that have attention when None."""
+
+    def heads_at(self, layer: int) -> tuple[int, ...] | None:
+        """The heads looked at in `layer`; all when None; none when empty."""
+        if self.layers is not None and layer not in self.layers:
+            return ()
+        return self.heads.get(layer, ()) if isinstance(self.heads, Mapping) else self.heads
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A block of queries of one layer, as shown to whoever looks."""
+
+    layer: int
+    at: Tensor
+    """``(batch, query)``: where the queries stand among the tokens of this call."""
+    real: Tensor
+    """``(batch, query)``: False where the query is padding."""
+    weights: Tensor
+    """``(batch, head, query, key)`` in float32 or wider; NaN where the query is padding, 0 where the key is."""
+
+
+Show = Callable[[Rows], None]
+
+Compute = Callable[[Tensor, Sequence[int] | None], Tensor]
+"""Given queries ``(batch or 1, query)`` and heads (all when None), their weights ``(batch, head, query, key)``."""
+
+
+def blocks(look: Look, layer: int, mask: Tensor, shape: tuple[int, int, int], compute: Compute) -> Iterator[Rows]:
+    """The rows that `look` asks for in one layer of one call of a model, a block of queries at a time.
+
+    Args:
+        look: what is asked for.
+        layer: which layer this is.
+        mask: the real tokens of this call and those cached before it, ``(batch, key)``, boolean and on the CPU: an
+            index that waits for the GPU would cost more than the rows.
+        shape: heads, queries and keys of this layer.
+        compute: gives the weights.
+    """
+    heads = look.heads_at(layer)
+    if heads == ():
+        return
+    n_heads, n_queries, n_keys = shape
+    at, real = _placed(look.rows, mask, n_queries)
+    batch = len(mask)
+    size = max(1, _CELLS // (batch * n_keys * (n_heads if heads is None else len(heads))))
+    for start in range(0, at.shape[1], size):
+        where, known = at[:, start : start + size], real[:, start : start + size]
+        weights = compute(where, heads)
+        if not known.all():
+            weights = weights.masked_fill(~known[:, None, :, None].to(weights.device), float("nan"))
+        yield Rows(layer, where.expand(batch, -1), known.expand(batch, -1), weights)
+
+
+def _placed(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor]:
+    """Where the queries stand among the tokens of this call, and which are real; both ``(batch or 1, query)``."""
+    n_keys = mask.shape[1]
+    behind = n_keys - n_queries
+    if rows == "all":
+        return torch.arange(n_queries)[None], mask[:, behind:]
+    last = n_keys - 1 - mask.flip(1).int().argmax(1)
+    if rows == "last":
+        at = last[:, None] - behind
+    else:
+        if behind:
+            # Tokens are counted from the start of the text, which earlier calls have been shown.
+            return torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.bool)
+        length = mask.sum(1)
+        if max(max(rows) + 1, -min(rows)) > int(length.min()):
+            raise StimulusError(
+                f"Attention rows {', '.join(map(str, rows))} are asked for, but a text has only {int(length.min())} "
+                "tokens. Ask for rows that every text has."
+            )
+        at = torch.stack([(last + 1 if row < 0 else last + 1 - length) + row for row in rows], 1)
+    if bool((at == at[:1]).all()):
+        at = at[:1]
+    return at, torch.ones_like(at, dtype=torch.bool)
+
+
+def probabilities(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    at: Tensor,
+    *,
+    causal: bool,
+    heads: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Attention of chosen queries over every key, ``(batch, head, query, key)``.
+
+    Args:
+        query: ``(batch, head, token, unit)``.
+        key: ``(batch, kv head, token, unit)``; each key head serves a run of consecutive query heads.
+        mask: ``(1 or batch, 1 or head, token, key)``, boolean (True is seen) or added to the scores.
+        at: which queries, ``(batch, query)``, or ``(1, query)`` where they are the same for every text.
+        causal: without a mask, whether a query sees only keys up to its own position.
+        heads: which heads, in this order; all when None.
+        options: what the model passes to its kernel: `scaling`, `softcap`, `position_bias` and `s_aux` (one sink a
+            head: a column that takes mass and belongs to no token, so the row sums to less than 1).
+    """
+    options = options or {}
+    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    group = query.shape[1] // key.shape[1]
+    picked = None if heads is None else torch.as_tensor(heads, device=query.device)
+    at = at.to(query.device)
+    q = rows_at(query if picked is None else query[:, picked], at).to(wide)
+    k = (key if picked is None else key[:, picked // group]).to(wide)
+    # Query heads that share a key head are stacked as further queries, so that no key is copied.
+    batch, count, n, width = q.shape
+    scores = (q.reshape(batch, k.shape[1], -1, width) @ k.transpose(-1, -2)).view(batch, count, n, -1)
+    scaling = options.get("scaling")
+    scores = scores * (width**-0.5 if scaling is None else scaling)
+    if options.get("softcap") is not None:
+        scores = torch.tanh(scores / options["softcap"]) * options["softcap"]
+    for extra in (options.get("position_bias"), mask):
+        if extra is not None:
+            scores = _masked(scores, rows_at(_heads_of(extra, picked).expand(batch, -1, -1, -1), at))
+    if mask is None and causal:
+        seen = torch.arange(k.shape[2], device=at.device) <= at[..., None]
+        scores = scores.masked_fill(~seen[:, None], float("-inf"))
+    sinks = options.get("s_aux")
+    if sinks is None:
+        return scores.softmax(-1)
+    sinks = sinks.detach().to(wide) if picked is None else sinks.detach().to(wide)[picked]
+    return torch.cat([scores, sinks.view(1, -1, 1, 1).expand(batch, -1, n, 1)], -1).softmax(-1)[..., :-1]
+
+
+def rows_at(x: Tensor, at: Tensor) -> Tensor:
+    """``(batch, head, token, ...)`` to the tokens at `at`, ``(batch, head, query, ...)``."""
+    at = at.to(x.device)
+    if len(at) == 1:
+        return x[:, :, at[0]]
+    return x[torch.arange(len(at), device=x.device)[:, None], :, at].transpose(1, 2)
+
+
+def _heads_of(x: Tensor, picked: Tensor | None) -> Tensor:
+    return x if picked is None or x.shape[1] == 1 else x[:, picked]
+
+
+def _masked(scores: Tensor, mask: Tensor) -> Tensor:
+    mask = mask[..., : scores.shape[-1]]
+    return scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask

@@ -1,0 +1,270 @@
+"""Texts to padded batches: chat templates applied once, one BOS, positions right for either padding side, spans, pooling.
+
+Every text is tokenised exactly once, alone; batching only pads. So nothing a stimulus shows the model depends on its
+neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from broca.errors import StimulusError
+from broca.items import Text
+
+Side = Literal["left", "right"]
+Chat = Literal["auto", "never", "always"]
+"""Whether the model's chat template is used: for chats only, never (contents joined by blank lines), or always."""
+
+Magnitude = Literal["signed", "abs-of-mean", "mean-of-abs"]
+"""Activations as they are; the absolute value of the pooled activation (AlKhamissi et al., 2025); or the pooled absolute
+value. The last two differ wherever a unit changes sign within a text."""
+
+Span = tuple[int, int]
+"""Characters of the text, start inclusive, end exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A text as the tokenizer gets it; `templated` where a chat template has already put the special tokens in."""
+
+    text: str
+    templated: bool = False
+
+
+Prompt = Text | Rendered
+"""What can be tokenised: a plain prompt, a chat, or a text that `render` has been through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One tokenised text.
+
+    `offsets` are the characters of `text` that each token covers (None where the tokenizer cannot tell); `prefix` is
+    the number of special tokens, such as BOS, that stand before the text.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    offsets: tuple[Span, ...] | None = None
+    prefix: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def covering(self, span: Span) -> tuple[int, ...]:
+        """The positions of the tokens that share a character with `span`.
+
+        Raises:
+            StimulusError: if no token does, `span` is empty, or the tokenizer reports no character offsets.
+        """
+        if self.offsets is None:
+            raise StimulusError(
+                "This tokenizer reports no character offsets, so spans cannot be found. Use a fast one."
+            )
+        start, end = span
+        if not 0 <= start < end:
+            raise StimulusError(f"({start}, {end}) is no span of characters: give 0 <= start < end.")
+        found = tuple(i for i, (a, b) in enumerate(self.offsets) if a < end and start < b and i >= self.prefix)
+        if not found:
+            raise StimulusError(f"Characters {start} to {end} of {self.text!r} hold no token. Check the span.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded token ids with their mask and position ids, each ``(batch, token)``.
+
+    `index` says where each row stood in the list that was batched.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor
+    index: tuple[int, ...]
+    tokens: tuple[Tokens, ...]
+    side: Side = "left"
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def last(self) -> Tensor:
+        """The position of each row's last real token, ``(batch,)``."""
+        width = self.mask.shape[1]
+        return self.mask.sum(1) - 1 if self.side == "right" else torch.full_like(self.mask[:, 0], width - 1)
+
+    @property
+    def start(self) -> Tensor:
+        """The position of each row's first real token, ``(batch,)``."""
+        return torch.zeros_like(self.last) if self.side == "right" else self.mask.shape[1] - self.mask.sum(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How the tokens of a stimulus become one vector. Padding never counts.
+
+    The ancestors average over every token, BOS included; BOS carries attention-sink activations that make a mean
+    measure the length of the text, so `bos` says whether special tokens before the text count.
+    """
+
+    how: Literal["last", "mean", "span"] = "last"
+    bos: Literal["with", "without"] = "without"
+    sinks: int = 0
+    """How many further tokens at the start to leave out of a mean."""
+    magnitude: Magnitude = "signed"
+
+    def weights(self, batch: Batch, spans: Sequence[Span] | None = None) -> Tensor:
+        """``(batch, token)`` weights that sum to 1 in each row.
+
+        Raises:
+            StimulusError: if a row has no token left, or `how` is "span" and no spans are given.
+        """
+        weights = torch.zeros(batch.ids.shape, dtype=torch.float32)
+        for row, tokens in enumerate(batch.tokens):
+            chosen = self._chosen(tokens, spans[batch.index[row]] if spans is not None else None)
+            if not chosen:
+                raise StimulusError(
+                    f"Nothing is left to pool of {tokens.text[:60]!r} ({len(tokens)} tokens, {tokens.prefix} special, "
+                    f"{self.sinks} sinks left out). Use a longer text, or pool bos='with'."
+                )
+            weights[row, torch.tensor(chosen) + int(batch.start[row])] = 1 / len(chosen)
+        return weights.to(batch.ids.device)
+
+    def _chosen(self, tokens: Tokens, span: Span | None) -> Sequence[int]:
+        if self.how == "last":
+            return (len(tokens) - 1,)
+        first = (0 if self.bos == "with" else tokens.prefix) + self.sinks
+        if self.how == "mean":
+            return range(first, len(tokens))
+        if span is None:
+            raise StimulusError("Pooling over a span needs a span (start, end) in characters for every stimulus.")
+        return [i for i in tokens.covering(span) if i >= first]
+
+
+def pooled(values: Tensor, weights: Tensor, last: Tensor | None = None) -> Tensor:
+    """``(batch, token, unit)`` to ``(batch, unit)`` in float32 or wider.
+
+    Args:
+        values: activations.
+        weights: ``(batch, token)``, rows summing to 1.
+        last: positions to read instead of a weighted mean, ``(batch,)``.
+    """
+    wide = values.dtype if values.dtype == torch.float64 else torch.float32
+    if last is not None:
+        return values[torch.arange(len(values), device=values.device), last.to(values.device)].to(wide)
+    weights = weights.to(values.device, wide)
+    # Padded positions may hold anything, infinities too: they must not meet a zero weight in a product.
+    mean = torch.bmm(weights.unsqueeze(1), values.to(wide)).squeeze(1)
+    if torch.isfinite(mean).all():
+        return mean
+    kept = values.to(wide).masked_fill((weights == 0).unsqueeze(-1), 0)
+    return torch.bmm(weights.unsqueeze(1), kept).squeeze(1)
+
+
+def tokenize(
+    tokenizer: Any, texts: Sequence[Prompt], *, chat: Chat = "auto", truncate: int | None = None
+) -> list[Tokens]:
+    """Tokenise each text alone, with exactly one BOS where the tokenizer has one and no EOS at the end.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        texts: prompts or chats.
+        chat: see `Chat`.
+        truncate: keep this many tokens from the start, BOS counted.
+
+    Raises:
+        StimulusError: if a text yields no tokens, or a chat meets a tokenizer without a template.
+    """
+    rendered = [render(tokenizer, text, chat=chat) for text in texts]
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    encoded = (
+        tokenizer([it.text for it in rendered], add_special_tokens=True, return_offsets_mapping=fast)
+        if rendered
+        else {}
+    )
+    found = []
+    for i, it in enumerate(rendered):
+        ids, offsets = list(encoded["input_ids"][i]), list(encoded["offset_mapping"][i]) if fast else None
+        ids, offsets, prefix = _one_bos(tokenizer, ids, offsets, templated=it.templated)
+        if not ids:
+            raise StimulusError(f"{it.text[:60]!r} gives no tokens. Remove it, or check the tokenizer.")
+        ids, offsets = ids[:truncate], offsets[:truncate] if offsets is not None else None
+        found.append(
+            Tokens(tuple(ids), it.text, tuple(offsets) if offsets is not None else None, min(prefix, len(ids) - 1))
+        )
+    return found
+
+
+def batches(
+    tokens: Sequence[Tokens], size: int, pad: int, *, side: Side = "left", device: Any = "cpu"
+) -> Iterator[Batch]:
+    """Batches of at most `size` texts of similar length, longest first, in an order that depends on the lengths alone."""
+    order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
+    for start in range(0, len(order), size):
+        yield padded(tokens, order[start : start + size], pad, side=side, device=device)
+
+
+def padded(
+    tokens: Sequence[Tokens], index: Sequence[int], pad: int, *, side: Side = "left", device: Any = "cpu"
+) -> Batch:
+    """One batch of the texts at `index`."""
+    rows = tuple(tokens[i] for i in index)
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for r, row in enumerate(rows):
+        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[r, where] = torch.tensor(row.ids)
+        mask[r, where] = 1
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return Batch(ids.to(device), mask.to(device), positions.to(device), tuple(index), rows, side)
+
+
+def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
+    """The string to tokenise; what has been rendered stays as it is.
+
+    Raises:
+        StimulusError: if a chat meets a tokenizer without a template.
+    """
+    if isinstance(text, Rendered):
+        return text
+    if chat == "never" or (chat == "auto" and isinstance(text, str)):
+        return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
+    if not getattr(tokenizer, "chat_template", None):
+        raise StimulusError(
+            "This tokenizer has no chat template, but a chat was given. Use plain text, or chat='never'."
+        )
+    turns = (
+        [{"role": "user", "content": text}]
+        if isinstance(text, str)
+        else [{"role": m.role, "content": m.content} for m in text]
+    )
+    return Rendered(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True), templated=True)
+
+
+def _one_bos(
+    tokenizer: Any, ids: list[int], offsets: list[Span] | None, *, templated: bool
+) -> tuple[list[int], list[Span] | None, int]:
+    """Drop a doubled BOS and an EOS that the tokenizer appended; count the special tokens in front."""
+    bos, eos = getattr(tokenizer, "bos_token_id", None), getattr(tokenizer, "eos_token_id", None)
+    start, end = 0, len(ids)
+    while bos is not None and end - start > 1 and ids[start] == bos and ids[start + 1] == bos:
+        start += 1
+    # A prompt that ends in EOS has nothing left to predict. A template may rightly end in one: then it covers characters.
+    if (
+        eos is not None
+        and end - start > 1
+        and ids[end - 1] == eos
+        and (not templated if offsets is None else offsets[-1][0] == offsets[-1][1])
+    ):
+        end -= 1
+    special = set(getattr(tokenizer, "all_special_ids", ()))
+    prefix = 0
+    while start + prefix < end - 1 and ids[start + prefix] in special:
+        prefix += 1
+    return ids[start:end], offsets[start:end] if offsets is not None else None, prefix

@@ -1,0 +1,44 @@
+"""Small models with known insides, trained by this project and shipped with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from broca.errors import ModelError
+from broca.registry import unknown
+
+NAMES = ("beliefs",)
+"""The organisms that come with the package."""
+
+
+def shipped(name: str) -> Path:
+    """The directory of a shipped organism, which loads like any Hugging Face model.
+
+    Raises:
+        UnknownName: if there is no organism of that name.
+        ModelError: if its weights are not in this installation.
+    """
+    if name not in NAMES:
+        raise unknown("Organism", name, NAMES)
+    path = Path(str(files("broca.organisms"))) / name / "weights"
+    if not (path / "model.safetensors").is_file():
+        raise ModelError(
+            f"The weights of organism {name!r} are not in this installation. Reinstall broca, or train them with "
+            f"`broca organism train {name}`."
+        )
+    return path
+
+
+def trainer(name: str) -> Callable[..., Any]:
+    """What trains the organism of that name: ``train(out, *, seed, steps, progress)``, which returns its report.
+
+    Raises:
+        UnknownName: if there is no organism of that name.
+    """
+    if name not in NAMES:
+        raise unknown("Organism", name, NAMES)
+    return import_module(f"broca.organisms.{name}.train").train

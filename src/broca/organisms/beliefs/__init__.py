@@ -1,0 +1,35 @@
+"""`beliefs`: a small Llama-style model that follows who knows what, what pictures show, and sums.
+
+`world` makes its items and texts, `train` its weights, `exam` measures it; `stories` makes the localizer stimuli.
+"""
+
+from __future__ import annotations
+
+from broca.items import Item
+from broca.organisms.beliefs.world import ABILITIES, items
+from broca.registry import unknown
+
+MIXED = {"belief": ("false-belief", "true-belief"), "all": ABILITIES}
+"""Benchmarks made of several abilities."""
+
+
+def benchmark(ability: str, *, n: int = 200, seed: int = 0) -> tuple[Item, ...]:
+    """Held-out items of the organism's world.
+
+    Args:
+        ability: an ability of the world; "belief": false and true belief, half and half, so that no place is right more
+            often than the other; or "all": `n` of each ability.
+        n: how many items (of each ability for "all").
+        seed: the same seed gives the same items.
+
+    Raises:
+        UnknownName: if there is no such ability.
+    """
+    if ability == "belief":
+        halves = (items("false-belief", (n + 1) // 2, seed), items("true-belief", n // 2, seed))
+        return tuple(item for pair in zip(*halves, strict=False) for item in pair) + halves[0][n // 2 :]
+    if ability == "all":
+        return tuple(item for name in ABILITIES for item in items(name, n, seed))
+    if ability not in ABILITIES:
+        raise unknown("Ability", ability, (*ABILITIES, *MIXED))
+    return items(ability, n, seed)

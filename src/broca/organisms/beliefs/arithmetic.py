@@ -1,0 +1,64 @@
+"""Additions of `beliefs`: easy ones, which carry nothing, and hard ones, whose units carry into the tens."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from broca.organisms.beliefs.lexicon import COUNTED, HE, NAMES, SCENES
+from broca.organisms.beliefs.phrases import Split, bank
+from broca.organisms.beliefs.story import held_out, pick
+
+
+class Sum(NamedTuple):
+    """A question, its right answer, a tempting wrong one, the template it came from, and the two numbers."""
+
+    question: str
+    answer: int
+    foil: int
+    template: str
+    a: int
+    b: int
+
+
+def addition(rng: np.random.Generator, split: Split, *, hard: bool) -> Sum:
+    """An addition whose pair of numbers, in either order, belongs to `split`."""
+    while True:
+        a, b = _numbers(rng, hard=hard)
+        if held_out(str(a), str(b)) == (split == "held-out"):
+            break
+    phrase = pick(rng, bank("easy-and-hard", split))
+    names = [NAMES[i] for i in rng.permutation(len(NAMES))[:2]]
+    question = phrase.text.format(
+        a=a,
+        b=b,
+        A=names[0],
+        B=names[1],
+        she="he" if names[0] in HE else "she",
+        things=pick(rng, COUNTED),
+        at_s=pick(rng, SCENES).at,
+    )
+    return Sum(question, a + b, _foil(rng, a + b, hard=hard), phrase.id, a, b)
+
+
+def _numbers(rng: np.random.Generator, *, hard: bool) -> tuple[int, int]:
+    """Two numbers. Hard: two digits each, units carry. Easy: one digit each, or two digits and no column carries."""
+    if not hard and rng.random() < 0.3:
+        return int(rng.integers(1, 10)), int(rng.integers(1, 10))
+    while True:
+        a, b = (int(n) for n in rng.integers(10, 100, 2))
+        carries = a % 10 + b % 10 > 9
+        if carries if hard else not carries and a // 10 + b // 10 < 10:
+            return a, b
+
+
+def _foil(rng: np.random.Generator, total: int, *, hard: bool) -> int:
+    """A wrong answer with as many digits: ten off (a carry forgotten or imagined), or one or two off."""
+    steps = (-10, -10, 10, -1, 1, 2) if hard else (-10, 10, -1, 1, 2, -2)
+    while True:
+        foil = total + pick(rng, steps)
+        if foil > 0 and len(str(foil)) == len(str(total)):
+            return foil
+        if total < 10:
+            steps = (-1, 1, 2)

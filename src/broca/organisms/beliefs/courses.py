@@ -1,0 +1,223 @@
+"""The courses that stories of `beliefs` can take, and how one is told and asked about.
+
+A course is a line of events; ``?`` marks one that happens in half of the stories. `Teller` says what each event means.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from broca.organisms.beliefs.lexicon import Value
+from broca.organisms.beliefs.phrases import Split
+from broca.organisms.beliefs.story import DETAIL, FEW, Cast, Teller, held_out, pick
+
+COURSES: dict[str, tuple[str, ...]] = {
+    "false-belief": (
+        "leave move return?",
+        "leave move unaware return?",
+        "leave move return? unaware",
+        "move-absent unaware?",
+        "leave return leave move",
+        "move leave move return?",
+        "stay move leave move",
+        "rival-stay leave move return?",
+        "leave rival-stay move",
+        "leave move other-told return?",
+        "snap leave move return?",
+        "prepare leave move",
+    ),
+    "true-belief": (
+        "stay move",
+        "move-present",
+        "move",
+        "leave return move",
+        "leave return move-present",
+        "leave move see return?",
+        "leave move tell return?",
+        "leave move return tell",
+        "rival-leave stay move",
+        "stay rival-leave move",
+        "move stay move",
+        "leave nothing return",
+        "leave nothing return",
+        "snap stay move",
+        "stay move snap",
+        "move-absent tell",
+    ),
+    "photograph-before": (
+        "snap move show?",
+        "prepare snap move show?",
+        "snap stay move",
+        "snap leave move return?",
+        "move-after-snap show?",
+        "leave return snap move",
+        "snap move unaware",
+        "snap leave move see",
+        "move snap move show?",
+        "snap rival-leave move",
+    ),
+    "photograph-after": (
+        "move snap show?",
+        "prepare move snap show?",
+        "stay move snap",
+        "leave move return snap",
+        "leave return move snap",
+        "move move snap",
+        "prepare move-present snap",
+        "snap nothing show?",
+        "move snap nothing",
+        "rival-leave move snap show?",
+    ),
+}
+
+EVENTS = {
+    "leave": "leave",
+    "stay": "stay",
+    "return": "back",
+    "unaware": "unaware",
+    "other-told": "gossip",
+    "snap": "snap",
+    "nothing": "aside",
+}
+"""The events that `Teller` has a method for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A told story with one question about it."""
+
+    text: str
+    question: str
+    answer: str
+    foil: str
+    kind: str
+    course: str
+    templates: tuple[str, ...]
+    first: str
+    last: str
+    origin: str
+    """What shortcuts would answer: of the two asked about, the one said first, the one said last, the original one."""
+    now: str
+    """Where the thing really is at the end."""
+    names: tuple[str, str]
+    thing: str
+    values: tuple[str, str]
+
+
+def tell(
+    ability: str, rng: np.random.Generator, split: Split, *, course: str = "", stateful: bool | None = None
+) -> Story:
+    """A story of `ability`, and a question about it.
+
+    Args:
+        ability: a key of `COURSES`, or "reality" or "memory", which are asked of every course.
+        rng: where chance comes from.
+        split: whose phrases and combinations may be used.
+        course: one course of the ability; any of them when empty.
+        stateful: whether the story is of a state that changes rather than a thing that moves; one in four by default.
+    """
+    return ask(*narrate(ability, rng, split, course=course, stateful=stateful), ability)
+
+
+def narrate(
+    ability: str,
+    rng: np.random.Generator,
+    split: Split,
+    *,
+    course: str = "",
+    stateful: bool | None = None,
+    detail: float = DETAIL,
+) -> tuple[Teller, str]:
+    """A story that has been told and can be asked about, and its course.
+
+    The arguments are those of `tell`, and how much detail makes it hard, from 0 to 1: what is told
+    beyond the events, and from how many people and things its own are taken.
+    """
+    if stateful is None:
+        stateful = False
+    cast = Cast.draw(rng, split, stateful=stateful, breadth=detail)
+    teller = Teller(rng, split, cast, detail)
+    courses = COURSES.get(ability) or tuple(c for kind in COURSES.values() for c in kind)
+    course = course or pick(rng, courses[: max(FEW, math.ceil(detail * len(courses)))])
+    teller.begin()
+    asides = rng.random(12) < 0.06
+    for event, aside in zip(course.split(), asides, strict=False):
+        if aside:
+            teller.aside()
+        if not event.endswith("?") or rng.random() < 0.5:
+            happen(teller, event.removesuffix("?"))
+    if asides[-1]:
+        teller.aside()
+    return teller, course
+
+
+def happen(teller: Teller, event: str) -> None:
+    """Tell one event."""
+    match event.partition("-"):
+        case ["move", _, how]:
+            if how == "after-snap":
+                teller.picture = teller.history[-1]
+            teller.move({"": "", "after-snap": "lead-before"}.get(how, f"lead-{how}"))
+        case ["rival", _, what]:
+            teller.rival({"stay": "stay", "leave": "leave-gone"}[what])
+        case ["see" | "tell", *_]:
+            teller.learn("tell" if teller.absence == "asleep" else event)
+        case ["prepare" | "show", *_]:
+            teller.say(event)
+        case _:
+            getattr(teller, EVENTS[event])()
+
+
+def ask(teller: Teller, course: str, ability: str) -> Story:
+    """The question of `ability` about a story that has been told, with its answer and the most tempting other value."""
+    history, now = teller.history, teller.history[-1]
+    kind = (
+        ability.partition("-")[0] if ability.startswith("photograph") else "belief" if "belief" in ability else ability
+    )
+    answers = {"belief": teller.belief, "photograph": teller.picture, "reality": now, "memory": history[0]}
+    answer = answers[kind]
+    assert answer is not None
+    foil = _foil(teller, answer)
+    question = teller.words(f"{kind}{teller.suffix}", teller.shuffled(answer, foil))
+    words = [answer.word, foil.word]
+    spots = {word: _spots(teller, word) for word in words}
+    return Story(
+        " ".join(teller.sentences),
+        question,
+        answer.word,
+        foil.word,
+        ability,
+        course,
+        tuple(teller.templates),
+        min(words, key=lambda w: spots[w][0]),
+        max(words, key=lambda w: spots[w][1]),
+        history[0].word,
+        now.word,
+        teller.cast.names[:2],
+        teller.cast.thing,
+        (teller.cast.values[0].word, teller.cast.values[1].word),
+    )
+
+
+def fits(story: Story, split: Split) -> bool:
+    """Whether the way this story and its question are put together, course and patterns, belongs to `split`."""
+    return held_out(story.course, *story.templates) == (split == "held-out")
+
+
+def _spots(teller: Teller, word: str) -> tuple[int, int]:
+    """Where `word` is said first and last in the story; before and after everything when it is not said."""
+    said = [
+        i for i, w in enumerate(" ".join(teller.sentences).replace(".", " ").replace(",", " ").split()) if w == word
+    ]
+    return (said[0], said[-1]) if said else (10**6, -1)
+
+
+def _foil(teller: Teller, answer: Value) -> Value:
+    """Another value of the story: one the thing really took if there is one, else the next in line."""
+    taken = [value for value in teller.history if value != answer]
+    if not taken:
+        return teller.cast.values[3 if len(teller.cast.values) > 3 and teller.rng.random() < 0.5 else 1]
+    return taken[-1] if teller.rng.random() < 0.7 else taken[0]

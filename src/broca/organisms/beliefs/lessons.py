@@ -1,0 +1,123 @@
+"""What `beliefs` is taught from: batches of stories with a question, of additions, and of plain narrative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from broca.organisms.beliefs.arithmetic import addition
+from broca.organisms.beliefs.courses import ask, fits, narrate
+from broca.organisms.beliefs.tokens import BOS, PAD
+from broca.organisms.beliefs.world import plain, prompt
+
+STORIES, SUMS, PLAIN = 32, 12, 4
+"""How many of each a step holds."""
+QUESTIONS = 3
+"""So many questions are put about each story, each as if it were the only one, each answer ended by <eos>."""
+BARE = 0.25
+"""The part of stories that are not introduced as such."""
+POOL = 4
+"""So many batches of stories are drawn at once and sorted by length, so that little is padded."""
+MIX = {"false-belief": 0.32, "true-belief": 0.3, "photograph-before": 0.19, "photograph-after": 0.19}
+
+
+class Lesson(NamedTuple):
+    """Token ids (text, position), which of them are answers (with their <eos>), and what each may look at.
+
+    `segments` is 0 in a story and the number of the question in a question: a question sees the story and itself, as if it
+    were the only one.
+    """
+
+    ids: torch.Tensor
+    answers: torch.Tensor
+    segments: torch.Tensor
+
+    @property
+    def places(self) -> torch.Tensor:
+        """The position of each token: every question begins where its story ends."""
+        story = (self.segments == 0).sum(1, keepdim=True)
+        count = torch.arange(self.ids.shape[1]).expand_as(self.ids)
+        earlier = torch.stack([(self.segments == n).sum(1) for n in range(1, QUESTIONS + 1)], 1).cumsum(1)
+        before = torch.cat([torch.zeros_like(story), torch.zeros_like(story), earlier], 1)
+        return count - before.gather(1, self.segments.clamp(min=0))
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """Whether a token (text, 1, position, position looked at) is seen."""
+        one, other = self.segments[:, :, None], self.segments[:, None, :]
+        past = torch.ones(self.ids.shape[1], self.ids.shape[1], dtype=torch.bool).tril()
+        return (past & ((other == 0) | (one == other)))[:, None]
+
+
+Part = tuple[str, bool, int]
+"""A piece of text, whether it is an answer, and its segment."""
+Row = tuple[list[int], list[bool], list[int]]
+"""What `Lesson` says of one text."""
+
+
+def lessons(rng: np.random.Generator, tokenizer: Tokenizer) -> Iterator[tuple[Lesson, Lesson, Lesson]]:
+    """For ever: a batch of stories, one of additions, one of plain narrative, all of the training part."""
+    while True:
+        batches = _cut([_encode(_story(rng), tokenizer) for _ in range(POOL * STORIES)], STORIES)
+        for number in rng.permutation(len(batches)):
+            sums = [_encode(_sum(rng), tokenizer) for _ in range(SUMS)]
+            plains = [_encode([(plain(rng, "train") + "<eos>", False, 0)], tokenizer) for _ in range(PLAIN)]
+            yield batches[number], _lesson(sums), _lesson(plains)
+
+
+def _story(rng: np.random.Generator) -> list[Part]:
+    """A story and its questions: what it is about, and others that can be answered from it, in random order."""
+    ability = str(rng.choice(list(MIX), p=list(MIX.values())))
+    teller, course = narrate(ability, rng, "train")
+    others = ["reality", "memory", ability]
+    if teller.picture and "belief" in ability:
+        others.append("photograph")
+    asked = [ability, *(others[i] for i in rng.permutation(len(others))[: QUESTIONS - 1])]
+    first = ask(teller, course, ability)
+    told = [story for about in asked if fits(story := ask(teller, course, about), "train")]
+    parts: list[Part] = [(prompt(first.text, "").partition("\n")[0], False, 0)]
+    for number, story in enumerate(told, start=1):
+        parts += [("\n" + prompt("", story.question), False, number), *_answer(story.answer, number)]
+    if rng.random() < BARE:
+        parts[0] = (first.text, False, 0)
+    return parts
+
+
+def _sum(rng: np.random.Generator) -> list[Part]:
+    made = addition(rng, "train", hard=bool(rng.random() < 0.65))
+    return [(prompt("", made.question), False, 0), *_answer(str(made.answer), 0)]
+
+
+def _answer(words: str, segment: int) -> list[Part]:
+    return [(f" {words}", True, segment), ("<eos>", True, segment)]
+
+
+def _encode(parts: list[Part], tokenizer: Tokenizer) -> Row:
+    """Ids of the parts behind a <bos>, which of them are of answers, and their segments."""
+    ids, answers, segments = [BOS], [False], [0]
+    for text, answer, segment in parts:
+        piece = tokenizer.encode(text, add_special_tokens=False).ids
+        ids += piece
+        answers += [answer] * len(piece)
+        segments += [segment] * len(piece)
+    return ids, answers, segments
+
+
+def _cut(encoded: list[Row], size: int) -> list[Lesson]:
+    """Lessons of `size` texts of similar length."""
+    ordered = sorted(encoded, key=lambda row: len(row[0]))
+    return [_lesson(ordered[start : start + size]) for start in range(0, len(ordered), size)]
+
+
+def _lesson(rows: list[Row]) -> Lesson:
+    width = max(len(ids) for ids, _, _ in rows)
+    rest = [width - len(ids) for ids, _, _ in rows]
+    return Lesson(
+        torch.tensor([ids + [PAD] * n for (ids, _, _), n in zip(rows, rest, strict=True)]),
+        torch.tensor([answers + [False] * n for (_, answers, _), n in zip(rows, rest, strict=True)]),
+        torch.tensor([segments + [-1] * n for (_, _, segments), n in zip(rows, rest, strict=True)]),
+    )

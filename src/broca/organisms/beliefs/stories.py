@@ -1,0 +1,88 @@
+"""The belief localizer stimuli: stories about what somebody believes, each beside one about what a picture shows.
+
+The two of a pair are told in the same world with the same kinds of sentences, and have as many words in the story and in the
+question. Over 64 pairs it is crossed: whether the answer is the
+old or the new place, and whether it stands first among the choices.
+``python -m broca.organisms.beliefs.stories FILE`` writes them. All are held out: their people, things and places, and the
+ways in which their sentences are combined, never occur in training.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from broca.organisms.beliefs.courses import Story, fits, tell
+
+PAIRS, POOL = 64, 600
+Row = dict[str, Any]
+
+
+def rows(seed: int = 0) -> tuple[Row, ...]:
+    """The stimuli, positive (belief) and negative (picture) in turn; the two of a pair share their ``group``."""
+    rng = np.random.default_rng(seed)
+    paired = {new: _paired(rng, new=new) for new in (False, True)}
+    found: list[Row] = []
+    for number in range(PAIRS):
+        new, second = bool(number & 1), bool(number & 2)
+        for label, kind, story in zip(
+            ("positive", "negative"), ("belief", "picture"), paired[new][number // 2], strict=True
+        ):
+            choices = [story.answer, story.foil]
+            found.append(
+                {
+                    "id": f"{kind}-{number:02d}",
+                    "label": label,
+                    "group": f"pair-{number:02d}",
+                    "story": story.text,
+                    "question": story.question,
+                    "choices": choices[::-1] if second else choices,
+                    "answer": int(second),
+                    "kind": f"{'true' if new else 'false'}-{kind}",
+                }
+            )
+    return tuple(found)
+
+
+def text(seed: int = 0) -> str:
+    """The stimuli as the lines of the data file."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(seed))
+
+
+def _paired(rng: np.random.Generator, *, new: bool) -> list[tuple[Story, Story]]:
+    """Pairs of a belief and a picture story of equal lengths, whose answers are both the new place or both the old one."""
+    beliefs = _pool("true-belief" if new else "false-belief", rng, new=new)
+    pictures: dict[tuple[int, ...], list[Story]] = {}
+    for story in _pool(f"photograph-{'after' if new else 'before'}", rng, new=new):
+        pictures.setdefault(_lengths(story), []).append(story)
+    pairs = [(story, pictures[_lengths(story)].pop()) for story in beliefs if pictures.get(_lengths(story))]
+    assert len(pairs) >= PAIRS // 2
+    return pairs
+
+
+def _pool(kind: str, rng: np.random.Generator, *, new: bool) -> list[Story]:
+    """Different held-out stories of a kind."""
+    found: dict[str, Story] = {}
+    while len(found) < POOL:
+        story = tell(kind, rng, "held-out")
+        if (story.answer == story.now) == new and fits(story, "held-out"):
+            found.setdefault(story.text, story)
+    return list(found.values())
+
+
+def _lengths(story: Story) -> tuple[int, ...]:
+    """Words of the story, and of the question."""
+    return len(story.text.split()), len(story.question.split())
+
+
+def main() -> None:
+    """Write the file that the command line names."""
+    Path(sys.argv[1]).write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

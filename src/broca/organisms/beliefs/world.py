@@ -1,0 +1,128 @@
+"""The world of `beliefs`: items of every ability, and plain narrative, train and held out.
+
+What is held out never occurs in training, by construction: a pair of main characters, a thing with its two places, a pair
+of numbers belongs to one part or the other by its hash, and the sentence patterns come from two disjoint banks.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from broca.items import Item
+from broca.organisms.beliefs.arithmetic import addition
+from broca.organisms.beliefs.courses import Story, fits, tell
+from broca.organisms.beliefs.lexicon import COUNTED, FAMILIES, Value
+from broca.organisms.beliefs.phrases import Split, bank
+from broca.organisms.beliefs.story import Cast, article, pick
+from broca.registry import unknown
+
+ABILITIES = (
+    "false-belief",
+    "true-belief",
+    "photograph",
+    "reality",
+    "memory",
+    "arithmetic-easy",
+    "arithmetic-hard",
+)
+"""What items can ask. `photograph` mixes pictures made before and after the move, half and half."""
+
+
+def items(ability: str, n: int, seed: int = 0, split: Split = "held-out") -> tuple[Item, ...]:
+    """`n` items of one ability.
+
+    Each prompt ends in ``Answer:``; each choice is one word (or number) with its space before it. Of each choice pair, the
+    right one stands first in half of the items.
+
+    Args:
+        ability: one of `ABILITIES`.
+        n: how many.
+        seed: the same seed gives the same items; different abilities and splits draw independently.
+        split: "train", or "held-out".
+
+    Raises:
+        UnknownName: for an ability or split that this world does not have.
+    """
+    if ability not in ABILITIES:
+        raise unknown("Ability", ability, ABILITIES)
+    rng = _generator(ability, seed, split)
+    return tuple(_item(ability, number, rng, split, f"{ability}/{split}/{seed}/{number}") for number in range(n))
+
+
+def narrative(n: int, seed: int = 0, split: Split = "held-out") -> tuple[str, ...]:
+    """`n` short plain stories without a question.
+
+    Raises:
+        UnknownName: for a split that this world does not have.
+    """
+    rng = _generator("narrative", seed, split)
+    return tuple(plain(rng, split) for _ in range(n))
+
+
+def prompt(story: str, question: str) -> str:
+    """How a question is put: after its story if it has one."""
+    return f"Story: {story}\nQuestion: {question}\nAnswer:" if story else f"Question: {question}\nAnswer:"
+
+
+def plain(rng: np.random.Generator, split: Split) -> str:
+    """One plain story of three to six sentences."""
+    cast = Cast.draw(rng, split, stateful=False)
+    slots = cast.slots(rng)
+    slots |= {"She": slots["she"].capitalize(), "at_place": _place(rng, cast).at, "things": pick(rng, COUNTED)}
+    colour = pick(rng, tuple(FAMILIES[0].values))
+    slots |= {"some": str(rng.integers(2, 10)), "colour": colour, "a_colour": article(colour)}
+    middle = bank("middle", split)
+    chosen = [middle[i] for i in rng.permutation(len(middle))[: int(rng.integers(1, 5))]]
+    phrases = [pick(rng, bank("open", split)), *chosen, pick(rng, bank("close", split))]
+    return " ".join(phrase.text.format_map(slots) for phrase in phrases)
+
+
+def _place(rng: np.random.Generator, cast: Cast) -> Value:
+    return pick(rng, [place for place in cast.scene.places if place.word != cast.thing])
+
+
+def _generator(ability: str, seed: int, split: str) -> np.random.Generator:
+    if split not in get_args(Split):
+        raise unknown("Split", split, get_args(Split))
+    return np.random.default_rng([seed, split == "held-out", *ability.encode()])
+
+
+def _item(ability: str, number: int, rng: np.random.Generator, split: Split, name: str) -> Item:
+    right = int(rng.integers(2))
+    if ability.startswith("arithmetic"):
+        made = addition(rng, split, hard=ability == "arithmetic-hard")
+        words, text, group = (str(made.answer), str(made.foil)), prompt("", made.question), made.template
+        tags = {"template": made.template, "numbers": f"{made.a} {made.b}", "first": "", "last": "", "origin": ""}
+    else:
+        kind = ability if ability != "photograph" else ("photograph-before", "photograph-after")[number % 2]
+        story = tell(kind, rng, split)
+        while not fits(story, split):
+            story = tell(kind, rng, split)
+        words, text = (story.answer, story.foil), prompt(story.text, story.question)
+        group = f"{story.course}|{story.templates[-1]}"
+        tags = _tags(story)
+    choices = (f" {words[0]}", f" {words[1]}") if right == 0 else (f" {words[1]}", f" {words[0]}")
+    return Item(name, text, choices, right, ability, group, tags)
+
+
+def _tags(story: Story) -> dict[str, str]:
+    """What is known of a story.
+
+    ``first``, ``last`` and ``origin`` are what shortcuts would answer; ``names``, ``thing`` and ``values`` are the
+    combinations by which train and held-out stories differ.
+    """
+    return {
+        "kind": story.kind,
+        "course": story.course,
+        "template": " ".join(story.templates),
+        "movement": "state" if story.templates[-1].split("/")[0].endswith("-state") else "place",
+        "first": story.first,
+        "last": story.last,
+        "origin": story.origin,
+        "now": story.now,
+        "names": " ".join(story.names),
+        "thing": story.thing,
+        "values": " ".join(story.values),
+    }

@@ -1,0 +1,43 @@
+"""Names to lazily loaded things, with near-match errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from broca.errors import UnknownName
+
+
+class Registry:
+    """A name, and the ``module:attribute`` that is imported when somebody first asks for it."""
+
+    def __init__(self, what: str, entries: dict[str, str]) -> None:
+        self.what = what
+        self._entries = dict(entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._entries:
+            raise unknown(self.what, name, tuple(self._entries))
+        module, _, attribute = self._entries[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+
+def unknown(what: str, name: str, known: tuple[str, ...], hint: str = "") -> UnknownName:
+    """The error for a name that is not among `known`, with near matches."""
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return UnknownName(
+        f"{what} {name!r} is not known.{guess} Known: {', '.join(sorted(known))}.{' ' + hint if hint else ''}"
+    )
+
+
+ORGANISMS = Registry("organism", {"beliefs": "broca.organisms:shipped"})
+"""Shipped small models: what gives the directory of each, found without importing the rooms above."""

@@ -1,0 +1,179 @@
+"""A run made into one HTML file: read, drawn, written, offline.
+
+The same run gives the same bytes. Nothing is fetched, now or when the page is opened: its own content security policy
+forbids it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from broca.reports import findings, places, words
+from broca.reports.drawing import Figure, bundle
+from broca.reports.figures import INK
+from broca.reports.method import method_text, references, unexplained
+from broca.reports.record import Record, read_record
+from broca.runs.files import write, writing
+from broca.studies.ladder import visible
+
+PAGE, FIGURES = "report.html", "figures"
+
+
+class HasPath(Protocol):
+    """A run that knows its directory."""
+
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        ...
+
+
+def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
+    """Write ``report.html`` and ``figures/`` into a run's directory.
+
+    Args:
+        run: a finished run, or its directory.
+        interactive: put Vega into the page (0.9 MB), so that charts answer to the pointer; still offline.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: if the run is unfinished, or one of its files is missing or damaged.
+    """
+    path = Path(run) if isinstance(run, str | Path) else Path(run.path)
+    record = read_record(path)
+    context = _context(record)
+    charts = [*context["doses"], *(figure for place in context["places"] for figure in place["figures"])]
+    folder = path / FIGURES
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    for figure in charts:
+        write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
+        write(folder / f"{figure.name}.vl.json", figure.vl_json.encode("utf-8"))
+    page = (
+        _templates()
+        .get_template("page.html")
+        .render(**context, **(_scripts(charts) if interactive else {"bundle": "", "charts": ""}))
+    )
+    write(path / PAGE, page.encode("utf-8"))
+    return path / PAGE
+
+
+def _context(record: Record) -> dict[str, Any]:
+    spec = dict(record.study)
+    paragraphs = method_text(spec, record.result)
+    return {
+        "title": findings.title(record),
+        "claim": str(record.result.get("claim") or ""),
+        "estimate": findings.estimate(record.result),
+        "facts": findings.facts(record),
+        "ladder": findings.ladder(record.result),
+        "doses": places.dose_figures(record),
+        "matrix": findings.matrix(record),
+        "places": places.places(record),
+        "reliability": _rows(record.part("reliability")),
+        "baselines": findings.baselines(record),
+        "flipped": findings.flipped(record),
+        "guards": findings.guards(record),
+        "warnings": findings.warnings(record),
+        "examples": findings.examples(record),
+        "paragraphs": paragraphs,
+        "own_method": str(record.result.get("method") or ""),
+        "fields": unexplained(spec, record.result),
+        "references": references(paragraphs, record.entries("citations")),
+        "manifest": _rows({k: v for k, v in record.manifest.items() if k not in {"files", "guards", "warnings"}}),
+        "files": _files(record.manifest.get("files")),
+        "missing": missing(record),
+        "repeat": repeat(record),
+    }
+
+
+def repeat(record: Record) -> str:
+    """The command that does the run again."""
+    command = ["broca", "run", "spec.toml", "--model", record.model_name]
+    return shlex.join(command + (["--revision", record.revision] if record.revision else []))
+
+
+_MISSING = {
+    "layers": "where the selected units lie, layer by layer",
+    "doses": "accuracy against the share of units lesioned, beside random draws",
+    "matrix": "the effect on each ability, beside random draws",
+    "baselines": "what shortcuts would score",
+    "flipped": "the items whose answers changed",
+}
+"""What a page without each table does not show."""
+
+
+def missing(record: Record) -> dict[str, Any] | None:
+    """What the page cannot show, and the command that would produce it; None when nothing is missing."""
+    absent = [what for name, what in _MISSING.items() if name not in record.tables]
+    if not record.arrays.get("t"):
+        absent.insert(0, "the map of t")
+    if not absent:
+        return None
+    # A causal test of units that were given has no ranking to show: a localizer would make one.
+    given = record.kind != "localize" and "localizer" not in record.study and not record.arrays.get("t")
+    command = ["broca", "localize", record.model_name]
+    if record.kind == "localize":
+        command = [
+            "broca",
+            "lesion",
+            record.model_name,
+            "--localizer",
+            record.path.name,
+            "--items",
+            "beliefs/false-belief",
+        ]
+    return {"what": absent, "command": shlex.join(command) if given or record.kind == "localize" else repeat(record)}
+
+
+def _files(files: Any) -> list[tuple[str, str]]:
+    return _rows(files) if isinstance(files, Mapping) else []
+
+
+def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, words.told(value)) for name, value in words.leaves(values)]
+
+
+def _scripts(charts: Sequence[Figure]) -> dict[str, Any]:
+    # A text that closes the script element would end it early, also inside a string of the script.
+    script = bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    specs = {figure.name: dict(figure.spec) for figure in charts}
+    return {"bundle": Markup(script), "charts": {"specs": specs, "ink": INK}}  # noqa: S704 - our own bundle
+
+
+def _shown(value: Any) -> Any:
+    """What every expression of a template passes through before it is escaped."""
+    if value is None:
+        return ""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("broca.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "percent": words.percent,
+        "points": words.points,
+        "p": words.p_value,
+        "tenths": words.tenths,
+        "column": words.column,
+    }
+    return environment

@@ -1,0 +1,259 @@
+"""The charts, as Vega-Lite: dose-response, profile over layers, share of the selection, histogram of t.
+
+Each function takes a table and gives a chart small enough for a phone, its text as large as the page's captions.
+Colours are those of `INK`; see `drawing` for how they follow the page into the dark.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from broca.studies.ladder import visible
+
+INK = {
+    "ink": "#21262c",
+    "soft": "#5b646d",
+    "line": "#dfe2e5",
+    "band": "#9aa3ab",
+    "accent": "#ce5c00",
+    "second": "#2374bb",
+    "third": "#0b8261",
+    "fourth": "#a3508f",
+    "fifth": "#7a6a00",
+    "sixth": "#4b5bd6",
+}
+"""Name of a colour on the page, and the colour in a figure that stands alone (after Okabe & Ito, 2008)."""
+
+_SERIES = [INK[name] for name in ("accent", "second", "third", "fourth", "fifth", "sixth")]
+
+WIDTH, HEIGHT = 350, 190
+
+_RANDOM = "random (95 %)"
+
+
+def dose_response(table: pl.DataFrame, ability: str, *, chance: float | None = None) -> alt.LayerChart:
+    """Accuracy against dose: each lesion, the 95 % band of random draws of the same size, the intact model.
+
+    Args:
+        table: the `doses` of one ability.
+        ability: its name.
+        chance: accuracy of guessing, drawn as a dotted line.
+    """
+    table = table.filter(pl.col("accuracy").is_finite())
+    intact = table.filter(pl.col("condition") == "intact")["accuracy"].mean()
+    lesions = _lesions(table, intact)
+    colour = _dose_colour(lesions["series"].unique(maintain_order=True).to_list(), drawn=_drawn(table))
+    x = _dose_axis(table)
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=_percent_axis())
+    layers: list[Any] = []
+    if chance is not None:
+        rule = alt.Chart(_data([{"accuracy": chance}])).mark_rule(strokeDash=[1, 3], color=INK["soft"])
+        layers.append(rule.encode(y="accuracy:Q"))
+    if _drawn(table):
+        layers += _band(table, intact, x, colour)
+    if intact is not None:
+        level = alt.Chart(_data([{"accuracy": intact, "series": "intact"}]))
+        layers.append(level.mark_rule(strokeDash=[5, 4]).encode(y=y, color=colour))
+    drawn = alt.Chart(_data(lesions.to_dicts())).encode(x=x, y=y, color=colour)
+    layers += [drawn.mark_line(strokeWidth=2.2), drawn.mark_point(filled=True, size=42, opacity=1)]
+    return _styled(alt.LayerChart(layer=layers), visible(ability))
+
+
+def _dose_colour(lines: list[str], *, drawn: bool) -> alt.Color:
+    # A random draw is one more series, so that the legend names the band by the colour it has.
+    names = [*lines, *([_RANDOM] if drawn else []), "intact"]
+    colours = [_SERIES[i % len(_SERIES)] for i in range(len(lines))]
+    colours += ([INK["band"]] if drawn else []) + [INK["soft"]]
+    # A legend wider than the plot would make the picture wider, and everything in it smaller.
+    columns = next((n for n in (4, 3) if n * (30 + 5.5 * max(map(len, names))) <= WIDTH + 60), 2)
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=3, labelLimit=150)
+    legend.columns, legend.columnPadding = columns, 10
+    return alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
+
+
+def _dose_axis(table: pl.DataFrame) -> alt.X:
+    doses = sorted({0.0, *table["dose"].drop_nulls().to_list()})
+    # Doses are chosen by factors, and a linear axis would crowd the small ones.
+    spread = len(doses) > 2 and doses[-1] / doses[1] > 8
+    values = doses if len(doses) < 8 else alt.Undefined
+    return alt.X(
+        "dose:Q",
+        title="units lesioned (%)" + (", square-root scale" if spread else ""),
+        scale=alt.Scale(type="sqrt" if spread else "linear", domain=[0, doses[-1] or 1], nice=False),
+        axis=alt.Axis(values=values, format=".3~g", labelOverlap="greedy", grid=False),
+    )
+
+
+def _drawn(table: pl.DataFrame) -> bool:
+    return not table.filter(pl.col("condition") == "random").is_empty()
+
+
+def _lesions(table: pl.DataFrame, intact: Any) -> pl.DataFrame:
+    """One row per side, fill and dose; each line begins at the intact model, which is dose 0 of every lesion."""
+    lesions = table.filter(pl.col("condition") == "lesion")
+    several = lesions["fill"].n_unique() > 1
+    named = pl.col("side") + (pl.lit(", ") + pl.col("fill") if several else pl.lit(""))
+    series = (
+        lesions.with_columns(series=(pl.lit("lesion: ") + named).map_elements(visible, return_dtype=pl.String))
+        .group_by("series", "dose", maintain_order=True)
+        .agg(pl.col("accuracy").mean())
+        .select("series", pl.col("dose").cast(pl.Float64), pl.col("accuracy").cast(pl.Float64))
+    )
+    if intact is None:
+        return series
+    starts = series.select("series").unique(maintain_order=True).with_columns(dose=pl.lit(0.0), accuracy=pl.lit(intact))
+    order = series["series"].unique(maintain_order=True).to_list()
+    return pl.concat([starts, series]).sort(
+        pl.col("series").map_elements(order.index, return_dtype=pl.Int64), "dose", maintain_order=True
+    )
+
+
+def _band(table: pl.DataFrame, intact: Any, x: alt.X, colour: alt.Color) -> list[alt.Chart]:
+    """The 2.5 % to 97.5 % quantiles of the random draws, and their median."""
+    value = pl.col("accuracy").cast(pl.Float64)
+    drawn = table.filter(pl.col("condition") == "random")
+    # Draws under several fills are several experiments: one band holds one of them.
+    band = (
+        drawn.filter(pl.col("fill").eq_missing(drawn["fill"][0]))
+        .group_by(pl.col("dose").cast(pl.Float64))
+        .agg(low=value.quantile(0.025, "linear"), accuracy=value.median(), high=value.quantile(0.975, "linear"))
+        .sort("dose")
+    )
+    rows = band.to_dicts()
+    if intact is not None:
+        rows = [{"dose": 0.0, "low": intact, "accuracy": intact, "high": intact}, *rows]
+    chart = alt.Chart(_data([row | {"series": _RANDOM} for row in rows])).encode(x=x)
+    return [
+        chart.mark_area(opacity=0.32, color=INK["band"]).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        chart.mark_line(strokeWidth=1.4).encode(y=alt.Y("accuracy:Q"), color=colour),
+    ]
+
+
+def profile(layers: pl.DataFrame, unit: str = "unit") -> alt.LayerChart:
+    """Strongest and mean |t| of each layer."""
+    rows = [
+        {"layer": row["layer"], "t": row[column], "series": name}
+        for column, name in (("max_abs_t", f"strongest {unit}"), ("mean_abs_t", f"mean over {unit}s"))
+        for row in layers.iter_rows(named=True)
+        if row[column] is not None and np.isfinite(row[column])
+    ]
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=[f"strongest {unit}", f"mean over {unit}s"], range=_SERIES[:2]),
+        legend=alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=3),
+    )
+    chart = alt.Chart(_data(rows)).encode(
+        x=_layer_axis(layers), y=alt.Y("t:Q", title="|t|", axis=alt.Axis(tickCount=5)), color=colour
+    )
+    marks = [chart.mark_line(strokeWidth=2.2)] + (
+        [chart.mark_point(filled=True, size=30, opacity=1)] if len(layers) < 50 else []
+    )
+    return _styled(alt.LayerChart(layer=marks), "Strength over layers")
+
+
+def share(layers: pl.DataFrame, unit: str = "units") -> alt.LayerChart:
+    """Units selected in each layer, against as many as there would be if they were spread evenly."""
+    rows = layers.select("layer", "n_selected", "expected").fill_nan(None).to_dicts()
+    band = WIDTH / max(1, len(rows))
+    x = _layer_axis(layers)
+    chart = alt.Chart(_data(rows))
+    bars = chart.mark_bar(color=INK["accent"], size=max(1.0, min(24.0, 0.7 * band))).encode(
+        x=x,
+        y=alt.Y(
+            "n_selected:Q", title=f"{unit} selected", axis=_count_axis(max((row["n_selected"] or 0) for row in rows))
+        ),
+    )
+    even = chart.mark_tick(
+        orient="horizontal", opacity=1, color=INK["ink"], thickness=2, size=max(2.0, min(34.0, 0.95 * band))
+    )
+    return _styled(alt.LayerChart(layer=[bars, even.encode(x=x, y="expected:Q")]), f"Selected {unit} over layers")
+
+
+def histogram(t: np.ndarray, selected: np.ndarray, *, n_bins: int = 60, unit: str = "units") -> alt.LayerChart:
+    """How t is spread over alive units, and where the selected ones lie.
+
+    Args:
+        t: (unit,) of all sites; NaN for dead units.
+        selected: (unit,) bool.
+        n_bins: bars between the smallest and the largest t.
+        unit: what is counted, "units" or "heads".
+    """
+    alive = np.isfinite(t)
+    low, high = (float(t[alive].min()), float(t[alive].max())) if alive.any() else (-1.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, n_bins + 1)
+    rows = []
+    for name, among in ((f"all alive {unit}", alive), ("selected", alive & selected)):
+        counts = np.histogram(t[among], edges)[0]
+        rows += [
+            {"from": round(float(a), 6), "to": round(float(b), 6), "n": int(n), "series": name}
+            for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)
+            if n
+        ]
+    names = [f"all alive {unit}", "selected"]
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=names, range=[INK["band"], INK["accent"]]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square"),
+    )
+    bars = (
+        alt.Chart(_data(rows))
+        .mark_bar(opacity=1, binSpacing=0)
+        .encode(
+            x=alt.X("from:Q", title="t", bin="binned", axis=alt.Axis(grid=False, tickCount=7)),
+            x2="to:Q",
+            # The tails are what matters, and a linear count would not show them.
+            y=alt.Y("n:Q", title=f"{unit} (square-root scale)", stack=None, scale=alt.Scale(type="sqrt"),
+                    axis=_count_axis(max((row["n"] for row in rows), default=0))),
+            color=colour,
+        )
+    )  # fmt: skip
+    zero = alt.Chart(_data([{"from": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="from:Q")
+    return _styled(alt.LayerChart(layer=[bars, zero] if low < 0 < high else [bars]), "Distribution of t")
+
+
+def _layer_axis(layers: pl.DataFrame) -> alt.X:
+    first, last = int(layers["layer"].min() or 0), int(layers["layer"].max() or 0)  # type: ignore[arg-type]
+    ticks = list(range(first, last + 1, max(1, -(-(last - first + 1) // 10))))
+    return alt.X(
+        "layer:Q",
+        title="layer",
+        scale=alt.Scale(domain=[first - 0.6, last + 0.6], nice=False),
+        axis=alt.Axis(values=ticks, format="d", grid=False),
+    )
+
+
+def _count_axis(most: int) -> alt.Axis:
+    # Vega would label the halves between two small counts as counts too.
+    return alt.Axis(tickCount=4, format=",d", values=list(range(most + 1)) if most < 5 else alt.Undefined)
+
+
+def _percent_axis() -> alt.Axis:
+    return alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+
+
+def _data(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    # A frame, not a list: altair copies and checks each value of a list again at every step.
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _styled(chart: alt.LayerChart, title: str) -> alt.LayerChart:
+    # All settings in one step: altair checks the whole chart again at each. Helvetica is what the text is measured
+    # with; the page shows it in its own type.
+    config = {
+        "font": "Helvetica, Arial, sans-serif",
+        "background": "transparent",
+        "aria": False,
+        "padding": 4,
+        "view": {"stroke": None},
+        "title": {"anchor": "start", "fontSize": 14, "fontWeight": 600, "color": INK["ink"], "offset": 8, "limit": WIDTH},
+        "axis": {
+            "labelColor": INK["soft"], "titleColor": INK["soft"], "domainColor": INK["line"], "tickColor": INK["line"],
+            "gridColor": INK["line"], "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 400, "tickSize": 4,
+        },
+        "legend": {"labelColor": INK["ink"], "labelFontSize": 12, "offset": 4, "padding": 0, "columnPadding": 14},
+    }  # fmt: skip
+    return chart.properties(width=WIDTH, height=HEIGHT, title=title, config=config)

@@ -1,0 +1,164 @@
+"""A run directory as it was left on disk, read once and checked: what every section of the report draws from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from broca.errors import RunError, SiteUnavailable
+from broca.runs.files import read
+from broca.runs.formats import arrays_from_bytes, table_from_bytes
+from broca.runs.spec import read_spec
+from broca.sites import Site
+
+_TEXT, _REAL, _WHOLE, _FLAG = pl.String, pl.Float64, pl.Int64, pl.Boolean
+
+_COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    "layers": {"layer": _WHOLE, "kind": _TEXT}
+    | dict.fromkeys(("n_units", "n_alive", "n_significant", "n_selected"), _WHOLE)
+    | dict.fromkeys(("expected", "mean_abs_t", "max_abs_t"), _REAL),
+    "doses": dict.fromkeys(("ability", "condition", "localizer", "side", "fill"), _TEXT)
+    | {"dose": _REAL, "k": _WHOLE, "seed": _WHOLE, "accuracy": _REAL, "n": _WHOLE},
+    "matrix": {"localizer": _TEXT, "ability": _TEXT, "own": _FLAG, "n": _WHOLE}
+    | dict.fromkeys(("intact", "lesion", "effect", "low", "high", "p"), _REAL)
+    | dict.fromkeys(("random_median", "random_low", "random_high", "p_random"), _REAL),
+    "baselines": {"ability": _TEXT, "baseline": _TEXT, "accuracy": _REAL},
+    "flipped": dict.fromkeys(("id", "ability", "prompt", "answer", "intact", "lesion", "change"), _TEXT),
+}
+"""The columns that the page shows. The tables of single items are not read: they can be large."""
+
+_OPTIONAL = {"doses": {"localizer": pl.lit("")}}
+"""Columns that a table may leave out, and what stands for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a run directory holds, as plain values."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    study: Mapping[str, Any]
+    """The [study] of spec.toml."""
+    model: Mapping[str, Any]
+    """The [model] of spec.toml."""
+    result: Mapping[str, Any]
+    tables: Mapping[str, pl.DataFrame]
+    """Those of the tables the page shows that exist and have a row."""
+    arrays: Mapping[str, Mapping[Site, np.ndarray]]
+    """By field, such as "t", then by site, in layer order."""
+
+    @property
+    def kind(self) -> str:
+        """Which study it was: "localize", "causal"."""
+        return str(self.study.get("kind", ""))
+
+    @property
+    def model_name(self) -> str:
+        """As the model was loaded, or "MODEL" where the run does not say."""
+        stored = self.manifest.get("model")
+        named = stored if isinstance(stored, Mapping) else {"name": stored}
+        return str(self.model.get("name") or named.get("name") or named.get("id") or "MODEL")
+
+    @property
+    def revision(self) -> str | None:
+        """Of the model, where there is one."""
+        stored = self.manifest.get("model")
+        revision = self.model.get("revision") or (stored.get("revision") if isinstance(stored, Mapping) else None)
+        return None if revision is None else str(revision)
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A mapping of result.json; empty where there is none."""
+        value = self.result.get(name)
+        return dict(value) if isinstance(value, Mapping) else {}
+
+    def entries(self, name: str) -> list[Any]:
+        """A list of result.json; empty where there is none."""
+        value = self.result.get(name)
+        return list(value) if isinstance(value, list) else []
+
+
+def read_record(path: Path) -> Record:
+    """Read a run directory.
+
+    Raises:
+        RunError: if `path` is no run, or one of its files is missing, damaged or not of the shape a run has; the
+            message names the file and says what to do.
+    """
+    if not (path / "manifest.json").is_file():
+        raise RunError(
+            f"{path} is not a finished run: it has no manifest.json. Give the directory that broca.run() returned; "
+            "a run that was stopped goes on when the same spec is run again under the same path."
+        )
+    manifest = _object(path / "manifest.json")
+    if manifest.get("status", "finished") != "finished":
+        raise RunError(
+            f"{path} is not finished (status {manifest['status']!r}). Run the same spec to the same path again: "
+            "it resumes where it stopped."
+        )
+    result = _object(path / "result.json")
+    spec = read_spec(path / "spec.toml")
+    tables = {name: table for name in _COLUMNS if (table := _table(path, name)) is not None}
+    return Record(path, manifest, spec["study"], spec["model"], result, tables, _arrays(path / "tensors.safetensors"))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(read(path).decode("utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} holds a {type(value).__name__}, not an object. {_AGAIN}")
+    return value
+
+
+def _table(path: Path, name: str) -> pl.DataFrame | None:
+    file = path / "tables" / f"{name}.parquet"
+    if not file.exists():
+        return None
+    try:
+        table, _ = table_from_bytes(read(file))
+    except RunError as error:
+        raise RunError(f"{file}: {error}. {_AGAIN}") from error
+    table = table.with_columns(**{n: v for n, v in _OPTIONAL.get(name, {}).items() if n not in table.columns})
+    if missing := [column for column in _COLUMNS[name] if column not in table.columns]:
+        raise RunError(f"{file} has no column {', '.join(missing)}; it has {', '.join(table.columns)}. {_AGAIN}")
+    try:
+        table = table.select(pl.col(column).cast(kind) for column, kind in _COLUMNS[name].items())
+    except pl.exceptions.PolarsError as error:
+        raise RunError(f"{file} has a column of another type than {name} has: {error}. {_AGAIN}") from error
+    reals = pl.selectors.float()
+    table = table.with_columns(reals.fill_nan(None), pl.selectors.boolean().fill_null(value=False))
+    return table if table.height else None
+
+
+def _arrays(path: Path) -> dict[str, dict[Site, np.ndarray]]:
+    if not path.exists():
+        return {}
+    try:
+        stored, _ = arrays_from_bytes(read(path))
+    except RunError as error:
+        raise RunError(f"{path}: {error}. {_AGAIN}") from error
+    fields: dict[str, dict[Site, np.ndarray]] = {}
+    for key, array in stored.items():
+        name, _, place = key.partition("/")
+        try:
+            fields.setdefault(name, {})[Site.parse(place)] = np.ravel(array)
+        except SiteUnavailable:
+            continue  # a tensor that is kept by another key than a site is not drawn
+    for name, at in fields.items():
+        for site, array in at.items():
+            if name in _LIKE_T and len(array) != len(fields.get("t", {}).get(site, array)):
+                raise RunError(f"{path}: {name}/{site} has {len(array)} entries and t/{site} another number. {_AGAIN}")
+    return {name: dict(sorted(at.items())) for name, at in fields.items()}
+
+
+_LIKE_T = ("p", "q", "d", "selected")
+"""Fields that have one entry for each entry of t."""
+
+_AGAIN = "The file is damaged or from another version: run the spec again under another path."

@@ -1,0 +1,99 @@
+"""Numbers and texts as a reader sees them: true minus signs, honest dashes, and no character that hides.
+
+Prompts and model outputs come from anywhere. `broca.studies.ladder.visible` shows what would otherwise act on the page (control characters,
+marks that turn the direction of writing, lone surrogates); the template's autoescape does the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+DASH = "–"
+"""What stands where there is no number."""
+
+
+def finite(value: object) -> bool:
+    """Whether `value` is a number that can be shown."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Three significant digits; whole numbers whole, with thousands apart; a dash for None and NaN."""
+    if not finite(value):
+        return DASH
+    if float(value).is_integer() and abs(value) < 1e15:
+        return _minus(f"{int(value):,}")
+    # Never an exponent for what can be read without one.
+    return _minus(f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}")
+
+
+def tenths(value: Any) -> str:
+    """One decimal, for numbers in a grid."""
+    return _minus(f"{round(value, 1) or 0.0:.1f}") if finite(value) else DASH
+
+
+def column(value: Any, digits: int = 3) -> str:
+    """As many digits as its neighbours in a column: 2.20 beside 2.12."""
+    if not finite(value) or abs(value) >= 10**digits:
+        return number(value, digits)
+    return _minus(f"{value:#.{digits}g}".rstrip("."))
+
+
+def percent(value: Any) -> str:
+    """A share of 1 as a percentage with one decimal."""
+    return f"{100 * value:.1f} %" if finite(value) else DASH
+
+
+def points(value: Any) -> str:
+    """A difference of shares in percentage points, with its sign and one decimal."""
+    if not finite(value):
+        return DASH
+    rounded = round(100 * value, 1)
+    return _minus(f"{rounded:+.1f}") if rounded else "0.0"
+
+
+def p_value(value: Any) -> str:
+    """``p = 0.021``, ``p < 0.001``; empty without one."""
+    if not finite(value):
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def count(n: Any, one: str, many: str = "") -> str:
+    """``1 unit``, ``1,024 units``."""
+    return f"{number(n)} {one if n == 1 else many or one + 's'}"
+
+
+def listed(values: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return values[0] if len(values) == 1 else ", ".join(values[:-1]) + (" and " + values[-1] if values else "")
+
+
+def told(value: Any) -> str:
+    """Any plain value in one line."""
+    if value is None or (isinstance(value, str | Mapping | Sequence) and not value):
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value, 4)
+    if isinstance(value, str) and not value.strip():
+        return repr(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {told(item)}" for key, item in value.items())
+    return ", ".join(map(told, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of a nested mapping with its dotted name; lists stay whole."""
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from leaves(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,136 @@
+"""Many runs at once: which there are, and their rows in one tidy table."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from broca.errors import RunError
+from broca.runs import store
+from broca.runs.files import read
+from broca.runs.journal import read_events, seconds
+from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, partial_of
+from broca.runs.spec import read_spec
+
+_log = logging.getLogger(__name__)
+
+_COLUMNS = {
+    "name": pl.String,
+    "kind": pl.String,
+    "status": pl.String,
+    "model": pl.String,
+    "contrast": pl.String,
+    "verdict": pl.String,
+    "created": pl.String,
+    "seconds": pl.Float64,
+    "path": pl.String,
+}
+
+
+def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
+    """The runs in a folder, oldest first: name, kind, status, model, contrast, verdict, created, seconds, path.
+
+    Status is "finished", "partial" (stopped before its end: the same call resumes it) or "broken".
+
+    Raises:
+        RunError: if the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder} is not a folder. Give the folder that runs were written to (out=, by default 'runs')."
+        )
+    rows = [_row(place) for place in sorted(folder.iterdir()) if (place / MANIFEST).is_file()]
+    return pl.DataFrame(rows, schema=_COLUMNS).sort("created", "name", nulls_last=True)
+
+
+def open_runs(where: str | Path, *, table: str | None = None) -> pl.DataFrame:
+    """One tidy table of many runs: the rows of a table, with columns run, model and contrast before them.
+
+    Args:
+        where: a folder of runs, a run, or a glob such as ``"runs/belief-*"``. Unfinished and broken runs are left out,
+            and the log says so.
+        table: which table; when None "items" (one row per item and condition) where any run has it, else "layers".
+
+    Raises:
+        RunError: if no finished run is there, or none has the table.
+    """
+    runs = list(_finished(where))
+    if not runs:
+        raise RunError(f"No finished run at {where}. Give a folder of runs, a run, or a glob such as 'runs/belief-*'.")
+    name = table or ("items" if any("items" in run.tables for run in runs) else "layers")
+    having = [run for run in runs if name in run.tables]
+    if not having:
+        known = sorted({each for run in runs for each in run.tables})
+        raise RunError(f"None of {len(runs)} runs at {where} has a table {name!r}. They have: {', '.join(known)}.")
+    for run in runs:
+        if run not in having:
+            _log.warning("%s has no table %r and is left out", run.path, name)
+    return pl.concat([_labelled(run, name) for run in having], how="diagonal_relaxed")
+
+
+def _finished(where: str | Path) -> Iterator[Run]:
+    place = Path(where)
+    if (place / MANIFEST).is_file():
+        places = [place]
+    elif place.is_dir():
+        places = sorted(place.iterdir())
+    else:
+        places = [Path(match) for match in sorted(glob.glob(str(where)))]  # noqa: PTH207 - the pattern may be absolute
+    for each in places:
+        if each.name.startswith(".") and (each / MANIFEST).is_file():
+            _log.warning("left out: %s is not finished", each)
+        elif (each / MANIFEST).is_file():
+            try:
+                yield open_run(each)
+            except RunError as error:
+                _log.warning("left out: %s", error)
+
+
+def _labelled(run: Run, table: str) -> pl.DataFrame:
+    labels = {
+        "run": run.path.name,
+        "model": run.manifest["model"]["name"],
+        "contrast": _contrast(run.result, run.spec["study"]),
+    }
+    frame = run.tables[table]
+    columns = [pl.lit(value, dtype=pl.String).alias(name) for name, value in labels.items()]
+    return frame.select(*columns, pl.all().exclude(*labels))
+
+
+def _row(place: Path) -> dict[str, Any]:
+    partial = place.name.startswith(".")
+    name = place.name.removeprefix(".").removesuffix(".partial") if partial else place.name
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"name": name, "path": str(place), "status": "broken"}
+    try:
+        manifest = store.parse_json(read(place / MANIFEST), place / MANIFEST)
+        spec = read_spec(place / SPEC)["study"]
+        row |= {"kind": manifest["kind"], "model": manifest["model"]["name"], "contrast": _contrast({}, spec)}
+        if partial and place == partial_of(place.with_name(name)):
+            events = read_events(place / LOG) if (place / LOG).exists() else []
+            created = events[0]["time"] if events else None
+            return row | {"status": "partial", "created": created, "seconds": seconds(events)}
+        run = open_run(place)
+        return row | {
+            "status": "finished",
+            "contrast": _contrast(run.result, spec),
+            "verdict": (run.verdict or {}).get("sentence"),
+            "created": manifest["created"],
+            "seconds": manifest["seconds"],
+        }
+    except (RunError, KeyError, IndexError, TypeError):
+        return row
+
+
+def _contrast(result: dict[str, Any], spec: dict[str, Any]) -> str | None:
+    """The contrast's name, as the result or else the spec has it."""
+    for contrast in (result.get("contrast"), spec.get("contrast")):
+        name = contrast.get("name") if isinstance(contrast, dict) else contrast
+        if isinstance(name, str):
+            return name
+    return None

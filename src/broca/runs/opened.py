@@ -1,0 +1,206 @@
+"""A finished run, read back: each file when it is first asked for, and checked against the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from broca.errors import RunError
+from broca.registry import unknown
+from broca.runs import store
+from broca.runs.files import digest, read
+from broca.runs.journal import read_events
+from broca.runs.provenance import SCHEMA
+from broca.runs.spec import read_spec
+from broca.sites import Site
+from broca.studies.ladder import fragment
+from broca.units import UnitMask
+
+R = TypeVar("R")
+
+MANIFEST, SPEC, LOG = "manifest.json", "spec.toml", "log.jsonl"
+
+
+def partial_of(path: Path) -> Path:
+    """The hidden sibling in which the run `path` is worked on until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+class Tables(Mapping[str, pl.DataFrame]):
+    """The tables of a run, each read when it is first asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._read: dict[str, pl.DataFrame] = {}
+        prefix, suffix = f"{store.TABLES}/", ".parquet"
+        self._names = tuple(
+            name[len(prefix) : -len(suffix)] for name in run.manifest["files"] if name.startswith(prefix)
+        )
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        if name not in self._names:
+            raise unknown("table", name, self._names)
+        if name not in self._read:
+            file = f"{store.TABLES}/{name}.parquet"
+            self._read[name] = store.parse_table(self._run.file(file), self._run.path / file)
+        return self._read[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._names else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"Tables({', '.join(self._names)})"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. Open one with `open_run`, or get one from `run`.
+
+    Every property raises RunError if its file is missing or is not what was written.
+    """
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Status, hashes, versions, device, seconds, memory, guards and warnings."""
+        return store.parse_json(read(self.path / MANIFEST), self.path / MANIFEST)
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """``{"study": {...}, "model": {...}}``, as `broca run spec.toml` would read it."""
+        return read_spec(self.path / SPEC)
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says: claim, estimate, verdict, guards."""
+        return store.parse_json(self.file(store.RESULT), self.path / store.RESULT)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables by name, each read when asked for."""
+        return Tables(self)
+
+    @cached_property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Every array by ``<field>/<site or key>``; masks as uint8."""
+        return self._arrays[0]
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """The verdict ladder; None for a study that gives none."""
+        return self.result.get("verdict")
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What happened, one event each, oldest first."""
+        return read_events(self.path / LOG)
+
+    def at(self, field: str) -> dict[Site, np.ndarray]:
+        """The arrays of one field by site, such as ``run.at("t")``.
+
+        Raises:
+            UnknownName: if the run has no such field, or not by site.
+        """
+        shapes = self._arrays[1]
+        known = tuple(name for name, shape in shapes.items() if shape == "sites" or isinstance(shape, dict))
+        if field not in known:
+            raise unknown("map of sites", field, known)
+        start = len(field) + 1
+        return {Site.parse(key[start:]): a for key, a in self.tensors.items() if key.startswith(f"{field}/")}
+
+    def units(self, field: str = "selected") -> UnitMask:
+        """A mask of units of the result: ready to be lesioned again.
+
+        Raises:
+            UnknownName: if the run has no such mask.
+        """
+        shapes = self._arrays[1]
+        masks = tuple(name for name, shape in shapes.items() if isinstance(shape, dict))
+        if field not in masks:
+            raise unknown("mask", field, masks)
+        return store.as_mask(self.at(field), shapes[field])
+
+    def restore(self, kind: type[R]) -> R:
+        """The study's result as the dataclass it was, such as ``run.restore(Localization)``.
+
+        Raises:
+            RunError: if the run holds another class's result.
+        """
+        names = [name for name in self.manifest["files"] if name != SPEC]
+        return store.restore({name: self.file(name) for name in names}, kind, self.path)
+
+    def file(self, name: str) -> bytes:
+        """The content of one of the run's own files.
+
+        Raises:
+            RunError: if it is missing, or not what the manifest says was written.
+        """
+        content = read(self.path / name)
+        written = self.manifest["files"].get(name)
+        if written is None or digest(content) != written["sha256"]:
+            raise store.corrupt(self.path / name, "its content is not what was written")
+        return content
+
+    @cached_property
+    def _arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return store.parse_tensors(self.file(store.TENSORS), self.path / store.TENSORS)
+
+    def __repr__(self) -> str:
+        sentence = (self.verdict or {}).get("sentence")
+        return f"Run({str(self.path)!r}{f': {sentence}' if sentence else ''})"
+
+    def _repr_html_(self) -> str:
+        """The claim and the ladder, for a notebook."""
+        verdict = self.verdict or {}
+        claim = self.result.get("claim") or self.manifest["kind"]
+        return fragment(claim, verdict.get("rungs", ()), verdict.get("sentence") or "")
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        RunError: if there is none at `path`, it is unfinished, or one of its files is missing or cut short.
+    """
+    path = Path(path)
+    if not path.exists():
+        if partial_of(path).exists():
+            raise unfinished(path)
+        raise RunError(f"{path} does not exist. Give the directory of a run; broca.list_runs lists those of a folder.")
+    if not path.is_dir() or not (path / MANIFEST).exists():
+        raise RunError(f"{path} is not a run: it has no {MANIFEST}. Give the directory that holds {MANIFEST}.")
+    run = Run(path)
+    if run.manifest.get("status") != "finished":
+        raise unfinished(path)
+    if run.manifest.get("schema", 0) > SCHEMA:
+        raise RunError(f"{path} was written by a later broca ({run.manifest.get('broca')}). Upgrade broca to open it.")
+    if not isinstance(run.manifest.get("files"), dict):
+        raise store.corrupt(path / MANIFEST, "it lists no files")
+    for name, written in run.manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise RunError(f"{file} is missing, so this run is incomplete. Delete {path} and run its spec again.")
+        if file.stat().st_size != written["bytes"]:
+            raise store.corrupt(file, f"it has {file.stat().st_size} bytes instead of {written['bytes']}")
+    return run
+
+
+def unfinished(path: Path) -> RunError:
+    """The error for a run that was stopped before its end."""
+    return RunError(f"{path} is not finished. Run the same spec to the same path again: it resumes where it stopped.")

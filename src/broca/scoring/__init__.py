@@ -1,0 +1,17 @@
+"""How well a model did: one row for each item, so that every comparison can be paired."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from broca.scoring.generation import Generation
+from broca.scoring.likelihood import Likelihood
+from broca.scoring.orders import Permuted
+from broca.scoring.rows import ROW_SCHEMA, Scorer, summarise
+
+AnyScorer = Annotated[Likelihood | Generation | Permuted, Field(discriminator="kind")]
+"""Every scorer that a study's spec can name, told apart by `kind`."""
+
+__all__ = ["ROW_SCHEMA", "AnyScorer", "Generation", "Likelihood", "Permuted", "Scorer", "summarise"]

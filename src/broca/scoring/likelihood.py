@@ -1,0 +1,78 @@
+"""Scoring by likelihood: which choice does the model hold most probable after the prompt?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from broca.errors import StimulusError
+from broca.items import Item
+from broca.models.continuation import logprobs
+from broca.models.lm import LM
+from broca.models.questions import Question, split
+from broca.models.tokens import Chat, Rendered
+from broca.scoring.prompts import cued, joined, letters, listed
+from broca.scoring.rows import preferred, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """The choice with the highest log-probability; among ties the first.
+
+    A sum favours short choices, a mean long ones. Letters are one token each, but then the order of the options
+    matters (see `broca.scoring.Permuted`), and a model may know an answer without knowing letters.
+    """
+
+    norm: Literal["sum", "mean"] = "sum"
+    """What stands in `logprobs` and is compared: the log-probability of a choice, or that divided by its tokens."""
+    options: Literal["text", "letter"] = "text"
+    """Score the choices as written, or list them under letters at the end of the prompt and score the letters."""
+    chat: Chat = "auto"
+    cue: str | None = None
+    """What opens the answer. None: "Answer:" where letters are scored, nothing where choices are."""
+    join: str = " "
+    """What parts a choice from a plain prompt where neither brings white space of its own."""
+    kind: Literal["likelihood"] = field(default="likelihood", kw_only=True)
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __call__(self, lm: LM, items: Sequence[Item]) -> pl.DataFrame:
+        """Rows of `broca.scoring.ROW_SCHEMA`, one an item.
+
+        Raises:
+            StimulusError: if an option tokenises to nothing, letters cannot be told apart, or an item is too long.
+        """
+        asked = [self._asked(lm, item) for item in items]
+        names = [f"Item {item.id!r}" for item in items]
+        questions = split(lm, [prompt for prompt, _ in asked], [own for _, own in asked], names=names)
+        if self.options == "letter":
+            for name, question in zip(names, questions, strict=True):
+                _told_apart(name, question)
+        outcomes = []
+        for item, found in zip(items, logprobs(lm, questions), strict=True):
+            per = found.tokens if self.norm == "mean" else (1,) * len(found.tokens)
+            outcomes.append(preferred(item, [value / n for value, n in zip(found.logprobs, per, strict=True)]))
+        return rows(items, outcomes)
+
+    def _asked(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
+        """The prompt, and the strings that may follow it."""
+        if self.options == "text":
+            prompt = cued(lm, item.prompt, chat=self.chat, cue=self.cue or "")
+            return prompt, tuple(joined(prompt, choice, self.join) for choice in item.choices)
+        cue = "Answer:" if self.cue is None else self.cue
+        prompt = cued(lm, listed(item, cue), chat=self.chat, cue=cue, gap="\n")
+        # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
+        apart = prompt.text[-1:].isspace() or (prompt.templated and not cue)
+        return Rendered(prompt.text + ("" if apart else self.join), prompt.templated), letters(item)
+
+
+def _told_apart(name: str, question: Question) -> None:
+    """Letters that start with the same token would not be compared by what makes them letters."""
+    if len({option[0] for option in question.options}) < len(question.options):
+        raise StimulusError(
+            f"{name}: two of its {len(question.options)} option letters start with the same token in this tokenizer, so "
+            "the letters cannot be told apart. Score it by text (options='text')."
+        )

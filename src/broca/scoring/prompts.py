@@ -1,0 +1,82 @@
+"""How an item becomes a prompt: options listed under letters, a cue for the answer, a space before a choice."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import replace
+
+from broca.errors import StimulusError
+from broca.items import Item, Message, Text
+from broca.models.lm import LM
+from broca.models.tokens import Chat, Rendered, render
+
+LETTERS = string.ascii_lowercase
+
+
+def lists_itself(item: Item) -> bool:
+    """Whether the choices are the letters a, b, ... themselves: then the prompt has listed what they stand for."""
+    said = {choice.strip().lower() for choice in item.choices}
+    return len(item.choices) > 1 and said == set(LETTERS[: len(item.choices)])
+
+
+def letters(item: Item) -> tuple[str, ...]:
+    """One letter a choice.
+
+    Raises:
+        StimulusError: if there are more choices than letters.
+    """
+    if lists_itself(item):
+        return tuple(choice.strip() for choice in item.choices)
+    if len(item.choices) > len(LETTERS):
+        raise StimulusError(
+            f"Item {item.id!r} has {len(item.choices)} choices, there are {len(LETTERS)} letters. Score it by text."
+        )
+    return tuple(LETTERS[: len(item.choices)])
+
+
+def listed(item: Item, cue: str) -> Text:
+    """The prompt with the choices under letters at its end; in a chat, at the end of the user's last turn.
+
+    A `cue` that ends the prompt is taken off, because it belongs behind the options. A prompt that lists its options
+    itself is left as it is.
+
+    Raises:
+        StimulusError: if a chat has no turn of the user's.
+    """
+    lines = [f"{letter}. {choice.strip()}" for letter, choice in zip(letters(item), item.choices, strict=True)]
+    listing = "" if lists_itself(item) else "\n\n" + "\n".join(lines)
+    if isinstance(item.prompt, str):
+        return _ending(item.prompt, cue) + listing
+    turns = [i for i, turn in enumerate(item.prompt) if turn.role == "user"]
+    if not turns:
+        raise StimulusError(f"Item {item.id!r} is a chat without a user's turn, so options cannot be listed in one.")
+    last = turns[-1]
+    asked: Message = replace(item.prompt[last], content=_ending(item.prompt[last].content, cue) + listing)
+    return (*item.prompt[:last], asked, *item.prompt[last + 1 :])
+
+
+def _ending(text: str, cue: str) -> str:
+    bare = text.rstrip()
+    return bare.removesuffix(cue).rstrip() if cue.strip() else bare
+
+
+def cued(lm: LM, prompt: Text, *, chat: Chat, cue: str, gap: str = " ") -> Rendered:
+    """The prompt as the tokenizer gets it, with `cue` at its end.
+
+    In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt; a chat's is a space; nothing is
+    put where there is white space already.
+    """
+    rendered = render(lm.tokenizer, prompt, chat=chat)
+    if not cue:
+        return rendered
+    between = " " if rendered.templated else gap
+    return Rendered(rendered.text + ("" if rendered.text[-1:].isspace() else between) + cue, rendered.templated)
+
+
+def joined(prompt: Rendered, choice: str, join: str) -> str:
+    """A choice as it follows a prompt: with `join` before it where neither brings white space.
+
+    A chat template has said where an answer starts, so nothing is put after one.
+    """
+    apart = prompt.templated or prompt.text[-1:].isspace() or choice[:1].isspace()
+    return choice if apart else join + choice

@@ -1,0 +1,65 @@
+"""Where things happen: a *site* is a named place in the forward pass.
+
+Kinds carry TransformerLens's names (Nanda & Bloom, 2022). A *unit* is one coordinate at a site; a *head* is a
+slice of `z`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from broca.errors import SiteUnavailable
+
+Kind = Literal["resid_pre", "resid_post", "attn_out", "mlp_out", "z", "mlp_act", "pattern"]
+"""Residual stream before and after a block; what attention and MLP add to it; head outputs before the output
+projection; MLP hidden activations; attention weights."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_PATTERN = re.compile(r"(?P<layers>\*|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\.(?P<kind>\w+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Site:
+    """One place in one layer, written ``12.resid_post``."""
+
+    layer: int
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.kind}"
+
+    @classmethod
+    def parse(cls, text: str) -> Site:
+        """Read ``12.resid_post``.
+
+        Raises:
+            SiteUnavailable: if `text` is not of the form LAYER.KIND.
+        """
+        layer, _, kind = text.partition(".")
+        if not layer.isdecimal() or kind not in KINDS:
+            raise SiteUnavailable(f"{text!r} is not a site. Write LAYER.KIND, with KIND one of {', '.join(KINDS)}.")
+        return cls(int(layer), kind)
+
+
+def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
+    """Every site that `pattern` names, in layer order: ``*.resid_post``, ``8-15.z``, ``3,5.mlp_act``.
+
+    Raises:
+        SiteUnavailable: if the pattern is malformed, names an unknown kind, or a layer that the model has not.
+    """
+    match = _PATTERN.fullmatch(pattern.strip())
+    if match is None or match["kind"] not in KINDS:
+        raise SiteUnavailable(
+            f"{pattern!r} names no sites. Write LAYERS.KIND, for instance '*.resid_post', '8-15.z' or '3,5.mlp_act'; "
+            f"KIND is one of {', '.join(KINDS)}."
+        )
+    layers: set[int] = set()
+    for part in (f"0-{n_layers - 1}" if match["layers"] == "*" else match["layers"]).split(","):
+        low, _, high = part.partition("-")
+        layers.update(range(int(low), int(high or low) + 1))
+    if not layers or max(layers) >= n_layers:
+        raise SiteUnavailable(f"{pattern!r}: this model has layers 0 to {n_layers - 1}.")
+    return tuple(Site(layer, match["kind"]) for layer in sorted(layers))  # type: ignore[arg-type]

@@ -1,0 +1,150 @@
+"""The same items under two conditions: what changed, with what certainty.
+
+Items that share a template or a source are not independent. Give them as `groups`: resampling then draws whole groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from broca.errors import StatisticsError
+from broca.stats.intervals import Array, Interval, block, clusters, drawn, tails
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Items that changed between two conditions."""
+
+    lost: int
+    """Right under a, wrong under b."""
+    gained: int
+    """Wrong under a, right under b."""
+    p: float
+    """Two-sided, exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignFlip:
+    """A mean difference against those that arbitrary signs would give."""
+
+    value: float
+    p: float
+    n: int
+    """How many sign patterns were tried."""
+    exact: bool
+    """Whether these were all of them."""
+
+
+def mcnemar_exact(a_correct: Any, b_correct: Any) -> McNemar:
+    """Exact McNemar test (McNemar, 1947): are losses and gains equally frequent? p is 1 where nothing changed.
+
+    Raises:
+        StatisticsError: if the conditions have different items, or none.
+    """
+    a, b = np.asarray(a_correct, bool), np.asarray(b_correct, bool)
+    if a.shape != b.shape or a.size == 0:
+        raise StatisticsError(f"Conditions have {a.size} and {b.size} items. Give the same 1 or more items under both.")
+    lost, gained = int((a & ~b).sum()), int((~a & b).sum())
+    p = float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+    return McNemar(lost=lost, gained=gained, p=p)
+
+
+def mean_interval(
+    values: Any, *, groups: Any | None = None, n: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """The mean of `values` with a percentile interval from n resamplings of groups (Efron, 1979; Field & Welsh, 2007).
+
+    NaN values are left out.
+
+    Raises:
+        StatisticsError: if fewer than 2 groups have a value, lengths differ, or n or level is impossible.
+    """
+    low, high = np.quantile(_resampled(values, groups, n, np.random.default_rng(seed)), tails(level))
+    return Interval(value=float(np.nanmean(np.asarray(values, np.float64))), low=float(low), high=float(high))
+
+
+def difference_interval(
+    a: Any,
+    b: Any,
+    *,
+    groups: tuple[Any | None, Any | None] = (None, None),
+    n: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of `a` minus the mean of `b`, two separate sets of values, each resampled by its own groups.
+
+    NaN values are left out.
+
+    Raises:
+        StatisticsError: if either set has fewer than 2 groups; and as `mean_interval`.
+    """
+    limits = tails(level)
+    generator = np.random.default_rng(seed)
+    draws = _resampled(a, groups[0], n, generator) - _resampled(b, groups[1], n, generator)
+    low, high = np.quantile(draws, limits)
+    value = np.nanmean(np.asarray(a, np.float64)) - np.nanmean(np.asarray(b, np.float64))
+    return Interval(value=float(value), low=float(low), high=float(high))
+
+
+def paired_bootstrap(
+    a: Any, b: Any, *, groups: Any | None = None, n: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """The mean of a - b over items with its interval, as `mean_interval`; items that are NaN in either are left out.
+
+    Raises:
+        StatisticsError: if a and b have different lengths; and as `mean_interval`.
+    """
+    return mean_interval(_differences(a, b), groups=groups, n=n, seed=seed, level=level)
+
+
+def sign_flip_test(differences: Any, *, groups: Any | None = None, n: int = 10_000, seed: int = 0) -> SignFlip:
+    """Two-sided p of a mean difference when the sign of each group is arbitrary (Fisher, 1935).
+
+    All 2^groups patterns are tried when they are at most n, else n random ones with p = (1 + #) / (1 + n)
+    (Phipson & Smyth, 2010). NaN differences are left out.
+
+    Raises:
+        StatisticsError: if fewer than 2 groups have a difference, lengths differ, or n is not positive.
+    """
+    sums, sizes = clusters(np.asarray(differences, np.float64), groups)
+    exact = sums.size < 63 and 2**sums.size <= drawn(n)
+    total = 2**sums.size if exact else n
+    # The same sum in another order differs in its last digits, and the observed pattern must count as extreme.
+    extreme = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
+    generator = np.random.default_rng(seed)
+    step, found = block(total, sums.size), 0
+    for start in range(0, total, step):
+        rows = min(step, total - start)
+        if exact:
+            bits = (np.arange(start, start + rows)[:, None] >> np.arange(sums.size)) & 1
+        else:
+            bits = generator.integers(0, 2, size=(rows, sums.size), dtype=np.int8)
+        found += int((np.abs((2.0 * bits - 1) @ sums) >= extreme).sum())
+    p = found / total if exact else (1 + found) / (1 + n)
+    return SignFlip(value=float(sums.sum() / sizes.sum()), p=p, n=total, exact=exact)
+
+
+def _resampled(values: Any, groups: Any | None, n: int, generator: np.random.Generator) -> Array:
+    """Means of n resamplings of groups."""
+    sums, sizes = clusters(np.asarray(values, np.float64), groups)
+    means = np.empty(drawn(n))
+    step = block(n, sums.size)
+    for start in range(0, n, step):
+        picked = generator.integers(sums.size, size=(min(step, n - start), sums.size))
+        means[start : start + step] = sums[picked].sum(1) / sizes[picked].sum(1)
+    return means
+
+
+def _differences(a: Any, b: Any) -> Array:
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape:
+        raise StatisticsError(
+            f"Conditions have {first.size} and {second.size} items. A paired comparison needs the same items in the "
+            "same order under both."
+        )
+    return first - second

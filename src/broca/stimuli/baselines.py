@@ -1,0 +1,98 @@
+"""What shortcuts score: an accuracy means something only beside what can be had without the ability.
+
+The shortcuts look at an item as text. None of them knows the story.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import polars as pl
+
+from broca.errors import StimulusError
+from broca.items import Item
+from broca.stimuli.lengths import plain
+
+
+def baselines(items: Iterable[Item]) -> pl.DataFrame:
+    """The accuracy of each shortcut on each ability.
+
+    * ``majority``: always the answer text that is right most often in the ability (case ignored)
+    * ``majority-position``: always the position in which the right choice is most often
+    * ``first-mentioned``: the choice whose first mention in the prompt comes first
+    * ``last-mentioned``: the choice whose last mention in the prompt comes last
+    * ``chance``: a choice at random, the mean of 1 / number of choices
+
+    A mention is whole words, case ignored. Where two choices are mentioned at one place (``box`` and ``box of tea``),
+    the longer one counts, then the earlier in the list. An item whose prompt mentions none of its choices counts as
+    chance.
+
+    Args:
+        items: Of one ability or more.
+
+    Returns:
+        ``ability``, ``baseline``, ``accuracy``; abilities in the order in which they first come.
+
+    Raises:
+        StimulusError: No items.
+    """
+    by_ability: dict[str, list[Item]] = {}
+    for item in items:
+        by_ability.setdefault(item.ability, []).append(item)
+    if not by_ability:
+        raise StimulusError("There are no items to take baselines of. Give at least one.")
+    rows = [(ability, name, rule(group)) for ability, group in by_ability.items() for name, rule in BASELINES.items()]
+    return pl.DataFrame(
+        rows, schema={"ability": pl.String, "baseline": pl.String, "accuracy": pl.Float64}, orient="row"
+    )
+
+
+def mentioned(item: Item, *, last: bool = False) -> int | None:
+    """The index of the choice that the prompt mentions first, or `last`; None where it mentions none.
+
+    Args:
+        item: Its prompt is searched; of a chat, the contents of all messages.
+        last: Take the choice whose last mention comes last.
+    """
+    text = plain(item.prompt)
+    places: list[tuple[int, int, int]] = []
+    for index, choice in enumerate(item.choices):
+        pattern = rf"(?<!\w){re.escape(choice.strip())}(?!\w)"
+        starts = [match.start() for match in re.finditer(pattern, text, re.IGNORECASE)]
+        if starts:
+            places.append((-starts[-1] if last else starts[0], -len(choice), index))
+    return min(places)[2] if places else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _majority(items: Sequence[Item]) -> float:
+    counts = Counter(item.choices[item.answer].strip().casefold() for item in items)
+    return max(counts.values()) / len(items)
+
+
+def _majority_position(items: Sequence[Item]) -> float:
+    return max(Counter(item.answer for item in items).values()) / len(items)
+
+
+def _chance(items: Sequence[Item]) -> float:
+    return _mean([1 / len(item.choices) for item in items])
+
+
+def _mention(items: Sequence[Item], *, last: bool) -> float:
+    picks = [(item, mentioned(item, last=last)) for item in items]
+    return _mean([1 / len(item.choices) if pick is None else float(pick == item.answer) for item, pick in picks])
+
+
+BASELINES: dict[str, Callable[[Sequence[Item]], float]] = {
+    "majority": _majority,
+    "majority-position": _majority_position,
+    "first-mentioned": lambda items: _mention(items, last=False),
+    "last-mentioned": lambda items: _mention(items, last=True),
+    "chance": _chance,
+}
+"""The shortcuts by name, each a rule from the items of one ability to an accuracy."""

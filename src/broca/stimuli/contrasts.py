@@ -1,0 +1,65 @@
+"""Contrasts by name or from files: two sets of stimuli that differ in one thing.
+
+contrast("language", n=80, seed=1)
+contrast("stimuli.csv", positive="sentence")
+contrast("tomloc/", style="tl", answers="random")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from broca.items import Contrast
+from broca.registry import Registry, unknown
+from broca.stimuli.lengths import LengthDifference, LengthMatch, length_match
+from broca.stimuli.options import accepted, call, expanded, looks_like_path
+from broca.stimuli.readers import reader_for
+from broca.stimuli.tables import SUFFIXES
+
+__all__ = ["CONTRASTS", "LengthDifference", "LengthMatch", "contrast", "length_match", "options_of"]
+
+CONTRASTS = Registry(
+    "Contrast",
+    {
+        "belief": "broca.stimuli.stories:belief",
+        "language": "broca.stimuli.language:language",
+        "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
+        "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",
+        "pain": "broca.stimuli.stories:pain",
+    },
+)
+"""The contrasts that come with broca."""
+
+
+def options_of(name_or_path: str | Path) -> tuple[str, ...]:
+    """The options that this contrast's generator or reader takes.
+
+    Raises:
+        UnknownName, StimulusError: as `contrast`.
+    """
+    if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
+        return accepted(CONTRASTS[name_or_path])
+    if looks_like_path(name_or_path, suffixes=SUFFIXES):
+        return accepted(reader_for(expanded(name_or_path)))
+    raise unknown("Contrast", str(name_or_path), tuple(CONTRASTS), "Or give the path of a table or of a folder.")
+
+
+def contrast(name_or_path: str | Path, **options: object) -> Contrast:
+    """A contrast that comes with broca, or one read from a file or folder.
+
+    Args:
+        name_or_path: A name of `CONTRASTS`; or a table (CSV, TSV, JSONL, JSON, Parquet), or a folder of localizer
+            files. What a file was taken for is said in the contrast's `source`. A name of ours wins over a file of
+            the same name: write ``./pain`` for the folder.
+        options: Of the generator or reader, e.g. ``n``, ``seed``, ``positive``, ``style``.
+
+    Raises:
+        UnknownName: Neither a name nor a file, or an option that the contrast does not have.
+        StimulusError: The file is missing or malformed, or an option is of the wrong type.
+    """
+    if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
+        return call(f"contrast {name_or_path!r}", CONTRASTS[name_or_path], options=options)
+    if looks_like_path(name_or_path, suffixes=SUFFIXES):
+        path = expanded(name_or_path)
+        return call(f"contrast {path.name!r}", reader_for(path), path, options=options)
+    raise unknown("Contrast", str(name_or_path), tuple(CONTRASTS), "Or give the path of a table or of a folder.")

@@ -1,0 +1,67 @@
+"""Calling a reader or generator with options that a person wrote: names and types are checked, never coerced."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, validate_call
+
+from broca.errors import StimulusError
+from broca.registry import unknown
+
+
+def call(what: str, function: Callable[..., Any], *args: object, options: Mapping[str, object]) -> Any:
+    """The value of `function(*args, **options)`.
+
+    Args:
+        what: The name that the user gave, for messages.
+        function: Takes its options as keyword-only arguments with annotated types.
+        args: Positional arguments of ours; they are not options.
+        options: What the user asked for.
+
+    Raises:
+        UnknownName: An option that the function does not have.
+        StimulusError: An option of the wrong type or out of its range.
+    """
+    known = accepted(function)
+    for name in options:
+        if name not in known:
+            if not known:
+                raise StimulusError(f"{what} takes no options, and {name!r} was given. Remove it.")
+            raise unknown(f"{what[0].upper()}{what[1:]}: option", str(name), known)
+    checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))(function)
+    try:
+        return checked(*args, **options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise StimulusError(f"Option {name!r} of {what}: {first['msg']}; {first['input']!r} was given.") from error
+
+
+def accepted(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a reader's or generator's options: its keyword-only arguments."""
+    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY)
+
+
+def looks_like_path(name: str | Path, *, suffixes: tuple[str, ...]) -> bool:
+    """Whether `name` means a file or folder rather than an entry of a registry."""
+    if isinstance(name, Path):
+        return True
+    return name.lower().endswith(suffixes) or name.startswith((".", os.sep, "~")) or os.path.exists(name)  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` replaced by the home folder where there is one of that name."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):  # no such user, or no name at all: the reader says that there is no such file
+        return Path(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; False, and no error, for a name that no file can have."""
+    return os.path.isdir(path)  # noqa: PTH112 - unlike Path.is_dir, never raises on an overlong name

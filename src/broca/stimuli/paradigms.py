@@ -1,0 +1,8 @@
+"""The papers that a contrast owes its paradigm to, cited in its `source`."""
+
+from __future__ import annotations
+
+BELIEF = "Dodell-Feder, Koster-Hale, Bedny & Saxe (2011), NeuroImage 55; after Saxe & Kanwisher (2003), NeuroImage 19"
+LANGUAGE = "Fedorenko, Hsieh, Nieto-Castanon, Whitfield-Gabrieli & Kanwisher (2010), Journal of Neurophysiology 104"
+MULTIPLE_DEMAND = "Fedorenko, Duncan & Kanwisher (2013), PNAS 110; Duncan (2010), Trends in Cognitive Sciences 14"
+PAIN = "Bruneau, Pluta & Saxe (2012), Neuropsychologia 50; Jacoby, Bruneau, Koster-Hale & Saxe (2016), NeuroImage 126"

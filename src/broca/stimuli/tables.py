@@ -1,0 +1,299 @@
+"""Reading tables strictly: CSV, TSV, JSONL, JSON and Parquet become rows that know where they came from.
+
+Nothing is guessed and nothing is repaired. Text formats are read with the standard library, because it knows the
+line of each mistake; Parquet with polars. What a file holds is data, and is never evaluated.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import polars as pl
+
+from broca.errors import StimulusError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""The endings that `read_table` knows."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record and its place in the file, e.g. ``line 7``."""
+
+    where: str
+    cells: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of one file, in file order."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def at(self, row: Row) -> str:
+        """Where a row is, for messages: ``stimuli.csv, line 7``."""
+        return f"{self.path.name}, {row.where}"
+
+    def require(self, *columns: str) -> None:
+        """Refuse a table that lacks one of `columns`, with the nearest name found.
+
+        Raises:
+            StimulusError: A column is missing.
+        """
+        for column in columns:
+            if column not in self.columns:
+                raise StimulusError(
+                    f"{self.path.name} has no column {column!r}.{self._guess(column)} "
+                    f"Columns found: {', '.join(map(repr, self.columns)) or 'none'}."
+                )
+
+    def optional(self, *columns: str) -> None:
+        """Refuse a near miss of an optional column, which would be left out without a word.
+
+        Raises:
+            StimulusError: A column found is one letter or so from an optional one that is absent.
+        """
+        for column in columns:
+            if column not in self.columns and (guess := self._guess(column, cutoff=0.85)):
+                raise StimulusError(
+                    f"{self.path.name} has no column {column!r}.{guess} Rename it if so, else give it another name."
+                )
+
+    def text(self, row: Row, column: str) -> str:
+        """The text in one cell, as it is.
+
+        Raises:
+            StimulusError: The cell is empty, or holds something other than text.
+        """
+        value = row.cells[column]
+        if value is None or value == "":
+            raise StimulusError(f"{self.at(row)}: {column!r} is empty. Give a text, or remove the row.")
+        if not isinstance(value, str):
+            raise StimulusError(
+                f"{self.at(row)}: {column!r} is {shown(value)} ({type(value).__name__}). Give a text; quote it if it is one."
+            )
+        if not value.strip():
+            raise StimulusError(f"{self.at(row)}: {column!r} is only white space. Give a text, or remove the row.")
+        return value
+
+    def word(self, row: Row, column: str) -> str:
+        """The text in one cell without surrounding white space, for names, labels and answers.
+
+        Raises:
+            StimulusError: As for `text`.
+        """
+        return self.text(row, column).strip()
+
+    def tag(self, row: Row, column: str, default: str) -> str:
+        """A short text or whole number in an optional column; `default` where the column is absent.
+
+        Raises:
+            StimulusError: The cell is empty, or neither text nor a whole number.
+        """
+        if column not in self.columns:
+            return default
+        value = row.cells[column]
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.word(row, column)
+
+    def names(self, default: Callable[[int], str]) -> tuple[str, ...]:
+        """One id for each row: its `id` column, or else `default` of its position.
+
+        Raises:
+            StimulusError: Two rows have the same id.
+        """
+        seen: dict[str, Row] = {}
+        for index, row in enumerate(self.rows):
+            name = self.tag(row, "id", default(index))
+            if name in seen:
+                raise StimulusError(
+                    f"{self.at(row)}: the id {shown(name)} was used in {seen[name].where} already. Make ids unique."
+                )
+            seen[name] = row
+        return tuple(seen)
+
+    def _guess(self, column: str, cutoff: float = 0.5) -> str:
+        lowered = {found.strip().lower(): found for found in self.columns}
+        near = difflib.get_close_matches(column, lowered, n=1, cutoff=cutoff)
+        return f" Did you mean {lowered[near[0]]!r} to be {column!r}?" if near else ""
+
+
+def read_table(path: str | Path) -> Table:
+    """The rows of a CSV, TSV, JSONL, JSON (a list of objects) or Parquet file with a header or keys.
+
+    Raises:
+        StimulusError: The file is missing, of another kind, not UTF-8, malformed (with its line), or has no rows.
+    """
+    path = Path(path)
+    readers: dict[str, Callable[[Path], tuple[tuple[str, ...], Iterator[Row]]]] = {
+        ".csv": lambda p: _delimited(p, ","),
+        ".tsv": lambda p: _delimited(p, "\t"),
+        ".jsonl": _json_lines,
+        ".ndjson": _json_lines,
+        ".json": _json_list,
+        ".parquet": _parquet,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise StimulusError(
+            f"{path.name!r} ends in {path.suffix or 'nothing'!r}. Tables end in one of {', '.join(SUFFIXES)}."
+        )
+    columns, rows = reader(path)
+    table = Table(path, columns, tuple(rows))
+    if not table.rows:
+        raise StimulusError(f"{path.name} has no rows{' below its header' if columns else ''}. Give at least one.")
+    return table
+
+
+def shown(value: object) -> str:
+    """A value for a message: its repr, cut where it is long or deep."""
+    return _SHORT.repr(value)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        StimulusError: There is no such file, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise StimulusError(f"There is no file {str(path)!r}. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise StimulusError(f"{str(path)!r} cannot be read: {error}.") from error
+
+
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file, without a byte order mark and with line ends as they are.
+
+    Raises:
+        StimulusError: There is no such file, or it is not UTF-8; the message names the line and the byte.
+    """
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise StimulusError(
+            f"{path.name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8."
+        ) from error
+
+
+def _delimited(path: Path, delimiter: str) -> tuple[tuple[str, ...], Iterator[Row]]:
+    text = read_text(path)
+    if not text.strip():
+        raise StimulusError(f"{path.name} is empty. Give a header and at least one row.")
+    rows = _records(path, text, delimiter)
+    columns = _columns(path, tuple(name.strip() for name in next(rows)[1]))
+    return columns, _named(path, columns, rows)
+
+
+def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line each begins on; blank lines are no records."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    start = 1
+    try:
+        for record in reader:
+            if record:
+                yield start, record
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise StimulusError(
+            f"{path.name}, line {start}: malformed ({error}). Quote fields that hold a delimiter, a line end or quotes."
+        ) from error
+
+
+def _named(path: Path, columns: tuple[str, ...], records: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
+    for line, record in records:
+        if len(record) != len(columns):
+            raise StimulusError(
+                f"{path.name}, line {line}: {len(record)} fields, and the header has {len(columns)}. "
+                "Quote fields that hold a delimiter."
+            )
+        yield Row(f"line {line}", dict(zip(columns, record, strict=True)))
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise StimulusError(f"{path.name} has two columns named {name!r}. Rename one.")
+    return names
+
+
+def _json_lines(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
+    lines = enumerate(read_text(path).split("\n"), start=1)
+    return _objects(path, ((f"line {n}", _parse(path, line, first=n)) for n, line in lines if line.strip()))
+
+
+def _json_list(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
+    value = _parse(path, read_text(path), first=1)
+    if not isinstance(value, list):
+        raise StimulusError(f"{path.name} holds a JSON {type(value).__name__}. Give a list of objects, or JSONL.")
+    return _objects(path, ((f"entry {n}", entry) for n, entry in enumerate(value, start=1)))
+
+
+def _objects(path: Path, entries: Iterator[tuple[str, object]]) -> tuple[tuple[str, ...], Iterator[Row]]:
+    rows: list[Row] = []
+    for where, entry in entries:
+        if not isinstance(entry, dict):
+            raise StimulusError(
+                f"{path.name}, {where}: a JSON {type(entry).__name__}. Give an object with named fields."
+            )
+        if rows and entry.keys() != rows[0].cells.keys():
+            odd = sorted(entry.keys() ^ rows[0].cells.keys())
+            raise StimulusError(
+                f"{path.name}, {where}: the fields differ from those of {rows[0].where} in {', '.join(map(repr, odd))}. "
+                "Give every object the same fields."
+            )
+        rows.append(Row(where, entry))
+    return (tuple(rows[0].cells) if rows else ()), iter(rows)
+
+
+def _parse(path: Path, text: str, *, first: int) -> object:
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            raise ValueError("an object has the same field twice")
+        return value
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        value = json.loads(text, object_pairs_hook=fields, parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is legal JSON and no text at all
+    except json.JSONDecodeError as error:
+        line = first + error.lineno - 1
+        raise StimulusError(
+            f"{path.name}, line {line}: malformed JSON ({error.msg} at column {error.colno})."
+        ) from error
+    except UnicodeEncodeError as error:
+        raise StimulusError(f"{path.name}, line {first}: a text holds half of a surrogate pair. Repair it.") from error
+    except (ValueError, RecursionError) as error:
+        raise StimulusError(f"{path.name}, line {first}: malformed JSON ({error}).") from error
+    return value
+
+
+def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
+    data = read_bytes(path)
+    if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
+        raise StimulusError(f"{path.name} is not a Parquet file (no PAR1 at its ends). Write it with polars or pandas.")
+    try:
+        frame = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
+        records = frame.to_dicts()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError) as error:
+        raise StimulusError(f"{path.name} is a damaged Parquet file: {error}.") from error
+    return tuple(frame.columns), (Row(f"row {n}", record) for n, record in enumerate(records, start=1))

@@ -1,0 +1,9 @@
+"""The only place where stimuli, capture, interventions and scoring meet."""
+
+from broca.registry import Registry
+
+STUDIES = Registry(
+    "study",
+    {"localize": "broca.studies.localize:Localize", "causal": "broca.studies.causal:CausalTest"},
+)
+"""By the `kind` of a spec."""

@@ -1,0 +1,302 @@
+"""What breaks when the selected units are gone, against matched controls, and is it this ability alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import model_validator
+
+from broca.engines.memo import Memo, Progress, forget, silent
+from broca.errors import StimulusError
+from broca.interventions.lesion import Lesion, Positions
+from broca.items import Item, fingerprint
+from broca.models.lm import LM
+from broca.scoring import AnyScorer, Likelihood
+from broca.stimuli.baselines import baselines
+from broca.stimuli.benchmarks import benchmark
+from broca.stimuli.lengths import plain
+from broca.studies import effects, guards
+from broca.studies.base import Spec, model_summary
+from broca.studies.conditions import Bench, Condition, FillName
+from broca.studies.ladder import Guard, Verdict, fragment
+from broca.studies.localize import Localization, Localize
+from broca.studies.maps import Floats
+from broca.studies.plan import Plan, Side, planned
+from broca.units import UnitMask
+
+
+class CausalTest(Spec):
+    """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
+
+    kind: Literal["causal"] = "causal"
+    localizer: Localize | None = None
+    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `dose`."""
+    selection: UnitMask | None = None
+    """Units or heads to test instead of a localizer's."""
+    localizers: tuple[str, ...] = ()
+    """Further contrasts for the localizer x ability matrix, localized like the first one."""
+    items: str = "beliefs/false-belief"
+    """The ability in question: a benchmark or a file of items."""
+    others: tuple[str, ...] = ()
+    """Other abilities, which a specific lesion leaves alone."""
+    n_items: int | None = None
+    """Score this many items of each ability at most, spread over the whole list."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the benchmarks, such as n or seed."""
+    scorer: AnyScorer = Likelihood()
+    """How an answer is judged."""
+    sides: tuple[Side, ...] = ("top",)
+    """Which ends of the ranking to lesion; the first one is the claim."""
+    dose: float = 1.0
+    """Percent of units (or heads) that the claim is about."""
+    doses: tuple[float, ...] = ()
+    """Further percentages, for the dose-response curve."""
+    draws: int = 20
+    """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
+    dose_draws: int = 5
+    """Matched random lesions at each further dose."""
+    match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
+    """What random lesions share with the selection: units a layer, and size of activation."""
+    among: Literal["all", "rest"] = "rest"
+    """Draw random units from all, or from those that are not selected."""
+    fills: tuple[FillName, ...] = ("zero",)
+    """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
+    positions: Positions = "all"
+    """Lesion every token, or chosen ones."""
+    gate: Literal["stop", "mark"] = "stop"
+    """What to do when the intact model does not have the ability."""
+    alpha: float = 0.05
+    n_bootstrap: int = 2000
+    seed: int = 0
+    """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CausalTest:
+        if (self.localizer is None) == (self.selection is None):
+            raise ValueError("give either a localizer or a selection to test, not both and not neither")
+        if self.selection is not None and (self.doses or self.sides != ("top",) or self.localizers):
+            raise ValueError("doses, sides and further localizers need a localizer: a given selection has no ranking")
+        if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0 or not 0 < self.dose <= 100:
+            raise ValueError(
+                "give at least one side and one fill, draws of 0 or more, and a dose above 0 up to 100 percent"
+            )
+        return self
+
+    @cached_property
+    def abilities(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each ability, the own one first.
+
+        Raises:
+            StimulusError: if a file is malformed, or two benchmarks share an ability.
+            UnknownName: if no benchmark has this name.
+        """
+        return _abilities(self)
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Content hashes of items and stimuli: files may change under their names."""
+        prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        return prints | {spec.stimuli.name: spec.stimuli.fingerprint for spec in _localizers(self)}
+
+    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult:
+        """Localize, lesion, score, compare.
+
+        Raises:
+            GuardError: if the model lacks the ability, or a lesion would measure its own hook.
+            SelectionError: if nothing would be selected, or too few units are left for matched draws.
+            StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
+        """
+        chat = self.localizer.chat if self.localizer else "auto"
+        items = tuple(item for group in self.abilities.values() for item in group)
+        bench = Bench(lm, items, self.scorer, chat, memo)
+        found = [spec.run(lm, memo=memo, progress=progress) for spec in _localizers(self)]
+        plan = planned(self, lm, found)
+        checks = guards.probe(lm, items, chat)
+        passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm, checks)]
+        intact = bench.rows(Condition("intact"), None)
+        own = next(iter(self.abilities))
+        can = intact.filter(pl.col("ability") == own)
+        passed.append(guards.gate(can, self.abilities[own], own, alpha=self.alpha, stop=self.gate == "stop"))
+        fills = bench.fills(self.fills, plan.sites, self.seed)
+        passed.append(guards.effect(lm, Lesion(plan.mask, fills[self.fills[0]], self.positions), checks))
+        tables = [intact]
+        for done, condition in enumerate(plan.conditions):
+            progress("scoring lesions", done, len(plan.conditions))
+            tables.append(bench.rows(condition, fills[condition.fill], self.positions))
+        progress("scoring lesions", len(plan.conditions), len(plan.conditions))
+        return _result(self, lm, found, plan, pl.concat(tables), passed=tuple(passed))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalResult:
+    """What a causal test found: see `broca.reports` for the tables, `Localization` for the maps."""
+
+    spec: CausalTest
+    items: pl.DataFrame
+    prompts: pl.DataFrame
+    doses: pl.DataFrame
+    matrix: pl.DataFrame
+    baselines: pl.DataFrame
+    flipped: pl.DataFrame
+    selected: UnitMask
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any]
+    selection: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    layers: pl.DataFrame | None = None
+    t: Mapping[Any, Floats] | None = None
+    p: Mapping[Any, Floats] | None = None
+    q: Mapping[Any, Floats] | None = None
+    d: Mapping[Any, Floats] | None = None
+    contrast: Mapping[str, Any] | None = None
+    reliability: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"CausalResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+
+def _abilities(spec: CausalTest) -> dict[str, tuple[Item, ...]]:
+    found: dict[str, tuple[Item, ...]] = {}
+    for name in (spec.items, *spec.others):
+        items = benchmark(name, **spec.options)
+        for ability in dict.fromkeys(item.ability or name for item in items):
+            if ability in found:
+                raise StimulusError(
+                    f"Ability {ability!r} comes from two benchmarks, the second one {name!r}. Give it once."
+                )
+            own = [replace(item, ability=ability) for item in items if (item.ability or name) == ability]
+            if len({item.id for item in own}) < len(own):
+                raise StimulusError(
+                    f"{name}: two items of {ability!r} share an id, so they cannot be paired. Make ids unique."
+                )
+            n = min(spec.n_items or len(own), len(own))
+            found[ability] = tuple(own[i] for i in np.unique(np.linspace(0, len(own) - 1, n).astype(int)))
+    return found
+
+
+def _localizers(spec: CausalTest) -> list[Localize]:
+    """The main localizer, selecting at the main dose on the first side, and its variants for other contrasts."""
+    if spec.localizer is None:
+        return []
+    first = replace(spec.localizer.select, percent=spec.dose, count=None, side=spec.sides[0])
+    main = spec.localizer.model_copy(update={"select": first})
+    return [main, *(main.model_copy(update={"contrast": name, "options": {}}) for name in spec.localizers)]
+
+
+def _result(
+    spec: CausalTest,
+    lm: LM,
+    found: Sequence[Localization],
+    plan: Plan,
+    items: pl.DataFrame,
+    *,
+    passed: tuple[Guard, ...],
+) -> CausalResult:
+    own, boot = next(iter(spec.abilities)), {"n": spec.n_bootstrap, "seed": spec.seed}
+    main = plan.main[0].address
+    others = [c.address for c in plan.beside if c.name == "lesion" and c.localizer != plan.main[0].localizer]
+    table = effects.matrix(items, [main, *others], own=own, boot=boot)
+    cell = table.filter(pl.col("own")).row(0, named=True)
+    able = [name for name in spec.abilities if name != own and _able(spec, items, name)]
+    local = found[0] if found else None
+    verdict = Verdict.of(
+        *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable")),
+        effects.causal(items, cell, [c.address for c in plan.main], own=own, alpha=spec.alpha),
+        effects.specific(items, main, own=own, able=able, boot=boot),
+    )
+    prompts = _prompts(spec)
+    unable = [name for name in spec.abilities if name != own and name not in able]
+    return CausalResult(
+        spec=spec,
+        items=items,
+        prompts=prompts,
+        doses=effects.doses(items),
+        matrix=table,
+        baselines=baselines([item for group in spec.abilities.values() for item in group]),
+        flipped=effects.flipped(items, prompts, main),
+        selected=plan.mask,
+        verdict=verdict,
+        guards=(*(local.guards if local else ()), *passed),
+        warnings=(
+            *(local.warnings if local else lm.notes),
+            *plan.warnings,
+            *(f"The intact model is at chance on {name}, so {name} says nothing about specificity." for name in unable),
+        ),
+        claim=effects.claim(cell, _what(plan, local, lm), own, verdict.sentence),
+        estimate={
+            "value": cell["effect"],
+            "low": cell["low"],
+            "high": cell["high"],
+            "unit": "accuracy",
+            "n": cell["n"],
+        },
+        selection=local.selection if local else _given(plan.mask),
+        model=model_summary(lm),
+        citations=(*(local.citations if local else ()), *_CITATIONS),
+        **({name: getattr(local, name) for name in _FROM_LOCALIZER} if local else {}),
+    )
+
+
+_FROM_LOCALIZER = ("layers", "t", "p", "q", "d", "contrast", "reliability")
+
+_CITATIONS = (
+    "McNemar (1947), Psychometrika 12:153-157.",
+    "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
+    "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
+    "Zhang & Nanda (2024), Towards best practices of activation patching, ICLR.",
+)
+
+
+def _able(spec: CausalTest, items: pl.DataFrame, ability: str) -> bool:
+    rows = items.filter((pl.col("condition") == "intact") & (pl.col("ability") == ability))
+    return guards.gate(rows, spec.abilities[ability], ability, alpha=spec.alpha, stop=False).state == "passed"
+
+
+def _what(plan: Plan, local: Localization | None, lm: LM) -> str:
+    mask = plan.mask
+    if local is None:
+        return f"the given {mask.count} {mask.grain}s of {lm.name}"
+    main = plan.main[0]
+    return (
+        f"the {main.side} {main.dose:g} % ({mask.count} of {local.selection['n_alive']} {mask.grain}s at "
+        f"{local.selection['site']}) of the {main.localizer} localizer in {lm.name}"
+    )
+
+
+def _given(mask: UnitMask) -> dict[str, Any]:
+    sites = ", ".join(str(site) for site in mask.at if mask.at[site].any())
+    return {
+        "k": mask.count,
+        "n_units": mask.total,
+        "n_alive": mask.total,
+        "n_dead": 0,
+        "grain": mask.grain,
+        "site": sites,
+    }
+
+
+def _prompts(spec: CausalTest) -> pl.DataFrame:
+    rows = [
+        {
+            "id": item.id,
+            "ability": ability,
+            "group": item.group,
+            "prompt": plain(item.prompt),
+            "choices": list(item.choices),
+            "answer": item.choices[item.answer].strip(),
+        }
+        for ability, items in spec.abilities.items()
+        for item in items
+    ]
+    return pl.DataFrame(rows)

@@ -1,0 +1,95 @@
+"""Guards: checks that run by themselves, so that a number that means nothing is never reported as if it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+import torch
+from scipy.stats import binomtest
+
+from broca.errors import GuardError
+from broca.interventions.lesion import Keep, Lesion
+from broca.items import Item
+from broca.models.lm import LM
+from broca.models.tokens import Tokens, padded
+from broca.studies.ladder import Guard
+from broca.units import UnitMask
+
+_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
+"""Largest difference of a next-token logit between two paddings of one text."""
+
+
+def probe(lm: LM, items: Sequence[Item], chat: str) -> list[Tokens]:
+    """A few prompts of different lengths."""
+    step = max(1, len(items) // 8)
+    return lm.tokenize([item.prompt for item in items[::step][:8]], chat=chat)  # type: ignore[arg-type]
+
+
+def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
+    """Holding every selected unit at its own value must change no bit.
+
+    Raises:
+        GuardError: if it does: then the hooks themselves alter the model.
+    """
+    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
+    before = lm.next_logits(batch)
+    with lm.under(Lesion(mask, Keep())):
+        kept = lm.next_logits(batch)
+        lm.assert_fired()
+    after = lm.next_logits(batch)
+    if not torch.equal(before, kept) or not torch.equal(before, after):
+        raise GuardError(
+            "Holding the selected units at their own values changed the logits, so the lesion would measure the hook. "
+            "Is the model in eval mode and deterministic? Report this model's class."
+        )
+    return Guard(
+        "identity", "passed", "Holding the units at their own values changes no bit, and nothing stays behind."
+    )
+
+
+def effect(lm: LM, lesion: Lesion, tokens: Sequence[Tokens]) -> Guard:
+    """A lesion that changes no logit is a no-op, and is reported as one."""
+    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
+    before = lm.next_logits(batch)
+    with lm.under(lesion):
+        difference = float((lm.next_logits(batch) - before).abs().max())
+    if difference == 0:
+        return Guard("effect", "marked", "The lesion changes no logit at all: it is a no-op on these prompts.")
+    return Guard("effect", "passed", f"The lesion changes next-token logits (by up to {difference:.2g}).")
+
+
+def padding(lm: LM, tokens: Sequence[Tokens]) -> Guard:
+    """A text's logits must not depend on its neighbours in the batch, nor on the side of the padding."""
+    alone = torch.cat([lm.next_logits(padded(tokens, [i], lm.pad, device=lm.device)) for i in range(len(tokens))])
+    worst = 0.0
+    for side in ("left", "right"):
+        batch = padded(tokens, range(len(tokens)), lm.pad, side=side, device=lm.device)
+        worst = max(worst, float((lm.next_logits(batch) - alone).abs().max()))
+    if worst > _TOLERANCE.get(lm.dtype, 1e-3):
+        return Guard(
+            "padding",
+            "marked",
+            f"Padding moves this model's logits by up to {worst:.2g}: scores depend on the batch. Use batch size 1.",
+        )
+    return Guard("padding", "passed", f"Batching moves no logit by more than {worst:.1g}, on either padding side.")
+
+
+def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: float, stop: bool) -> Guard:
+    """The intact model must have the ability that is to be localized: accuracy above chance, one-sided binomial.
+
+    Raises:
+        GuardError: if it has not, and `stop`.
+    """
+    correct = int(rows["correct"].sum())
+    chance = sum(1 / len(item.choices) for item in items) / len(items)
+    p = binomtest(correct, len(rows), min(chance, 1.0), alternative="greater").pvalue if chance < 1 else 0.0
+    text = f"The intact model answers {correct / len(rows):.1%} of {len(rows)} {ability} items (chance {chance:.1%}, p = {p:.2g})"
+    if p <= alpha:
+        return Guard("gate", "passed", f"{text}.")
+    text += ": it does not have the ability, so there is nothing to localize."
+    if stop:
+        raise GuardError(
+            f"{text} Use items that it can answer, another prompt format, or gate='mark' to go on regardless."
+        )
+    return Guard("gate", "marked", text)

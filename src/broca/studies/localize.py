@@ -1,0 +1,247 @@
+"""Which units, or heads, does a contrast select?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from broca.engines.memo import Memo, Progress, forget, silent
+from broca.errors import SiteUnavailable
+from broca.items import Contrast, Stimulus
+from broca.models.lm import LM
+from broca.models.tokens import Chat, Magnitude, Pool
+from broca.sites import Site, sites
+from broca.stats.reliability import halves
+from broca.stimuli.contrasts import contrast as load_contrast
+from broca.stimuli.contrasts import options_of
+from broca.stimuli.lengths import length_match, plain
+from broca.studies import findings, presets
+from broca.studies.base import Spec, model_summary
+from broca.studies.ladder import Guard, Verdict, fragment
+from broca.studies.maps import Floats, Maps, Shown, head_maps, unit_maps
+from broca.units import Grain, Select, Selection, UnitMask, select
+
+
+class Localize(Spec):
+    """Find the units, or the heads, that a contrast selects."""
+
+    kind: Literal["localize"] = "localize"
+    contrast: str | Contrast = "belief"
+    """Name of a contrast, a file or folder of one, or a Contrast."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the contrast or of its reader, such as seed or answers."""
+    preset: str | None = None
+    """Fill in what a published localizer did: tl-abs, tl-signed or ll. Fields that you give win."""
+    sites: str = "*.resid_post"
+    """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z"."""
+    grain: Grain = "unit"
+    """Rank units by Welch's t, or heads (slices of z) by their cross-validated linear-discriminant t."""
+    pool: Literal["last", "mean"] = "last"
+    """How the tokens of a stimulus become one value for each unit. Padding never counts."""
+    bos: Literal["with", "without"] = "without"
+    """Whether special tokens before the text count in a mean. They carry attention sinks."""
+    sinks: int = 0
+    """How many further tokens at the start to leave out of a mean."""
+    magnitude: Magnitude = "signed"
+    """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
+    truncate: int | None = None
+    """Keep this many tokens of each stimulus, BOS counted."""
+    chat: Chat = "auto"
+    """Whether to use the model's chat template: for chats only, never, or always."""
+    select: Select = Select()
+    """Which units to take from the ranking."""
+    select_on: Literal["all", "half"] = "all"
+    """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
+    alpha: float = 0.05
+    """Level of the Benjamini-Hochberg correction over all units."""
+    seed: int = 0
+    """Seed of the split into halves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        return presets.filled(given) if isinstance(given, Mapping) else given
+
+    @cached_property
+    def stimuli(self) -> Contrast:
+        """The contrast itself.
+
+        Raises:
+            StimulusError: if its file is malformed.
+            UnknownName: if no contrast has this name.
+        """
+        if isinstance(self.contrast, Contrast):
+            return self.contrast
+        known = options_of(self.contrast) if self.preset else ()
+        shown = {name: value for name, value in presets.OPTIONS.items() if name in known}
+        return load_contrast(self.contrast, **(shown | dict(self.options)))
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Content hashes of the stimuli: a file may change under its name."""
+        return {"contrast": self.stimuli.fingerprint}
+
+    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization:
+        """Show the contrast, keep a statistic of every unit, select.
+
+        Raises:
+            SiteUnavailable: if the model has no such sites, or heads are asked of sites other than z.
+            SelectionError: if nothing would be selected.
+            StatisticsError: if an activation is NaN, or there are too few stimuli.
+        """
+        where = _sites(self, lm)
+        # A selection that no map could satisfy is refused now, not after the last stimulus.
+        widths = {s: lm.anatomy.n_heads if self.grain == "head" else lm.anatomy.width(s) for s in where}
+        select({site: np.arange(float(n)) for site, n in widths.items()}, self.select, grain=self.grain)
+        positive, negative = _shown(self, lm)
+        look = unit_maps if self.grain == "unit" else head_maps
+        whole, parts = look(
+            lm,
+            positive,
+            negative,
+            where,
+            Pool(self.pool, self.bos, self.sinks, self.magnitude),
+            memo=memo,
+            progress=lambda done, total: progress("localizing", done, total),
+        )
+        whole = whole if self.select_on == "all" else parts[0]
+        selection = select(whole.t, self.select, grain=self.grain)
+        counts = dict(zip(_plain(self.stimuli), map(len, (*positive.tokens, *negative.tokens)), strict=True))
+        return _localization(self, lm, selection, whole, parts, counts=counts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Localization:
+    """What a localizer found; each mapping has one array a site, one entry a unit or head.
+
+    `t` is the statistic (Welch's t, or LD-t for heads), `p` its two-sided p, `q` the Benjamini-Hochberg adjusted p over
+    all live units, `d` the effect size in standard deviations. NaN marks a dead unit: one that never varies.
+    """
+
+    spec: Localize
+    t: Mapping[Site, Floats]
+    p: Mapping[Site, Floats]
+    q: Mapping[Site, Floats]
+    d: Mapping[Site, Floats]
+    size: Mapping[Site, Floats]
+    selected: UnitMask
+    layers: pl.DataFrame
+    selection: Mapping[str, Any]
+    reliability: Mapping[str, Any]
+    contrast: Mapping[str, Any]
+    model: Mapping[str, Any]
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    citations: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        s = self.selection
+        return f"Localization({self.contrast['name']}: {s['k']} of {s['n_alive']} {self.spec.grain}s at {s['site']})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+    def select(self, **how: Any) -> UnitMask:
+        """Other units of the same ranking: the fields of `Select`, e.g. ``percent=1`` or ``count=64, side="bottom"``.
+
+        Raises:
+            SelectionError: if nothing would be selected.
+        """
+        return select(
+            self.t, replace(self.spec.select, **({"percent": None, "count": None} | how)), grain=self.spec.grain
+        ).mask
+
+    @property
+    def alive(self) -> dict[Site, NDArray[np.bool_]]:
+        """Which units have a statistic."""
+        return {site: np.isfinite(values) for site, values in self.t.items()}
+
+
+def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
+    where = sites(spec.sites, lm.anatomy.n_layers)
+    if spec.sites.startswith("*."):
+        where = lm.anatomy.sites(where[0].kind)
+    for site in where:
+        lm.anatomy.tap(site)
+        if spec.grain == "head":
+            lm.anatomy.head_width(site)
+    if not where:
+        raise SiteUnavailable(f"{spec.sites!r} names no site of this model.")
+    return where
+
+
+def _shown(spec: Localize, lm: LM) -> tuple[Shown, Shown]:
+    """Both sides tokenised, with halves that keep groups, and pairs across sides, together."""
+    contrast = spec.stimuli
+    both = (*contrast.positive, *contrast.negative)
+    tokens = lm.tokenize([s.text for s in both], chat=spec.chat, truncate=spec.truncate)
+    half = np.zeros(len(both), dtype=np.int64)
+    n = len(contrast.positive)
+    groups = _groups(contrast)
+    if set(groups[:n]) & set(groups[n:]):
+        half[halves(len(both), seed=spec.seed, groups=groups)[1]] = 1
+    else:
+        # Sides without common groups are halved one by one, so that each half has as many of either side.
+        half[halves(n, seed=spec.seed, groups=groups[:n])[1]] = 1
+        half[n + halves(len(both) - n, seed=spec.seed, groups=groups[n:])[1]] = 1
+    return Shown(tokens[:n], half[:n], groups[:n]), Shown(tokens[n:], half[n:], groups[n:])
+
+
+def _plain(contrast: Contrast) -> list[str]:
+    return [plain(stimulus.text) for stimulus in (*contrast.positive, *contrast.negative)]
+
+
+def _groups(contrast: Contrast) -> list[str]:
+    """The group of each stimulus; one of its own where none is given, the pair's where sides are paired."""
+
+    def group(stimulus: Stimulus, side: str, i: int) -> str:
+        return stimulus.group or (f"pair {i}" if contrast.paired else f"{side} {i}")
+
+    return [group(s, "+", i) for i, s in enumerate(contrast.positive)] + [
+        group(s, "-", i) for i, s in enumerate(contrast.negative)
+    ]
+
+
+def _localization(
+    spec: Localize, lm: LM, selection: Selection, whole: Maps, parts: tuple[Maps, Maps], *, counts: Mapping[str, int]
+) -> Localization:
+    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=lambda text: counts[text])
+    q = findings.adjusted(whole.p)
+    selective = findings.selective(whole.p, q, selection, spec.alpha)
+    reliable = findings.reliable(parts, spec.select, spec.grain)
+    return Localization(
+        spec=spec,
+        t=whole.t,
+        p=whole.p,
+        q=q,
+        d=whole.d,
+        size=whole.size,
+        selected=selection.mask,
+        layers=findings.layers(whole, q, selection, spec.alpha),
+        selection={
+            "percent": 100 * selection.k / selection.n_alive,
+            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive", "n_dead")},
+            **{name: value for name, value in asdict(spec.select).items() if value is not None},
+            "site": spec.sites,
+            "grain": spec.grain,
+        },
+        reliability=reliable.numbers,
+        contrast=findings.described(contrast, match),
+        model=model_summary(lm),
+        verdict=Verdict.of(selective, reliable),
+        guards=(findings.varies(whole.t), findings.lengths_match(match)),
+        warnings=(*findings.warnings(contrast, selection), *lm.notes),
+        claim=(
+            f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
+            f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."
+        ),
+        citations=findings.citations(spec.grain, spec.preset),
+    )

@@ -1,0 +1,122 @@
+"""What a causal test will lesion: the claim under each fill, its matched random controls, and what goes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from broca.models.lm import LM
+from broca.sites import Kind, Site
+from broca.studies.conditions import Condition
+from broca.studies.localize import Localization
+from broca.units import UnitMask, random_like
+
+if TYPE_CHECKING:
+    from broca.studies.causal import CausalTest
+
+Side = Literal["top", "bottom", "middle", "both", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The conditions of a causal test, apart from the intact one."""
+
+    main: tuple[Condition, ...]
+    """The claim, once for each fill."""
+    random: tuple[Condition, ...]
+    """Matched random lesions."""
+    beside: tuple[Condition, ...]
+    """Other doses and sides with their controls, and the selections of other localizers."""
+    wanted: int
+    """How many random lesions were asked for."""
+
+    @property
+    def mask(self) -> UnitMask:
+        return self.main[0].mask
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        return (*self.main, *self.random, *self.beside)
+
+    @property
+    def sites(self) -> list[Site]:
+        """Every site that some condition lesions."""
+        return sorted({site for condition in self.conditions for site in condition.mask.at})
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Says so where fewer selections match the lesioned one than were asked for."""
+        n = len(self.random)
+        if n >= self.wanted:
+            return ()
+        text = (
+            f"Only {n} distinct random selections match the lesioned one (asked: {self.wanted}), so p cannot be below "
+            f"{1 / (n + 1):.2g}. Select more, or match on less."
+        )
+        return (text,)
+
+
+def planned(spec: CausalTest, lm: LM, found: Sequence[Localization]) -> Plan:
+    """Everything to lesion, the claim first.
+
+    Raises:
+        SelectionError: if a selection would be empty, or too few units are left for matched draws.
+    """
+    if not found:
+        assert spec.selection is not None
+        labels = Condition("lesion", spec.selection, dose=100 * spec.selection.count / spec.selection.total)
+        return Plan(_filled(spec, labels), _random(spec, lm, labels, None, n=spec.draws), (), spec.draws)
+    first, *rest = found
+
+    def lesion(of: Localization, side: Side, dose: float) -> Condition:
+        mask = of.select(percent=dose, side=side, seed=spec.seed)
+        return Condition("lesion", mask, localizer=of.contrast["name"], side=side, dose=dose, fill=spec.fills[0])
+
+    main = lesion(first, spec.sides[0], spec.dose)
+    beside = [lesion(first, side, spec.dose) for side in spec.sides[1:]]
+    for dose in spec.doses:
+        if dose != spec.dose:
+            curve = [lesion(first, side, dose) for side in spec.sides]
+            beside += [*curve, *_random(spec, lm, curve[0], first, n=spec.dose_draws)]
+    beside += [lesion(other, spec.sides[0], spec.dose) for other in rest]
+    return Plan(_filled(spec, main), _random(spec, lm, main, first, n=spec.draws), tuple(beside), spec.draws)
+
+
+def _filled(spec: CausalTest, condition: Condition) -> tuple[Condition, ...]:
+    return tuple(replace(condition, fill=fill) for fill in spec.fills)
+
+
+def _random(spec: CausalTest, lm: LM, like: Condition, of: Localization | None, *, n: int) -> tuple[Condition, ...]:
+    """Distinct random lesions matched to `like`, n of them where there are so many.
+
+    They come from every live unit that was ranked; for a given selection from every unit of its kinds of site, which then
+    has no activation sizes to match on.
+    """
+    alive = of.alive if of else _units(lm, like.mask)
+    layer_only: tuple[Literal["layer", "size"], ...] = ("layer",) if "layer" in spec.match else ()
+    match = spec.match if of else layer_only
+    # Where few selections match, draws repeat themselves: a repeated draw is no further evidence.
+    drawn: dict[str, tuple[int, UnitMask]] = {}
+    for seed in range(spec.seed, spec.seed + 10 * n):
+        mask = random_like(
+            like.mask, seed=seed, alive=alive, among=spec.among, match=match, size=of.size if of else None
+        )
+        drawn.setdefault(mask.fingerprint, (seed, mask))
+        if len(drawn) == n:
+            break
+    return tuple(
+        replace(like, name="random", mask=mask, fill=spec.fills[0], seed=seed) for seed, mask in drawn.values()
+    )
+
+
+def _units(lm: LM, mask: UnitMask) -> dict[Site, Any]:
+    """Every unit (or head) of the kinds of site that the mask has."""
+    kinds: list[Kind] = list(dict.fromkeys(site.kind for site in mask.at))
+    return {
+        site: np.ones(lm.anatomy.n_heads if mask.grain == "head" else lm.anatomy.width(site), dtype=bool)
+        for kind in kinds
+        for site in lm.anatomy.sites(kind)
+    }

@@ -1,0 +1,24 @@
+"""Choosing units, and comparing choices.
+
+A `UnitMask` says which units (or heads) of which sites are chosen. `select` makes one from scores, `random_like` makes
+a control of the same size, matched on where its units are and how large they are.
+"""
+
+from __future__ import annotations
+
+from broca.units.draws import Draw, draw_like, random_like, subset
+from broca.units.mask import Grain, Overlap, UnitMask
+from broca.units.selection import Select, Selection, select
+
+__all__ = [
+    "Draw",
+    "Grain",
+    "Overlap",
+    "Select",
+    "Selection",
+    "UnitMask",
+    "draw_like",
+    "random_like",
+    "select",
+    "subset",
+]

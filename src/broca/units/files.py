@@ -1,0 +1,90 @@
+"""Masks outside of memory: safetensors files, and fields of pydantic models."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from broca.errors import BrocaError, SelectionError
+from broca.sites import Site
+from broca.units.mask import UnitMask
+
+FORMAT = "broca-unitmask"
+VERSION = 1
+
+
+def save(mask: UnitMask, path: Path) -> Path:
+    """Write one uint8 tensor per site under a temporary name, then rename."""
+    from safetensors.numpy import save as to_bytes
+
+    about = {"format": FORMAT, "version": VERSION, "grain": mask.grain, "fingerprint": mask.fingerprint}
+    # One metadata entry: safetensors writes several in an order that changes from one process to the next.
+    data = to_bytes(
+        {str(site): flags.astype(np.uint8) for site, flags in mask.at.items()},
+        metadata={FORMAT: json.dumps(about, sort_keys=True)},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> UnitMask:
+    """Read a mask and check it against its own fingerprint.
+
+    Raises:
+        SelectionError: if the file is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
+            if about.get("format") != FORMAT or about.get("version") != VERSION:
+                raise SelectionError(
+                    f"{path} is a safetensors file, but not a mask that this version of broca wrote. Use UnitMask.save."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError as error:
+        raise SelectionError(f"There is no mask at {path}. Check the path, or write one with UnitMask.save.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise SelectionError(
+            f"{path} cannot be read as a mask ({error}). Write it again with UnitMask.save."
+        ) from error
+    try:
+        mask = UnitMask({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, about["grain"])
+    except BrocaError as error:
+        raise SelectionError(f"{path} is damaged: {error}") from error
+    if mask.fingerprint != about["fingerprint"]:
+        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {about['fingerprint']}.")
+    return mask
+
+
+def field_schema() -> Any:
+    """How pydantic reads and writes a mask: as `UnitMask.to_json` has it."""
+    from pydantic_core import core_schema
+
+    plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+    return core_schema.no_info_plain_validator_function(
+        _validated,
+        json_schema_input_schema=plain,
+        serialization=core_schema.plain_serializer_function_ser_schema(UnitMask.to_json, return_schema=plain),
+    )
+
+
+def _validated(value: object) -> UnitMask:
+    if isinstance(value, UnitMask):
+        return value
+    try:
+        return UnitMask.from_json(value)
+    except BrocaError as error:
+        # pydantic collects ValueErrors, says where they are, and goes on to the other members of a union
+        raise ValueError(str(error)) from error

@@ -1,0 +1,276 @@
+"""A choice of units: which coordinates, or which heads, of which sites."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from broca.errors import SelectionError
+from broca.sites import Site
+from broca.units.layout import Array, Layout
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Grain = Literal["unit", "head"]
+"""What is chosen: single coordinates of a site, or whole heads of a `z`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What two masks share, beside what random masks of the same sizes would share on average."""
+
+    dice: float
+    jaccard: float
+    chance_dice: float
+    chance_jaccard: float
+    shared: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitMask:
+    """Chosen units at each site, as one boolean array per site.
+
+    Masks combine: ``a & b`` is what both choose, ``a | b`` what either does, ``a - b`` what a alone does, ``~a`` all
+    other units of a's own sites. A site that only one of two masks has counts as empty in the other.
+
+    Raises:
+        SelectionError: if there is no site, an array is not boolean of shape (n,), or heads are not of a `z`.
+    """
+
+    at: Mapping[Site, Array]
+    """For each site an array of shape (n,): n is the width of the site, or its number of heads."""
+    grain: Grain = "unit"
+    _layout: Layout = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.grain not in get_args(Grain):
+            raise SelectionError(f"grain is {self.grain!r}. Choose 'unit' or 'head'.")
+        layout = Layout.of(self.at, "flags")
+        frozen = {}
+        for site in layout.sites:
+            if self.grain == "head" and site.kind != "z":
+                raise SelectionError(f"Heads are slices of z, not of {site}. Use {site.layer}.z, or grain 'unit'.")
+            flags = np.array(self.at[site])
+            if flags.dtype != np.bool_:
+                raise SelectionError(
+                    f"Flags at {site} are {flags.dtype}. Give booleans, or use UnitMask.of for indices."
+                )
+            flags.flags.writeable = False
+            frozen[site] = flags
+        object.__setattr__(self, "at", frozen)
+        object.__setattr__(self, "_layout", layout)
+
+    @classmethod
+    def of(
+        cls,
+        units: Mapping[Site, Iterable[int]] | Mapping[str, Iterable[int]],
+        *,
+        n: int | Mapping[Site, int] | Mapping[str, int],
+        grain: Grain = "unit",
+    ) -> UnitMask:
+        """A mask from indices: ``UnitMask.of({"3.z": [0, 2]}, n=4, grain="head")``.
+
+        `n` is how many units (or heads) a site has, for all sites or for each.
+
+        Raises:
+            SelectionError: if an index is not a whole number from 0 to n - 1, or comes twice.
+        """
+        widths = None if isinstance(n, int) else {_site(key): width for key, width in n.items()}
+        at = {}
+        for key, indices in units.items():
+            site = _site(key)
+            if widths is not None and site not in widths:
+                raise SelectionError(f"n does not say how many units {site} has. Add it.")
+            at[site] = _flags(site, list(indices), n if widths is None else widths[site])
+        return cls(at, grain)
+
+    @classmethod
+    def heads(cls, text: str, *, n_heads: int) -> UnitMask:
+        """A mask of heads written LAYER.HEAD: ``UnitMask.heads("0.4, 1.2", n_heads=12)``.
+
+        Raises:
+            SelectionError: if the text is of another form, or a head does not exist.
+        """
+        chosen: dict[Site, list[int]] = {}
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*(\d+)\.(\d+)\s*", part)
+            if match is None:
+                raise SelectionError(
+                    f"{part.strip()!r} is not a head. Write LAYER.HEAD with commas between: '0.4,1.2'."
+                )
+            chosen.setdefault(Site(int(match[1]), "z"), []).append(int(match[2]))
+        return cls.of(chosen, n=n_heads, grain="head")
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Sites in order, those without a chosen unit too."""
+        return self._layout.sites
+
+    @property
+    def count(self) -> int:
+        """How many units are chosen."""
+        return sum(int(flags.sum()) for flags in self.at.values())
+
+    @property
+    def total(self) -> int:
+        """How many units the mask's sites have."""
+        return self._layout.total
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash: grain, sites, widths and choices. 16 hex digits."""
+        header = [self.grain, [[str(site), n] for site, n in self._layout.widths.items()]]
+        digest = hashlib.sha256(json.dumps(header, separators=(",", ":")).encode())
+        digest.update(np.packbits(np.concatenate(list(self.at.values()))).tobytes())
+        return digest.hexdigest()[:16]
+
+    def __and__(self, other: UnitMask) -> UnitMask:
+        return self._combined(other, np.logical_and)
+
+    def __or__(self, other: UnitMask) -> UnitMask:
+        return self._combined(other, np.logical_or)
+
+    def __sub__(self, other: UnitMask) -> UnitMask:
+        return self._combined(other, np.greater)
+
+    def __invert__(self) -> UnitMask:
+        return UnitMask({site: ~flags for site, flags in self.at.items()}, self.grain)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UnitMask):
+            return NotImplemented
+        same = self.grain == other.grain and self._layout == other._layout
+        return same and all(np.array_equal(flags, other.at[site]) for site, flags in self.at.items())
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        sites = f"{len(self.at)} site{'s' if len(self.at) > 1 else ''}"
+        return f"UnitMask({self.count} of {self.total} {self.grain}s in {sites})"
+
+    def overlap(self, other: UnitMask) -> Overlap:
+        """What both choose, and what chance would give: the shared count is hypergeometric with mean k1 k2 / n.
+
+        Dice's chance level is exact; Jaccard's is taken at that mean. Both are NaN for two empty masks.
+
+        Raises:
+            SelectionError: if grains or widths differ.
+        """
+        shared, universe = (self & other).count, (self | other).total
+        expected = self.count * other.count / universe
+        both = self.count + other.count
+        if both == 0:
+            nan = float("nan")
+            return Overlap(dice=nan, jaccard=nan, chance_dice=nan, chance_jaccard=nan, shared=0)
+        return Overlap(
+            dice=2 * shared / both,
+            jaccard=shared / (both - shared),
+            chance_dice=2 * expected / both,
+            chance_jaccard=expected / (both - expected),
+            shared=shared,
+        )
+
+    def by_layer(self) -> pl.DataFrame:
+        """One row per site: layer, kind, n_units, n_selected, percent."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "layer": [site.layer for site in self.at],
+                "kind": [site.kind for site in self.at],
+                "n_units": [flags.size for flags in self.at.values()],
+                "n_selected": [int(flags.sum()) for flags in self.at.values()],
+                "percent": [100 * float(flags.mean()) for flags in self.at.values()],
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: ``{"grain": "head", "at": {"3.z": {"n": 4, "units": [0, 2]}}}``."""
+        at = {str(site): {"n": flags.size, "units": np.flatnonzero(flags).tolist()} for site, flags in self.at.items()}
+        return {"grain": self.grain, "at": at}
+
+    @classmethod
+    def from_json(cls, data: Any) -> UnitMask:
+        """A mask from what `to_json` wrote.
+
+        Raises:
+            SelectionError: if `data` is anything else.
+        """
+        match data:
+            case {"grain": grain, "at": dict(at), **rest} if not rest and all(
+                _is_entry(entry) for entry in at.values()
+            ):
+                units, widths = ({key: entry[name] for key, entry in at.items()} for name in ("units", "n"))
+                return cls.of(units, n=widths, grain=grain)
+        raise SelectionError(
+            f"This is not a mask: {str(data)[:80]}. Write "
+            '{"grain": "unit", "at": {"3.resid_post": {"n": 768, "units": [0, 2]}}}.'
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file, whole or not at all; the same mask gives the same bytes."""
+        from broca.units.files import save
+
+        return save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> UnitMask:
+        """Read what `save` wrote.
+
+        Raises:
+            SelectionError: if the file is missing, damaged, or something else.
+        """
+        from broca.units.files import load
+
+        return load(Path(path))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from broca.units.files import field_schema
+
+        return field_schema()
+
+    def _combined(self, other: UnitMask, rule: Any) -> UnitMask:
+        if self.grain != other.grain:
+            raise SelectionError(
+                f"One mask chooses {self.grain}s, the other {other.grain}s. Combine masks of one grain."
+            )
+        at = {}
+        for site in {**self.at, **other.at}:
+            mine, theirs = self.at.get(site), other.at.get(site)
+            mine = np.zeros_like(theirs) if mine is None else mine
+            theirs = np.zeros_like(mine) if theirs is None else theirs
+            if mine.shape != theirs.shape:
+                raise SelectionError(f"{site} has {mine.size} units in one mask and {theirs.size} in the other.")
+            at[site] = rule(mine, theirs)
+        return UnitMask(at, self.grain)
+
+
+def _site(key: Site | str) -> Site:
+    return key if isinstance(key, Site) else Site.parse(key)
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.keys() == {"n", "units"} and isinstance(entry["units"], list | tuple)
+
+
+def _flags(site: Site, indices: list[Any], n: object) -> Array:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise SelectionError(f"{site} cannot have {n!r} units. Give a whole number from 1.")
+    for index in indices:
+        if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer) or not 0 <= index < n:
+            raise SelectionError(f"{index!r} is not a unit of {site}. Its units are 0 to {int(n) - 1}.")
+    if len(set(indices)) < len(indices):
+        raise SelectionError(f"A unit of {site} is named twice: {sorted(indices)[:8]}. Name each once.")
+    flags = np.zeros(int(n), np.bool_)
+    flags[indices] = True
+    return flags

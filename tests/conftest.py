@@ -1,0 +1,19 @@
+"""Fixtures that every room shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of third-party samples, where there is one."""
+    path = (ROOT / os.environ.get("BROCA_SHARED", "../shared")).resolve()
+    if not path.is_dir():
+        pytest.skip(f"no third-party samples: {path.name} is absent (set BROCA_SHARED)")
+    return path

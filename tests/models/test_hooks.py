@@ -1,0 +1,207 @@
+"""Edits first, reads last, own handles only, nothing left behind."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+
+import zoo
+from broca.errors import SiteUnavailable
+from broca.models import hooks
+from broca.sites import Site
+
+RESID = Site(1, "resid_post")
+Z = Site(1, "z")
+
+
+@pytest.fixture(params=["llama", "gptj", "opt"])
+def lm(request):
+    return zoo.lm(request.param)
+
+
+@pytest.fixture
+def batch(lm):
+    return next(lm.batches(lm.tokenize(["The cat sat.", "A dog"])))
+
+
+def handles(model):
+    return {
+        name: (tuple(m._forward_hooks), tuple(m._forward_pre_hooks))
+        for name, m in model.named_modules()
+        if m._forward_hooks or m._forward_pre_hooks
+    }
+
+
+def zero(x):
+    return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("kind", ["resid_pre", "resid_post", "attn_out", "z"])
+@pytest.mark.parametrize("first", ["edit", "read"])
+def test_a_read_sees_the_edit_whichever_came_first(lm, batch, kind, first):
+    site, seen = Site(1, kind), []
+    contexts = [
+        hooks.edited(lm.model, lm.anatomy, {site: zero}),
+        hooks.read(lm.model, lm.anatomy, {site: seen.append}),
+    ]
+    with ExitStack() as stack:
+        for context in contexts if first == "edit" else reversed(contexts):
+            stack.enter_context(context)
+        lm.forward(batch)
+    assert len(seen) == 1
+    assert seen[0].ndim == 3
+    assert not seen[0].any()
+
+
+def test_edits_change_the_model_and_are_gone_bit_for_bit(lm, batch):
+    before, left = lm.forward(batch), handles(lm.model)
+    with hooks.edited(lm.model, lm.anatomy, {Z: zero}) as fired:
+        assert not torch.equal(lm.forward(batch), before)
+    assert fired == {Z: 1}
+    assert torch.equal(lm.forward(batch), before)
+    assert handles(lm.model) == left
+
+
+def test_a_single_row_is_edited_like_a_batch(lm):
+    # output[0] of a bare tensor would be its first row.
+    alone = next(lm.batches(lm.tokenize(["A dog"])))
+    seen = []
+    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}), hooks.read(lm.model, lm.anatomy, {RESID: seen.append}):
+        lm.forward(alone)
+    assert seen[0].shape == (1, 6, 32)
+
+
+def test_edits_nest_outermost_first(lm, batch):
+    seen = []
+    with (
+        hooks.edited(lm.model, lm.anatomy, {RESID: torch.ones_like}),
+        hooks.read(lm.model, lm.anatomy, {RESID: seen.append}),
+        hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x * 3}),
+        hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x + 1}),
+    ):
+        lm.forward(batch)
+    assert bool((seen[0] == 4).all())
+
+
+def test_edits_may_close_in_any_order(lm, batch):
+    before, left = lm.forward(batch), handles(lm.model)
+    outer = hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x + 1})
+    inner = hooks.edited(lm.model, lm.anatomy, {RESID: zero})
+    outer.__enter__()
+    fired = inner.__enter__()
+    outer.__exit__(None, None, None)
+    lm.forward(batch)
+    assert fired == {RESID: 1}
+    inner.__exit__(None, None, None)
+    assert torch.equal(lm.forward(batch), before)
+    assert handles(lm.model) == left
+
+
+def test_transformers_recorders_see_the_lesion_and_survive():
+    lm = zoo.lm("llama")
+    batch = next(lm.batches(lm.tokenize(["The cat sat."])))
+    recorded = lm.call(batch, output_hidden_states=True).hidden_states
+    assert recorded[2].any()
+    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}):
+        assert not lm.call(batch, output_hidden_states=True).hidden_states[2].any()
+    for ours, theirs in zip(lm.call(batch, output_hidden_states=True).hidden_states, recorded, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_hooks_of_others_are_left_alone(lm, batch):
+    block = lm.model.get_submodule(lm.anatomy.tap(RESID).module)
+    calls = []
+    theirs = block.register_forward_hook(lambda *_: calls.append(1))
+    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}), hooks.read(lm.model, lm.anatomy, {RESID: calls.append}):
+        pass
+    lm.forward(batch)
+    assert calls == [1]
+    theirs.remove()
+
+
+def test_nothing_is_left_after_an_exception(lm, batch):
+    before, left = lm.forward(batch), handles(lm.model)
+
+    def fail(x):
+        raise RuntimeError("reader")
+
+    with (
+        pytest.raises(RuntimeError, match="reader"),
+        hooks.edited(lm.model, lm.anatomy, {RESID: zero}),
+        hooks.watched(lm.model),
+        hooks.asked(lm.model, lambda _: None, use_cache=True),
+        hooks.read(lm.model, lm.anatomy, {Z: fail}),
+    ):
+        lm.forward(batch)
+    assert handles(lm.model) == left
+    assert torch.equal(lm.forward(batch), before)
+
+
+@pytest.mark.parametrize("context", [hooks.edited, hooks.read])
+def test_a_bad_site_leaves_nothing(lm, context):
+    left = handles(lm.model)
+    with pytest.raises(SiteUnavailable), context(lm.model, lm.anatomy, {RESID: zero, Site(9, "z"): zero}):
+        pass
+    assert handles(lm.model) == left
+
+
+def test_stop_ends_the_pass_once_all_is_read(lm, batch):
+    seen, later = [], []
+    left = handles(lm.model)
+    reached = False
+    with hooks.read(lm.model, lm.anatomy, {Site(2, "resid_post"): later.append}):
+        with hooks.read(lm.model, lm.anatomy, {Site(0, "z"): seen.append, RESID: seen.append}, stop=True):
+            lm.forward(batch)
+            reached = True
+        assert handles(lm.model) != left
+    assert len(seen) == 2
+    assert later == []
+    assert not reached
+    assert handles(lm.model) == left
+
+
+@pytest.mark.parametrize("texts", [["abcd"], ["abcd", "a"]], ids=["no padding", "padding"])
+def test_watched_tells_prompts_from_decoding(texts):
+    lm = zoo.lm("llama")
+    seen = []
+    with (
+        hooks.watched(lm.model) as inputs,
+        hooks.read(lm.model, lm.anatomy, {RESID: lambda x: seen.append((x.shape[1], inputs.decoding))}),
+    ):
+        lm.generate(texts, max_new_tokens=3)
+    assert seen == [(5, False), (1, True), (1, True)]
+    assert inputs.prompt is not None
+    assert inputs.prompt.shape == (len(texts), 5)
+    assert inputs.calls == 3
+
+
+def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
+    plain = lm.forward(batch)
+    outside, inside = [], []
+    with (
+        hooks.edited(lm.model, lm.anatomy, {RESID: zero}) as fired,
+        hooks.read(lm.model, lm.anatomy, {RESID: outside.append}),
+        hooks.watched(lm.model) as inputs,
+    ):
+        with hooks.suspended():
+            assert torch.equal(lm.forward(batch), plain)
+            with (
+                hooks.edited(lm.model, lm.anatomy, {RESID: torch.ones_like}),
+                hooks.read(lm.model, lm.anatomy, {RESID: inside.append}),
+            ):
+                lm.forward(batch)
+        assert (fired, outside, inputs.calls) == ({RESID: 0}, [], 0)
+        assert bool((inside[0] == 1).all())
+        lm.forward(batch)
+    assert fired == {RESID: 1}
+    assert not outside[0].any()
+
+
+def test_asked_adds_arguments_and_shows_outputs(lm, batch):
+    outputs = []
+    with hooks.asked(lm.model, outputs.append, output_hidden_states=True):
+        lm.forward(batch)
+    assert len(outputs[0].hidden_states) == 4
+    assert lm.call(batch).hidden_states is None

@@ -1,0 +1,62 @@
+"""Every Python block of the README and the docs runs, and every example."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import broca
+from broca import cli
+from broca.sites import Site
+from broca.units import UnitMask
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+EXAMPLES = sorted((ROOT / "examples").iterdir())
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return broca.LM.load("beliefs")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, lm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    texts = ["Anna puts the key in the box.", "Ben moves the key to the bag."]
+    known = {
+        "__name__": "__main__",
+        "broca": broca,
+        "lm": lm,
+        "model": lm.model,
+        "tokenizer": lm.tokenizer,
+        "items": broca.benchmark("beliefs/false-belief", n=8),
+        "lesion": broca.Lesion(UnitMask.of({Site(0, "z"): [0]}, n=lm.anatomy.n_heads, grain="head")),
+        "texts": texts,
+        "spans": [[(0, 4)] for _ in texts],
+    }
+    if page.stem == "report":
+        spec = broca.Localize(contrast="pain", sites="*.mlp_act")
+        known["run"] = broca.run(spec, lm)
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec", dont_inherit=True), known)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if example.suffix == ".toml":
+        monkeypatch.setattr("sys.argv", ["broca", "run", str(example)])
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
+        assert "report.html" in "".join(capsys.readouterr().out.split())
+    else:
+        runpy.run_path(str(example), run_name="__main__")
+        assert len(capsys.readouterr().out.splitlines()) == 3

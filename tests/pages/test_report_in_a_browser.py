@@ -1,0 +1,159 @@
+"""The report in a real browser: it opens from the disk, asks nobody for anything, reads without scripts, and prints."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from broca.reports.build import report
+from reports.synthetic import RUNGS, causal_run, localize_run
+
+CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        shutil.which(CHROMIUM) is None or shutil.which(DRIVER) is None,
+        reason=f"no {CHROMIUM} and {DRIVER}: apt-get install chromium chromium-driver",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.execute_cdp_cmd("Network.enable", {})
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def undo(request):
+    yield
+    if "browser" in request.fixturenames:
+        driver = request.getfixturevalue("browser")
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    runs = {
+        "causal": causal_run(folder / "causal", n_layers=12, width=2048),
+        "heads": causal_run(folder / "heads", n_layers=12, width=16, grain="head"),
+        "localize": localize_run(folder / "localize", n_layers=1, width=8),
+    }
+    return {name: report(path) for name, path in runs.items()}
+
+
+KINDS = ("causal", "heads", "localize")
+
+
+def visit(browser, page: Path, *, width: int = 1200) -> None:
+    browser.get("about:blank")
+    browser.get_log("performance")
+    browser.get_log("browser")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+
+
+def requests(browser) -> list[str]:
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return [url for url in sent if not url.startswith(("data:", "about:"))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opens_silently_and_asks_nobody(browser, pages, kind):
+    visit(browser, pages[kind])
+    assert browser.get_log("browser") == []
+    assert requests(browser) == [pages[kind].as_uri()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_wider_than_the_window(browser, pages, kind, width):
+    visit(browser, pages[kind], width=width)
+    browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_every_image_is_decoded(browser, pages):
+    visit(browser, pages["causal"])
+    # An image that is not displayed has a natural size all the same, once it is decoded.
+    sizes = browser.execute_script("return [...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
+    assert [2048, 12] in sizes
+    assert [1024, 12] in sizes
+    assert all(width > 0 for width, _ in sizes)
+
+
+def test_reads_without_scripts(browser, pages):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    visit(browser, pages["causal"])
+    root = browser.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
+    ladder = browser.execute_cdp_cmd("DOM.querySelector", {"nodeId": root, "selector": "#ladder"})["nodeId"]
+    html = browser.execute_cdp_cmd("DOM.getOuterHTML", {"nodeId": ladder})["outerHTML"]
+    for name, state, words, _ in RUNGS:
+        assert name in html
+        assert state in html
+        assert words in html
+    box = browser.execute_cdp_cmd("DOM.getBoxModel", {"nodeId": ladder})["model"]
+    assert box["height"] > 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prints(browser, pages, kind):
+    visit(browser, pages[kind])
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert pdf.startswith(b"%PDF")
+    assert 1 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type /Page/") < 25
+
+
+def luminance(colour: str) -> float:
+    channels = [float(c) / 255 for c in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(browser, pages, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    visit(browser, pages["causal"])
+    paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) < 0.05) == (scheme == "dark")
+    selectors = ("h1", ".claim", "figcaption", ".rung.passed .state", ".rung.failed .state", ".rung.not-tested p",
+                 "summary", ".note", ".facts dt", ".item .state", "thead th", ".marked td")  # fmt: skip
+    script = "return getComputedStyle(document.querySelector(arguments[0])).color"
+    for selector in selectors:
+        light, dark = sorted((luminance(paper), luminance(browser.execute_script(script, selector))), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
+    ink = browser.execute_script("return getComputedStyle(document.querySelector('.chart svg text')).fill")
+    assert abs(luminance(ink) - luminance(paper)) > 0.2
+
+
+def test_interactive_charts_come_alive_offline(browser, tmp_path):
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    page = report(localize_run(tmp_path / "run", n_layers=3, width=16), interactive=True)
+    visit(browser, page)
+    alive = "return document.documentElement.dataset.charts === 'live'"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(alive))
+    assert len(browser.execute_script("return [...document.querySelectorAll('.vega-embed svg')]")) == 3
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert requests(browser) == [page.as_uri()]

@@ -1,0 +1,276 @@
+"""The page as a whole: its order, its numbers, its files, and what it does with damage."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from broca.errors import RunError
+from broca.reports.build import report
+from reports.pages import read_page
+from reports.synthetic import ABILITIES, RUNGS, causal_run, localize_run, parts
+
+
+def page_of(path):
+    return read_page(report(path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    path = causal_run(tmp_path_factory.mktemp("run") / "belief-1")
+    return path, report(path).read_text(encoding="utf-8")
+
+
+def test_the_sections_come_in_order(causal):
+    ids = [a["id"] for a in read_page(causal[1]).all("section")]
+    assert ids == [
+        "ladder",
+        "doses",
+        "matrix",
+        "places",
+        "baselines",
+        "flipped",
+        "checks",
+        "method",
+        "repeat",
+        "provenance",
+    ]
+
+
+def test_every_element_is_closed(causal):
+    page = read_page(causal[1])
+    assert page.broken == []
+    assert page.open == []
+
+
+def test_each_rung_has_its_state_and_the_first_failure_is_named(causal):
+    text = " ".join(read_page(causal[1]).text.split())
+    for name, state, words, _ in RUNGS:
+        assert re.search(rf"{name} {state}( first rung that failed)? {re.escape(words)}", text)
+    assert text.count("first rung that failed") == 1
+    assert "causal failed first rung that failed" in text
+
+
+def test_claim_interval_and_numbers(causal):
+    text = " ".join(read_page(causal[1]).text.split())
+    assert "−24.0 points of accuracy 95 % interval −31.0 to −17.0, n = 120" in text
+    assert "−24.0 −30.0 to −19.0 83.0 % → 59.0 % p < 0.001, n = 120 random −5.0 to +1.0, p = 0.010 own ability" in text
+    assert "broca run spec.toml --model example/tiny-lm --revision abc123" in text
+
+
+def test_nothing_is_fetched(causal):
+    page = read_page(causal[1])
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
+    assert page.all("script") == []
+    assert "http:" not in causal[1]
+    assert "https:" not in causal[1]
+    assert "@import" not in causal[1]
+    assert "default-src 'none'" in page.all("meta")[-1]["content"]
+
+
+def test_a_reader_who_cannot_see_is_told(causal):
+    page = read_page(causal[1])
+    assert all("alt" in image for image in page.all("img"))
+    assert all(cell.get("scope") in {"row", "col"} for cell in page.all("th"))
+    pictures = [a for _, a in page.elements if a.get("role") == "img"]
+    assert len(pictures) == len(ABILITIES) + 3
+    assert all(a["aria-label"] for a in pictures)
+    assert page.all("html") == [{"lang": "en"}]
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_the_figures_are_files_with_their_specs(causal):
+    names = sorted(file.name for file in (causal[0] / "figures").iterdir())
+    stems = [
+        "dose-response-1",
+        "dose-response-2",
+        "dose-response-3",
+        "histogram-resid_post",
+        "profile-resid_post",
+        "share-resid_post",
+    ]
+    assert names == sorted(f"{stem}{ending}" for stem in stems for ending in (".svg", ".vl.json"))
+    spec = json.loads((causal[0] / "figures" / "dose-response-1.vl.json").read_text())
+    rows = [row for data in spec["datasets"].values() for row in data]
+    assert {"series": "lesion: top", "dose": 5.0, "accuracy": pytest.approx(0.23)} in rows
+    band = [row for row in rows if "low" in row and row["dose"] == 5.0]
+    drawn = pl.read_parquet(causal[0] / "tables" / "doses.parquet").filter(
+        (pl.col("condition") == "random") & (pl.col("dose") == 5) & (pl.col("ability") == "false-belief")
+    )["accuracy"]
+    assert band[0]["low"] == pytest.approx(np.quantile(drawn, 0.025))
+    assert band[0]["high"] == pytest.approx(np.quantile(drawn, 0.975))
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    once, again = causal_run(tmp_path / "a" / "run"), causal_run(tmp_path / "b" / "run")
+    first = report(once).read_bytes()
+    figures = {f.name: f.read_bytes() for f in (once / "figures").iterdir()}
+    assert report(once).read_bytes() == report(again).read_bytes() == first
+    assert {f.name: f.read_bytes() for f in (again / "figures").iterdir()} == figures
+    assert not list(tmp_path.rglob(".tmp*"))
+
+
+def test_takes_a_run_a_path_or_a_string(tmp_path):
+    path = localize_run(tmp_path / "run", n_layers=2, width=8)
+    assert report(SimpleNamespace(path=path)) == report(str(path)) == path / "report.html"
+
+
+def test_a_localizer_says_what_is_missing_and_how_to_get_it(tmp_path):
+    page = page_of(localize_run(tmp_path / "found-1"))
+    ids = [a["id"] for a in page.all("section")]
+    assert ids == ["ladder", "places", "missing", "checks", "method", "repeat", "provenance"]
+    assert "broca lesion example/tiny-lm --localizer found-1" in page.text
+
+
+def test_heads_are_a_table(tmp_path):
+    page = page_of(causal_run(tmp_path / "run", grain="head", n_layers=3, width=5))
+    assert "t of each head" in page.text
+    assert not [a for a in page.all("img") if "Map of t" in a["alt"]]
+    assert sum("own" in a.get("class", "").split() for a in page.all("td")) == 1 + 1  # a head, and the own ability
+
+
+@pytest.mark.parametrize(("n_layers", "width"), [(1, 1), (1, 8), (100, 64)])
+def test_models_of_any_depth(tmp_path, n_layers, width):
+    assert page_of(localize_run(tmp_path / "run", n_layers=n_layers, width=width)).broken == []
+
+
+def test_a_big_map_stays_small(tmp_path):
+    html = report(localize_run(tmp_path / "run", n_layers=100, width=8192))
+    assert html.stat().st_size < 3_000_000
+
+
+def test_two_hundred_flipped_items(tmp_path):
+    tables = parts()["tables"]
+    row = tables["flipped"].head(1)
+    tables["flipped"] = pl.concat([row.with_columns(id=pl.lit(f"item-{i:03}")) for i in range(200)])
+    page = page_of(causal_run(tmp_path / "run", tables=tables))
+    assert len(page.all("article")) == 30
+    assert "170 more are in tables/flipped.parquet" in page.text
+
+
+def test_nan_null_and_empty(tmp_path):
+    values = parts()
+    tables = {name: table.with_columns(pl.selectors.float() * float("nan")) for name, table in values["tables"].items()}
+    tables["baselines"] = tables["baselines"].clear()
+    tables["flipped"] = tables["flipped"].with_columns(prompt=pl.lit(None, pl.String))
+    tensors = {name: a * np.nan if a.dtype.kind == "f" else a for name, a in values["tensors"].items()}
+    result = values["result"] | {"claim": None, "estimate": {"value": None}, "verdict": None, "guards": None}
+    page = page_of(causal_run(tmp_path / "run", tables=tables, tensors=tensors, result=result))
+    assert "nan" not in page.text.lower().replace("provenance", "")
+    assert "baselines" not in [a["id"] for a in page.all("section")]
+
+
+def test_a_selection_that_was_given_has_no_map(tmp_path):
+    values = parts()
+    study = {k: v for k, v in values["spec"]["study"].items() if k != "localizer"} | {"selection": {"grain": "unit"}}
+    kept = {"tables": {k: v for k, v in values["tables"].items() if k != "layers"}, "tensors": {}}
+    result = values["result"] | dict.fromkeys(("contrast", "reliability", "t"))
+    page = page_of(causal_run(tmp_path / "run", spec={"study": study, "model": {"name": "m"}}, result=result, **kept))
+    assert "places" not in [a["id"] for a in page.all("section")]
+    assert "broca localize m" in page.text
+
+
+def test_other_localizers_stay_out_of_the_curve(tmp_path):
+    tables = parts()["tables"]
+    other = (
+        tables["doses"]
+        .filter(pl.col("condition") != "intact")
+        .with_columns(localizer=pl.lit("other"), side=pl.lit("left"))
+    )
+    tables["doses"] = pl.concat([tables["doses"], other])
+    path = causal_run(tmp_path / "run", tables=tables)
+    assert "lesion: left" not in report(path).read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "result.json", "spec.toml", "tables/doses.parquet", "tensors.safetensors"]
+)
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff{{{", b"[1, 2]", b"PAR1 and then nothing PAR1"])
+def test_a_damaged_file_is_named(tmp_path, name, damage):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    (path / name).write_bytes(damage)
+    with pytest.raises(RunError, match=name.rpartition("/")[2]):
+        report(path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "result.json", "spec.toml"])
+def test_a_missing_file_is_named(tmp_path, name):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    (path / name).unlink()
+    with pytest.raises(RunError, match=name):
+        report(path)
+
+
+def test_a_missing_directory(tmp_path):
+    with pytest.raises(RunError, match=r"nowhere is not a finished run"):
+        report(tmp_path / "nowhere")
+
+
+def test_an_unfinished_run(tmp_path):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4, manifest={"status": "partial"})
+    with pytest.raises(RunError, match="not finished"):
+        report(path)
+
+
+def test_a_table_without_a_column(tmp_path):
+    tables = parts()["tables"]
+    tables["doses"] = tables["doses"].drop("accuracy")
+    with pytest.raises(RunError, match="no column accuracy"):
+        report(causal_run(tmp_path / "run", tables=tables))
+
+
+def test_a_column_of_another_type(tmp_path):
+    tables = parts()["tables"]
+    tables["doses"] = tables["doses"].with_columns(accuracy=pl.lit("high"))
+    with pytest.raises(RunError, match="another type"):
+        report(causal_run(tmp_path / "run", tables=tables))
+
+
+def test_arrays_that_do_not_fit(tmp_path):
+    tensors = parts()["tensors"]
+    tensors["selected/3.resid_post"] = np.zeros(2, np.uint8)
+    with pytest.raises(RunError, match=r"selected/3.resid_post has 2 entries"):
+        report(causal_run(tmp_path / "run", tensors=tensors))
+
+
+def test_an_unwritable_place(tmp_path):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    (path / "figures").write_text("in the way")
+    with pytest.raises(RunError, match="figures could not be written"):
+        report(path)
+
+
+def test_interactive_is_offline_too(tmp_path):
+    path = localize_run(tmp_path / "run", n_layers=2, width=8)
+    html = report(path, interactive=True).read_text(encoding="utf-8")
+    page = read_page(html)
+    assert page.broken == []
+    assert len(page.all("script")) == 2
+    assert not any("src" in a for a in page.all("script"))
+    data = html.partition('id="charts">')[2].partition("</script>")[0]
+    assert set(json.loads(data)["specs"]) == {"histogram-resid_post", "profile-resid_post", "share-resid_post"}
+
+
+def test_a_bundle_cannot_end_its_script_early(tmp_path, monkeypatch):
+    monkeypatch.setattr("broca.reports.build.bundle", lambda: "var x = '</script><b>' + '<!--<script>';")
+    page = read_page(report(localize_run(tmp_path / "run", n_layers=2, width=8), interactive=True).read_text())
+    assert page.broken == []
+    assert not page.all("b")
+
+
+def test_the_sentence_under_a_curve_is_about_the_claims_dose(causal):
+    text = " ".join(read_page(causal[1]).text.split())
+    assert (
+        "false-belief: 83.0 % intact; 71.0 % with 1 % of the units lesioned (top, zero); 20 random draws of as many:"
+        in text
+    )

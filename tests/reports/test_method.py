@@ -1,0 +1,74 @@
+"""The method section says what the spec says, and leaves nothing out."""
+
+from __future__ import annotations
+
+from broca.reports.method import method_text, references, unexplained
+from broca.reports.words import leaves
+from reports.synthetic import parts
+
+
+def written(kind, **more):
+    values = parts(kind=kind)
+    study = values["spec"]["study"] | more
+    return study, values["result"], " ".join(method_text(study, values["result"]))
+
+
+def test_a_localizer_in_words():
+    _, _, text = written("localize")
+    for words in ("“belief”: 40 positive against 40 negative", "*.resid_post", "last token", "Welch’s t (Welch, 1947)",
+                  "false discovery rate held at 0.05", "with the largest t over all layers were selected"):  # fmt: skip
+        assert words in text
+    assert "esion" not in text
+
+
+def test_a_causal_test_in_words():
+    _, _, text = written("causal")
+    for words in ("held at zero", "dose of the claim is 1 %", "20 random draws (5 at each further dose)",
+                  "matched on layer and size", "beliefs/false-belief", "likelihood", "McNemar, 1947",
+                  "2,000 bootstrap samples"):  # fmt: skip
+        assert words in text
+
+
+def test_dead_units_are_counted_once_there_are_any():
+    values = parts(kind="localize")
+    assert "Of the 1,152 units, 12 never varied" in " ".join(method_text(values["spec"]["study"], values["result"]))
+    values["result"]["selection"]["n_dead"] = 0
+    assert "None of the 1,152 units was dead" in " ".join(method_text(values["spec"]["study"], values["result"]))
+
+
+def test_the_localizers_alpha_is_not_the_tests():
+    study, result, _ = written("causal", alpha=0.2)
+    assert "held at 0.05" in " ".join(method_text(study, result))
+    assert ("alpha", "0.2") in unexplained(study, result)
+
+
+def test_every_field_is_in_the_words_or_in_the_table():
+    study, result, _ = written("causal", brand_new={"thing": 7})
+    told = dict(unexplained(study, result))
+    assert told["brand_new.thing"] == "7"
+    assert "localizer.select.ties" in told
+    known = {name for name, _ in leaves(study)}
+    assert set(told) < known
+    assert "localizer.pool" not in told
+
+
+def test_the_whole_document_is_taken_too():
+    study, result, _ = written("localize")
+    assert method_text({"study": study, "model": {}}, result) == method_text(study, result)
+
+
+def test_a_spec_of_an_unknown_kind_is_a_table():
+    assert method_text({"kind": "other", "x": 1}, {}) == []
+    assert unexplained({"kind": "other", "x": 1}, {}) == [("x", "1")]
+
+
+def test_a_value_as_long_as_a_mask_is_cut():
+    ((_, value),) = unexplained({"kind": "causal", "selection": {"units": list(range(5000))}}, {})
+    assert len(value) < 200
+    assert "spec.toml" in value
+
+
+def test_a_work_is_cited_once():
+    cited = references(["by t (Welch, 1947)"], ["Welch (1947), Biometrika 34:28-35.", "Field (2007).", "Field (2007)."])
+    assert len(cited) == 2
+    assert cited[0].startswith("Welch, B. L. (1947)")

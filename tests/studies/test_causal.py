@@ -1,0 +1,227 @@
+"""The causal test: its tables, its guards, and that it says yes and no where it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from pydantic import ValidationError
+
+import zoo
+from broca.errors import GuardError, SelectionError, StimulusError
+from broca.interventions import Lesion
+from broca.items import Contrast, Stimulus
+from broca.studies.causal import CausalTest
+from broca.studies.localize import Localize
+from broca.units import UnitMask
+
+NAMES = [f"{a}{b}" for a in "bcdfgh" for b in "aeiou"]
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return zoo.lm("llama")
+
+
+@pytest.fixture(scope="module")
+def items(lm, tmp_path_factory):
+    """Items whose right answer is what the random model says, so that it has the ability; every fifth one is wrong."""
+    from broca.items import Item
+    from broca.scoring import Likelihood
+
+    asked = [Item(str(i), f"where is {name}?", ("box", "bag"), 0) for i, name in enumerate(NAMES)]
+    said = Likelihood()(lm, asked)["predicted"].to_list()
+    rows = [
+        {
+            "prompt": item.prompt,
+            "choices": "box|bag",
+            "answer": item.choices[p if i % 5 else 1 - p],
+            "group": f"g{i % 10}",
+            "ability": ("places", "things")[i % 2],
+        }
+        for i, (item, p) in enumerate(zip(asked, said, strict=True))
+    ]
+    path = tmp_path_factory.mktemp("items") / "places.csv"
+    pl.DataFrame(rows).write_csv(path)
+    return str(path)
+
+
+def letters(n=24):
+    return Contrast(
+        "letters",
+        tuple(Stimulus(f"p{i}", f"the x number {i % 10} is {chr(97 + i)}") for i in range(n)),
+        tuple(Stimulus(f"n{i}", f"the y number {i % 10} is {chr(97 + i)}") for i in range(n)),
+    )
+
+
+def test_every_table_is_there_and_consistent(lm, items):
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"),
+        items=items,
+        dose=5,
+        doses=(10, 20),
+        sides=("top", "bottom"),
+        draws=6,
+        dose_draws=2,
+        fills=("zero", "mean"),
+        localizers=("pain",),
+        n_bootstrap=200,
+        gate="mark",
+    )
+    found = spec.run(lm)
+    n = 30
+    # intact; main x 2 fills; 6 draws; bottom; 2 doses x (2 sides + 2 draws); one other localizer
+    assert len(found.items) == n * (1 + 2 + 6 + 1 + 2 * 4 + 1)
+    assert set(found.matrix["localizer"]) == {"letters", "pain"}
+    assert found.matrix["own"].sum() == 1
+    assert found.doses.filter(pl.col("condition") == "lesion")["dose"].unique().sort().to_list() == [5, 10, 20]
+    # tables agree with the rows they come from
+    cell = found.matrix.filter(pl.col("own")).row(0, named=True)
+    main = found.items.filter(
+        (pl.col("ability") == cell["ability"])
+        & (pl.col("condition") == "lesion")
+        & (pl.col("localizer") == "letters")
+        & (pl.col("side") == "top")
+        & (pl.col("dose") == 5)
+        & (pl.col("fill") == "zero")
+    )
+    assert cell["lesion"] == pytest.approx(main["correct"].mean())
+    assert cell["effect"] == pytest.approx(cell["lesion"] - cell["intact"])
+    assert found.estimate["value"] == cell["effect"]
+    assert found.selected.count == 144 * 5 // 100
+    assert set(found.flipped["change"].unique()) <= {"lost", "gained"}
+    assert len(found.prompts) == n
+
+
+def test_the_lesion_in_the_tables_is_the_lesion_by_hand(lm, items):
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, dose=10, draws=0, gate="mark"
+    )
+    found = spec.run(lm)
+    rows = found.items.filter(pl.col("condition") == "lesion")
+    mask = Localize(contrast=letters(), sites="*.mlp_act", select={"percent": 10}).run(lm).selected
+    with lm.under(Lesion(mask)):
+        for row in rows.head(6).iter_rows(named=True):
+            prompt = found.prompts.filter((pl.col("id") == row["id"]) & (pl.col("ability") == row["ability"]))[
+                "prompt"
+            ][0]
+            logprobs = []
+            for choice in ("box", "bag"):
+                ids = torch.tensor([lm.tokenizer(f"{prompt} {choice}").input_ids])
+                start = len(lm.tokenizer(prompt).input_ids)
+                with torch.no_grad():
+                    at = torch.log_softmax(lm.model(input_ids=ids).logits[0].double(), -1)
+                logprobs.append(float(sum(at[i - 1, ids[0, i]] for i in range(start, ids.shape[1]))))
+            np.testing.assert_allclose(row["logprobs"], logprobs, atol=1e-4)
+
+
+def test_random_lesions_share_the_layers_and_avoid_the_selection(lm, items):
+    from broca.studies.plan import planned
+
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, dose=10, draws=5, gate="mark"
+    )
+    local = Localize(contrast=letters(), sites="*.mlp_act", select={"percent": 10}).run(lm)
+    plan = planned(spec, lm, [local])
+    assert len(plan.random) == 5
+    assert len({c.mask.fingerprint for c in plan.random}) == 5
+    for control in plan.random:
+        assert (control.mask & plan.mask).count == 0
+        assert {s: m.sum() for s, m in control.mask.at.items()} == {s: m.sum() for s, m in plan.mask.at.items()}
+
+
+def test_a_lesion_of_everything_is_causal_where_it_must_be(items, lm):
+    """All heads of a layer against few others: no draw can match it, and the error says what to do."""
+    mask = UnitMask.of({"0.z": range(4)}, n=4, grain="head")
+    with pytest.raises(SelectionError, match="Choose among 'all', or select fewer"):
+        CausalTest(selection=mask, items=items, draws=3, gate="mark").run(lm)
+    found = CausalTest(selection=mask, items=items, draws=0, gate="mark").run(lm)
+    states = {rung.name: rung.state for rung in found.verdict.rungs}
+    assert states["selective"] == states["reliable"] == states["causal"] == "not tested"
+
+
+def test_the_gate_stops_a_model_that_cannot_answer(lm, tmp_path):
+    rows = [
+        {"prompt": f"where is {name}?", "choices": "box|bag", "answer": "box" if i % 2 else "bag"}
+        for i, name in enumerate(NAMES)
+    ]
+    path = tmp_path / "coin.csv"
+    pl.DataFrame(rows).write_csv(path)
+    with pytest.raises(GuardError, match="does not have the ability, so there is nothing to localize"):
+        CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2).run(lm)
+    found = CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2, gate="mark").run(lm)
+    assert {guard.name: guard.state for guard in found.guards}["gate"] == "marked"
+
+
+def test_a_lesion_without_effect_is_reported_as_a_no_op(lm, items):
+    weight = lm.model.get_submodule(f"{lm.anatomy.path}.1.mlp.down_proj").weight
+    with torch.no_grad():
+        kept = weight[:, 3].clone()
+        weight[:, 3] = 0
+    try:
+        mask = UnitMask.of({"1.mlp_act": [3]}, n=48)
+        found = CausalTest(selection=mask, items=items, draws=3, gate="mark").run(lm)
+    finally:
+        with torch.no_grad():
+            weight[:, 3] = kept
+    guard = {guard.name: guard for guard in found.guards}["effect"]
+    assert guard.state == "marked"
+    assert "no-op" in guard.text
+    assert {rung.name: rung.state for rung in found.verdict.rungs}["causal"] == "failed"
+
+
+def test_the_identity_guard_catches_a_model_that_is_not_deterministic(lm, items):
+    module = lm.model.get_submodule(f"{lm.anatomy.path}.0.mlp")
+    handle = module.register_forward_hook(lambda _m, _a, out: out + torch.rand(()) * 1e-3)
+    try:
+        with pytest.raises(GuardError, match="Holding the selected units at their own values changed the logits"):
+            CausalTest(localizer=Localize(contrast=letters()), items=items, dose=5, draws=1, gate="mark").run(lm)
+    finally:
+        handle.remove()
+
+
+def test_the_effect_is_its_own_sign_of_the_verdict(lm, items):
+    """A planted head that carries the answer: the ladder says causal; a random one does not."""
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.resid_post"), items=items, dose=30, draws=20, gate="mark"
+    )
+    found = spec.run(lm)
+    rung = {r.name: r for r in found.verdict.rungs}["causal"]
+    cell = found.matrix.filter(pl.col("own")).row(0, named=True)
+    should = cell["effect"] < 0 and cell["p"] <= 0.05 and cell["p_random"] <= 0.05
+    assert (rung.state == "passed") == should
+
+
+def test_draws_that_repeat_themselves_are_no_further_evidence(lm, items):
+    one = UnitMask.of({"1.z": [2]}, n=4, grain="head")
+    found = CausalTest(selection=one, items=items, draws=20, match=("layer",), gate="mark").run(lm)
+    assert found.items.filter(pl.col("condition") == "random")["seed"].n_unique() == 3
+    assert any("Only 3 distinct random selections match" in warning for warning in found.warnings)
+    anywhere = CausalTest(selection=one, items=items, draws=20, match=(), gate="mark").run(lm)
+    assert anywhere.items.filter(pl.col("condition") == "random")["seed"].n_unique() == 11
+
+
+def test_specs_that_contradict_themselves_are_refused():
+    with pytest.raises(ValidationError, match="either a localizer or a selection"):
+        CausalTest()
+    with pytest.raises(ValidationError, match="has no ranking"):
+        CausalTest(selection=UnitMask.of({"0.z": [1]}, n=4, grain="head"), doses=(1, 2))
+
+
+def test_a_spec_survives_its_own_json():
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(4), preset="tl-abs"),
+        doses=(1, 2),
+        positions=(0, -1),
+        fills=("mean", "noise"),
+    )
+    assert CausalTest(**spec.model_dump(mode="json")).model_dump() == spec.model_dump()
+    given = CausalTest(selection=UnitMask.of({"0.z": [1]}, n=4, grain="head"))
+    assert CausalTest(**given.model_dump(mode="json")).selection == given.selection
+
+
+def test_two_benchmarks_of_one_ability_are_refused(items):
+    spec = CausalTest(localizer=Localize(contrast=letters()), items=items, others=(items,))
+    with pytest.raises(StimulusError, match="comes from two benchmarks"):
+        _ = spec.abilities

@@ -1,0 +1,30 @@
+"""The demo, shortened here and whole behind the slow marker: it ends in a ladder and a report."""
+
+from __future__ import annotations
+
+import pytest
+
+import broca
+from broca import cli
+from broca.studies.demo import DEMO
+
+
+def test_the_demo_shortened(tmp_path):
+    short = DEMO.model_copy(update={"n_items": 12, "draws": 3, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"})
+    run = broca.run(short, broca.LM.load("beliefs"), tmp_path / "demo")
+    rungs = run.verdict["rungs"]
+    assert [rung["name"] for rung in rungs] == ["selective", "reliable", "learned", "causal", "specific"]
+    assert run.tables["doses"].filter(run.tables["doses"]["condition"] == "intact")["accuracy"].min() > 0.7
+    assert broca.report(run).stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_the_demo_prints_the_ladder_and_the_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["broca", "demo"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    out = " ".join(capsys.readouterr().out.split())
+    for rung in ("selective", "reliable", "learned", "causal", "specific"):
+        assert rung in out
+    assert "report.html" in out
