@@ -70,6 +70,7 @@ def skeleton(page) -> list:
 @settings(max_examples=5, deadline=None)
 @example("".join(NASTY))
 @example("</script>")
+@example("x" * 21 + "😀" * 20)
 def test_a_text_never_becomes_markup(text):
     if not text.strip():
         text = "x" + text

@@ -60,7 +60,12 @@ def dose_response(table: pl.DataFrame, ability: str, *, chance: float | None = N
         layers.append(level.mark_rule(strokeDash=[5, 4]).encode(y=y, color=colour))
     drawn = alt.Chart(_data(lesions.to_dicts())).encode(x=x, y=y, color=colour)
     layers += [drawn.mark_line(strokeWidth=2.2), drawn.mark_point(filled=True, size=42, opacity=1)]
-    return _styled(alt.LayerChart(layer=layers), visible(ability))
+    return _styled(alt.LayerChart(layer=layers), _label(ability))
+
+
+def _label(text: str) -> str:
+    """`text` as a chart can hold it: Vega shortens by UTF-16 units, and half of a pair of them is no text any more."""
+    return "".join(c if ord(c) < 0x10000 else f"⟨U+{ord(c):X}⟩" for c in visible(text))
 
 
 def _dose_colour(lines: list[str], *, drawn: bool) -> alt.Color:
@@ -98,7 +103,7 @@ def _lesions(table: pl.DataFrame, intact: Any) -> pl.DataFrame:
     several = lesions["fill"].n_unique() > 1
     named = pl.col("side") + (pl.lit(", ") + pl.col("fill") if several else pl.lit(""))
     series = (
-        lesions.with_columns(series=(pl.lit("lesion: ") + named).map_elements(visible, return_dtype=pl.String))
+        lesions.with_columns(series=(pl.lit("lesion: ") + named).map_elements(_label, return_dtype=pl.String))
         .group_by("series", "dose", maintain_order=True)
         .agg(pl.col("accuracy").mean())
         .select("series", pl.col("dose").cast(pl.Float64), pl.col("accuracy").cast(pl.Float64))

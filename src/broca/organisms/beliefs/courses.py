@@ -108,7 +108,7 @@ class Story:
 
 
 def tell(
-    ability: str, rng: np.random.Generator, split: Split, *, course: str = "", stateful: bool | None = None
+    ability: str, rng: np.random.Generator, split: Split, *, course: str = ""
 ) -> Story:
     """A story of `ability`, and a question about it.
 
@@ -117,9 +117,8 @@ def tell(
         rng: where chance comes from.
         split: whose phrases and combinations may be used.
         course: one course of the ability; any of them when empty.
-        stateful: whether the story is of a state that changes rather than a thing that moves; one in four by default.
     """
-    return ask(*narrate(ability, rng, split, course=course, stateful=stateful), ability)
+    return ask(*narrate(ability, rng, split, course=course), ability)
 
 
 def narrate(
@@ -128,7 +127,6 @@ def narrate(
     split: Split,
     *,
     course: str = "",
-    stateful: bool | None = None,
     detail: float = DETAIL,
 ) -> tuple[Teller, str]:
     """A story that has been told and can be asked about, and its course.
@@ -136,9 +134,7 @@ def narrate(
     The arguments are those of `tell`, and how much detail makes it hard, from 0 to 1: what is told
     beyond the events, and from how many people and things its own are taken.
     """
-    if stateful is None:
-        stateful = False
-    cast = Cast.draw(rng, split, stateful=stateful, breadth=detail)
+    cast = Cast.draw(rng, split, breadth=detail)
     teller = Teller(rng, split, cast, detail)
     courses = COURSES.get(ability) or tuple(c for kind in COURSES.values() for c in kind)
     course = course or pick(rng, courses[: max(FEW, math.ceil(detail * len(courses)))])
@@ -181,7 +177,7 @@ def ask(teller: Teller, course: str, ability: str) -> Story:
     answer = answers[kind]
     assert answer is not None
     foil = _foil(teller, answer)
-    question = teller.words(f"{kind}{teller.suffix}", teller.shuffled(answer, foil))
+    question = teller.words(kind, teller.shuffled(answer, foil))
     words = [answer.word, foil.word]
     spots = {word: _spots(teller, word) for word in words}
     return Story(

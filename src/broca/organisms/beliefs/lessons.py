@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 
 from broca.organisms.beliefs.arithmetic import addition
 from broca.organisms.beliefs.courses import ask, fits, narrate
+from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.tokens import BOS, PAD
 from broca.organisms.beliefs.world import plain, prompt
 
@@ -22,7 +24,9 @@ BARE = 0.25
 """The part of stories that are not introduced as such."""
 POOL = 4
 """So many batches of stories are drawn at once and sorted by length, so that little is padded."""
-MIX = {"false-belief": 0.32, "true-belief": 0.3, "photograph-before": 0.19, "photograph-after": 0.19}
+SMOOTHING, GOOD, GROWTH = 0.05, 0.1, 0.001
+"""While the stories' loss, smoothed, is good, each step adds so much detail."""
+MIX = {"false-belief": 0.27, "true-belief": 0.25, "photograph-before": 0.24, "photograph-after": 0.24}
 
 
 class Lesson(NamedTuple):
@@ -53,26 +57,41 @@ class Lesson(NamedTuple):
         return (past & ((other == 0) | (one == other)))[:, None]
 
 
+@dataclass(slots=True)
+class Pace:
+    """How much detail the stories have: more from step to step, as long as the ones before are answered well."""
+
+    detail: float = 0.0
+    recent: float = 1.0
+    """The answers' loss, smoothed."""
+
+    def took(self, loss: float) -> None:
+        """A step was taken, with this loss of the stories' answers."""
+        self.recent += SMOOTHING * (loss - self.recent)
+        if self.recent < GOOD:
+            self.detail = min(DETAIL, self.detail + GROWTH)
+
+
 Part = tuple[str, bool, int]
 """A piece of text, whether it is an answer, and its segment."""
 Row = tuple[list[int], list[bool], list[int]]
 """What `Lesson` says of one text."""
 
 
-def lessons(rng: np.random.Generator, tokenizer: Tokenizer) -> Iterator[tuple[Lesson, Lesson, Lesson]]:
+def lessons(rng: np.random.Generator, tokenizer: Tokenizer, pace: Pace) -> Iterator[tuple[Lesson, Lesson, Lesson]]:
     """For ever: a batch of stories, one of additions, one of plain narrative, all of the training part."""
     while True:
-        batches = _cut([_encode(_story(rng), tokenizer) for _ in range(POOL * STORIES)], STORIES)
+        batches = _cut([_encode(_story(rng, pace.detail), tokenizer) for _ in range(POOL * STORIES)], STORIES)
         for number in rng.permutation(len(batches)):
             sums = [_encode(_sum(rng), tokenizer) for _ in range(SUMS)]
             plains = [_encode([(plain(rng, "train") + "<eos>", False, 0)], tokenizer) for _ in range(PLAIN)]
             yield batches[number], _lesson(sums), _lesson(plains)
 
 
-def _story(rng: np.random.Generator) -> list[Part]:
+def _story(rng: np.random.Generator, detail: float) -> list[Part]:
     """A story and its questions: what it is about, and others that can be answered from it, in random order."""
     ability = str(rng.choice(list(MIX), p=list(MIX.values())))
-    teller, course = narrate(ability, rng, "train")
+    teller, course = narrate(ability, rng, "train", detail=detail)
     others = ["reality", "memory", ability]
     if teller.picture and "belief" in ability:
         others.append("photograph")

@@ -1,17 +1,17 @@
-"""Who and what there is in the world of `beliefs`: people, settings with their things and places, states, media.
+"""Who and what there is in the world of `beliefs`: people, settings with their things and places, media.
 
-Everything is plain data. A `Value` is where a thing can be, or how it can be; a story moves a thing from one to another.
+Everything is plain data. A `Value` is where a thing can be; a story moves a thing from one to another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import zip_longest
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One place or state: its answer word, and how sentences say "at", "to" and "from" it."""
+    """One place: its answer word, and how sentences say "at", "to" and "from" it."""
 
     word: str
     at: str
@@ -28,16 +28,6 @@ class Scene:
     outside: tuple[str, ...]
     things: tuple[str, ...]
     places: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A kind of state: the things that can have it, and its values with the verb phrase that brings each about."""
-
-    name: str
-    ask: str
-    things: tuple[str, ...]
-    values: dict[str, str] = field(hash=False)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -168,45 +158,7 @@ SCENES = (
     ),
 )
 
-_COLOURS = words("red blue green yellow white black pink brown")
-FAMILIES = (
-    Family(
-        "colour",
-        "What colour",
-        words("door wall fence boat gate roof bench sign cart chair flag hut"),
-        {colour: f"painted the {{X}} {colour}" for colour in _COLOURS},
-    ),
-    Family(
-        "opening",
-        "How",
-        words("window gate door box cupboard drawer"),
-        {"open": "pulled the {X} open", "closed": "pushed the {X} closed"},
-    ),
-    Family(
-        "filling",
-        "How",
-        words("bottle bucket barrel pot cup kettle"),
-        {"full": "made the {X} full", "empty": "made the {X} empty"},
-    ),
-    Family(
-        "warmth",
-        "How",
-        words("soup oven stove room bath pan"),
-        {"hot": "made the {X} hot", "cold": "made the {X} cold"},
-    ),
-    Family(
-        "dirt",
-        "How",
-        words("plate shirt floor towel bike carpet"),
-        {"clean": "washed the {X} clean", "dirty": "made the {X} dirty"},
-    ),
-    Family(
-        "wetness",
-        "How",
-        words("coat towel rug blanket cape sail"),
-        {"wet": "made the {X} wet", "dry": "rubbed the {X} dry"},
-    ),
-)
+COLOURS = words("red blue green yellow white black pink brown")
 
 MEDIA = {
     "photograph": ("took", "take", "a camera"),

@@ -6,8 +6,8 @@ The banks are in ``phrases.toml``, one pattern a line. A pattern may hold altern
 Slots: {A} the one whose knowledge counts, {B} the one who moves things, {C} another one; {she} {her} stand for A, {he} for B;
 {X} the thing, {Y} another thing; {s} the setting, {at_s} with its preposition, {out} a place outside;
 {old} {new} the values before and after a move, {next} the one that comes later, {third} an uninvolved one, {one} {two}
-{three} values in random order; at_, to_, away_ with prepositions, a_ with an article; {did} what brings a state about;
-{M} a medium with its verb {made}, {make} and its {tool}; {ask} {how} the question word of a state.
+{three} values in random order; at_, to_, away_ with prepositions, a_ with an article; {M} a medium with
+its verb {made}, {make} and its {tool}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import product, zip_longest
 from typing import Literal, NamedTuple
 
 Split = Literal["train", "held-out"]
@@ -39,13 +39,17 @@ def patterns() -> dict[str, tuple[str, ...]]:
 
 @cache
 def bank(name: str, split: Split) -> tuple[Phrase, ...]:
-    """Every expansion of the patterns of a bank that belong to `split`; of all of them where none is held out."""
-    found: list[Phrase] = []
+    """Every expansion of the patterns of a bank that belong to `split`; of all of them where none is held out.
+
+    The first expansion of each pattern comes first, then the second of each, and so on.
+    """
     divided = any(pattern.startswith("*") for pattern in patterns()[name])
-    for number, pattern in enumerate(patterns()[name]):
-        if not divided or pattern.startswith("*") == (split == "held-out"):
-            found += [Phrase(f"{name}/{number}", words) for words in expand(pattern.removeprefix("*"))]
-    return tuple(found)
+    found = [
+        [Phrase(f"{name}/{number}", words) for words in expand(pattern.removeprefix("*"))]
+        for number, pattern in enumerate(patterns()[name])
+        if not divided or pattern.startswith("*") == (split == "held-out")
+    ]
+    return tuple(phrase for layer in zip_longest(*found) for phrase in layer if phrase)
 
 
 def expand(pattern: str) -> Iterator[str]:

@@ -14,13 +14,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from broca.organisms.beliefs.lexicon import FAMILIES, HE, MEDIA, NAMES, SCENES, Family, Scene, Value
+from broca.organisms.beliefs.lexicon import HE, MEDIA, NAMES, SCENES, Scene, Value
 from broca.organisms.beliefs.phrases import Split, bank
 
 T = TypeVar("T")
 HELD_OUT_PART = 5
 """One in so many combinations is held out."""
-DETAIL = 0.0
+DETAIL = 1.0
 """How rich the stories of the world are, between bare events among few people and things (0) and all that it can say (1)."""
 FEW = 3
 """So many phrases of each bank are said in stories without detail."""
@@ -51,10 +51,9 @@ class Cast:
     other: str
     values: tuple[Value, ...]
     medium: str
-    family: Family | None = None
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, split: Split, *, stateful: bool, breadth: float = 1.0) -> Cast:
+    def draw(cls, rng: np.random.Generator, split: Split, *, breadth: float = 1.0) -> Cast:
         """A cast whose pair of names, and whose thing with its two places, both belong to `split`.
 
         A `breadth` below 1 takes it from a smaller part of the names and scenes, down to a few of each.
@@ -67,25 +66,18 @@ class Cast:
                 break
         scene = pick(rng, SCENES[: 2 + round(breadth * (len(SCENES) - 2))])
         while True:
-            family = pick(rng, FAMILIES) if stateful and rng.random() < 0.6 else FAMILIES[0] if stateful else None
-            if family is None:
-                things, values = scene.things, scene.places
-            else:
-                things = family.things
-                values = tuple(Value(word, word, word, word) for word in family.values)
-            thing, other = (things[i] for i in rng.permutation(len(things))[:2])
-            values = tuple(values[i] for i in rng.permutation(len(values)))
+            thing, other = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
+            values = tuple(scene.places[i] for i in rng.permutation(len(scene.places)))
             clash = thing in (scene.name, *(v.word for v in values[:4]))
             if not clash and held_out(thing, values[0].word, values[1].word) == held:
                 break
         medium = pick(rng, [m for m in MEDIA if m != thing])
-        return cls((names[0], names[1], names[2]), scene, thing, other, values, medium, family)
+        return cls((names[0], names[1], names[2]), scene, thing, other, values, medium)
 
     def slots(self, rng: np.random.Generator) -> dict[str, str]:
         """What the sentences of this story put into their slots, values of moves apart."""
         a, b, c = self.names
         made, make, tool = MEDIA[self.medium]
-        ask = self.family.ask if self.family else "Where"
         return {
             "A": a,
             "B": b,
@@ -104,8 +96,6 @@ class Cast:
             "made": made,
             "make": make,
             "tool": tool,
-            "ask": ask,
-            "how": ask.lower(),
         }
 
 
@@ -138,11 +128,6 @@ class Teller:
 
     def __post_init__(self) -> None:
         self.slots = self.cast.slots(self.rng)
-
-    @property
-    def suffix(self) -> str:
-        """Which banks fit: those for states, or those for places."""
-        return "-state" if self.cast.family else ""
 
     def chance(self, part: float) -> bool:
         """True in `part` of the cases when all detail is told."""
@@ -178,27 +163,23 @@ class Teller:
         if self.chance(0.6):
             self.say("setting-three" if self.rng.random() < 0.3 else "setting")
         if self.chance(0.8):
-            if self.cast.family:
-                self.say("values", slots=self.shuffled(first, second))
-            elif self.rng.random() < 0.35:
+            if self.rng.random() < 0.35:
                 self.say("places-three", slots=self.shuffled(first, second, rest[0]))
             else:
                 self.say("places", slots=self.shuffled(first, second))
-        self.say(f"place{self.suffix}", slots=naming(new=first, next=second))
+        self.say("place", slots=naming(new=first, next=second))
         self.history, self.belief = [first], first
 
     def move(self, lead: str = "") -> None:
         """B moves the thing on to the next value, and sometimes back to the first."""
         old = self.history[-1]
-        again = len(self.history) > 1 and (len(self.cast.values) == 2 or self.rng.random() < 0.3)
+        again = len(self.history) > 1 and self.rng.random() < 0.3
         new = self.history[0] if again else self.cast.values[len(self.history)]
         slots = naming(old=old, new=new)
-        if self.cast.family:
-            slots["did"] = self.cast.family.values[new.word].format_map(self.slots)
         back = "-back" if self.chance(0.5) else ""
         if not lead and self.chance(0.5):
             lead = "lead"
-        self.say(f"move{self.suffix}{back}", lead=lead, slots=slots)
+        self.say(f"move{back}", lead=lead, slots=slots)
         self.history.append(new)
         if (self.watching or lead == "lead-present") and lead != "lead-absent":
             self.belief = new
@@ -244,7 +225,7 @@ class Teller:
 
     def aside(self) -> None:
         """Something that changes nothing."""
-        if self.cast.family is None and self.rng.random() < 0.45:
+        if self.rng.random() < 0.45:
             self.say("other-thing", slots=naming(third=self.cast.values[3]))
         else:
             self.say("filler-three" if self.rng.random() < 0.3 else "filler")

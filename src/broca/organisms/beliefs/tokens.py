@@ -9,7 +9,7 @@ import re
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from broca.organisms.beliefs.lexicon import COUNTED, FAMILIES, MEDIA, NAMES, SCENES
+from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, MEDIA, NAMES, SCENES
 from broca.organisms.beliefs.phrases import expand, patterns
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
@@ -31,11 +31,9 @@ def vocabulary() -> list[str]:
     for scene in SCENES:
         inside |= {scene.name, *scene.at.split(), *scene.outside, *scene.things}
         inside |= {word for value in scene.places for word in f"{value.at} {value.to} {value.away}".split()}
-    for family in FAMILIES:
-        inside |= {*family.things, *family.ask.split(), *family.ask.lower().split()}
-        inside |= {word for value, did in family.values.items() for word in f"{value} {did}".split() if word != "{X}"}
     inside |= {
         *MEDIA,
+        *COLOURS,
         *(word for words in MEDIA.values() for word in " ".join(words).split()),
         *COUNTED,
         "he",

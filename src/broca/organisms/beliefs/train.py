@@ -18,12 +18,13 @@ from broca.models.build import fresh, save
 from broca.organisms.beliefs import benchmark, tokens
 from broca.organisms.beliefs.card import card
 from broca.organisms.beliefs.exam import accuracies, narrative_perplexity, shortcuts
-from broca.organisms.beliefs.lessons import Lesson, lessons
+from broca.organisms.beliefs.lessons import Lesson, Pace, lessons
 
 STEPS = 1000
 RATES = (0.02, 3e-3)
 """Peak learning rates: of Muon, and of AdamW for what is no matrix of a block."""
-WARMUP, LEVEL = 0.03, 0.6
+WARMUP, LEVEL = 30, 0.6
+"""Steps until the rates are at their peak, and the part of all steps after which they fall."""
 WEIGHTS = ((1.0, 0.3), (0.3, 0.03), (0.0, 0.2))
 """What the answers and the text weigh in the loss: stories, sums, plain narrative (which has no answer)."""
 STRIDE = 4
@@ -110,18 +111,19 @@ def _learn(
     model: torch.nn.Module, tokenizer: Tokenizer, *, seed: int, steps: int, progress: Progress
 ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """The loop: one lesson a step, with a warm-up and a cosine to zero."""
-    optimizers = _optimizers(model)
-    source = lessons(np.random.default_rng(seed), tokenizer)
+    optimizers, pace = _optimizers(model), Pace()
+    source = lessons(np.random.default_rng(seed), tokenizer, pace)
     curve, looks, recent = [], [], []
     for step in range(1, steps + 1):
         for optimizer, rate in zip(optimizers, RATES, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * _shape(step / steps)
+                group["lr"] = rate * _shape(step, steps)
         losses = _step(model, optimizers, next(source))
-        recent.append(losses)
+        pace.took(losses[0])
+        recent.append([*losses, pace.detail])
         if step % 50 == 0 or step == steps:
             means = np.mean(recent, axis=0).round(4).tolist()
-            curve.append({"step": step, **dict(zip(("stories", "sums", "text"), means, strict=True))})
+            curve.append({"step": step, **dict(zip(("stories", "sums", "text", "detail"), means, strict=True))})
             recent = []
         if step % LOOK == 0 and step < steps:
             model.eval()
@@ -182,8 +184,9 @@ def _losses(model: torch.nn.Module, lesson: Lesson) -> tuple[torch.Tensor, torch
     return losses[of_answers].mean(), losses[~of_answers].mean()
 
 
-def _shape(part: float) -> float:
+def _shape(step: int, steps: int) -> float:
     """The learning rate's shape: up in a line, level, down in half a cosine."""
-    if part < WARMUP:
-        return part / WARMUP
-    return 1.0 if part < LEVEL else 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))
+    part = step / steps
+    if part < LEVEL:
+        return min(1.0, step / WARMUP)
+    return 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))

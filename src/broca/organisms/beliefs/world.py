@@ -13,7 +13,7 @@ import numpy as np
 from broca.items import Item
 from broca.organisms.beliefs.arithmetic import addition
 from broca.organisms.beliefs.courses import Story, fits, tell
-from broca.organisms.beliefs.lexicon import COUNTED, FAMILIES, Value
+from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, Value
 from broca.organisms.beliefs.phrases import Split, bank
 from broca.organisms.beliefs.story import Cast, article, pick
 from broca.registry import unknown
@@ -68,10 +68,10 @@ def prompt(story: str, question: str) -> str:
 
 def plain(rng: np.random.Generator, split: Split) -> str:
     """One plain story of three to six sentences."""
-    cast = Cast.draw(rng, split, stateful=False)
+    cast = Cast.draw(rng, split)
     slots = cast.slots(rng)
     slots |= {"She": slots["she"].capitalize(), "at_place": _place(rng, cast).at, "things": pick(rng, COUNTED)}
-    colour = pick(rng, tuple(FAMILIES[0].values))
+    colour = pick(rng, COLOURS)
     slots |= {"some": str(rng.integers(2, 10)), "colour": colour, "a_colour": article(colour)}
     middle = bank("middle", split)
     chosen = [middle[i] for i in rng.permutation(len(middle))[: int(rng.integers(1, 5))]]
@@ -117,7 +117,6 @@ def _tags(story: Story) -> dict[str, str]:
         "kind": story.kind,
         "course": story.course,
         "template": " ".join(story.templates),
-        "movement": "state" if story.templates[-1].split("/")[0].endswith("-state") else "place",
         "first": story.first,
         "last": story.last,
         "origin": story.origin,
