@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
 from broca.errors import StimulusError
@@ -71,7 +71,7 @@ class Contrast:
     @property
     def fingerprint(self) -> str:
         """Content hash of the stimuli: what a run records as the identity of its data."""
-        return fingerprint([asdict(s) for s in (*self.positive, *self.negative)] + [len(self.positive)])
+        return fingerprint([*self.positive, *self.negative, len(self.positive)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,14 @@ class Item:
     @property
     def fingerprint(self) -> str:
         """Content hash of the item."""
-        return fingerprint(asdict(self))
+        return fingerprint(self)
 
 
 def fingerprint(value: object) -> str:
-    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON; a dataclass is the object of its fields."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_object)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _object(value: object) -> object:
+    return {f.name: getattr(value, f.name) for f in fields(value)} if is_dataclass(value) else str(value)

@@ -185,10 +185,9 @@ class LM:
         Raises:
             BrocaError: if a single text does not fit.
         """
-        size = size or self.batch_size
-        waiting = list(tok.batches(tokens, size, self.pad, side=side, device="cpu"))
+        waiting = tok.buckets(tokens, size or self.batch_size)
         while waiting:
-            rows = waiting[0].index
+            rows = waiting[0]
             batch = tok.padded(tokens, rows, self.pad, side=side, device=self.device)
             try:
                 result = step(batch)
@@ -199,8 +198,7 @@ class LM:
                         "dtype, or a device_map that spreads the model."
                     ) from error
                 self._shrink(len(rows) // 2)
-                parts = [part for other in waiting for part in _cut(other.index, len(rows) // 2)]
-                waiting = [tok.padded(tokens, part, self.pad, side=side) for part in parts]
+                waiting = [part for other in waiting for part in _cut(other, len(rows) // 2)]
                 continue
             del waiting[0]
             yield batch, result

@@ -125,14 +125,19 @@ class Pool:
             StimulusError: if a row has no token left, or `how` is "span" and no spans are given.
         """
         weights = torch.zeros(batch.ids.shape, dtype=torch.float32)
-        for row, tokens in enumerate(batch.tokens):
+        for row, (tokens, start) in enumerate(zip(batch.tokens, batch.start.tolist(), strict=True)):
             chosen = self._chosen(tokens, spans[batch.index[row]] if spans is not None else None)
             if not chosen:
                 raise StimulusError(
                     f"Nothing is left to pool of {tokens.text[:60]!r} ({len(tokens)} tokens, {tokens.prefix} special, "
                     f"{self.sinks} sinks left out). Use a longer text, or pool bos='with'."
                 )
-            weights[row, torch.tensor(chosen) + int(batch.start[row])] = 1 / len(chosen)
+            where = (
+                slice(start + chosen.start, start + chosen.stop)
+                if isinstance(chosen, range)
+                else [start + i for i in chosen]
+            )
+            weights[row, where] = 1 / len(chosen)
         return weights.to(batch.ids.device)
 
     def _chosen(self, tokens: Tokens, span: Span | None) -> Sequence[int]:
@@ -178,8 +183,10 @@ def tokenize(
         truncate: keep this many tokens from the start, BOS counted.
 
     Raises:
-        StimulusError: if a text yields no tokens, or a chat meets a tokenizer without a template.
+        StimulusError: if a text yields no tokens, a chat meets a tokenizer without a template, or `truncate` is below 1.
     """
+    if truncate is not None and truncate < 1:
+        raise StimulusError(f"truncate is {truncate}. Keep at least 1 token of each text, or None for all.")
     rendered = [render(tokenizer, text, chat=chat) for text in texts]
     fast = bool(getattr(tokenizer, "is_fast", False))
     encoded = (
@@ -187,10 +194,11 @@ def tokenize(
         if rendered
         else {}
     )
+    special = frozenset(getattr(tokenizer, "all_special_ids", ()))
     found = []
     for i, it in enumerate(rendered):
         ids, offsets = list(encoded["input_ids"][i]), list(encoded["offset_mapping"][i]) if fast else None
-        ids, offsets, prefix = _one_bos(tokenizer, ids, offsets, templated=it.templated)
+        ids, offsets, prefix = _one_bos(tokenizer, ids, offsets, special, templated=it.templated)
         if not ids:
             raise StimulusError(f"{it.text[:60]!r} gives no tokens. Remove it, or check the tokenizer.")
         ids, offsets = ids[:truncate], offsets[:truncate] if offsets is not None else None
@@ -203,10 +211,15 @@ def tokenize(
 def batches(
     tokens: Sequence[Tokens], size: int, pad: int, *, side: Side = "left", device: Any = "cpu"
 ) -> Iterator[Batch]:
-    """Batches of at most `size` texts of similar length, longest first, in an order that depends on the lengths alone."""
+    """Each of `buckets`, padded."""
+    for index in buckets(tokens, size):
+        yield padded(tokens, index, pad, side=side, device=device)
+
+
+def buckets(tokens: Sequence[Tokens], size: int) -> list[tuple[int, ...]]:
+    """Which texts share a batch: at most `size` of similar length, longest first, in an order that depends on the lengths alone."""
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
-    for start in range(0, len(order), size):
-        yield padded(tokens, order[start : start + size], pad, side=side, device=device)
+    return [tuple(order[start : start + size]) for start in range(0, len(order), size)]
 
 
 def padded(
@@ -248,7 +261,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
 
 
 def _one_bos(
-    tokenizer: Any, ids: list[int], offsets: list[Span] | None, *, templated: bool
+    tokenizer: Any, ids: list[int], offsets: list[Span] | None, special: frozenset[int], *, templated: bool
 ) -> tuple[list[int], list[Span] | None, int]:
     """Drop a doubled BOS and an EOS that the tokenizer appended; count the special tokens in front."""
     bos, eos = getattr(tokenizer, "bos_token_id", None), getattr(tokenizer, "eos_token_id", None)
@@ -263,7 +276,6 @@ def _one_bos(
         and (not templated if offsets is None else offsets[-1][0] == offsets[-1][1])
     ):
         end -= 1
-    special = set(getattr(tokenizer, "all_special_ids", ()))
     prefix = 0
     while start + prefix < end - 1 and ids[start + prefix] in special:
         prefix += 1
