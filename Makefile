@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check bench calibrate clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -23,6 +23,9 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
+
+calibrate: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
