@@ -9,7 +9,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from broca.organisms.beliefs.lessons import lessons
+from broca.organisms.beliefs.lessons import Pace, lessons
 from broca.organisms.beliefs.stories import rows, text
 from broca.organisms.beliefs.tokens import build, vocabulary
 
@@ -66,7 +66,7 @@ def test_every_word_is_known() -> None:
 
 
 def test_no_training_text_has_one_of_these_stories() -> None:
-    source, stories = lessons(np.random.default_rng(0), TOKENIZER), {row["story"] for row in ROWS}
+    source, stories = lessons(np.random.default_rng(0), TOKENIZER, Pace(1.0)), {row["story"] for row in ROWS}
     for _ in range(16):
         for ids in next(source)[0].ids.tolist():
             assert TOKENIZER.decode(ids).split("\nQuestion")[0].removeprefix("Story: ") not in stories

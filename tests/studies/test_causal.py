@@ -9,9 +9,11 @@ import torch
 from pydantic import ValidationError
 
 import zoo
+from broca.capture import Gather, capture
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Contrast, Stimulus
+from broca.stimuli.benchmarks import benchmark
 from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize
 from broca.units import UnitMask
@@ -131,7 +133,7 @@ def test_random_lesions_share_the_layers_and_avoid_the_selection(lm, items):
         assert {s: m.sum() for s, m in control.mask.at.items()} == {s: m.sum() for s, m in plan.mask.at.items()}
 
 
-def test_a_lesion_of_everything_is_causal_where_it_must_be(items, lm):
+def test_a_selection_that_no_draw_can_match_says_so(items, lm):
     """All heads of a layer against few others: no draw can match it, and the error says what to do."""
     mask = UnitMask.of({"0.z": range(4)}, n=4, grain="head")
     with pytest.raises(SelectionError, match="Choose among 'all', or select fewer"):
@@ -181,16 +183,31 @@ def test_the_identity_guard_catches_a_model_that_is_not_deterministic(lm, items)
         handle.remove()
 
 
-def test_the_effect_is_its_own_sign_of_the_verdict(lm, items):
-    """A planted head that carries the answer: the ladder says causal; a random one does not."""
-    spec = CausalTest(
-        localizer=Localize(contrast=letters(), sites="*.resid_post"), items=items, dose=30, draws=20, gate="mark"
-    )
-    found = spec.run(lm)
-    rung = {r.name: r for r in found.verdict.rungs}["causal"]
-    cell = found.matrix.filter(pl.col("own")).row(0, named=True)
-    should = cell["effect"] < 0 and cell["p"] <= 0.05 and cell["p_random"] <= 0.05
-    assert (rung.state == "passed") == should
+def test_units_that_carry_the_answer_are_causal_and_those_that_do_not_are_not(lm, items, tmp_path):
+    """The last block's units that push most towards the answers, and as many that push neither way."""
+    pl.read_csv(items).drop("ability").write_csv(tmp_path / "places.csv")
+    items = str(tmp_path / "places.csv")
+    asked = benchmark(items)
+    tokens = lm.tokenize([item.prompt for item in asked])
+    right = [lm.tokenize([item.choices[item.answer]])[0].ids[-1] for item in asked]
+    wrong = [lm.tokenize([item.choices[1 - item.answer]])[0].ids[-1] for item in asked]
+    site = lm.anatomy.sites("resid_post")[-1]
+    seen = capture(lm, tokens, [site], Gather)[site].result()
+    head = lm.model.get_output_embeddings().weight.detach().numpy()
+    push = (seen * (head[right] - head[wrong])).mean(0)
+    order = np.argsort(-push)
+    n = len(push) // 8
+
+    def rung(units):
+        mask = UnitMask.of({str(site): [int(u) for u in units]}, n=len(push))
+        found = CausalTest(selection=mask, items=items, draws=39, gate="mark").run(lm)
+        return {rung.name: rung for rung in found.verdict.rungs}["causal"]
+
+    strong = rung(order[:n])
+    assert strong.state == "passed", strong.text
+    assert strong.numbers["effect"] < strong.numbers["random_median"]
+    middle = len(push) // 2
+    assert rung(order[middle : middle + n]).state == "failed"
 
 
 def test_draws_that_repeat_themselves_are_no_further_evidence(lm, items):

@@ -193,6 +193,10 @@ def test_lengths_that_differ_are_marked(lm):
     assert "differ in" in guards["length match"].text
 
 
-def test_our_contrasts_run(lm):
-    for name in ("language", "pain", "multiple-demand-matched"):
-        assert contrast(name).name == name
+@pytest.mark.parametrize("name", ["belief", "language", "pain", "multiple-demand-matched"])
+def test_every_shipped_contrast_is_localized_whole(lm, name):
+    shown = contrast(name)
+    found = Localize(contrast=name).run(lm)
+    assert (found.contrast["n_positive"], found.contrast["n_negative"]) == (len(shown.positive), len(shown.negative))
+    assert all(np.isfinite(t).any() for t in found.t.values())
+    assert found.selected.count == found.selection["k"] > 0

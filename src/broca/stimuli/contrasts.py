@@ -22,6 +22,8 @@ CONTRASTS = Registry(
     "Contrast",
     {
         "belief": "broca.stimuli.stories:belief",
+        # by name alone, like the benchmarks of the organisms
+        "beliefs/stories": "broca.organisms.beliefs.stories:contrast",
         "language": "broca.stimuli.language:language",
         "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
         "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from broca.items import Item
+from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.world import ABILITIES, items
 from broca.registry import unknown
 
@@ -13,7 +14,7 @@ MIXED = {"belief": ("false-belief", "true-belief"), "all": ABILITIES}
 """Benchmarks made of several abilities."""
 
 
-def benchmark(ability: str, *, n: int = 200, seed: int = 0) -> tuple[Item, ...]:
+def benchmark(ability: str, *, n: int = 200, seed: int = 0, detail: float = DETAIL) -> tuple[Item, ...]:
     """Held-out items of the organism's world.
 
     Args:
@@ -21,15 +22,19 @@ def benchmark(ability: str, *, n: int = 200, seed: int = 0) -> tuple[Item, ...]:
             often than the other; or "all": `n` of each ability.
         n: how many items (of each ability for "all").
         seed: the same seed gives the same items.
+        detail: how much detail makes the stories hard, from 0 to 1.
 
     Raises:
         UnknownName: if there is no such ability.
     """
     if ability == "belief":
-        halves = (items("false-belief", (n + 1) // 2, seed), items("true-belief", n // 2, seed))
+        halves = tuple(
+            items(name, size, seed, detail=detail)
+            for name, size in (("false-belief", (n + 1) // 2), ("true-belief", n // 2))
+        )
         return tuple(item for pair in zip(*halves, strict=False) for item in pair) + halves[0][n // 2 :]
     if ability == "all":
-        return tuple(item for name in ABILITIES for item in items(name, n, seed))
+        return tuple(item for name in ABILITIES for item in items(name, n, seed, detail=detail))
     if ability not in ABILITIES:
         raise unknown("Ability", ability, (*ABILITIES, *MIXED))
-    return items(ability, n, seed)
+    return items(ability, n, seed, detail=detail)

@@ -107,18 +107,9 @@ class Story:
     values: tuple[str, str]
 
 
-def tell(
-    ability: str, rng: np.random.Generator, split: Split, *, course: str = ""
-) -> Story:
-    """A story of `ability`, and a question about it.
-
-    Args:
-        ability: a key of `COURSES`, or "reality" or "memory", which are asked of every course.
-        rng: where chance comes from.
-        split: whose phrases and combinations may be used.
-        course: one course of the ability; any of them when empty.
-    """
-    return ask(*narrate(ability, rng, split, course=course), ability)
+def tell(ability: str, rng: np.random.Generator, split: Split, *, course: str = "", detail: float = DETAIL) -> Story:
+    """A story of `ability`, and a question about it; see `narrate`."""
+    return ask(*narrate(ability, rng, split, course=course, detail=detail), ability)
 
 
 def narrate(
@@ -131,8 +122,13 @@ def narrate(
 ) -> tuple[Teller, str]:
     """A story that has been told and can be asked about, and its course.
 
-    The arguments are those of `tell`, and how much detail makes it hard, from 0 to 1: what is told
-    beyond the events, and from how many people and things its own are taken.
+    Args:
+        ability: a key of `COURSES`, or "reality" or "memory", which are asked of every course.
+        rng: where chance comes from.
+        split: whose phrases and combinations may be used.
+        course: one course of the ability; any of them when empty.
+        detail: how much makes it hard, from 0 to 1: what is told beyond the events, in how many ways, and from how many
+            people and things its own are taken.
     """
     cast = Cast.draw(rng, split, breadth=detail)
     teller = Teller(rng, split, cast, detail)

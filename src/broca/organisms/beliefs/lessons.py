@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,14 +30,15 @@ MIX = {"false-belief": 0.27, "true-belief": 0.25, "photograph-before": 0.24, "ph
 
 
 class Lesson(NamedTuple):
-    """Token ids (text, position), which of them are answers (with their <eos>), and what each may look at.
+    """Token ids (text, position), which of them are answers (with their <eos>), which of those tell a belief.
 
-    `segments` is 0 in a story and the number of the question in a question: a question sees the story and itself, as if it
-    were the only one.
+    `segments` says what each may look at. It is 0 in a story and the number of the question in a question: a question sees
+    the story and itself, as if it were the only one.
     """
 
     ids: torch.Tensor
     answers: torch.Tensor
+    beliefs: torch.Tensor
     segments: torch.Tensor
 
     @property
@@ -62,6 +63,7 @@ class Pace:
     """How much detail the stories have: more from step to step, as long as the ones before are answered well."""
 
     detail: float = 0.0
+    limit: float = DETAIL
     recent: float = 1.0
     """The answers' loss, smoothed."""
 
@@ -69,13 +71,14 @@ class Pace:
         """A step was taken, with this loss of the stories' answers."""
         self.recent += SMOOTHING * (loss - self.recent)
         if self.recent < GOOD:
-            self.detail = min(DETAIL, self.detail + GROWTH)
+            self.detail = min(self.limit, self.detail + GROWTH)
 
 
-Part = tuple[str, bool, int]
-"""A piece of text, whether it is an answer, and its segment."""
-Row = tuple[list[int], list[bool], list[int]]
-"""What `Lesson` says of one text."""
+Kind = Literal["text", "answer", "belief"]
+Part = tuple[str, Kind, int]
+"""A piece of text, what it is, and its segment."""
+Row = tuple[list[int], list[Kind], list[int]]
+"""The token ids of one text, and of each its kind and segment."""
 
 
 def lessons(rng: np.random.Generator, tokenizer: Tokenizer, pace: Pace) -> Iterator[tuple[Lesson, Lesson, Lesson]]:
@@ -84,7 +87,7 @@ def lessons(rng: np.random.Generator, tokenizer: Tokenizer, pace: Pace) -> Itera
         batches = _cut([_encode(_story(rng, pace.detail), tokenizer) for _ in range(POOL * STORIES)], STORIES)
         for number in rng.permutation(len(batches)):
             sums = [_encode(_sum(rng), tokenizer) for _ in range(SUMS)]
-            plains = [_encode([(plain(rng, "train") + "<eos>", False, 0)], tokenizer) for _ in range(PLAIN)]
+            plains = [_encode([(plain(rng, "train") + "<eos>", "text", 0)], tokenizer) for _ in range(PLAIN)]
             yield batches[number], _lesson(sums), _lesson(plains)
 
 
@@ -98,32 +101,33 @@ def _story(rng: np.random.Generator, detail: float) -> list[Part]:
     asked = [ability, *(others[i] for i in rng.permutation(len(others))[: QUESTIONS - 1])]
     first = ask(teller, course, ability)
     told = [story for about in asked if fits(story := ask(teller, course, about), "train")]
-    parts: list[Part] = [(prompt(first.text, "").partition("\n")[0], False, 0)]
+    parts: list[Part] = [(prompt(first.text, "").partition("\n")[0], "text", 0)]
     for number, story in enumerate(told, start=1):
-        parts += [("\n" + prompt("", story.question), False, number), *_answer(story.answer, number)]
+        kind = "belief" if "belief" in story.kind else "answer"
+        parts += [("\n" + prompt("", story.question), "text", number), *_answer(story.answer, kind, number)]
     if rng.random() < BARE:
-        parts[0] = (first.text, False, 0)
+        parts[0] = (first.text, "text", 0)
     return parts
 
 
 def _sum(rng: np.random.Generator) -> list[Part]:
     made = addition(rng, "train", hard=bool(rng.random() < 0.65))
-    return [(prompt("", made.question), False, 0), *_answer(str(made.answer), 0)]
+    return [(prompt("", made.question), "text", 0), *_answer(str(made.answer), "answer", 0)]
 
 
-def _answer(words: str, segment: int) -> list[Part]:
-    return [(f" {words}", True, segment), ("<eos>", True, segment)]
+def _answer(words: str, kind: Kind, segment: int) -> list[Part]:
+    return [(f" {words}", kind, segment), ("<eos>", kind, segment)]
 
 
 def _encode(parts: list[Part], tokenizer: Tokenizer) -> Row:
-    """Ids of the parts behind a <bos>, which of them are of answers, and their segments."""
-    ids, answers, segments = [BOS], [False], [0]
-    for text, answer, segment in parts:
+    """Ids of the parts behind a <bos>, with the kind and the segment of each."""
+    ids, kinds, segments = [BOS], ["text"], [0]
+    for text, kind, segment in parts:
         piece = tokenizer.encode(text, add_special_tokens=False).ids
         ids += piece
-        answers += [answer] * len(piece)
+        kinds += [kind] * len(piece)
         segments += [segment] * len(piece)
-    return ids, answers, segments
+    return ids, kinds, segments  # type: ignore[return-value]
 
 
 def _cut(encoded: list[Row], size: int) -> list[Lesson]:
@@ -135,8 +139,15 @@ def _cut(encoded: list[Row], size: int) -> list[Lesson]:
 def _lesson(rows: list[Row]) -> Lesson:
     width = max(len(ids) for ids, _, _ in rows)
     rest = [width - len(ids) for ids, _, _ in rows]
+
+    def marked(*wanted: Kind) -> torch.Tensor:
+        return torch.tensor(
+            [[k in wanted for k in kinds] + [False] * n for (_, kinds, _), n in zip(rows, rest, strict=True)]
+        )
+
     return Lesson(
         torch.tensor([ids + [PAD] * n for (ids, _, _), n in zip(rows, rest, strict=True)]),
-        torch.tensor([answers + [False] * n for (_, answers, _), n in zip(rows, rest, strict=True)]),
+        marked("answer", "belief"),
+        marked("belief"),
         torch.tensor([segments + [-1] * n for (_, _, segments), n in zip(rows, rest, strict=True)]),
     )

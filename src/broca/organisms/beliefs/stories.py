@@ -16,16 +16,40 @@ from typing import Any
 
 import numpy as np
 
+from broca.items import Contrast, Stimulus
 from broca.organisms.beliefs.courses import Story, fits, tell
+from broca.organisms.beliefs.story import DETAIL
+from broca.organisms.beliefs.world import prompt
 
 PAIRS, POOL = 64, 600
 Row = dict[str, Any]
 
 
-def rows(seed: int = 0) -> tuple[Row, ...]:
+def contrast(*, seed: int = 0, detail: float = DETAIL) -> Contrast:
+    """Stories of the same making as the contrast `belief`, for models that know another part of the world.
+
+    Args:
+        seed: another seed gives other stories.
+        detail: how much detail makes the stories hard, from 0 to 1.
+    """
+    made = rows(seed, detail)
+    sides = (
+        tuple(Stimulus(r["id"], prompt(r["story"], r["question"]), r["group"]) for r in made if r["label"] == label)
+        for label in ("positive", "negative")
+    )
+    return Contrast(
+        "belief",
+        *sides,
+        paired=True,
+        source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): what somebody believes "
+        "against what a picture shows.",
+    )
+
+
+def rows(seed: int = 0, detail: float = DETAIL) -> tuple[Row, ...]:
     """The stimuli, positive (belief) and negative (picture) in turn; the two of a pair share their ``group``."""
     rng = np.random.default_rng(seed)
-    paired = {new: _paired(rng, new=new) for new in (False, True)}
+    paired = {new: _paired(rng, detail, new=new) for new in (False, True)}
     found: list[Row] = []
     for number in range(PAIRS):
         new, second = bool(number & 1), bool(number & 2)
@@ -53,22 +77,22 @@ def text(seed: int = 0) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(seed))
 
 
-def _paired(rng: np.random.Generator, *, new: bool) -> list[tuple[Story, Story]]:
+def _paired(rng: np.random.Generator, detail: float, *, new: bool) -> list[tuple[Story, Story]]:
     """Pairs of a belief and a picture story of equal lengths, whose answers are both the new place or both the old one."""
-    beliefs = _pool("true-belief" if new else "false-belief", rng, new=new)
+    beliefs = _pool("true-belief" if new else "false-belief", rng, detail, new=new)
     pictures: dict[tuple[int, ...], list[Story]] = {}
-    for story in _pool(f"photograph-{'after' if new else 'before'}", rng, new=new):
+    for story in _pool(f"photograph-{'after' if new else 'before'}", rng, detail, new=new):
         pictures.setdefault(_lengths(story), []).append(story)
     pairs = [(story, pictures[_lengths(story)].pop()) for story in beliefs if pictures.get(_lengths(story))]
     assert len(pairs) >= PAIRS // 2
     return pairs
 
 
-def _pool(kind: str, rng: np.random.Generator, *, new: bool) -> list[Story]:
+def _pool(kind: str, rng: np.random.Generator, detail: float, *, new: bool) -> list[Story]:
     """Different held-out stories of a kind."""
     found: dict[str, Story] = {}
     while len(found) < POOL:
-        story = tell(kind, rng, "held-out")
+        story = tell(kind, rng, "held-out", detail=detail)
         if (story.answer == story.now) == new and fits(story, "held-out"):
             found.setdefault(story.text, story)
     return list(found.values())

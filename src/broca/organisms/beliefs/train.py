@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,18 +21,18 @@ from broca.organisms.beliefs.card import card
 from broca.organisms.beliefs.exam import accuracies, narrative_perplexity, shortcuts
 from broca.organisms.beliefs.lessons import Lesson, Pace, lessons
 
-STEPS = 1000
-RATES = (0.02, 3e-3)
+STEPS = 6000
+RATES = (0.008, 3e-3)
 """Peak learning rates: of Muon, and of AdamW for what is no matrix of a block."""
 WARMUP, LEVEL = 30, 0.6
 """Steps until the rates are at their peak, and the part of all steps after which they fall."""
 WEIGHTS = ((1.0, 0.3), (0.3, 0.03), (0.0, 0.2))
 """What the answers and the text weigh in the loss: stories, sums, plain narrative (which has no answer)."""
 STRIDE = 4
-LOOK = 200
+LOOK = 500
+"""Held-out accuracies are looked at after so many steps."""
 EXAM = 400
 """So many held-out items of each ability, and plain stories, are examined at the end."""
-"""Held-out accuracies are looked at after so many steps."""
 CONFIG = {
     "model_type": "llama",
     "hidden_size": 128,
@@ -111,16 +112,16 @@ def _learn(
     model: torch.nn.Module, tokenizer: Tokenizer, *, seed: int, steps: int, progress: Progress
 ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """The loop: one lesson a step, with a warm-up and a cosine to zero."""
-    optimizers, pace = _optimizers(model), Pace()
+    vocabulary, pace = model.get_input_embeddings().weight, Pace()  # type: ignore[operator]
+    matrices = {id(p): p for p in model.parameters() if p.ndim == 2 and p is not vocabulary}
+    stepping = optimizers(matrices.values(), (p for p in model.parameters() if id(p) not in matrices))
     source = lessons(np.random.default_rng(seed), tokenizer, pace)
     curve, looks, recent = [], [], []
     for step in range(1, steps + 1):
-        for optimizer, rate in zip(optimizers, RATES, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * _shape(step, steps)
-        losses = _step(model, optimizers, next(source))
-        pace.took(losses[0])
-        recent.append([*losses, pace.detail])
+        scheduled(stepping, step, steps)
+        seen = _step(model, stepping, next(source))
+        pace.took(seen[0])
+        recent.append([*seen, pace.detail])
         if step % 50 == 0 or step == steps:
             means = np.mean(recent, axis=0).round(4).tolist()
             curve.append({"step": step, **dict(zip(("stories", "sums", "text", "detail"), means, strict=True))})
@@ -134,20 +135,59 @@ def _learn(
     return curve, looks
 
 
-def _optimizers(model: torch.nn.Module) -> tuple[torch.optim.Optimizer, ...]:
+def optimizers(matrices: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the matrices of the blocks, AdamW for the embedding and the norms.
 
     On the simplest stories AdamW alone had not learned to tell the right place from another one of the story in 325 steps;
     with Muon (Jordan et al., 2024) the model told them apart in 275.
     """
-    vocabulary = model.get_input_embeddings().weight  # type: ignore[operator]
-    parameters = list(model.parameters())
-    matrices = [p for p in parameters if p.ndim == 2 and p is not vocabulary]
-    others = [p for p in parameters if p.ndim != 2 or p is vocabulary]
     return (
-        torch.optim.Muon(matrices, lr=RATES[0], momentum=0.95, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=RATES[1], betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(list(matrices), lr=RATES[0], momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(list(others), lr=RATES[1], betas=(0.9, 0.98), weight_decay=0.0),
     )
+
+
+def scheduled(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int) -> None:
+    """Set the learning rates of a step: up in a line, level, down in half a cosine."""
+    part = step / steps
+    shape = min(1.0, step / WARMUP) if part < LEVEL else 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))
+    for optimizer, rate in zip(optimizers, RATES, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * shape
+
+
+def shown(lesson: Lesson) -> dict[str, torch.Tensor]:
+    """What the model is given of a lesson."""
+    return {"input_ids": lesson.ids, "position_ids": lesson.places, "attention_mask": lesson.seen}
+
+
+def losses(
+    states: torch.Tensor, vocabulary: torch.Tensor, lesson: Lesson, answers: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy of the `answers` (with the <eos> after them), and of some of the rest of the text.
+
+    Only these tokens go through the vocabulary's matrix, which saves a quarter of the time: every `STRIDE`-th token of a
+    text that has answers (another one in each row), every token of one that has none.
+
+    Args:
+        states: the model's last hidden states, (text, position, width).
+        vocabulary: the matrix that makes logits of them, (token, width).
+        lesson: what was shown.
+        answers: which of the lesson's answers count, (text, position); the others are left out.
+    """
+    targets, answers, left_out = lesson.ids[:, 1:], answers[:, 1:], lesson.answers[:, 1:]
+    rows, columns = torch.meshgrid(torch.arange(targets.shape[0]), torch.arange(targets.shape[1]), indexing="ij")
+    chosen = (rows + columns) % STRIDE == 0 if left_out.any() else torch.ones_like(answers)
+    kept = answers | (chosen & (targets != tokens.PAD) & ~left_out)
+    found = F.cross_entropy(F.linear(states[:, :-1][kept], vocabulary), targets[kept], reduction="none")
+    of_answers = answers[kept]
+    return found[of_answers].mean(), found[~of_answers].mean()
+
+
+def weighed(part: int, answer: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """The loss of one part of a lesson (stories, sums, narrative), as `WEIGHTS` says."""
+    whole, share = WEIGHTS[part]
+    return whole * answer + share * text if whole else share * text
 
 
 def _step(
@@ -156,37 +196,13 @@ def _step(
     """One step; the answer losses of stories and sums, and the loss of the text."""
     model.train()
     model.zero_grad()
-    seen = []
-    for part, (whole, share) in zip(lesson, WEIGHTS, strict=True):
-        answer, text = _losses(model, part)
-        (whole * answer + share * text if whole else share * text).backward()
-        seen.append(float((answer if whole else text).detach()))
+    vocabulary, seen = model.get_output_embeddings().weight, []  # type: ignore[operator]
+    for number, part in enumerate(lesson):
+        states = model.get_decoder()(**shown(part)).last_hidden_state  # type: ignore[operator]
+        answer, text = losses(states, vocabulary, part, part.answers)
+        weighed(number, answer, text).backward()
+        seen.append(float((answer if WEIGHTS[number][0] else text).detach()))
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
     return seen
-
-
-def _losses(model: torch.nn.Module, lesson: Lesson) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean cross-entropy of the answers (with the <eos> after them), and of some of the rest of the text.
-
-    Only these tokens go through the vocabulary's matrix, which saves a quarter of the time: every `STRIDE`-th token of a
-    text that has answers (another one in each row), every token of one that has none.
-    """
-    targets, answers = lesson.ids[:, 1:], lesson.answers[:, 1:]
-    rows, columns = torch.meshgrid(torch.arange(targets.shape[0]), torch.arange(targets.shape[1]), indexing="ij")
-    chosen = (rows + columns) % STRIDE == 0 if answers.any() else torch.ones_like(answers)
-    kept = answers | (chosen & (targets != tokens.PAD))
-    shown = {"input_ids": lesson.ids, "position_ids": lesson.places, "attention_mask": lesson.seen}
-    states = model.get_decoder()(**shown).last_hidden_state[:, :-1][kept]  # type: ignore[operator]
-    losses = F.cross_entropy(model.get_output_embeddings()(states), targets[kept], reduction="none")  # type: ignore[operator]
-    of_answers = answers[kept]
-    return losses[of_answers].mean(), losses[~of_answers].mean()
-
-
-def _shape(step: int, steps: int) -> float:
-    """The learning rate's shape: up in a line, level, down in half a cosine."""
-    part = step / steps
-    if part < LEVEL:
-        return min(1.0, step / WARMUP)
-    return 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))

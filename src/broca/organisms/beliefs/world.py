@@ -6,6 +6,7 @@ of numbers belongs to one part or the other by its hash, and the sentence patter
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from broca.organisms.beliefs.arithmetic import addition
 from broca.organisms.beliefs.courses import Story, fits, tell
 from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, Value
 from broca.organisms.beliefs.phrases import Split, bank
-from broca.organisms.beliefs.story import Cast, article, pick
+from broca.organisms.beliefs.story import DETAIL, Cast, article, pick
 from broca.registry import unknown
 
 ABILITIES = (
@@ -30,7 +31,9 @@ ABILITIES = (
 """What items can ask. `photograph` mixes pictures made before and after the move, half and half."""
 
 
-def items(ability: str, n: int, seed: int = 0, split: Split = "held-out") -> tuple[Item, ...]:
+def items(
+    ability: str, n: int, seed: int = 0, split: Split = "held-out", *, detail: float = DETAIL
+) -> tuple[Item, ...]:
     """`n` items of one ability.
 
     Each prompt ends in ``Answer:``; each choice is one word (or number) with its space before it. Of each choice pair, the
@@ -41,6 +44,7 @@ def items(ability: str, n: int, seed: int = 0, split: Split = "held-out") -> tup
         n: how many.
         seed: the same seed gives the same items; different abilities and splits draw independently.
         split: "train", or "held-out".
+        detail: how much detail makes the stories hard, from 0 to 1: see `courses.narrate`.
 
     Raises:
         UnknownName: for an ability or split that this world does not have.
@@ -48,7 +52,8 @@ def items(ability: str, n: int, seed: int = 0, split: Split = "held-out") -> tup
     if ability not in ABILITIES:
         raise unknown("Ability", ability, ABILITIES)
     rng = _generator(ability, seed, split)
-    return tuple(_item(ability, number, rng, split, f"{ability}/{split}/{seed}/{number}") for number in range(n))
+    made = (_item(ability, number, rng, split, detail) for number in range(n))
+    return tuple(replace(item, id=f"{ability}/{split}/{seed}/{number}") for number, item in enumerate(made))
 
 
 def narrative(n: int, seed: int = 0, split: Split = "held-out") -> tuple[str, ...]:
@@ -89,7 +94,7 @@ def _generator(ability: str, seed: int, split: str) -> np.random.Generator:
     return np.random.default_rng([seed, split == "held-out", *ability.encode()])
 
 
-def _item(ability: str, number: int, rng: np.random.Generator, split: Split, name: str) -> Item:
+def _item(ability: str, number: int, rng: np.random.Generator, split: Split, detail: float) -> Item:
     right = int(rng.integers(2))
     if ability.startswith("arithmetic"):
         made = addition(rng, split, hard=ability == "arithmetic-hard")
@@ -97,14 +102,14 @@ def _item(ability: str, number: int, rng: np.random.Generator, split: Split, nam
         tags = {"template": made.template, "numbers": f"{made.a} {made.b}", "first": "", "last": "", "origin": ""}
     else:
         kind = ability if ability != "photograph" else ("photograph-before", "photograph-after")[number % 2]
-        story = tell(kind, rng, split)
+        story = tell(kind, rng, split, detail=detail)
         while not fits(story, split):
-            story = tell(kind, rng, split)
+            story = tell(kind, rng, split, detail=detail)
         words, text = (story.answer, story.foil), prompt(story.text, story.question)
         group = f"{story.course}|{story.templates[-1]}"
         tags = _tags(story)
     choices = (f" {words[0]}", f" {words[1]}") if right == 0 else (f" {words[1]}", f" {words[0]}")
-    return Item(name, text, choices, right, ability, group, tags)
+    return Item("", text, choices, right, ability, group, tags)
 
 
 def _tags(story: Story) -> dict[str, str]:

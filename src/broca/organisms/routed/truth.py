@@ -1,0 +1,81 @@
+"""What carries which ability in `routed`: each head, pair of heads and group of units ablated, every ability asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from broca.engines.memo import Progress, silent
+from broca.interventions.lesion import Lesion, Zero
+from broca.models.lm import LM
+from broca.organisms.beliefs.exam import graded
+from broca.organisms.beliefs.world import ABILITIES, items
+from broca.units import UnitMask
+
+DRAWS = 3
+"""Random groups of units as large as the region's, for comparison."""
+
+
+def truth(
+    path: Path, *, n: int, detail: float, region: tuple[int, int], seed: int = 2, progress: Progress = silent
+) -> list[dict[str, Any]]:
+    """One entry for each ablation, the intact model first: what is ablated, and the accuracy of every ability.
+
+    Zero ablation at every token, held-out items, right by likelihood.
+
+    Args:
+        path: the model's directory.
+        n: items of each ability.
+        detail: how much detail makes the items' stories hard.
+        region: the head of each layer, and the number of last MLP units of each layer, that training routed beliefs to.
+        seed: of the items and of the random groups.
+        progress: told what is done, how much of it, and how much there is.
+    """
+    lm = LM.load(str(path))
+    asked = {ability: items(ability, n, seed, detail=detail) for ability in ABILITIES}
+    ablations = list(_ablations(lm, region, seed))
+    found = []
+    for done, (name, mask) in enumerate(ablations):
+        progress("ablating", done, len(ablations))
+        with lm.under(*([Lesion(mask, Zero())] if mask else [])):
+            marks = {ability: graded(lm.model, lm.tokenizer.backend_tokenizer, of) for ability, of in asked.items()}
+        found.append(
+            {"ablated": name, "accuracy": {ability: round(mark["choice"], 4) for ability, mark in marks.items()}}
+        )
+    progress("ablating", len(ablations), len(ablations))
+    return found
+
+
+def _ablations(lm: LM, region: tuple[int, int], seed: int) -> Iterator[tuple[str, UnitMask | None]]:
+    head, units = region
+    a = lm.anatomy
+    heads = [(layer, h) for layer in range(a.n_layers) for h in range(a.n_heads)]
+    width = a.width(a.sites("mlp_act")[0])
+    yield "nothing", None
+    for group in (*((one,) for one in heads), *combinations(heads, 2)):
+        yield "heads " + " ".join(f"{layer}.{h}" for layer, h in group), _heads(lm, group)
+    yield f"heads *.{head} (region)", _heads(lm, [(layer, head) for layer in range(a.n_layers)])
+    last = range(width - units, width)
+    yield f"units *.{last[0]}-{last[-1]} (region)", _units(lm, {layer: list(last) for layer in range(a.n_layers)})
+    for layer in range(a.n_layers):
+        yield f"units {layer}.{last[0]}-{last[-1]} (region)", _units(lm, {layer: list(last)})
+    rng = np.random.default_rng(seed)
+    for draw in range(DRAWS):
+        chosen = {layer: sorted(rng.permutation(width - units)[:units].tolist()) for layer in range(a.n_layers)}
+        yield f"units outside the region, draw {draw}", _units(lm, chosen)
+
+
+def _heads(lm: LM, heads: Any) -> UnitMask:
+    by_site: dict[str, list[int]] = {}
+    for layer, head in heads:
+        by_site.setdefault(f"{layer}.z", []).append(head)
+    return UnitMask.of(by_site, n=lm.anatomy.n_heads, grain="head")
+
+
+def _units(lm: LM, by_layer: dict[int, list[int]]) -> UnitMask:
+    width = lm.anatomy.width(lm.anatomy.sites("mlp_act")[0])
+    return UnitMask.of({f"{layer}.mlp_act": units for layer, units in by_layer.items()}, n=width)
