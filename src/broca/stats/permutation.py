@@ -1,112 +1,243 @@
 """Two samples whose labels are shuffled: p per unit, and family-wise over all units.
 
-Stimuli are what is shuffled, never tokens. The family-wise p compares each unit with the largest statistic of each
-shuffle (max-T: Westfall & Young, 1993), so it holds for all units at once whatever their dependence.
+The family-wise p compares each unit with the largest statistic of each arrangement (max-T: Westfall & Young, 1993), so
+it holds for all units at once whatever their dependence.
+
+What is shuffled follows from the groups (`broca.stats.exchange`), and so does the statistic. Stimuli and whole groups:
+Welch's t of the stimuli. Pairs and groups with both sides: Student's t of the groups' differences of means, which takes out
+what the two sides of a group have in common.
+
+    permutation_test(a, b, groups=(templates_a, templates_b))       # one table of units
+
+    test = MaxT(arrange(Sides.of(len(a), len(b)), n=1000))          # one site at a time, one family
+    for site in sites:
+        test.update(a_of(site), b_of(site))
+    by_site = test.result()
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import prod
 
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, block, drawn
+from broca.stats.exchange import Arrangements, Groups, Scheme, Sides, arrange
+from broca.stats.intervals import Array
+from broca.stats.sums import GroupMoments, GroupSums, Side, group_sums, unit_shape
+
+ROWS = 128
+"""Arrangements that are worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permutation:
-    """The observed statistic of each unit, and how often shuffled labels do as well."""
+    """The statistic of each unit, and how often other arrangements do as well; NaN for dead units."""
 
-    observed: Array
+    t: Array
     p: Array
-    """Two-sided, for each unit by itself; NaN for dead units."""
+    """Two-sided, for each unit by itself."""
     p_max: Array
-    """Two-sided, corrected for all units (family-wise)."""
+    """Two-sided, corrected for all units of the family (family-wise)."""
     largest: Array
-    """The largest absolute statistic over units in each of the n shuffles."""
+    """The largest absolute t over the family in each arrangement."""
+    scheme: Scheme
+    exact: bool
+    """Whether these were all arrangements."""
+    smallest_p: float
+    """The smallest p that was possible."""
+
+    def critical(self, alpha: float = 0.05) -> float:
+        """The absolute t that a unit must exceed for p_max <= alpha; infinity where none would do."""
+        n = len(self.largest)
+        # How many arrangements may reach t: count / n <= alpha if exact, else (1 + count) / (1 + n) <= alpha.
+        allowed = int(alpha * (n + (not self.exact)) + 1e-9) - (not self.exact)
+        if allowed < 0:
+            return float("inf")
+        return float(np.sort(self.largest)[-1 - allowed]) if allowed < n else 0.0
 
 
 def permutation_test(
-    a: Any, b: Any, *, n: int = 1000, seed: int = 0, statistic: Literal["mean", "t"] = "mean"
+    a: Side,
+    b: Side,
+    *,
+    groups: Groups = (None, None),
+    paired: bool = False,
+    n: int = 1000,
+    seed: int = 0,
+    alpha: float = 0.05,
 ) -> Permutation:
-    """Is the mean of a unlike that of b? Samples are (stimulus, ...unit); labels are shuffled n times.
+    """Is the mean of a unlike that of b, in any unit?
 
-    `statistic` is the difference of means, or Welch's t, which puts units of different scale on one footing and is
-    the right one for `p_max`. p = (1 + #) / (1 + n) (Phipson & Smyth, 2010).
+    Memory grows with n x groups and with the units, not with their product; float32 tables stay float32.
+
+    Args:
+        a: (stimulus, ...unit) values of one side, or the moments of its groups.
+        b: those of the other.
+        groups: labels of the stimuli of a and of b; those of a group move together, those without a label alone.
+        paired: whether the i-th of each side belong together.
+        n: arrangements; all of them are tried when there are no more.
+        seed: of the random ones.
+        alpha: a level that p must be able to reach.
 
     Raises:
-        StatisticsError: if a side has fewer than 2 stimuli, units differ, no unit varies, or n is not positive.
+        StatisticsError: if there are too few stimuli or groups for `alpha` (the message says how many would do), units
+            differ, or none of them varies.
     """
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.ndim == 0 or second.ndim == 0 or len(first) < 2 or len(second) < 2:
-        raise StatisticsError(
-            f"Samples hold {first.size} and {second.size} numbers. Give 2 or more stimuli on each side."
-        )
-    if first.shape[1:] != second.shape[1:]:
-        raise StatisticsError(f"Units differ: {first.shape[1:]} and {second.shape[1:]}. Compare the same units.")
-    if statistic not in ("mean", "t"):
-        raise StatisticsError(f"statistic is {statistic!r}. Choose 'mean' or 't'.")
-    pooled = np.concatenate([first, second]).reshape(len(first) + len(second), -1)
-    with np.errstate(invalid="ignore"):
-        alive = np.ptp(pooled, axis=0) > 0
-    if not alive.any():
-        raise StatisticsError(f"None of {alive.size} units varies over the stimuli. There is nothing to compare.")
-    observed, p, p_max, largest = _shuffle(pooled[:, alive], len(first), n=drawn(n), seed=seed, statistic=statistic)
-    shape = first.shape[1:]
-    return Permutation(
-        observed=_restored(observed, alive, shape),
-        p=_restored(p, alive, shape),
-        p_max=_restored(p_max, alive, shape),
-        largest=largest,
-    )
+    rows = "groups" if isinstance(a, GroupMoments) else "stimuli"
+    sides = Sides.of(len(a), len(b), groups=groups, paired=paired, rows=rows)
+    test = MaxT(arrange(sides, n=n, seed=seed, alpha=alpha))
+    test.update(a, b)
+    return test.result()[0]
 
 
-def _shuffle(pooled: Array, n_first: int, *, n: int, seed: int, statistic: str) -> tuple[Array, Array, Array, Array]:
-    values = pooled - pooled.mean(0)
-    values /= np.abs(values).max(0)  # squares of any scale then keep their digits
-    scale = np.abs(pooled - pooled.mean(0)).max(0) if statistic == "mean" else np.ones(values.shape[1])
-    squares = values**2
-    labels = np.zeros((1, len(values)))
-    labels[0, :n_first] = 1
-    observed = scale * _statistic(labels, values, squares, statistic)[0]
-    # Equal arrangements must count as equal although their sums were taken in another order.
-    bar = np.abs(observed) * (1 - 1e-9) - 1e-12 * scale
-    generator = np.random.default_rng(seed)
-    as_extreme = np.zeros(values.shape[1], np.int64)
-    largest = np.empty(n)
-    step = block(n, 4 * max(values.shape))
-    for start in range(0, n, step):
-        rows = min(step, n - start)
-        shuffled = generator.permuted(np.repeat(labels, rows, axis=0), axis=1)
-        drawn_now = np.abs(scale * _statistic(shuffled, values, squares, statistic))
-        as_extreme += (drawn_now >= bar).sum(0)
-        largest[start : start + rows] = drawn_now.max(1)
-    beaten = n - np.searchsorted(np.sort(largest), bar, side="left")
-    return observed, (1 + as_extreme) / (1 + n), (1 + beaten) / (1 + n), largest
+@dataclass(frozen=True, eq=False, slots=True)
+class _Block:
+    shape: tuple[int, ...]
+    t: Array
+    reached: Array
+    """How many arrangements are as extreme in this unit."""
 
 
-def _statistic(labels: Array, values: Array, squares: Array, statistic: str) -> Array:
-    """One row per labelling, one column per unit; `values` are centred, so the other side's sum is the negative."""
-    n_a = labels[0].sum()
-    n_b = labels.shape[1] - n_a
-    sums = labels @ values
-    mean_a, mean_b = sums / n_a, (values.sum(0) - sums) / n_b
-    if statistic == "mean":
-        return mean_a - mean_b
-    squared = labels @ squares
-    error = _squared_error(squared, mean_a, n_a) + _squared_error(squares.sum(0) - squared, mean_b, n_b)
-    # No spread within either side: the labels separate the stimuli entirely, as extreme as a statistic can be.
-    floor = 1e-24
-    return (mean_a - mean_b) / np.sqrt(np.maximum(error, floor))
+class MaxT:
+    """A max-T test of a family of units that arrives in blocks; a monoid, as reducers are.
+
+    How the family is cut into blocks, and which worker did which, changes no bit of the result.
+    """
+
+    def __init__(self, arrangements: Arrangements) -> None:
+        self.arrangements = arrangements
+        self._blocks: list[_Block] = []
+        self._largest = np.zeros(len(arrangements))  # squared
+
+    def update(self, a: Side, b: Side) -> None:
+        """Take in units: (stimulus, ...unit) values, or moments of groups, of both sides.
+
+        Raises:
+            StatisticsError: if the sides do not have the stimuli of the arrangements, or units differ.
+        """
+        shape = unit_shape(a)
+        t, reached = np.full(prod(shape), np.nan), np.zeros(prod(shape), np.int64)
+        for at, sums in group_sums(a, b, self.arrangements.sides):
+            t[at], reached[at] = self._tile(sums)
+        self._blocks.append(_Block(shape, t, reached))
+
+    def __add__(self, other: MaxT) -> MaxT:
+        if not self.arrangements.same_as(other.arrangements):
+            raise StatisticsError("Two tests of different arrangements do not add up. Arrange once, with one seed.")
+        both = MaxT(self.arrangements)
+        both._blocks = [*self._blocks, *other._blocks]
+        both._largest = np.maximum(self._largest, other._largest)
+        return both
+
+    def result(self) -> tuple[Permutation, ...]:
+        """One result for each block, in their order and shape, all corrected for the whole family.
+
+        Raises:
+            StatisticsError: if no unit of the family varies.
+        """
+        every = self.arrangements
+        if not any(np.isfinite(block.t).any() for block in self._blocks):
+            n_units = sum(block.t.size for block in self._blocks)
+            raise StatisticsError(f"None of {n_units} units varies over the stimuli. There is nothing to compare.")
+        largest = np.sqrt(self._largest)
+        ordered = np.sort(largest)
+
+        def of(block: _Block) -> Permutation:
+            dead = np.isnan(block.t)
+            beaten = len(every) - np.searchsorted(ordered, _bar(block.t), side="left")
+            p, p_max = (
+                np.where(dead, np.nan, every.p(count)).reshape(block.shape) for count in (block.reached, beaten)
+            )
+            t = block.t.reshape(block.shape)
+            return Permutation(t, p, p_max, largest, every.sides.scheme, every.exact, every.smallest_p)
+
+        return tuple(of(block) for block in self._blocks)
+
+    def _tile(self, sums: GroupSums) -> tuple[Array, Array]:
+        """Statistics of some units, and how many arrangements reach it; raises the record of each arrangement."""
+        every = self.arrangements
+        parts = (_paired if every.sides.scheme == "pairs" else _welch)(sums, every.sides)
+        difference, error = parts(every.sides.given[None].astype(np.float64))
+        t = (difference / np.sqrt(error))[0]
+        bar = np.square(_bar(t))
+        reached = np.zeros(t.size, np.int64)
+        for start in range(0, len(every), ROWS):
+            at = slice(start, start + ROWS)
+            difference, error = parts(every.flags[at].astype(np.float64))
+            squared = np.divide(np.square(difference, out=difference), error, out=error)
+            reached += np.add.reduce(squared >= bar, axis=0, dtype=np.uint8)
+            np.maximum(self._largest[at], squared.max(1), out=self._largest[at])
+        t[~sums.alive] = np.nan
+        return t, reached
 
 
-def _squared_error(squared: Array, mean: Array, n: float) -> Array:
-    return np.maximum(squared - n * mean**2, 0) / (n - 1) / n
+def _bar(t: Array) -> Array:
+    """What counts as being as extreme as t: the same sums divided in another order may differ in the last digits."""
+    return np.maximum(np.abs(t) * (1 - 1e-9) - 1e-9, 0)
 
 
-def _restored(values: Array, alive: Array, shape: tuple[int, ...]) -> Array:
-    whole = np.full(alive.size, np.nan)
-    whole[alive] = values
-    return whole.reshape(shape)
+Parts = Callable[[Array], tuple[Array, Array]]
+"""From arrangements (row, group) to the difference of means and its squared error, each (row, unit)."""
+
+
+def _welch(sums: GroupSums, sides: Sides) -> Parts:
+    """Welch's t over stimuli (Welch, 1947)."""
+    both = slice(sides.n_groups - sides.n_both, None)
+    # What a group adds to side a: `off` where its flag is down, `off + gain` where it is up.
+    gain, n_gain = sums.a + sums.b, sums.n_a + sums.n_b
+    total, n_total = gain.sum(1), n_gain.sum()
+    gain[:, both] -= 2 * sums.b[:, both]
+    n_gain[both] -= 2 * sums.n_b[both]
+    off, n_off = sums.b[:, both].sum(1), sums.n_b[both].sum()
+    floor = 2.0**-sums.bits
+
+    def parts(flags: Array) -> tuple[Array, Array]:
+        n_a = (flags @ n_gain + n_off)[:, None]
+        n_b = n_total - n_a
+        if min(n_a.min(), n_b.min()) < 2:
+            raise StatisticsError(
+                "Groups differ so much in size that some arrangements leave a side with 1 stimulus. Give groups of 2 or "
+                "more stimuli on each side."
+            )
+        weight_a, weight_b = 1 / (n_a * (n_a - 1)), 1 / (n_b * (n_b - 1))
+        first = flags @ gain[0]
+        first += off[0]
+        # (squares of a - first^2 / n_a) weight_a + (squares of b - (total - first)^2 / n_b) weight_b, by powers of first
+        error = first * (-weight_a / n_a - weight_b / n_b)
+        error += (2 * weight_b / n_b) * total[0]
+        error *= first
+        error += weight_b * total[1] - (weight_b / n_b) * np.square(total[0])
+        if (n_a != n_b).any():
+            second = flags @ gain[1]
+            second += off[1]
+            second *= weight_a - weight_b
+            error += second
+        first *= 1 / n_a + 1 / n_b
+        first -= total[0] / n_b
+        # No spread within either side: the labels separate the stimuli entirely, as extreme as a statistic can be.
+        return first, np.maximum(error, floor, out=error)
+
+    return parts
+
+
+def _paired(sums: GroupSums, _sides: Sides) -> Parts:
+    """Student's t of the differences of groups (Student, 1908)."""
+    n = len(sums.n_a)
+    difference = sums.a[0] / sums.n_a[:, None] - sums.b[0] / sums.n_b[:, None]
+    difference = np.ldexp(np.rint(np.ldexp(difference, sums.bits)), -sums.bits)
+    total, squares = difference.sum(0), np.square(difference).sum(0)
+    floor = 2.0**-sums.bits
+
+    def parts(flags: Array) -> tuple[Array, Array]:
+        mean = flags @ (2 * difference)
+        mean -= total
+        mean /= n
+        error = np.square(mean)
+        error *= -1 / (n - 1)
+        error += squares / (n * (n - 1))
+        return mean, np.maximum(error, floor, out=error)
+
+    return parts
