@@ -26,7 +26,8 @@ bytes) and answers with one word or number.
 
 {n} held-out items of each: pairs of people, things with their two places, ways to combine sentence patterns with a question (or
 pairs of numbers) that training never shows. The single patterns are those of training. Shortcuts on the balanced benchmarks (first place mentioned, last, original, most frequent) score
-at most {shortcut:.0%}. Perplexity of held-out narrative: {held:.1f} a token (unigrams {unigram:.0f}).
+at most {shortcut:.0%}. Perplexity of narrative about
+held-out people and things: {combinations:.1f} a token, and {held:.0f} where the sentence patterns are new too (unigrams {unigram:.0f}).
 
 Trained in {steps} steps ({seconds:.0f} seconds) with seed {seed}; `training.json` has the course.
 """
@@ -48,6 +49,7 @@ def card(report: TrainingReport, *, words: int, n: int) -> str:
         n=n,
         rows=rows,
         shortcut=max(score for scores in report.shortcuts.values() for score in scores.values()),
+        combinations=report.perplexity["combinations"],
         held=report.perplexity["held-out"],
         unigram=report.perplexity["unigram"],
         steps=report.steps,

@@ -73,10 +73,15 @@ def unigram_perplexity(tokenizer: Tokenizer, texts: Sequence[str], seen: Sequenc
 
 
 def narrative_perplexity(model: torch.nn.Module, tokenizer: Tokenizer, *, n: int, seed: int = 1) -> dict[str, float]:
-    """Perplexity on `n` plain stories: of the training part (fresh ones), held out, and held out under unigrams."""
-    held, seen = narrative(n, seed), narrative(n, seed, "train")
+    """Perplexity on `n` plain stories each.
+
+    "train": fresh ones of the training part; "combinations": held-out people and things in patterns that training shows;
+    "held-out": in patterns that it never shows; "unigram": the same under the frequencies of tokens.
+    """
+    held = narrative(n, seed)
     return {
-        "train": perplexity(model, tokenizer, seen),
+        "train": perplexity(model, tokenizer, narrative(n, seed, "train")),
+        "combinations": perplexity(model, tokenizer, narrative(n, seed, "held-out", "train")),
         "held-out": perplexity(model, tokenizer, held),
         "unigram": unigram_perplexity(tokenizer, held, narrative(5 * n, seed + 1, "train")),
     }

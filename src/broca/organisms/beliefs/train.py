@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from broca.models.build import fresh, save
 from broca.organisms.beliefs import benchmark, tokens
 from broca.organisms.beliefs.card import card
 from broca.organisms.beliefs.exam import accuracies, narrative_perplexity, shortcuts
-from broca.organisms.beliefs.lessons import Lesson, Pace, lessons
+from broca.organisms.beliefs.lessons import MIX, Lesson, Mix, Pace, lessons
 
-STEPS = 6000
 RATES = (0.008, 3e-3)
 """Peak learning rates: of Muon, and of AdamW for what is no matrix of a block."""
 WARMUP, LEVEL = 30, 0.6
@@ -29,6 +28,27 @@ WARMUP, LEVEL = 30, 0.6
 WEIGHTS = ((1.0, 0.3), (0.3, 0.03), (0.0, 0.2))
 """What the answers and the text weigh in the loss: stories, sums, plain narrative (which has no answer)."""
 STRIDE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A part of the training with optimisers, texts and a schedule of its own."""
+
+    steps: int
+    """Of the usual number, `STEPS`."""
+    rate: float
+    """Of the peak learning rates."""
+    detail: float
+    """Of its first stories."""
+    mix: Mix
+    hard: float = 0.0
+    """See `lessons`."""
+
+
+_BELIEFS = {"false-belief": 0.4, "true-belief": 0.4, "photograph-before": 0.1, "photograph-after": 0.1}
+ROUNDS = (Round(6000, 1.0, 0.0, MIX), Round(2000, 0.5, 1.0, _BELIEFS), Round(1500, 0.5, 1.0, _BELIEFS, hard=0.6))
+"""From bare events to the whole world; then mostly beliefs, which are learned last, and most of all who saw what."""
+STEPS = sum(part.steps for part in ROUNDS)
 LOOK = 500
 """Held-out accuracies are looked at after so many steps."""
 EXAM = 400
@@ -69,7 +89,7 @@ class TrainingReport:
     shortcuts: dict[str, dict[str, float]]
     """What shortcuts would score on the same kinds of items: `exam.shortcuts` of each benchmark."""
     perplexity: dict[str, float]
-    """A token of narrative: fresh text of the training part, held-out text, held-out text under unigrams."""
+    """A token of narrative: see `exam.narrative_perplexity`."""
 
 
 def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = silent) -> TrainingReport:
@@ -111,28 +131,45 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
 def _learn(
     model: torch.nn.Module, tokenizer: Tokenizer, *, seed: int, steps: int, progress: Progress
 ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    """The loop: one lesson a step, with a warm-up and a cosine to zero."""
-    vocabulary, pace = model.get_input_embeddings().weight, Pace()  # type: ignore[operator]
+    """Every round; the curve and the looks."""
+    curve, looks, done = [], [], 0
+    for number, part in enumerate(ROUNDS):
+        some = round(part.steps * steps / STEPS)
+        rng = np.random.default_rng(seed + 1000 * number)
+        for step, seen in enumerate(_round(model, tokenizer, part, rng, some), start=done + 1):
+            curve.append({"step": step, **seen})
+            if step % LOOK == 0 and step < steps:
+                model.eval()
+                found = accuracies(model, tokenizer, n=100)
+                looks.append({"step": step, **{name: round(marks["choice"], 3) for name, marks in found.items()}})
+            progress("training", step, steps)
+        done += some
+    model.eval()
+    return _means(curve, 50), looks
+
+
+def _round(
+    model: torch.nn.Module, tokenizer: Tokenizer, part: Round, rng: np.random.Generator, steps: int
+) -> Iterator[dict[str, float]]:
+    """One lesson a step; yields what each step saw."""
+    vocabulary, pace = model.get_input_embeddings().weight, Pace(part.detail)  # type: ignore[operator]
     matrices = {id(p): p for p in model.parameters() if p.ndim == 2 and p is not vocabulary}
     stepping = optimizers(matrices.values(), (p for p in model.parameters() if id(p) not in matrices))
-    source = lessons(np.random.default_rng(seed), tokenizer, pace)
-    curve, looks, recent = [], [], []
+    source = lessons(rng, tokenizer, pace, part.mix, part.hard)
     for step in range(1, steps + 1):
-        scheduled(stepping, step, steps)
+        scheduled(stepping, step, steps, rate=part.rate)
         seen = _step(model, stepping, next(source))
-        pace.took(seen[0])
-        recent.append([*seen, pace.detail])
-        if step % 50 == 0 or step == steps:
-            means = np.mean(recent, axis=0).round(4).tolist()
-            curve.append({"step": step, **dict(zip(("stories", "sums", "text", "detail"), means, strict=True))})
-            recent = []
-        if step % LOOK == 0 and step < steps:
-            model.eval()
-            found = accuracies(model, tokenizer, n=100)
-            looks.append({"step": step, **{name: round(marks["choice"], 3) for name, marks in found.items()}})
-        progress("training", step, steps)
-    model.eval()
-    return curve, looks
+        pace.took(seen["stories"])
+        yield {**seen, "detail": pace.detail}
+
+
+def _means(curve: Sequence[dict[str, float]], size: int) -> list[dict[str, float]]:
+    """Means of so many points each, at the last point of each."""
+    parts = [curve[start : start + size] for start in range(0, len(curve), size)]
+    return [
+        {key: round(float(np.mean([p[key] for p in part])), 4) for key in part[0]} | {"step": part[-1]["step"]}
+        for part in parts
+    ]
 
 
 def optimizers(matrices: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> tuple[torch.optim.Optimizer, ...]:
@@ -147,13 +184,13 @@ def optimizers(matrices: Iterable[torch.Tensor], others: Iterable[torch.Tensor])
     )
 
 
-def scheduled(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int) -> None:
+def scheduled(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int, *, rate: float = 1.0) -> None:
     """Set the learning rates of a step: up in a line, level, down in half a cosine."""
     part = step / steps
     shape = min(1.0, step / WARMUP) if part < LEVEL else 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))
-    for optimizer, rate in zip(optimizers, RATES, strict=True):
+    for optimizer, peak in zip(optimizers, RATES, strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = rate * shape
+            group["lr"] = rate * peak * shape
 
 
 def shown(lesson: Lesson) -> dict[str, torch.Tensor]:
@@ -192,16 +229,16 @@ def weighed(part: int, answer: torch.Tensor, text: torch.Tensor) -> torch.Tensor
 
 def _step(
     model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...], lesson: tuple[Lesson, ...]
-) -> list[float]:
-    """One step; the answer losses of stories and sums, and the loss of the text."""
+) -> dict[str, float]:
+    """One step; the answer losses of stories and sums, and the loss of narrative."""
     model.train()
     model.zero_grad()
-    vocabulary, seen = model.get_output_embeddings().weight, []  # type: ignore[operator]
-    for number, part in enumerate(lesson):
+    vocabulary, seen = model.get_output_embeddings().weight, {}  # type: ignore[operator]
+    for number, (name, part) in enumerate(zip(("stories", "sums", "text"), lesson, strict=True)):
         states = model.get_decoder()(**shown(part)).last_hidden_state  # type: ignore[operator]
         answer, text = losses(states, vocabulary, part, part.answers)
         weighed(number, answer, text).backward()
-        seen.append(float((answer if WEIGHTS[number][0] else text).detach()))
+        seen[name] = float((answer if WEIGHTS[number][0] else text).detach())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()

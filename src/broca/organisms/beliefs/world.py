@@ -56,14 +56,14 @@ def items(
     return tuple(replace(item, id=f"{ability}/{split}/{seed}/{number}") for number, item in enumerate(made))
 
 
-def narrative(n: int, seed: int = 0, split: Split = "held-out") -> tuple[str, ...]:
-    """`n` short plain stories without a question.
+def narrative(n: int, seed: int = 0, split: Split = "held-out", patterns: Split | None = None) -> tuple[str, ...]:
+    """`n` short plain stories without a question: their people and things of `split`, and so their patterns if not said.
 
     Raises:
         UnknownName: for a split that this world does not have.
     """
     rng = _generator("narrative", seed, split)
-    return tuple(plain(rng, split) for _ in range(n))
+    return tuple(plain(rng, split, patterns or split) for _ in range(n))
 
 
 def prompt(story: str, question: str) -> str:
@@ -71,16 +71,16 @@ def prompt(story: str, question: str) -> str:
     return f"Story: {story}\nQuestion: {question}\nAnswer:" if story else f"Question: {question}\nAnswer:"
 
 
-def plain(rng: np.random.Generator, split: Split) -> str:
+def plain(rng: np.random.Generator, split: Split, patterns: Split) -> str:
     """One plain story of three to six sentences."""
     cast = Cast.draw(rng, split)
     slots = cast.slots(rng)
     slots |= {"She": slots["she"].capitalize(), "at_place": _place(rng, cast).at, "things": pick(rng, COUNTED)}
     colour = pick(rng, COLOURS)
     slots |= {"some": str(rng.integers(2, 10)), "colour": colour, "a_colour": article(colour)}
-    middle = bank("middle", split)
+    middle = bank("middle", patterns)
     chosen = [middle[i] for i in rng.permutation(len(middle))[: int(rng.integers(1, 5))]]
-    phrases = [pick(rng, bank("open", split)), *chosen, pick(rng, bank("close", split))]
+    phrases = [pick(rng, bank("open", patterns)), *chosen, pick(rng, bank("close", patterns))]
     return " ".join(phrase.text.format_map(slots) for phrase in phrases)
 
 
