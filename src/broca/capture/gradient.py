@@ -1,0 +1,341 @@
+"""Gradients: what one backward pass says that every unit does to a number read from the logits.
+
+Only activations are differentiated, never weights, and every text gives its own row, so that reducers and their law
+are those of `broca.capture.activations`: a result does not depend on the batch size, and memory holds the activations
+and gradients of one batch at the sites asked for. Whatever interventions are in force apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from broca.capture.activations import SHARD
+from broca.capture.reduce import Moments, Reducer
+from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
+from broca.models.anatomy import Anatomy
+from broca.models.hooks import Edit, Read, edited, read
+from broca.models.lm import LM
+from broca.models.tokens import Batch, Tokens, padded
+from broca.sites import Kind, Site
+
+R = TypeVar("R", bound=Reducer)
+
+Metric = Callable[[Tensor, Batch], Tensor]
+"""Given next-token logits ``(batch, vocabulary)`` in float32 and the batch, one number a text, ``(batch,)``."""
+
+Towards = Mapping[Site, NDArray[Any]] | Sequence[Tokens]
+"""What would stand in a unit's place: a value a unit, ``(unit,)`` at each site, or its activation on another text."""
+
+Positions = Literal["all", "last"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Logit:
+    """The next-token logit of one token id: the same for all texts, or one a text."""
+
+    token: int | Sequence[int]
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        ids = [self.token if isinstance(self.token, int) else self.token[i] for i in batch.index]
+        return logits.gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class LogitDifference:
+    """The logit of the right answer minus that of the foil, token ids as in `Logit`."""
+
+    right: int | Sequence[int]
+    foil: int | Sequence[int]
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        return Logit(self.right)(logits, batch) - Logit(self.foil)(logits, batch)
+
+
+def measured(lm: LM, tokens: Sequence[Tokens], metric: Metric) -> NDArray[np.float64]:
+    """The metric of every text, ``(text,)``, without gradients."""
+    found = np.empty(len(tokens))
+    for batch, values in lm.each(tokens, lambda batch: metric(lm.next_logits(batch), batch).double().cpu()):
+        found[list(batch.index)] = values.numpy()
+    return found
+
+
+def attribution(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    metric: Metric,
+    reducer: Callable[[], R] = Moments,
+    *,
+    towards: Towards | None = None,
+    positions: Positions = "all",
+    progress: Progress | None = None,
+) -> dict[Site, R]:
+    """Attribution patching (Nanda, 2023; Syed et al., 2023): ``(towards - activation) * gradient``, summed over tokens.
+
+    To first order, what the metric gains when the unit alone is patched; exact where the metric is linear in the unit.
+
+    Args:
+        lm: the model.
+        tokens: the texts, from `lm.tokenize`.
+        sites: where the units are.
+        metric: what is differentiated: `LogitDifference`, `Logit`, or your own.
+        reducer: makes an empty reducer, which is fed ``(text, unit)``.
+        towards: what is patched in: 0 when None, so that the estimate is that of a zero lesion; a value a unit; or the
+            unit's activation on another text, one for each text (as many tokens, unless `positions` is "last").
+        positions: patch every token, or the last one only.
+        progress: called with (texts done, texts in all) after each shard.
+
+    Raises:
+        SiteUnavailable: if the model has no such site.
+        StimulusError: if `towards` has another number of texts, or a text of another length.
+        GuardError: if a forward pass does not run a site exactly once.
+        StatisticsError: if an attribution is NaN or infinite, naming site and text.
+    """
+    pairs = towards if isinstance(towards, Sequence) else None
+    _check(tokens, pairs, positions)
+
+    def step(batch: Batch) -> dict[Site, Tensor]:
+        instead = _on_texts(lm, batch, sites, pairs, positions) if pairs is not None else _given(towards, sites)
+        values, gradients = _differentiated(lm, batch, lm.anatomy, sites, metric)
+        counts = batch.mask if positions == "all" else _last_only(batch)
+        found = {}
+        for site in sites:
+            x, g = _wide(values[site]), _wide(gradients[site])
+            gain = (instead[site].to(x) - x) * g
+            found[site] = gain.masked_fill((counts == 0).to(x.device)[..., None], 0).sum(1)
+        return found
+
+    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
+
+
+def output_gradients(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    metric: Metric,
+    reducer: Callable[[], R] = Moments,
+    *,
+    progress: Progress | None = None,
+) -> dict[Site, R]:
+    """The metric's gradient with respect to what the projection that reads a site writes at the last token.
+
+    Reducers are fed ``(text, output)``: the direction in which a unit's output weights would move the metric most.
+
+    Raises:
+        SiteUnavailable: if a site is not `mlp_act` or `z`: no other unit has output weights of its own.
+        GuardError, StatisticsError: as `attribution`.
+    """
+    outputs = _outputs(sites)
+
+    def step(batch: Batch) -> dict[Site, Tensor]:
+        _, gradients = _differentiated(lm, batch, _projections(lm.anatomy), list(outputs.values()), metric)
+        rows = torch.arange(len(batch))
+        return {site: _wide(gradients[out])[rows, batch.last.cpu()] for site, out in outputs.items()}
+
+    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
+
+
+def squared_gradients(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    metric: Metric,
+    reducer: Callable[[], R] = Moments,
+    *,
+    progress: Progress | None = None,
+) -> dict[Site, R]:
+    """The squared gradient of each unit's output weights, summed over the column, text by text: ``(text, unit)``.
+
+    No weight is differentiated: with ``G`` the inner products of the output gradients of two tokens, unit u's column has
+    the squared gradient ``a_u^T G a_u`` (Goodfellow, 2015, per-example gradients).
+
+    Raises:
+        SiteUnavailable: if a site is not `mlp_act` or `z`: no other unit has output weights of its own.
+        GuardError, StatisticsError: as `attribution`.
+    """
+    outputs = _outputs(sites)
+
+    def step(batch: Batch) -> dict[Site, Tensor]:
+        both = [*sites, *outputs.values()]
+        values, gradients = _differentiated(lm, batch, _projections(lm.anatomy), both, metric)
+        hidden = (batch.mask == 0)[..., None]
+        found = {}
+        for site, out in outputs.items():
+            x = _wide(values[site]).masked_fill(hidden.to(values[site].device), 0)
+            g = _wide(gradients[out]).masked_fill(hidden.to(gradients[out].device), 0).to(x.device)
+            found[site] = ((g @ g.transpose(1, 2) @ x) * x).sum(1)
+        return found
+
+    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
+
+
+def _streamed(
+    lm: LM,
+    tokens: Sequence[Tokens],
+    step: Callable[[Batch], dict[Site, Tensor]],
+    kept: dict[Site, R],
+    *,
+    reducer: Callable[[], R],
+    progress: Progress | None,
+) -> dict[Site, R]:
+    """Rows of every text added to what is kept at each site, shard by shard, in the order of the texts."""
+    for start in range(0, len(tokens), SHARD):
+        part = tokens[start : start + SHARD]
+        rows: dict[Site, NDArray[Any]] = {}
+
+        def whole(batch: Batch, start: int = start) -> dict[Site, Tensor]:
+            # Metrics and pairs know a text by its place among all texts, not in its shard.
+            return step(replace(batch, index=tuple(start + i for i in batch.index)))
+
+        for batch, found in lm.each(part, whole):
+            for site, values in found.items():
+                where = rows.setdefault(site, np.empty((len(part), values.shape[1]), dtype=_numpy(values)))
+                where[list(batch.index)] = values.cpu().numpy()
+        for site, values in rows.items():
+            _refuse_nan(site, values, part)
+            new = reducer()
+            new.update(values)
+            kept[site] = kept[site] + new
+        if progress is not None:
+            progress(start + len(part), len(tokens))
+    return kept
+
+
+def _differentiated(
+    lm: LM, batch: Batch, anatomy: Anatomy, sites: Sequence[Site], metric: Metric
+) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
+    """Activations and gradients of one batch at every site, each ``(batch, token, unit)`` in the model's dtype."""
+    caught: dict[Site, Tensor] = {}
+
+    def catcher(site: Site) -> Edit:
+        def catch(x: Tensor) -> Tensor:
+            caught[site] = x if x.requires_grad else x.detach().requires_grad_()
+            # Some blocks add to this tensor in place: what was caught must stay as it was.
+            return caught[site].clone()
+
+        return catch
+
+    edits = {site: catcher(site) for site in sites}
+    with torch.enable_grad(), _still(lm.model), edited(lm.model, anatomy, edits) as fired:
+        total = metric(_next_logits(lm, batch), batch).sum()
+        if wrong := [str(site) for site, times in fired.items() if times != 1]:
+            raise GuardError(
+                f"A forward pass runs {', '.join(wrong)} {fired[next(s for s in sites if str(s) == wrong[0])]} times, not "
+                "once, so its gradient has no one place. Choose sites that the model uses once on this input."
+            )
+        lm.assert_fired()
+        gradients = torch.autograd.grad(total, [caught[site] for site in sites], allow_unused=True)
+    found = zip(sites, gradients, strict=True)
+    return (
+        {site: x.detach() for site, x in caught.items()},
+        {site: torch.zeros_like(caught[site]) if g is None else g for site, g in found},
+    )
+
+
+def _next_logits(lm: LM, batch: Batch) -> Tensor:
+    """As `LM.next_logits`, with a graph."""
+    given = {"position_ids": batch.positions} if "position_ids" in lm.accepts else {}
+    short = {"logits_to_keep": 1} if batch.side == "left" and "logits_to_keep" in lm.accepts else {}
+    logits = lm.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False, **given, **short).logits
+    where = torch.full_like(batch.last, logits.shape[1] - 1) if short else batch.last
+    return logits[torch.arange(len(batch), device=logits.device), where.to(logits.device)].float()
+
+
+@contextmanager
+def _still(model: nn.Module) -> Iterator[None]:
+    """Run the body with no weight asking for a gradient: nothing is kept for a backward pass that nobody wants."""
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in asking:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
+def _projections(anatomy: Anatomy) -> Anatomy:
+    """The same wiring, in which `mlp_out` and `attn_out` are the outputs of the modules that read `mlp_act` and `z`."""
+    return replace(
+        anatomy, blocks=tuple(replace(block, mlp_out=block.mlp_act, attn_out=block.z) for block in anatomy.blocks)
+    )
+
+
+def _outputs(sites: Sequence[Site]) -> dict[Site, Site]:
+    written: dict[Kind, Kind] = {"mlp_act": "mlp_out", "z": "attn_out"}
+    for site in sites:
+        if site.kind not in written:
+            raise SiteUnavailable(
+                f"{site}: its units have no output weights of their own. Use sites of kind {' or '.join(written)}."
+            )
+    return {site: Site(site.layer, written[site.kind]) for site in sites}
+
+
+def _given(towards: Any, sites: Sequence[Site]) -> dict[Site, Tensor]:
+    if towards is None:
+        return {site: torch.zeros(()) for site in sites}
+    if missing := [str(site) for site in sites if site not in towards]:
+        raise SiteUnavailable(f"towards has no values at {missing[0]}. Give an array for every site asked for.")
+    return {site: torch.tensor(towards[site]) for site in sites}
+
+
+def _on_texts(
+    lm: LM, batch: Batch, sites: Sequence[Site], pairs: Sequence[Tokens], positions: Positions
+) -> dict[Site, Tensor]:
+    """The activations of each text's pair, ``(batch, token, unit)``, or ``(batch, 1, unit)`` of its last token."""
+    other = padded([pairs[i] for i in batch.index], range(len(batch)), lm.pad, side=batch.side, device=lm.device)
+    found: dict[Site, Tensor] = {}
+
+    def reader(site: Site) -> Read:
+        def show(x: Tensor) -> None:
+            found[site] = x.clone() if positions == "all" else x[torch.arange(len(x)), other.last.to(x.device)][:, None]
+
+        return show
+
+    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}):
+        lm.call(other)
+    return found
+
+
+def _check(tokens: Sequence[Tokens], pairs: Sequence[Tokens] | None, positions: Positions) -> None:
+    if pairs is None:
+        return
+    if len(pairs) != len(tokens):
+        raise StimulusError(f"{len(tokens)} texts come with {len(pairs)} to patch from. Give one for each.")
+    for text, other in zip(tokens, pairs, strict=True):
+        if positions == "all" and len(text) != len(other):
+            raise StimulusError(
+                f"{text.text[:60]!r} has {len(text)} tokens, the text to patch from {len(other)}. Give pairs of equal "
+                'length, or patch the last token only: positions="last".'
+            )
+
+
+def _last_only(batch: Batch) -> Tensor:
+    return torch.zeros_like(batch.mask).scatter_(1, batch.last[:, None].to(batch.mask), 1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _numpy(values: Tensor) -> type:
+    return np.float64 if values.dtype == torch.float64 else np.float32
+
+
+def _refuse_nan(site: Site, values: NDArray[Any], tokens: Sequence[Tokens]) -> None:
+    if not np.isfinite(values).all():
+        bad = int(np.argmax(~np.isfinite(values).all(1)))
+        raise StatisticsError(
+            f"Gradients at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in float32 or bfloat16 "
+            "(float16 overflows in many models), or leave this text out."
+        )
