@@ -144,14 +144,22 @@ def cut(table, places):
     return [table[:, i:j] for i, j in pairwise([0, *sorted(places), table.shape[1]])]
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.sets(st.integers(1, 299), max_size=5), st.integers(1, 5), st.sampled_from(["float32", "float64"]))
-def test_cuts_and_block_sizes_change_no_bit(places, log_units, dtype):
+HOW = ({}, {"groups": (np.arange(12) // 2, 20 + np.arange(12) // 3)}, {"paired": True})
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sets(st.integers(1, 299), max_size=5),
+    st.integers(1, 5),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(HOW),
+)
+def test_cuts_and_block_sizes_change_no_bit(places, log_units, dtype, how):
     generator = np.random.default_rng(5)
-    a, b = (side.astype(dtype) for side in noise(generator, 12, 9, 300))
-    whole = permutation_test(a, b, n=39)
+    a, b = (side.astype(dtype) for side in noise(generator, 12, 12, 300))
+    whole = permutation_test(a, b, n=39, **how)
     blocks = list(zip(cut(a, places), cut(b, places), strict=True))
-    parts = [MaxT(arrange(Sides.of(12, 9), n=39)) for _ in range(2)]
+    parts = [MaxT(arrange(Sides.of(12, 12, **how), n=39)) for _ in range(2)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sums, "UNITS", 7**log_units)
         patched.setattr("broca.stats.permutation.ROWS", 2**log_units)

@@ -148,20 +148,24 @@ def arrange(sides: Sides, *, n: int = 1000, seed: int = 0, alpha: float = 0.05) 
     _check(sides, drawn(n), alpha)
     if sides.n_arrangements <= n:
         return Arrangements(sides, np.array(list(_every(sides))), exact=True)
-    generator = np.random.default_rng(seed)
-    shuffled = np.repeat(sides.given[None, : sides.n_only_a + sides.n_only_b], n, axis=0)
-    generator.permuted(shuffled, axis=1, out=shuffled)
+    return Arrangements(sides, shuffled(sides, n, np.random.default_rng(seed)))
+
+
+def shuffled(sides: Sides, n: int, generator: np.random.Generator) -> Array:
+    """Flags of `n` random arrangements, whatever their number allows."""
+    one_sided = np.repeat(sides.given[None, : sides.n_only_a + sides.n_only_b], n, axis=0)
+    generator.permuted(one_sided, axis=1, out=one_sided)
     kept = generator.integers(0, 2, size=(n, sides.n_both), dtype=np.int8).astype(bool)
-    return Arrangements(sides, np.hstack([shuffled, kept]))
+    return np.hstack([one_sided, kept])
 
 
 def _every(sides: Sides) -> Iterator[Array]:
-    shuffled = sides.n_only_a + sides.n_only_b
-    for on_a in combinations(range(shuffled), sides.n_only_a):
+    one_sided = sides.n_only_a + sides.n_only_b
+    for on_a in combinations(range(one_sided), sides.n_only_a):
         row = np.zeros(sides.n_groups, bool)
         row[list(on_a)] = True
         for kept in product((True, False), repeat=sides.n_both):
-            row[shuffled:] = kept
+            row[one_sided:] = kept
             yield row.copy()
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from broca.errors import StatisticsError
 from broca.stats.exchange import Arrangements, Groups, Scheme, Sides, arrange
 from broca.stats.intervals import Array
-from broca.stats.sums import GroupMoments, GroupSums, Side, group_sums, unit_shape
+from broca.stats.sums import GroupMoments, GroupSums, Side, group_sums, on_grid, unit_shape
 
 ROWS = 128
 """Arrangements that are worked on at once."""
@@ -227,8 +227,8 @@ def _paired(sums: GroupSums, _sides: Sides) -> Parts:
     """Student's t of the differences of groups (Student, 1908)."""
     n = len(sums.n_a)
     difference = sums.a[0] / sums.n_a[:, None] - sums.b[0] / sums.n_b[:, None]
-    difference = np.ldexp(np.rint(np.ldexp(difference, sums.bits)), -sums.bits)
-    total, squares = difference.sum(0), np.square(difference).sum(0)
+    difference = on_grid(difference, sums.bits)
+    total, squares = difference.sum(0), on_grid(np.square(difference), sums.bits).sum(0)
     floor = 2.0**-sums.bits
 
     def parts(flags: Array) -> tuple[Array, Array]:

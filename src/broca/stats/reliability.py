@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, codes
+from broca.stats.intervals import Array, Interval, block, codes, drawn, tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,75 @@ def correlation(first: Any, second: Any) -> float:
         StatisticsError: if shapes differ, fewer than 3 units are finite in both, or a map is constant.
     """
     return _correlate(first, second)[0]
+
+
+def rank_agreement(
+    first: Any, second: Any, *, groups: Any | None = None, n: int = 1000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Spearman's rho of two maps (Spearman, 1904) with a percentile interval from n resamplings of units.
+
+    For instance of the units' t and of what their lesion costs. Units of one layer are not independent: give their layer,
+    or another part of the network, as `groups`, and these are resampled whole. Units that are not finite in both maps are
+    left out; equal values share their mean rank.
+
+    Raises:
+        StatisticsError: if shapes differ, fewer than 3 units are finite in both, a map is constant, or there are fewer
+            than 2 groups.
+    """
+    limits = tails(level)
+    x, y, both = _finite(first, second)
+    labels = np.arange(both.size) if groups is None else np.asarray(groups).ravel()
+    if labels.size != both.size:
+        raise StatisticsError(f"There are {both.size} units but {labels.size} groups. Give one group per unit.")
+    group = codes(labels[both])
+    n_groups = int(group.max()) + 1
+    if n_groups < 2:
+        raise StatisticsError(
+            f"All {x.size} units are in 1 group. Resampling needs at least 2 groups; give finer ones."
+        )
+    ranks = _Ranked.of(x), _Ranked.of(y)
+    value = float(_rho(*ranks, np.ones((1, x.size)))[0])
+    generator = np.random.default_rng(seed)
+    rho = np.empty(drawn(n))
+    step = block(n, 4 * x.size)
+    for start in range(0, n, step):
+        rows = min(step, n - start)
+        weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=rows)
+        rho[start : start + rows] = _rho(*ranks, weights[:, group].astype(np.float64))
+    low, high = np.nanquantile(rho, limits)
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Ranked:
+    """Values by rank: how units are ordered, where equal ones start, and which of these runs each unit is in."""
+
+    order: Array
+    starts: Array
+    run: Array
+
+    @classmethod
+    def of(cls, values: Array) -> _Ranked:
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        new = np.append(True, ordered[1:] != ordered[:-1])
+        run = np.empty(values.size, np.int64)
+        run[order] = np.cumsum(new) - 1
+        return cls(order, np.flatnonzero(new), run)
+
+    def ranks(self, weights: Array) -> Array:
+        """Mean rank of each unit in a sample that holds it as often as the weights say."""
+        held = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
+        return (np.cumsum(held, axis=1) - (held - 1) / 2)[:, self.run]
+
+
+def _rho(first: _Ranked, second: _Ranked, weights: Array) -> Array:
+    total = weights.sum(1, keepdims=True)
+    a, b = (ranked.ranks(weights) for ranked in (first, second))
+    a -= (weights * a).sum(1, keepdims=True) / total
+    b -= (weights * b).sum(1, keepdims=True) / total
+    scale = np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+    return np.divide((weights * a * b).sum(1), scale, out=np.full(len(weights), np.nan), where=scale > 0)
 
 
 def spearman_brown(r: float, *, times: float = 2) -> float:
@@ -145,15 +214,22 @@ def _ratios(shared: float, k_first: int, k_second: int) -> Overlap:
 
 
 def _correlate(first: Any, second: Any) -> tuple[float, int]:
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.shape != b.shape:
-        raise StatisticsError(f"Maps have shapes {a.shape} and {b.shape}. Compare maps of the same units.")
+    a, b, _ = _finite(first, second)
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1)), a.size
+
+
+def _finite(first: Any, second: Any) -> tuple[Array, Array, Array]:
+    """Both maps where both are finite, and where that is."""
+    a, b = np.asarray(first, np.float64).ravel(), np.asarray(second, np.float64).ravel()
+    if np.shape(first) != np.shape(second):
+        raise StatisticsError(
+            f"Maps have shapes {np.shape(first)} and {np.shape(second)}. Compare maps of the same units."
+        )
     both = np.isfinite(a) & np.isfinite(b)
     n = int(both.sum())
     if n < 3:
         raise StatisticsError(f"{n} units are finite in both maps. A correlation needs at least 3.")
-    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
-    scale = np.sqrt((a @ a) * (b @ b))
-    if scale == 0:
+    if min(np.ptp(a[both]), np.ptp(b[both])) == 0:
         raise StatisticsError(f"A map is constant over its {n} units, so it correlates with nothing. Check its units.")
-    return float(np.clip(a @ b / scale, -1, 1)), n
+    return a[both], b[both], both

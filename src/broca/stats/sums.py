@@ -80,6 +80,11 @@ def unit_shape(side: Side) -> tuple[int, ...]:
     return np.shape(side.mean if isinstance(side, GroupMoments) else side)[1:]
 
 
+def on_grid(values: Array, bits: int) -> Array:
+    """`values` rounded to multiples of 2^-bits."""
+    return np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
+
+
 def _rows(side: Side, n: int, name: str) -> tuple[Array, Array, Array]:
     """Counts, means and sums of squared deviations, two-dimensional; single stimuli have none of the last."""
     mean = np.asarray(side.mean if isinstance(side, GroupMoments) else side)
@@ -102,8 +107,8 @@ def _sums(count: Array, mean: Array, m2: Array, sides: Sides) -> GroupSums:
     mean[:, ~alive] = m2[:, ~alive] = 0
     size[~alive] = 1
     bits = 50 - ceil(log2(count.sum()))
-    mean = _on_grid(mean / size, bits)
-    both = np.stack([weight * mean, _on_grid(m2 / size**2 + weight * (mean * mean), bits)])
+    mean = on_grid(mean / size, bits)
+    both = np.stack([weight * mean, on_grid(m2 / size**2 + weight * (mean * mean), bits)])
     n = len(sides.a)
     return GroupSums(
         n_a=np.bincount(sides.a, count[:n], sides.n_groups),
@@ -113,10 +118,6 @@ def _sums(count: Array, mean: Array, m2: Array, sides: Sides) -> GroupSums:
         bits=bits,
         alive=alive,
     )
-
-
-def _on_grid(values: Array, bits: int) -> Array:
-    return np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
 
 
 def _by_group(values: Array, groups: Array, n_groups: int) -> Array:
