@@ -11,6 +11,7 @@ Each message says what was given, what would have been right, and what to do. No
   + SelectionError      a selection of units is impossible or empty
   + StatisticsError     a statistic is undefined for these numbers
   + GuardError          a guard stopped the study: its result would have been meaningless
+  + EngineError         workers could not be started, reached or kept alive, or something cannot be sent to them
   + SpecError           a study's fields are wrong
   + RunError            a run directory is incomplete, unwritable, or belongs to another spec
 """
@@ -66,6 +67,10 @@ class GuardError(BrocaError):
 
 class RunError(BrocaError):
     """A run directory is incomplete, unwritable, or belongs to another spec."""
+
+
+class EngineError(BrocaError):
+    """Workers could not be started, reached or kept alive, or something cannot be sent to them."""
 
 
 class SpecError(BrocaError):

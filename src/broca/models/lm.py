@@ -54,6 +54,8 @@ class LM:
     """Texts a batch; halved by itself when memory runs out."""
     notes: list[str] = field(default_factory=list)
     """What happened on the way that a reader of the results should know."""
+    loaded: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What `load` was called with: how another process gets the same model."""
     _wanted: int = field(default=0, repr=False)
     """The batch size before memory first ran out."""
     _active: list[tuple[Intervention, Mapping[Site, int] | None]] = field(default_factory=list, repr=False)
@@ -81,10 +83,9 @@ class LM:
             ModelError: if the files are missing, incomplete, corrupt or not safetensors, or there is no tokenizer.
             AnatomyError: if the wiring cannot be proved.
         """
-        model, tokenizer = load(
-            name, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
-        )
-        return cls(model, tokenizer, dissect(model), name=name, revision=revision)
+        how = {"revision": revision, "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
+        model, tokenizer = load(name, **how)
+        return cls(model, tokenizer, dissect(model), name=name, revision=revision, loaded={"name": name, **how})
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any, *, anatomy: Anatomy | None = None, name: str = "") -> LM:

@@ -7,11 +7,16 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from broca import __version__
+from broca.engines import Engine, Local
+from broca.engines.cells import crewed
 from broca.engines.memo import Progress, silent
+from broca.engines.threads import limited
+from broca.engines.worker import Source
 from broca.errors import BrocaError, RunError
 from broca.runs import provenance, store
 from broca.runs.cells import Cells
@@ -35,6 +40,7 @@ def run(
     out: str | Path = "runs",
     resume: bool = True,
     progress: Progress = silent,
+    engine: Engine = Local(),  # noqa: B008 - a frozen value
 ) -> Run:
     """Execute `study` on `lm` into a directory, or reopen the finished run of the same study, model and data.
 
@@ -48,8 +54,10 @@ def run(
         out: the folder of runs.
         resume: False discards an unfinished run at this path and begins anew. A finished run is never overwritten.
         progress: told what is being done.
+        engine: where it is done. It is no part of the run's identity: with the same number of threads, the same bytes.
 
     Raises:
+        EngineError: if the engine's workers cannot be reached, or keep dying.
         RunError: if the directory belongs to another spec, model or data, or is no run; if another process works on
             it; if the disk refuses.
     """
@@ -62,14 +70,14 @@ def run(
         return finished
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.with_name(f".{final.name}.lock")):
+    with locked(final.with_name(f".{final.name}.lock")), limited(engine.threads_each):
         # Another process may have finished it while this one waited for the lock.
         if (finished := _finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
         if _prepare(partial, study, lm, identity, final, resume=resume) != "finished":
             try:
-                _work(partial, study, lm, progress)
+                _work(partial, study, lm, progress, engine)
             except BrocaError:
                 # A mistake that was found before anything was computed leaves nothing to resume.
                 if not any((partial / CELLS).glob("*")):
@@ -123,23 +131,31 @@ def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Pa
     return "partial"
 
 
-def _work(partial: Path, study: Study, lm: Any, progress: Progress) -> None:
+def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engine) -> None:
     """Run the study over what cells there are, and write its result and its finished manifest into `partial`."""
     journal = Journal(partial / LOG)
     begun = store.parse_json(read(partial / MANIFEST), partial / MANIFEST)
     with _noted(journal), listening(journal):
         cells = Cells(partial / CELLS, note=journal.note)
         started = (partial / LOG).exists()
-        journal.note("resume" if started else "start", cells=len(cells), broca=__version__)
+        journal.note("resume" if started else "start", cells=len(cells), broca=__version__, engine=engine.record)
         for change in _changes(begun, lm) if len(cells) else ():
             _log.warning("%s", change)
-        result = study.run(lm, memo=cells, progress=progress)
+        with engine.opened(lambda: _sourced(lm, engine)) as crew:
+            result = study.run(lm, memo=crewed(cells, crew, lm), progress=progress)
         with writing(partial):
             shutil.rmtree(partial / store.TABLES, ignore_errors=True)
             (partial / store.TABLES).mkdir()
         content = store.save_result(result, partial) | {SPEC: read(partial / SPEC)}
         journal.note("finish")
-    write(partial / MANIFEST, json_to_bytes(_manifest(begun, provenance.closing(result, lm), journal, content)))
+    closing = provenance.closing(result, lm) | {"engine": engine.record}
+    write(partial / MANIFEST, json_to_bytes(_manifest(begun, closing, journal, content)))
+
+
+def _sourced(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
+    from broca.models.source import sourced
+
+    return sourced(lm, here=engine.here)
 
 
 def _manifest(

@@ -117,18 +117,16 @@ class CausalTest(Spec):
         plan = planned(self, lm, found)
         checks = guards.probe(lm, items, chat)
         passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm, checks)]
-        intact = bench.rows(Condition("intact"), None)
+        (intact,) = bench.tables([Condition("intact")])
         own = next(iter(self.abilities))
         can = intact.filter(pl.col("ability") == own)
         passed.append(guards.gate(can, self.abilities[own], own, alpha=self.alpha, stop=self.gate == "stop"))
         fills = bench.fills(self.fills, plan.sites, self.seed)
         passed.append(guards.effect(lm, Lesion(plan.mask, fills[self.fills[0]], self.positions), checks))
-        tables = [intact]
-        for done, condition in enumerate(plan.conditions):
-            progress("scoring lesions", done, len(plan.conditions))
-            tables.append(bench.rows(condition, fills[condition.fill], self.positions))
-        progress("scoring lesions", len(plan.conditions), len(plan.conditions))
-        return _result(self, lm, found, plan, pl.concat(tables), passed=tuple(passed))
+        scored = bench.tables(
+            plan.conditions, fills, self.positions, lambda done, total: progress("scoring lesions", done, total)
+        )
+        return _result(self, lm, found, plan, pl.concat([intact, *scored]), passed=tuple(passed))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

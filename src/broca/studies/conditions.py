@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from broca.capture.activations import capture
 from broca.capture.reduce import Gather, Moments
-from broca.engines.memo import Memo
+from broca.engines.cells import cells
+from broca.engines.memo import Memo, Part
 from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
@@ -32,6 +33,9 @@ DONORS = 64
 
 NOTHING = UnitMask({Site(0, "resid_post"): np.zeros(1, dtype=bool)})
 """The selection of the intact condition."""
+
+
+NO_FILLS: Mapping[FillName, Fill] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,35 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Scoring:
+    """The task of scoring a chunk of items, by where it starts, under a condition."""
+
+    items: tuple[Item, ...]
+    scorer: Any
+    fills: Mapping[FillName, Fill]
+    positions: Positions
+
+    def key(self, lm: LM, part: tuple[Condition, int], /) -> dict[str, Any]:
+        condition, start = part
+        return {
+            "cell": "score",
+            "items": fingerprint([item.fingerprint for item in self.items[start : start + CHUNK]]),
+            "scorer": repr(self.scorer),
+            "condition": [*lm.condition, *(lesion.fingerprint for lesion in self._lesions(condition))],
+        }
+
+    def __call__(self, lm: LM, part: tuple[Condition, int], /) -> pl.DataFrame:
+        condition, start = part
+        with lm.under(*self._lesions(condition)):
+            return self.scorer(lm, self.items[start : start + CHUNK])
+
+    def _lesions(self, condition: Condition) -> tuple[Lesion, ...]:
+        if condition.name == "intact":
+            return ()
+        return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """A model with the items it is to answer, how they are scored, and the memo of what was answered before."""
 
@@ -69,31 +102,24 @@ class Bench:
     chat: Any
     memo: Memo
 
-    def rows(self, condition: Condition, fill: Fill | None, positions: Positions = "all") -> pl.DataFrame:
-        """One row an item, under `condition`."""
-        if fill is None:
-            scored = self._scored()
-        else:
-            with self.lm.under(Lesion(condition.mask, fill, positions)):
-                scored = self._scored()
-        labels = condition.address | {"k": condition.mask.count}
-        return scored.select([pl.lit(value).alias(name) for name, value in labels.items()] + [pl.all()])
-
-    def _scored(self) -> pl.DataFrame:
-        """The items' rows under whatever is in force: the model's condition is part of each cell's address."""
-        parts = []
-        for start in range(0, len(self.items), CHUNK):
-            chunk = self.items[start : start + CHUNK]
-            key = {
-                "cell": "score",
-                "items": fingerprint([item.fingerprint for item in chunk]),
-                "scorer": repr(self.scorer),
-                "condition": list(self.lm.condition),
-            }
-            part = self.memo(key, lambda chunk=chunk: self.scorer(self.lm, chunk))
-            assert isinstance(part, pl.DataFrame)
-            parts.append(part)
-        return pl.concat(parts)
+    def tables(
+        self,
+        conditions: Sequence[Condition],
+        fills: Mapping[FillName, Fill] = NO_FILLS,
+        positions: Positions = "all",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[pl.DataFrame]:
+        """Under each condition, one row an item."""
+        starts = range(0, len(self.items), CHUNK)
+        parts = [(condition, start) for condition in conditions for start in starts]
+        task = Scoring(tuple(self.items), self.scorer, fills, positions)
+        scored = cells(task, parts, self.lm, self.memo, progress)
+        tables = []
+        for condition in conditions:
+            rows = pl.concat([_table(next(scored)) for _ in starts])
+            labels = condition.address | {"k": condition.mask.count}
+            tables.append(rows.select([pl.lit(value).alias(name) for name, value in labels.items()] + [pl.all()]))
+        return tables
 
     def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[FillName, Fill]:
         """The fills asked for, measured on the items' own prompts with the model intact.
@@ -126,3 +152,8 @@ class Bench:
         found = self.memo(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
         assert isinstance(found, dict)
         return found
+
+
+def _table(part: Part) -> pl.DataFrame:
+    assert isinstance(part, pl.DataFrame)
+    return part

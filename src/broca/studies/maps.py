@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.capture.activations import capture, shards
-from broca.capture.reduce import Gather, Moments
-from broca.engines.memo import Json, Memo
+from broca.capture.activations import SHARD, shards
+from broca.capture.reduce import Moments
+from broca.engines.cells import cells
+from broca.engines.memo import Json, Memo, Part
 from broca.errors import StatisticsError
 from broca.items import fingerprint
 from broca.models.lm import LM
@@ -53,33 +55,23 @@ def unit_maps(
     lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
 ) -> tuple[Maps, tuple[Maps, Maps]]:
     """Welch maps over all stimuli, and over each half of them, from one pass."""
-    parts = []
-    for shown, before in ((positive, 0), (negative, len(positive.tokens))):
-
-        def tell(done: int, _total: int, before: int = before) -> None:
-            progress(before + done, len(positive.tokens) + len(negative.tokens))
-
-        parts.append(_moments(lm, shown, sites, pool, memo=memo, progress=tell))
-    halves = tuple(_welch_maps({s: (a[s][h], b[s][h]) for s in sites}) for a, b in [parts] for h in (0, 1))
-    whole = _welch_maps({s: (parts[0][s][0] + parts[0][s][1], parts[1][s][0] + parts[1][s][1]) for s in sites})
-    return whole, (halves[0], halves[1])
+    look = ShardMoments((positive, negative), tuple(sites), pool)
+    kept = {(site, side, half): Moments() for site in sites for side in (0, 1) for half in (0, 1)}
+    parts = look.parts()
+    for (side, _), found in zip(parts, cells(look, parts, lm, memo, progress), strict=True):
+        for site, half in product(sites, (0, 1)):
+            mean, m2, count = _arrays(found)[f"{site}/{half}"]
+            kept[site, side, half] = kept[site, side, half] + Moments(int(count[0]), mean, m2)
+    halves = tuple(_welch_maps({s: (kept[s, 0, h], kept[s, 1, h]) for s in sites}) for h in (0, 1))
+    sums = {s: (kept[s, 0, 0] + kept[s, 0, 1], kept[s, 1, 0] + kept[s, 1, 1]) for s in sites}
+    return _welch_maps(sums), (halves[0], halves[1])
 
 
 def head_maps(
     lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
 ) -> tuple[Maps, tuple[Maps, Maps]]:
     """LD-t maps over all stimuli, and over each half of them."""
-    n_all = len(positive.tokens) + len(negative.tokens)
-    rows = []
-    for shown, before in ((positive, 0), (negative, len(positive.tokens))):
-
-        def compute(shown: Shown = shown, before: int = before) -> dict[str, NDArray[Any]]:
-            kept = capture(
-                lm, shown.tokens, sites, Gather, pool=pool, progress=lambda d, _n: progress(before + d, n_all)
-            )
-            return {str(site): gather.result() for site, gather in kept.items()}
-
-        rows.append(memo(cell("gather", lm, shown.tokens, sites, pool), compute))
+    rows = stimulus_values(lm, positive, negative, sites, pool, memo=memo, progress=progress)
     heads = {site: lm.anatomy.head_width(site) for site in sites}
 
     def maps(keep: Callable[[Shown], NDArray[np.bool_]]) -> Maps:
@@ -87,7 +79,7 @@ def head_maps(
         for site in sites:
             (a, b), (ga, gb) = zip(
                 *(
-                    (part[str(site)][keep(s)], np.asarray(s.groups)[keep(s)])
+                    (part[site][keep(s)], np.asarray(s.groups)[keep(s)])
                     for part, s in zip(rows, (positive, negative), strict=True)
                 ),
                 strict=True,
@@ -97,6 +89,19 @@ def head_maps(
 
     whole = maps(lambda shown: np.ones(len(shown.tokens), dtype=bool))
     return whole, (maps(lambda shown: shown.half == 0), maps(lambda shown: shown.half == 1))
+
+
+def stimulus_values(
+    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
+) -> tuple[dict[Site, NDArray[Any]], dict[Site, NDArray[Any]]]:
+    """The pooled activations themselves, ``(stimulus, unit)`` at each site, of the positive and of the negative side."""
+    look = ShardValues((positive, negative), tuple(sites), pool)
+    shown: tuple[list[Mapping[str, NDArray[Any]]], ...] = ([], [])
+    parts = look.parts()
+    for (side, _), found in zip(parts, cells(look, parts, lm, memo, progress), strict=True):
+        shown[side].append(_arrays(found))
+    first, second = ({site: np.concatenate([part[str(site)] for part in side]) for site in sites} for side in shown)
+    return first, second
 
 
 def cell(what: str, lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], pool: Pool) -> dict[str, Json]:
@@ -110,31 +115,62 @@ def cell(what: str, lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], poo
     }
 
 
-def _moments(
-    lm: LM, shown: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
-) -> dict[Site, tuple[Moments, Moments]]:
-    """Moments of both halves at every site."""
-    key = cell("moments", lm, shown.tokens, sites, pool) | {"half": fingerprint(shown.half.tolist())}
+@dataclass(frozen=True, slots=True)
+class _Shards:
+    """A task over shards of stimuli, each named by its side and where it starts."""
 
-    def compute() -> dict[str, NDArray[Any]]:
-        kept = {(site, half): Moments() for site in sites for half in (0, 1)}
-        done = 0
-        for rows in shards(lm, shown.tokens, sites, pool=pool):
-            size = len(next(iter(rows.values())))
-            half = shown.half[done : done + size]
-            for (site, h), moments in kept.items():
-                moments.update(rows[site][half == h])
-            done += size
-            progress(done, len(shown.tokens))
-        return {f"{site}/{h}": np.stack([m.mean, m.m2, np.full_like(m.mean, m.count)]) for (site, h), m in kept.items()}
+    sides: tuple[Shown, Shown]
+    sites: tuple[Site, ...]
+    pool: Pool
 
-    found = memo(key, compute)
+    def parts(self) -> list[tuple[int, int]]:
+        return [(side, start) for side in (0, 1) for start in range(0, len(self.sides[side].tokens), SHARD)]
 
-    def read(site: Site, half: int) -> Moments:
-        mean, m2, count = found[f"{site}/{half}"]
-        return Moments(int(count[0]), mean, m2)
+    def tokens(self, part: tuple[int, int]) -> Sequence[Tokens]:
+        side, start = part
+        return self.sides[side].tokens[start : start + SHARD]
 
-    return {site: (read(site, 0), read(site, 1)) for site in sites}
+    def half(self, part: tuple[int, int]) -> NDArray[np.int64]:
+        side, start = part
+        return self.sides[side].half[start : start + SHARD]
+
+    def rows(self, lm: LM, part: tuple[int, int]) -> dict[Site, NDArray[Any]]:
+        (rows,) = shards(lm, self.tokens(part), self.sites, pool=self.pool)
+        return rows
+
+
+class ShardMoments(_Shards):
+    """Moments of a shard's two halves at every site: arrays ``(mean, m2, count) x unit``."""
+
+    def key(self, lm: LM, part: tuple[int, int], /) -> dict[str, Json]:
+        half = fingerprint(self.half(part).tolist())
+        return cell("moments", lm, self.tokens(part), self.sites, self.pool) | {"half": half}
+
+    def __call__(self, lm: LM, part: tuple[int, int], /) -> dict[str, NDArray[Any]]:
+        found = {}
+        for site, values in self.rows(lm, part).items():
+            for half in (0, 1):
+                kept = Moments()
+                kept.update(values[self.half(part) == half])
+                empty = np.zeros(values.shape[1])
+                mean, m2 = (kept.mean, kept.m2) if kept.count else (empty, empty)
+                found[f"{site}/{half}"] = np.stack([mean, m2, np.full_like(mean, kept.count)])
+        return found
+
+
+class ShardValues(_Shards):
+    """The pooled values themselves, ``(stimulus, unit)`` for each site."""
+
+    def key(self, lm: LM, part: tuple[int, int], /) -> dict[str, Json]:
+        return cell("gather", lm, self.tokens(part), self.sites, self.pool)
+
+    def __call__(self, lm: LM, part: tuple[int, int], /) -> dict[str, NDArray[Any]]:
+        return {str(site): values for site, values in self.rows(lm, part).items()}
+
+
+def _arrays(part: Part) -> Mapping[str, NDArray[Any]]:
+    assert isinstance(part, dict)
+    return part
 
 
 def _welch_maps(moments: Mapping[Site, tuple[Moments, Moments]]) -> Maps:

@@ -1,0 +1,122 @@
+"""How another process gets the same model: loaded as this one was, or from a copy of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from broca.engines.worker import Seat
+from broca.errors import EngineError
+from broca.models.anatomy import Anatomy
+from broca.models.build import save
+from broca.models.lm import LM
+from broca.models.load import quiet
+
+
+@dataclass(frozen=True)
+class Source:
+    """An LM as a value: what it is loaded from, and what it is like. Called by a worker, it is that LM again."""
+
+    path: str
+    options: Mapping[str, Any]
+    """Of `LM.load`, without the device."""
+    device: str
+    """cpu, cuda, ...: without a number."""
+    name: str
+    revision: str | None
+    fingerprint: str
+    batch_size: int
+    attention: str | None
+    """The attention implementation."""
+    anatomy: Anatomy
+    tokenizer: Any
+    """None: the one that comes with the files."""
+    generation: Any
+    """The settings that generation starts from."""
+
+    @property
+    def cuda(self) -> bool:
+        return self.device == "cuda"
+
+    def __call__(self, seat: Seat, /) -> LM:
+        """The LM, on the GPU that falls to this seat where it is on a GPU.
+
+        Raises:
+            ModelError: if it cannot be loaded.
+            EngineError: if its weights are others.
+        """
+        quiet()
+        device = f"cuda:{seat.index % torch.cuda.device_count()}" if self.cuda else self.device
+        lm = LM.load(self.path, device=device, **self.options)
+        lm = replace(
+            lm, name=self.name, revision=self.revision, batch_size=self.batch_size, anatomy=self.anatomy, notes=[]
+        )
+        if self.tokenizer is not None:
+            lm.tokenizer = self.tokenizer
+        if self.attention not in (None, getattr(lm.model.config, "_attn_implementation", None)):
+            lm.model.set_attn_implementation(self.attention)
+        if self.generation is not None:
+            lm.model.generation_config = self.generation
+        if lm.fingerprint != self.fingerprint:
+            raise EngineError(
+                f"A worker that loaded {self.path} got other weights ({lm.fingerprint}) than the model here has "
+                f"({self.fingerprint}): either this one or its files were changed after it was loaded. Save it with "
+                "save_pretrained, and load it from there."
+            )
+        return lm
+
+
+@contextmanager
+def sourced(lm: LM, *, here: bool = True) -> Iterator[Source]:
+    """What workers make `lm` from, during the body; interventions in force are not part of it.
+
+    A model that was wrapped, not loaded, is written to a temporary directory (safetensors).
+
+    Args:
+        lm: the model.
+        here: whether the workers see this machine's disk.
+
+    Raises:
+        EngineError: if the model is spread over several devices, or would have to be written where no worker sees it.
+    """
+    places = {str(place) for place in (getattr(lm.model, "hf_device_map", None) or {}).values()}
+    if len(places) > 1:
+        raise EngineError(
+            f"{lm.name} is spread over {', '.join(sorted(places))}, so each worker would want all of them. Use one process "
+            "(engine=Local()), or a smaller dtype on one device."
+        )
+    config = lm.model.config
+    source = Source(
+        path="",
+        options={},
+        device=lm.device.type,
+        name=lm.name,
+        revision=lm.revision,
+        fingerprint=lm.fingerprint,
+        batch_size=lm.batch_size,
+        attention=getattr(config, "_attn_implementation", None),
+        anatomy=lm.anatomy,
+        tokenizer=lm.tokenizer,
+        generation=getattr(lm.model, "generation_config", None),
+    )
+    if lm.loaded is not None:
+        remote = lm.loaded["trust_remote_code"]
+        options = {name: value for name, value in lm.loaded.items() if name not in ("name", "device")}
+        folder = Path(lm.loaded["name"]).expanduser()
+        path = str(folder.resolve()) if folder.is_dir() else lm.loaded["name"]
+        yield replace(source, path=path, options=options, tokenizer=None if remote else lm.tokenizer)
+        return
+    if not here:
+        raise EngineError(
+            f"{lm.name} was made in memory, and workers on other machines do not see this one's disk. Save it where they "
+            "do, and load it from there: LM.load(path)."
+        )
+    with TemporaryDirectory(prefix="broca-") as folder:
+        save(lm.model, lm.tokenizer, Path(folder))
+        yield replace(source, path=folder)
