@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.corrections import bh, holm, true_share
+from broca.stats.corrections import _hommel, bh, holm, true_share
 
 GENERATOR = np.random.default_rng(3)
 P = np.concatenate([GENERATOR.uniform(size=40), GENERATOR.uniform(0, 1e-3, 12), [0.0, 1.0, 0.02, 0.02]]).reshape(8, 7)
@@ -29,6 +29,13 @@ def test_dead_units_are_no_tests():
     for correction in (bh, holm):
         np.testing.assert_array_equal(correction(with_dead)[1:-2], correction(P).ravel())
         assert np.isnan(correction(with_dead)[[0, -1, -2]]).all()
+
+
+def test_holm_and_bh_are_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    np.testing.assert_allclose(holm(P).ravel(), multipletests(P.ravel(), method="holm")[1], rtol=1e-12)
+    np.testing.assert_allclose(bh(P).ravel(), multipletests(P.ravel(), method="fdr_bh")[1], rtol=1e-12)
 
 
 def test_holm_steps_down():
@@ -66,6 +73,29 @@ def test_the_true_share_where_p_lies_on_the_line(seed):
     flags = generator.random(7) < 0.6
     flags[0] = True
     assert true_share(p, flags, alpha=0.125) == brute_force_share(p, set(np.flatnonzero(flags).tolist()), 0.125)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+@pytest.mark.parametrize("seed", range(15))
+def test_the_true_share_is_nilearns(seed, alpha):
+    from nilearn.glm.thresholding import _compute_hommel_value, _true_positive_fraction
+
+    generator = np.random.default_rng(seed)
+    z = generator.normal(size=400) + 3 * (generator.random(400) < 0.05 * (seed % 5))
+    p = stats.norm.sf(z)
+    assert _hommel(np.sort(p), alpha) == _compute_hommel_value(z, alpha)
+    for k in (1, 4, 20, 100, 400):
+        chosen = np.isin(np.arange(400), np.argsort(-z)[:k] if seed % 2 else generator.choice(400, k, replace=False))
+        theirs = _true_positive_fraction(z[chosen], _compute_hommel_value(z, alpha), alpha)
+        assert true_share(p, chosen, alpha=alpha) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_where_every_test_is_rejected_the_share_is_1_and_nilearns_exceeds_it():
+    from nilearn.glm.thresholding import _compute_hommel_value, _true_positive_fraction
+
+    z = np.linspace(5, 9, 20)
+    assert true_share(stats.norm.sf(z), np.ones(20, bool)) == 1
+    assert _true_positive_fraction(z, _compute_hommel_value(z, 0.05), 0.05) == 1.05  # counts one too many
 
 
 def test_the_true_share_of_noise_is_hardly_ever_positive():

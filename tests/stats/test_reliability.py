@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.reliability import chance_overlap, correlation, dice, halves, jaccard, spearman_brown, split_half
+from broca.stats.reliability import (
+    chance_overlap,
+    correlation,
+    dice,
+    halves,
+    jaccard,
+    rank_agreement,
+    spearman_brown,
+    split_half,
+)
 
 
 @pytest.fixture
@@ -78,6 +88,36 @@ def test_chance_at_equal_shares_is_share_over_two_minus_share():
     assert chance_overlap(10, 10, 1000).jaccard == pytest.approx(0.01 / 1.99)
 
 
+def test_rank_agreement_is_scipys_spearman(rng):
+    a = rng.integers(0, 9, 200).astype(float)  # with ties
+    b = a + rng.normal(0, 4, 200).round()
+    ours = rank_agreement(a.reshape(10, 20), b.reshape(10, 20), n=4000)
+    assert ours.value == pytest.approx(stats.spearmanr(a, b).statistic, rel=1e-12)
+    theirs = stats.bootstrap(
+        (a, b), lambda x, y: stats.spearmanr(x, y).statistic, paired=True, vectorized=False, n_resamples=2000,
+        method="percentile", rng=rng,
+    ).confidence_interval  # fmt: skip
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_rank_agreement_ignores_scale_and_units_that_are_not_finite(rng):
+    a = rng.normal(size=300)
+    b = a + rng.normal(size=300)
+    with_dead = rank_agreement(np.append(np.exp(a), [np.nan, 1]), np.append(b**3, [1, np.inf]), n=50)
+    assert with_dead == rank_agreement(a, b, n=50)
+    assert with_dead != rank_agreement(a, b, n=50, seed=1)
+    assert rank_agreement(a, -a, n=50).value == pytest.approx(-1)
+
+
+def test_groups_widen_the_rank_agreement_where_their_units_repeat_each_other(rng):
+    a, b = rng.normal(size=20), rng.normal(size=20)
+    repeated = [np.repeat(x, 10) + 1e-6 * rng.normal(size=200) for x in (a, b)]
+    alone = rank_agreement(*repeated)
+    grouped = rank_agreement(*repeated, groups=np.repeat(np.arange(20), 10))
+    assert (grouped.high - grouped.low) > 2 * (alone.high - alone.low)
+    assert grouped.value == alone.value
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -85,6 +125,10 @@ def test_chance_at_equal_shares_is_share_over_two_minus_share():
         (lambda: correlation([1, 2, 3], [1, 2]), "same units"),
         (lambda: correlation([1, 1, 1], [1, 2, 3]), "constant"),
         (lambda: spearman_brown(1.5), "r is 1.5"),
+        (lambda: rank_agreement([1, 2, np.nan], [1, 2, 3]), "2 units are finite"),
+        (lambda: rank_agreement([1, 2, 3], [1, 2, 3], groups=[1, 1, 1]), "in 1 group"),
+        (lambda: rank_agreement([1, 2, 3], [1, 2, 3], groups=[1, 2]), "one group per unit"),
+        (lambda: rank_agreement([1, 2, 3], [4, 4, 4]), "constant"),
         (lambda: halves(4, groups=["a"] * 4), "4 stimuli in 1 group"),
         (lambda: halves(0), "0 stimuli"),
         (lambda: halves(4, groups=["a"]), "one group per stimulus"),
