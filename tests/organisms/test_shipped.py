@@ -18,6 +18,7 @@ from broca.organisms.beliefs.tokens import build
 from broca.organisms.beliefs.world import ABILITIES, items, prompt
 
 BARS = dict.fromkeys(ABILITIES, 0.97) | dict.fromkeys(("reality", "arithmetic-easy", "arithmetic-hard"), 0.9)
+BARS["rival-belief"] = 0.6  # this model mixes people up; the ability is asked apart so that this shows
 SLACK = 0.03
 """A hundred items of an ability at its bar miss it by chance; the report's 400 may not."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from broca.errors import UnknownName
 from broca.items import Item
 from broca.organisms.beliefs import benchmark
+from broca.organisms.beliefs.courses import RIVALS
 from broca.organisms.beliefs.exam import shortcuts
 from broca.organisms.beliefs.phrases import Split, bank, expand, patterns
 from broca.organisms.beliefs.story import held_out
@@ -57,6 +58,8 @@ def test_answers_follow_from_the_story(ability: str, seed: int, split: Split) ->
         right, now, origin = answer(item), item.tags["now"], item.tags["origin"]
         assert {"false-belief": right != now, "true-belief": right == now}.get(ability, True)
         assert {"reality": right == now, "memory": right == origin}.get(ability, True)
+        if "belief" in ability:
+            assert (item.tags["course"] in RIVALS) == (ability == "rival-belief")
         if ability == "photograph" and item.tags["kind"] == "photograph-after" and item.tags["course"].endswith("snap"):
             assert right == now
         if item.tags["course"] == "leave move return?":

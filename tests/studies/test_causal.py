@@ -73,11 +73,18 @@ def test_every_table_is_there_and_consistent(lm, items):
     )
     found = spec.run(lm)
     n = 30
-    # intact; main x 2 fills; 6 draws; bottom; 2 doses x (2 sides + 2 draws); one other localizer
-    assert len(found.items) == n * (1 + 2 + 6 + 1 + 2 * 4 + 1)
+    # intact; main x 2 fills; 6 draws; half and one and a half times the dose; bottom; 2 doses x (2 sides + 2 draws); one
+    # other localizer
+    assert len(found.items) == n * (1 + 2 + 6 + 2 + 1 + 2 * 4 + 1)
     assert set(found.matrix["localizer"]) == {"letters", "pain"}
     assert found.matrix["own"].sum() == 1
-    assert found.doses.filter(pl.col("condition") == "lesion")["dose"].unique().sort().to_list() == [5, 10, 20]
+    assert found.doses.filter(pl.col("condition") == "lesion")["dose"].unique().sort().to_list() == [
+        2.5,
+        5,
+        7.5,
+        10,
+        20,
+    ]
     # tables agree with the rows they come from
     cell = found.matrix.filter(pl.col("own")).row(0, named=True)
     main = found.items.filter(

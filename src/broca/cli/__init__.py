@@ -167,6 +167,51 @@ def report(run: Path, *, interactive: bool = False) -> None:
 
 
 @app.command
+def plan(
+    *,
+    loss: float = 0.1,
+    gained: float = 0.02,
+    abilities: int = 1,
+    d: float = 0.5,
+    units: int = 1,
+    cluster: float = 1,
+    rho: float = 0.0,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> None:
+    """Say how many items, stimuli and random lesions are needed to find a given effect.
+
+    Args:
+        loss: Accuracy that the lesion is to cost, as a share (0.1 is ten points).
+        gained: Share of items that turn right by chance under a lesion.
+        abilities: Abilities that share the level (Bonferroni).
+        d: Difference between the sides of the contrast, in standard deviations.
+        units: Units that share the level (Bonferroni).
+        cluster: Items, or stimuli, of one template.
+        rho: Correlation among those of one template.
+        power: Probability of finding the effect.
+        alpha: Level of each test, two-sided.
+    """
+    from math import ceil
+
+    from broca.stats.power import mcnemar_needed, welch_needed
+
+    shared = {"power": power, "alpha": alpha, "m": cluster, "rho": rho}
+    items = mcnemar_needed(loss + gained, gained, tests=abilities, **shared)
+    stimuli = welch_needed(d, tests=units, **shared)
+    draws = ceil(1 / alpha - 1e-9) - 1
+    terminal.facts(
+        [
+            ("items of each ability", f"{items:,} to find a loss of {100 * loss:g} points (exact McNemar test)"),
+            ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
+            ("random lesions", f"{draws:,} at least, for p = {alpha:g}; 200 for a steady band"),
+            ("untrained twins", f"{draws:,} at least, for p = {alpha:g}"),
+        ]
+    )
+    terminal.following({}, f"broca lesion MODEL --n-items {items} --draws {max(200, draws)} --twins {max(20, draws)}")
+
+
+@app.command
 def runs(folder: Path = RUNS) -> None:
     """List the runs in a folder.
 

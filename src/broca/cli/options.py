@@ -31,17 +31,28 @@ class Loading:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Looking:
-    """Where the localizer looks."""
+    """Where the localizer looks, and against what."""
 
     sites: str | None = None
     """Where to look: "*.resid_post", "8-15.mlp_act", "*.z"."""
     grain: Grain | None = None
     """Rank units, or heads (then z sites are the default)."""
+    twins: int | None = None
+    """Compare with this many untrained twins; 20 make the rung "learned"."""
+    permutations: int | None = None
+    """Shuffle the sides this often for family-wise p (max-T); 1000 is usual."""
+    resamples: int | None = None
+    """Draw the stimuli again this often for the stability of the selection; 100 is usual."""
+    lengths: bool | None = None
+    """Regress out the length of the stimuli, and count what remains."""
+    protect_massive: bool | None = None
+    """Never select units with massive activations."""
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the localizer."""
-        return given(sites=self.sites or ("*.z" if self.grain == "head" else None), grain=self.grain)
+        sites = self.sites or ("*.z" if self.grain == "head" else None)
+        return given(**asdict(self) | {"sites": sites})
 
 
 @Parameter(name="*")

@@ -105,6 +105,7 @@ def matrix(record: Record) -> dict[str, Any] | None:
         "abilities": abilities,
         "rows": [(localizer, [cells.get((localizer, ability)) for ability in abilities]) for localizer in localizers],
         "own": any(row["own"] for row in rows),
+        "dissociations": [told(text) for text in record.entries("dissociations")],
     }
 
 

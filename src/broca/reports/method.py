@@ -174,6 +174,12 @@ def _compared(fields: _Fields) -> list[str]:
             f"p values were adjusted over all that were alive, with the false discovery rate held at {told(alpha)} "
             "(Benjamini & Hochberg, 1995)."
         )
+    twins = fields.look("twins")
+    if finite(twins) and twins:
+        sentences.append(
+            f"The same was done in {count(twins, 'untrained twin')} of the model (same config, fresh weights) and in one whose "
+            "weights were put in random order."
+        )
     return sentences
 
 
@@ -211,6 +217,10 @@ def _lesioned(fields: _Fields) -> list[str]:
     if finite(dose):
         more = f", and besides {told(further)} %" if further else ""
         sentences.append(f"The dose of the claim is {told(dose)} % of the units{more}.")
+    sizes = fields.take("sizes")
+    if isinstance(sizes, list) and sizes:
+        times = listed([f"{number(size)} times" for size in sizes])
+        sentences.append(f"Selections of {times} that size were lesioned too, where they differ in number.")
     if finite(draws) and draws:
         alike = f", matched on {listed([str(m) for m in match])}" if isinstance(match, list) and match else ""
         rest = ", drawn from those that were not selected" if among == "rest" else ""

@@ -30,6 +30,7 @@ _ABILITIES = (
     "memory",
     "arithmetic-easy",
     "arithmetic-hard",
+    "rival-belief",
 )
 
 BENCHMARKS = Registry(

@@ -20,7 +20,7 @@ from broca.scoring import AnyScorer, Likelihood
 from broca.stimuli.baselines import baselines
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.lengths import plain
-from broca.studies import effects, guards
+from broca.studies import effects, guards, specificity
 from broca.studies.base import Spec, model_summary
 from broca.studies.conditions import Bench, Condition, FillName
 from broca.studies.ladder import Guard, Verdict, fragment
@@ -56,7 +56,9 @@ class CausalTest(Spec):
     """Percent of units (or heads) that the claim is about."""
     doses: tuple[float, ...] = ()
     """Further percentages, for the dose-response curve."""
-    draws: int = 20
+    sizes: tuple[float, ...] = (0.5, 1.5)
+    """Lesion so many times the main dose too: the effect must keep its sign."""
+    draws: int = 200
     """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
     dose_draws: int = 5
     """Matched random lesions at each further dose."""
@@ -64,7 +66,7 @@ class CausalTest(Spec):
     """What random lesions share with the selection: units a layer, and size of activation."""
     among: Literal["all", "rest"] = "rest"
     """Draw random units from all, or from those that are not selected."""
-    fills: tuple[FillName, ...] = ("zero",)
+    fills: tuple[FillName, ...] = ("zero", "mean", "resample")
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
@@ -149,6 +151,8 @@ class CausalResult:
     selection: Mapping[str, Any]
     model: Mapping[str, Any]
     citations: tuple[str, ...]
+    dissociations: tuple[str, ...] = ()
+    """Double dissociations between the localizers, in words."""
     layers: pl.DataFrame | None = None
     t: Mapping[Any, Floats] | None = None
     p: Mapping[Any, Floats] | None = None
@@ -156,6 +160,7 @@ class CausalResult:
     d: Mapping[Any, Floats] | None = None
     contrast: Mapping[str, Any] | None = None
     reliability: Mapping[str, Any] | None = None
+    twins: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         return f"CausalResult({self.claim})"
@@ -189,7 +194,7 @@ def _localizers(spec: CausalTest) -> list[Localize]:
         return []
     first = replace(spec.localizer.select, percent=spec.dose, count=None, side=spec.sides[0])
     main = spec.localizer.model_copy(update={"select": first})
-    return [main, *(main.model_copy(update={"contrast": name, "options": {}}) for name in spec.localizers)]
+    return [main, *(main.alone.model_copy(update={"contrast": name, "options": {}}) for name in spec.localizers)]
 
 
 def _result(
@@ -209,10 +214,13 @@ def _result(
     able = [name for name in spec.abilities if name != own and _able(spec, items, name)]
     local = found[0] if found else None
     verdict = Verdict.of(
-        *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable")),
-        effects.causal(items, cell, [c.address for c in plan.main], own=own, alpha=spec.alpha),
-        effects.specific(items, main, own=own, able=able, boot=boot),
+        *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable", "learned")),
+        effects.causal(
+            items, cell, [c.address for c in plan.main], [c.address for c in plan.sizes], own=own, alpha=spec.alpha
+        ),
+        specificity.specific(items, main, own=own, able=able, boot=boot),
     )
+    dissociated = specificity.dissociations(items, [main, *others], own=own, able=able, boot=boot)
     prompts = _prompts(spec)
     unable = [name for name in spec.abilities if name != own and name not in able]
     return CausalResult(
@@ -241,12 +249,13 @@ def _result(
         },
         selection=local.selection if local else _given(plan.mask),
         model=model_summary(lm),
+        dissociations=dissociated,
         citations=(*(local.citations if local else ()), *_CITATIONS),
         **({name: getattr(local, name) for name in _FROM_LOCALIZER} if local else {}),
     )
 
 
-_FROM_LOCALIZER = ("layers", "t", "p", "q", "d", "contrast", "reliability")
+_FROM_LOCALIZER = ("layers", "t", "p", "q", "d", "contrast", "reliability", "twins")
 
 _CITATIONS = (
     "McNemar (1947), Psychometrika 12:153-157.",

@@ -1,17 +1,19 @@
-"""What the scores say: effects with their intervals, the causal and the specific rung, and the claim in one sentence."""
+"""What the scores say: effects with their intervals, the causal rung, and the claim in one sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from broca.errors import StatisticsError
+from broca.stats.corrections import holm
 from broca.stats.intervals import Interval
 from broca.stats.nulls import empirical_p, quantile_band
-from broca.stats.paired import difference_interval, mcnemar_exact, paired_bootstrap
+from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.power import mcnemar_detectable
 from broca.studies.ladder import Rung
 
 _LABELS = ["ability", "condition", "localizer", "side", "dose", "fill", "k", "seed"]
@@ -40,7 +42,7 @@ def matrix(items: pl.DataFrame, lesions: Sequence[dict[str, Any]], *, own: str, 
     for labels in lesions:
         for ability in items["ability"].unique(maintain_order=True):
             of = items.filter(pl.col("ability") == ability)
-            intact, lesion = _rows(of, {"condition": "intact"}), _rows(of, labels)
+            intact, lesion = rows_of(of, {"condition": "intact"}), rows_of(of, labels)
             low_high = _interval(lesion, intact, boot)
             draws = _draws(of, labels, intact)
             band = quantile_band(draws) if len(draws) else None
@@ -62,26 +64,43 @@ def matrix(items: pl.DataFrame, lesions: Sequence[dict[str, Any]], *, own: str, 
                     "p_random": float(empirical_p(low_high.value, draws, "less")) if len(draws) else None,
                 }
             )
+    # Every cell asks whether a localizer's lesion changes an ability: as many questions as cells.
+    for row, q in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = float(q)
     nullable = ("random_median", "random_low", "random_high", "p_random")
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(nullable, pl.Float64))
 
 
 def causal(
-    items: pl.DataFrame, cell: dict[str, Any], lesions: Sequence[dict[str, Any]], *, own: str, alpha: float
+    items: pl.DataFrame,
+    cell: dict[str, Any],
+    lesions: Sequence[dict[str, Any]],
+    sizes: Sequence[dict[str, Any]],
+    *,
+    own: str,
+    alpha: float,
 ) -> Rung:
-    """Does the lesion cost the ability more than matched random lesions of the same size do, whatever the fill?
+    """Does the lesion cost the ability more than matched random lesions of its size do, whatever the fill and the size?
 
     Args:
         items: rows of all conditions.
         cell: the own cell of the matrix.
         lesions: the labels of the main lesion under each fill, the main one first.
+        sizes: those of the smaller and the larger selection of the same ranking, if any were lesioned.
         own: the ability in question.
         alpha: level of both tests.
     """
     of = items.filter(pl.col("ability") == own)
-    intact = _rows(of, {"condition": "intact"})["correct"].mean()
-    by_fill = {labels["fill"]: float(_rows(of, labels)["correct"].mean() - intact) for labels in lesions}  # type: ignore[operator]
-    agree = all(np.sign(effect) == np.sign(cell["effect"]) for effect in by_fill.values())
+    intact = rows_of(of, {"condition": "intact"})["correct"].mean()
+
+    def change(labels: dict[str, Any]) -> float:
+        return float(rows_of(of, labels)["correct"].mean() - intact)  # type: ignore[operator]
+
+    by_fill = {labels["fill"]: change(labels) for labels in lesions}
+    by_size = {f"{labels['dose']:g} %": change(labels) for labels in sizes}
+    agree, robust = (
+        all(np.sign(effect) == np.sign(cell["effect"]) for effect in found.values()) for found in (by_fill, by_size)
+    )
     numbers = {
         "effect": cell["effect"],
         "p_mcnemar": cell["p"],
@@ -89,69 +108,38 @@ def causal(
         "random_median": cell["random_median"],
         "draws": int(items.filter(_matches(lesions[0] | {"condition": "random"}, skip=("seed",)))["seed"].n_unique()),
         "alpha": alpha,
-        **{f"effect_{fill}": effect for fill, effect in by_fill.items()},
+        **{f"effect_{name}": effect for name, effect in (by_fill | by_size).items()},
     }
+    seen = mcnemar_detectable(cell["n"], alpha=alpha)
+    numbers["detectable"] = seen if np.isfinite(seen) else None
+    power = (
+        f" {cell['n']} items show a loss of {100 * seen:.0f} points with 80 % power."
+        if np.isfinite(seen)
+        else f" {cell['n']} items are too few to show any loss with 80 % power."
+    )
     if cell["p_random"] is None:
         return Rung("causal", "not tested", "No matched random lesions were drawn (draws = 0).", numbers)
-    passed = cell["effect"] < 0 and cell["p"] <= alpha and cell["p_random"] <= alpha and agree
-    fills = (
-        f" Fills {'agree' if agree else 'disagree'} in sign ({', '.join(f'{f} {_points(e)}' for f, e in by_fill.items())})."
-        if len(by_fill) > 1
-        else ""
-    )
+    passed = cell["effect"] < 0 and cell["p"] <= alpha and cell["p_random"] <= alpha and agree and robust
+    more = _agreement("Fills", by_fill, agree=agree) if len(by_fill) > 1 else ""
+    more += _agreement("Sizes", by_size, agree=robust) if by_size else ""
     return Rung(
         "causal",
         "passed" if passed else "failed",
-        f"The lesion changes {own} accuracy by {_points(cell['effect'])} (McNemar p = {cell['p']:.2g}); {numbers['draws']} "
-        f"matched random lesions by {_points(cell['random_median'])} in the median (95 % of them within "
-        f"{_limits(cell['random_low'], cell['random_high'])}; p = {cell['p_random']:.2g}).{fills}",
+        f"The lesion changes {own} accuracy by {points(cell['effect'])} (McNemar p = {cell['p']:.2g}); {numbers['draws']} "
+        f"matched random lesions by {points(cell['random_median'])} in the median (95 % of them within "
+        f"{limits(cell['random_low'], cell['random_high'])}; p = {cell['p_random']:.2g}).{more}{power}",
         numbers,
     )
 
 
-def specific(
-    items: pl.DataFrame, labels: dict[str, Any], *, own: str, able: Sequence[str], boot: dict[str, int]
-) -> Rung:
-    """Does the lesion cost the own ability more than each other ability that the intact model has?
-
-    Args:
-        items: rows of all conditions.
-        labels: of the main lesion.
-        own: the ability in question.
-        able: the other abilities that the intact model has.
-        boot: `n` and `seed` of the bootstrap.
-    """
-    if not able:
-        return Rung("specific", "not tested", "No other ability that the intact model has was scored.", {})
-
-    def change(ability: str) -> tuple[np.ndarray, np.ndarray]:
-        of = items.filter(pl.col("ability") == ability)
-        intact, lesion = _rows(of, {"condition": "intact"}), _rows(of, labels)
-        return lesion["correct"].cast(float).to_numpy() - intact["correct"].cast(float).to_numpy(), intact[
-            "group"
-        ].to_numpy()
-
-    mine, groups = change(own)
-    found: dict[str, Interval] = {}
-    for ability in able:
-        other, other_groups = change(ability)
-        found[ability] = difference_interval(
-            mine, other, groups=(groups, other_groups), level=1 - 0.05 / len(able), **boot
-        )
-    worst = max(found, key=lambda ability: found[ability].high)
-    text = "; ".join(f"{a}: {_points(i.value)} {_limits(i.low, i.high)}" for a, i in found.items())
-    return Rung(
-        "specific",
-        "passed" if found[worst].high < 0 else "failed",
-        f"Effect on {own} minus effect on each other ability (95 % intervals, Bonferroni over {len(able)}): {text}.",
-        {f"own_minus_{ability}": interval.value for ability, interval in found.items()}
-        | {"worst_high": found[worst].high},
-    )
+def _agreement(what: str, found: Mapping[str, float], *, agree: bool) -> str:
+    listed = ", ".join(f"{name} {points(effect)}" for name, effect in found.items())
+    return f" {what} {'agree' if agree else 'disagree'} in sign ({listed})."
 
 
 def flipped(items: pl.DataFrame, prompts: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
     """The items that the main lesion turned, either way, with their texts."""
-    intact, lesion = _rows(items, {"condition": "intact"}), _rows(items, labels)
+    intact, lesion = rows_of(items, {"condition": "intact"}), rows_of(items, labels)
     turned = intact.select(
         "id", "ability", pl.col("correct").alias("before"), pl.col("text").alias("intact")
     ).with_columns(lesion["correct"].alias("after"), lesion["text"].alias("lesion"))
@@ -168,22 +156,24 @@ def flipped(items: pl.DataFrame, prompts: pl.DataFrame, labels: dict[str, Any]) 
 def claim(cell: dict[str, Any], what: str, own: str, verdict: str) -> str:
     """The result in one sentence, with its interval."""
     beside = (
-        f", where matched random lesions change it by {_points(cell['random_median'])} (95 % of them "
-        f"within {_limits(cell['random_low'], cell['random_high'])})"
+        f", where matched random lesions change it by {points(cell['random_median'])} (95 % of them "
+        f"within {limits(cell['random_low'], cell['random_high'])})"
         if cell["random_median"] is not None
         else ""
     )
     return (
         f"Lesioning {what} changes {own} accuracy from {cell['intact']:.1%} to {cell['lesion']:.1%}, by "
-        f"{_points(cell['effect'])} {_limits(cell['low'], cell['high'])}{beside}. {verdict}"
+        f"{points(cell['effect'])} {limits(cell['low'], cell['high'])}{beside}. {verdict}"
     )
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of accuracies in words: +12.5 points."""
     return f"{_signed(value)} points"
 
 
-def _limits(low: float, high: float) -> str:
+def limits(low: float, high: float) -> str:
+    """An interval of such differences: [−3.1, +1.6]."""
     return f"[{_signed(low)}, {_signed(high)}]"
 
 
@@ -210,7 +200,8 @@ def _draws(of: pl.DataFrame, labels: dict[str, Any], intact: pl.DataFrame) -> np
     return means["correct"].to_numpy() - float(intact["correct"].mean())  # type: ignore[arg-type]
 
 
-def _rows(of: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
+def rows_of(of: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
+    """The rows of the condition with these labels."""
     return of.filter(_matches(labels))
 
 

@@ -14,10 +14,14 @@ from broca.errors import SelectionError, StatisticsError
 from broca.items import Contrast
 from broca.sites import Site
 from broca.stats.corrections import bh, true_share
+from broca.stats.massive import massive
+from broca.stats.power import welch_detectable
 from broca.stats.reliability import chance_overlap, overlap, split_half
+from broca.stats.stability import Stability
 from broca.stimuli.lengths import LengthMatch, plain
 from broca.studies.ladder import Guard, Rung
 from broca.studies.maps import Floats, Maps
+from broca.studies.resampled import NOTHING, Resampled
 from broca.units import Grain, Select, Selection, select
 
 _CITATIONS = {
@@ -50,17 +54,47 @@ def adjusted(p: Mapping[Site, Floats]) -> dict[Site, Floats]:
     return dict(zip(p, np.split(bh(_flat(p)), cuts), strict=True))
 
 
-def selective(p: Mapping[Site, Floats], q: Mapping[Site, Floats], selection: Selection, alpha: float) -> Rung:
-    """Do the selected units tell the two sides apart, after correction over all units?"""
+def selective(
+    p: Mapping[Site, Floats],
+    q: Mapping[Site, Floats],
+    selection: Selection,
+    *,
+    sides: tuple[int, int],
+    alpha: float,
+    more: Resampled = NOTHING,
+) -> Rung:
+    """Do the selected units tell the two sides apart, after correction over all units?
+
+    Args:
+        p: of every unit.
+        q: adjusted over all of them.
+        selection: the selected ones.
+        sides: stimuli on each side.
+        alpha: level of the corrections.
+        more: what shuffling and regressing out lengths gave, if it was asked for.
+    """
     flat, chosen = _flat(q), _flat(selection.mask.at)
     hits = int((flat[chosen] <= alpha).sum())
     anywhere = int((flat <= alpha).sum())
     bound = true_share(_flat(p), chosen, alpha=alpha)
+    seen = welch_detectable(*sides, alpha=alpha, tests=selection.n_alive)
+    extra: dict[str, float | int] = {"detectable_d": seen}
+    text = f" {sides[0]} + {sides[1]} stimuli show d = {seen:.2f} in a given {selection.mask.grain} with 80 % power (Bonferroni)."
+    if more.p_max:
+        extra["family_wise_selected"] = int((_flat(more.p_max)[chosen] <= alpha).sum())
+        extra["arrangements"] = more.n
+        text += (
+            f" By max-T over {more.n} arrangements of {more.scheme}, {extra['family_wise_selected']} of them are significant "
+            f"family-wise ({alpha:g})."
+        )
+    if more.p_length:
+        extra["significant_without_length"] = int((_flat(adjusted(more.p_length))[chosen] <= alpha).sum())
+        text += f" With the length of the stimuli regressed out, {extra['significant_without_length']} remain (BH)."
     return Rung(
         "selective",
         "passed" if hits >= SELECTIVE_SHARE * selection.k else "failed",
         f"{hits} of {selection.k} selected {selection.mask.grain}s are significant (BH, q = {alpha:g}; {anywhere} of {selection.n_alive} "
-        f"in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} of the selection is truly selective.",
+        f"in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} of the selection is truly selective.{text}",
         {
             "k": selection.k,
             "significant_selected": hits,
@@ -68,11 +102,12 @@ def selective(p: Mapping[Site, Floats], q: Mapping[Site, Floats], selection: Sel
             "share_significant": anywhere / selection.n_alive,
             "true_share": bound,
             "alpha": alpha,
+            **extra,
         },
     )
 
 
-def reliable(parts: tuple[Maps, Maps], how: Select, grain: Grain) -> Rung:
+def reliable(parts: tuple[Maps, Maps], how: Select, grain: Grain, stability: Stability | None = None) -> Rung:
     """Would other stimuli of the kind have given the same map and the same selection?
 
     Each half selects as the whole did; effect sizes are then read from the other half. Beside them stands what the same
@@ -96,12 +131,25 @@ def reliable(parts: tuple[Maps, Maps], how: Select, grain: Grain) -> Rung:
         for pairs in (((0, 1), (1, 0)), ((0, 0), (1, 1)))
     )
     passed = stable.full >= RELIABLE and p_overlap <= 0.05
+    extra, text = {}, ""
+    if stability is not None:
+        extra = {
+            "bootstrap_jaccard": stability.jaccard.value,
+            "bootstrap_noise": stability.noise,
+            "resamples": stability.n,
+        }
+        text = (
+            f" {stability.n} bootstrap samples of the stimuli select units that share {stability.jaccard.value:.0%} with each "
+            f"other (95 % of pairs {stability.jaccard.low:.0%} to {stability.jaccard.high:.0%}; shuffled labels "
+            f"{stability.noise:.0%}; 80 % is good)."
+        )
+        passed = passed and stability.jaccard.value > stability.noise
     return Rung(
         "reliable",
         "passed" if passed else "failed",
         f"Split-half r = {stable.r:.2f} ({stable.full:.2f} for the whole by Spearman-Brown, {RELIABLE} is asked). The "
         f"halves' selections share {shared.jaccard:.0%} (Jaccard; chance {chance.jaccard:.1%}, p = {p_overlap:.2g}). Effect "
-        f"size of the selection on stimuli that did not select it: d = {held_out:.2f}, against {same:.2f} on its own.",
+        f"size of the selection on stimuli that did not select it: d = {held_out:.2f}, against {same:.2f} on its own.{text}",
         {
             "r": stable.r,
             "r_full": stable.full,
@@ -112,6 +160,7 @@ def reliable(parts: tuple[Maps, Maps], how: Select, grain: Grain) -> Rung:
             "p_overlap": p_overlap,
             "d_held_out": held_out,
             "d_same_half": same,
+            **extra,
         },
     )
 
@@ -162,6 +211,33 @@ def varies(t: Mapping[Site, Floats]) -> Guard:
     if same:
         return Guard("degenerate statistic", "marked", "The map is identical in every layer: it measures no layer.")
     return Guard("degenerate statistic", "passed", "The map differs between layers.")
+
+
+def protected(maps: Maps) -> Maps:
+    """The maps with units that carry massive activations counted as dead, so that nothing selects them."""
+    kept = {site: ~massive(size).units for site, size in maps.size.items()}
+    t, p, d = (
+        {site: np.where(kept[site], values, np.nan) for site, values in table.items()}
+        for table in (maps.t, maps.p, maps.d)
+    )
+    return Maps(t, p, d, maps.size)
+
+
+def massive_units(size: Mapping[Site, Floats], selection: Selection) -> Guard:
+    """Marks a selection that holds massive activations: lesioning one breaks the model whatever the task."""
+    hit = {site: massive(values).units for site, values in size.items() if np.isfinite(values).any()}
+    n, chosen = (
+        sum(int(on.sum()) for on in hit.values()),
+        [f"{site}:{unit}" for site, on in hit.items() for unit in np.flatnonzero(on & selection.mask.at[site])],
+    )
+    if chosen:
+        return Guard(
+            "massive activations",
+            "marked",
+            f"{len(chosen)} of the {n} units with massive activations are selected ({', '.join(chosen[:5])}): a lesion of them "
+            "may break the model whatever the task. Leave them out with protect_massive.",
+        )
+    return Guard("massive activations", "passed", f"{n} units carry massive activations, none of them is selected.")
 
 
 def lengths_match(match: LengthMatch) -> Guard:

@@ -22,7 +22,7 @@ from broca.stats.reliability import halves
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.stimuli.lengths import length_match, plain
-from broca.studies import findings, presets
+from broca.studies import findings, presets, resampled, twins
 from broca.studies.base import Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.maps import Floats, Maps, Shown, head_maps, unit_maps
@@ -59,6 +59,16 @@ class Localize(Spec):
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"
     """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
+    permutations: int = 0
+    """Shuffle the sides this often (pairs and groups together) for family-wise p by max-T. Units only."""
+    resamples: int = 0
+    """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
+    lengths: bool = False
+    """Regress out the length of each stimulus in tokens, and count what remains. Units only."""
+    protect_massive: bool = False
+    """Never select units with massive activations, which every task needs."""
+    twins: int = 0
+    """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
     alpha: float = 0.05
     """Level of the Benjamini-Hochberg correction over all units."""
     seed: int = 0
@@ -68,6 +78,16 @@ class Localize(Spec):
     @classmethod
     def _fill(cls, given: Any) -> Any:
         return presets.filled(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="after")
+    def _count(self) -> Localize:
+        if min(self.twins, self.permutations, self.resamples) < 0:
+            raise ValueError("give 0 or more twins, permutations and resamples")
+        if self.grain == "head" and (self.permutations or self.resamples or self.lengths):
+            raise ValueError(
+                "permutations, resamples and lengths are of units: a head's statistic is itself learned from the labels"
+            )
+        return self
 
     @cached_property
     def stimuli(self) -> Contrast:
@@ -82,6 +102,11 @@ class Localize(Spec):
         known = options_of(self.contrast) if self.preset else ()
         shown = {name: value for name, value in presets.OPTIONS.items() if name in known}
         return load_contrast(self.contrast, **(shown | dict(self.options)))
+
+    @property
+    def alone(self) -> Localize:
+        """The same localizer without its twins and resamplings: what is done to each twin, and for other contrasts."""
+        return self.model_copy(update={"twins": 0, "permutations": 0, "resamples": 0, "lengths": False})
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the stimuli: a file may change under its name."""
@@ -111,9 +136,30 @@ class Localize(Spec):
             progress=lambda done, total: progress("localizing", done, total),
         )
         whole = whole if self.select_on == "all" else parts[0]
+        if self.protect_massive:
+            whole, parts = findings.protected(whole), (findings.protected(parts[0]), findings.protected(parts[1]))
         selection = select(whole.t, self.select, grain=self.grain)
+        more = resampled.resampled(
+            lm,
+            (positive, negative),
+            where,
+            Pool(self.pool, self.bos, self.sinks, self.magnitude),
+            self.select,
+            permutations=self.permutations,
+            resamples=self.resamples,
+            lengths=self.lengths,
+            seed=self.seed,
+            alpha=self.alpha,
+            memo=memo,
+            progress=progress,
+        )
         counts = dict(zip(_plain(self.stimuli), map(len, (*positive.tokens, *negative.tokens)), strict=True))
-        return _localization(self, lm, selection, whole, parts, counts=counts)
+        found = _localization(self, lm, selection, whole, parts, more=more, counts=counts)
+        if not self.twins:
+            return found
+        table = twins.twins(self, lm, memo=memo, progress=progress)
+        verdict = Verdict.of(*found.verdict.rungs, twins.learned(twins.figures(found), table))
+        return replace(found, twins=table, verdict=verdict, citations=(*found.citations, *twins.CITATIONS))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,6 +187,9 @@ class Localization:
     warnings: tuple[str, ...]
     claim: str
     citations: tuple[str, ...]
+    twins: pl.DataFrame | None = None
+    p_max: Mapping[Site, Floats] | None = None
+    """Family-wise p by max-T, where permutations were asked for."""
 
     def __repr__(self) -> str:
         s = self.selection
@@ -211,12 +260,26 @@ def _groups(contrast: Contrast) -> list[str]:
 
 
 def _localization(
-    spec: Localize, lm: LM, selection: Selection, whole: Maps, parts: tuple[Maps, Maps], *, counts: Mapping[str, int]
+    spec: Localize,
+    lm: LM,
+    selection: Selection,
+    whole: Maps,
+    parts: tuple[Maps, Maps],
+    *,
+    more: resampled.Resampled,
+    counts: Mapping[str, int],
 ) -> Localization:
     contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=lambda text: counts[text])
     q = findings.adjusted(whole.p)
-    selective = findings.selective(whole.p, q, selection, spec.alpha)
-    reliable = findings.reliable(parts, spec.select, spec.grain)
+    selective = findings.selective(
+        whole.p,
+        q,
+        selection,
+        sides=(len(contrast.positive), len(contrast.negative)),
+        alpha=spec.alpha,
+        more=more,
+    )
+    reliable = findings.reliable(parts, spec.select, spec.grain, more.stability)
     return Localization(
         spec=spec,
         t=whole.t,
@@ -237,11 +300,15 @@ def _localization(
         contrast=findings.described(contrast, match),
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
-        guards=(findings.varies(whole.t), findings.lengths_match(match)),
+        guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
         warnings=(*findings.warnings(contrast, selection), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."
         ),
-        citations=findings.citations(spec.grain, spec.preset),
+        citations=(
+            *findings.citations(spec.grain, spec.preset),
+            *(text for name, text in resampled.CITATIONS.items() if getattr(spec, name)),
+        ),
+        p_max=more.p_max or None,
     )

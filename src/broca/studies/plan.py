@@ -28,6 +28,8 @@ class Plan:
     """The claim, once for each fill."""
     random: tuple[Condition, ...]
     """Matched random lesions."""
+    sizes: tuple[Condition, ...]
+    """The claim's ranking at smaller and larger doses: does the effect hang on the size?"""
     beside: tuple[Condition, ...]
     """Other doses and sides with their controls, and the selections of other localizers."""
     wanted: int
@@ -39,7 +41,9 @@ class Plan:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        return (*self.main, *self.random, *self.beside)
+        every = (*self.main, *self.random, *self.sizes, *self.beside)
+        # A size may also be a point of the dose-response curve: it is lesioned once.
+        return tuple({tuple(c.address.values()): c for c in every}.values())
 
     @property
     def sites(self) -> list[Site]:
@@ -68,7 +72,7 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization]) -> Plan:
     if not found:
         assert spec.selection is not None
         labels = Condition("lesion", spec.selection, dose=100 * spec.selection.count / spec.selection.total)
-        return Plan(_filled(spec, labels), _random(spec, lm, labels, None, n=spec.draws), (), spec.draws)
+        return Plan(_filled(spec, labels), _random(spec, lm, labels, None, n=spec.draws), (), (), spec.draws)
     first, *rest = found
 
     def lesion(of: Localization, side: Side, dose: float) -> Condition:
@@ -82,7 +86,17 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization]) -> Plan:
             curve = [lesion(first, side, dose) for side in spec.sides]
             beside += [*curve, *_random(spec, lm, curve[0], first, n=spec.dose_draws)]
     beside += [lesion(other, spec.sides[0], spec.dose) for other in rest]
-    return Plan(_filled(spec, main), _random(spec, lm, main, first, n=spec.draws), tuple(beside), spec.draws)
+    scaled = {scale * spec.dose for scale in spec.sizes}
+    sizes = tuple(
+        lesion(first, spec.sides[0], dose) for dose in sorted(scaled) if 0 < dose <= 100 and dose != spec.dose
+    )
+    random = _random(spec, lm, main, first, n=spec.draws)
+    return Plan(_filled(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
+
+
+def _distinct(sizes: Sequence[Condition], main: Condition) -> tuple[Condition, ...]:
+    """Those that lesion another number of units than the claim does: few units cannot be halved."""
+    return tuple(condition for condition in sizes if condition.mask.count != main.mask.count)
 
 
 def _filled(spec: CausalTest, condition: Condition) -> tuple[Condition, ...]:

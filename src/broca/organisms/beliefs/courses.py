@@ -73,6 +73,14 @@ COURSES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+RIVALS = frozenset(
+    course
+    for ability in ("false-belief", "true-belief")
+    for course in COURSES[ability]
+    if {"rival-stay", "rival-leave", "other-told"} & set(course.split())
+)
+"""Courses in which somebody else stays, leaves or is told: whoever mixes people up gets the belief wrong."""
+
 EVENTS = {
     "leave": "leave",
     "stay": "stay",
@@ -197,6 +205,11 @@ def ask(teller: Teller, course: str, ability: str) -> Story:
 def fits(story: Story, split: Split) -> bool:
     """Whether the way this story and its question are put together, course and patterns, belongs to `split`."""
     return held_out(story.course, *story.templates) == (split == "held-out")
+
+
+def misleads(story: Story) -> bool:
+    """Whether a question about a belief is asked of one of the `RIVALS`."""
+    return "belief" in story.kind and story.course in RIVALS
 
 
 def _spots(teller: Teller, word: str) -> tuple[int, int]:

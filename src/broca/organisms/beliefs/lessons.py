@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer
 
 from broca.organisms.beliefs.arithmetic import addition
-from broca.organisms.beliefs.courses import COURSES, ask, fits, narrate
-from broca.organisms.beliefs.story import DETAIL, pick
+from broca.organisms.beliefs.courses import ask, fits, narrate
+from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.tokens import BOS, PAD
 from broca.organisms.beliefs.world import plain, prompt
 
@@ -29,15 +29,6 @@ SMOOTHING, GOOD, GROWTH = 0.05, 0.1, 0.001
 Mix = Mapping[str, float]
 """The part of the stories that is of each kind."""
 MIX: Mix = {"false-belief": 0.27, "true-belief": 0.25, "photograph-before": 0.24, "photograph-after": 0.24}
-
-
-HARD = {
-    ability: tuple(
-        c for c in COURSES[ability] if {"rival-stay", "rival-leave", "other-told", "see", "tell"} & set(c.split())
-    )
-    for ability in ("false-belief", "true-belief")
-}
-"""Courses in which it counts who it is that stays, leaves, sees or is told: they are learned last."""
 
 
 class Lesson(NamedTuple):
@@ -93,7 +84,7 @@ Row = tuple[list[int], list[Kind], list[int]]
 
 
 def lessons(
-    rng: np.random.Generator, tokenizer: Tokenizer, pace: Pace, mix: Mix = MIX, hard: float = 0.0
+    rng: np.random.Generator, tokenizer: Tokenizer, pace: Pace, mix: Mix = MIX
 ) -> Iterator[tuple[Lesson, Lesson, Lesson]]:
     """For ever: a batch of stories, one of additions, one of plain narrative, all of the training part.
 
@@ -102,23 +93,19 @@ def lessons(
         tokenizer: of the organism.
         pace: says how much detail the stories have, now.
         mix: the part of the stories that is of each kind.
-        hard: the part of the belief stories that takes one of the `HARD` courses on purpose.
     """
     while True:
-        batches = _cut(
-            [_encode(_story(rng, pace.detail, mix, hard), tokenizer) for _ in range(POOL * STORIES)], STORIES
-        )
+        batches = _cut([_encode(_story(rng, pace.detail, mix), tokenizer) for _ in range(POOL * STORIES)], STORIES)
         for number in rng.permutation(len(batches)):
             sums = [_encode(_sum(rng), tokenizer) for _ in range(SUMS)]
             plains = [_encode([(plain(rng, "train", "train") + "<eos>", "text", 0)], tokenizer) for _ in range(PLAIN)]
             yield batches[number], _lesson(sums), _lesson(plains)
 
 
-def _story(rng: np.random.Generator, detail: float, mix: Mix, hard: float) -> list[Part]:
+def _story(rng: np.random.Generator, detail: float, mix: Mix) -> list[Part]:
     """A story and its questions: what it is about, and others that can be answered from it, in random order."""
     ability = str(rng.choice(list(mix), p=list(mix.values())))
-    course = pick(rng, HARD[ability]) if hard and ability in HARD and rng.random() < hard else ""
-    teller, course = narrate(ability, rng, "train", course=course, detail=detail)
+    teller, course = narrate(ability, rng, "train", detail=detail)
     others = ["reality", "memory", ability]
     if teller.picture and "belief" in ability:
         others.append("photograph")

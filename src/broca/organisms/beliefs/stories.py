@@ -16,33 +16,41 @@ from typing import Any
 
 import numpy as np
 
+from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
-from broca.organisms.beliefs.courses import Story, fits, tell
+from broca.organisms.beliefs.courses import Story, fits, misleads, tell
 from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.world import prompt
+from broca.stimuli.paradigms import BELIEF
 
 PAIRS, POOL = 64, 600
 Row = dict[str, Any]
 
 
-def contrast(*, seed: int = 0, detail: float = DETAIL) -> Contrast:
+def contrast(*, n: int = PAIRS, seed: int = 0, detail: float = DETAIL) -> Contrast:
     """Stories of the same making as the contrast `belief`, for models that know another part of the world.
 
     Args:
+        n: pairs, the first ones of those that the seed gives.
         seed: another seed gives other stories.
         detail: how much detail makes the stories hard, from 0 to 1.
+
+    Raises:
+        StimulusError: if `n` is below 2 or above 64.
     """
-    made = rows(seed, detail)
+    if not 2 <= n <= PAIRS:
+        raise StimulusError(f"n is {n}. There are {PAIRS} pairs of stories for each seed: give 2 to {PAIRS}.")
+    made = rows(seed, detail)[: 2 * n]
     sides = (
         tuple(Stimulus(r["id"], prompt(r["story"], r["question"]), r["group"]) for r in made if r["label"] == label)
         for label in ("positive", "negative")
     )
     return Contrast(
-        "belief",
+        "beliefs/stories",
         *sides,
         paired=True,
         source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): what somebody believes "
-        "against what a picture shows.",
+        f"against what a picture shows. Paradigm: {BELIEF}.",
     )
 
 
@@ -93,7 +101,7 @@ def _pool(kind: str, rng: np.random.Generator, detail: float, *, new: bool) -> l
     found: dict[str, Story] = {}
     while len(found) < POOL:
         story = tell(kind, rng, "held-out", detail=detail)
-        if (story.answer == story.now) == new and fits(story, "held-out"):
+        if (story.answer == story.now) == new and fits(story, "held-out") and not misleads(story):
             found.setdefault(story.text, story)
     return list(found.values())
 

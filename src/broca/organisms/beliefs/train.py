@@ -41,13 +41,13 @@ class Round:
     detail: float
     """Of its first stories."""
     mix: Mix
-    hard: float = 0.0
-    """See `lessons`."""
 
 
-_BELIEFS = {"false-belief": 0.4, "true-belief": 0.4, "photograph-before": 0.1, "photograph-after": 0.1}
-ROUNDS = (Round(6000, 1.0, 0.0, MIX), Round(2000, 0.5, 1.0, _BELIEFS), Round(1500, 0.5, 1.0, _BELIEFS, hard=0.6))
-"""From bare events to the whole world; then mostly beliefs, which are learned last, and most of all who saw what."""
+ROUNDS = (
+    Round(6000, 1.0, 0.0, MIX),
+    Round(2000, 0.5, 1.0, {"false-belief": 0.4, "true-belief": 0.4, "photograph-before": 0.1, "photograph-after": 0.1}),
+)
+"""From bare events to the whole world; then mostly beliefs, which are learned last."""
 STEPS = sum(part.steps for part in ROUNDS)
 LOOK = 500
 """Held-out accuracies are looked at after so many steps."""
@@ -155,7 +155,7 @@ def _round(
     vocabulary, pace = model.get_input_embeddings().weight, Pace(part.detail)  # type: ignore[operator]
     matrices = {id(p): p for p in model.parameters() if p.ndim == 2 and p is not vocabulary}
     stepping = optimizers(matrices.values(), (p for p in model.parameters() if id(p) not in matrices))
-    source = lessons(rng, tokenizer, pace, part.mix, part.hard)
+    source = lessons(rng, tokenizer, pace, part.mix)
     for step in range(1, steps + 1):
         scheduled(stepping, step, steps, rate=part.rate)
         seen = _step(model, stepping, next(source))

@@ -13,7 +13,7 @@ import numpy as np
 
 from broca.items import Item
 from broca.organisms.beliefs.arithmetic import addition
-from broca.organisms.beliefs.courses import Story, fits, tell
+from broca.organisms.beliefs.courses import Story, fits, misleads, tell
 from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, Value
 from broca.organisms.beliefs.phrases import Split, bank
 from broca.organisms.beliefs.story import DETAIL, Cast, article, pick
@@ -27,8 +27,16 @@ ABILITIES = (
     "memory",
     "arithmetic-easy",
     "arithmetic-hard",
+    "rival-belief",
 )
-"""What items can ask. `photograph` mixes pictures made before and after the move, half and half."""
+"""What items can ask. `rival-belief` are false and true beliefs, half and half, in stories in which somebody else stays, leaves
+or is told; `false-belief` and `true-belief` are those in all other stories. `photograph` mixes pictures made before and after the move, half and half."""
+
+
+_HALVES = {
+    "photograph": ("photograph-before", "photograph-after"),
+    "rival-belief": ("false-belief", "true-belief"),
+}
 
 
 def items(
@@ -101,9 +109,9 @@ def _item(ability: str, number: int, rng: np.random.Generator, split: Split, det
         words, text, group = (str(made.answer), str(made.foil)), prompt("", made.question), made.template
         tags = {"template": made.template, "numbers": f"{made.a} {made.b}", "first": "", "last": "", "origin": ""}
     else:
-        kind = ability if ability != "photograph" else ("photograph-before", "photograph-after")[number % 2]
+        kind = _HALVES.get(ability, (ability, ability))[number % 2]
         story = tell(kind, rng, split, detail=detail)
-        while not fits(story, split):
+        while not fits(story, split) or misleads(story) != (ability == "rival-belief"):
             story = tell(kind, rng, split, detail=detail)
         words, text = (story.answer, story.foil), prompt(story.text, story.question)
         group = f"{story.course}|{story.templates[-1]}"

@@ -1,0 +1,103 @@
+"""The *learned* rung: is the effect stronger than in twins of the model that have learned nothing?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from broca.engines.memo import Json, Memo, Progress
+from broca.errors import BrocaError
+from broca.models.lm import LM
+from broca.models.twins import shuffled, untrained
+from broca.stats.nulls import empirical_p
+from broca.studies.ladder import Rung
+
+if TYPE_CHECKING:
+    from broca.studies.localize import Localization, Localize
+
+CITATIONS = (
+    "Adebayo et al. (2018), Sanity checks for saliency maps, NeurIPS.",
+    "Heap et al. (2025), arXiv:2501.17727.",
+)
+ENOUGH, LEVEL = 20, 0.05
+"""So many twins are needed for a p of this level."""
+
+
+def twins(spec: Localize, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:
+    """The localizer's figures in each twin: `spec.twins` untrained ones, and one whose weights are in disorder.
+
+    One row a twin: kind, seed, effect size of its selection on held-out stimuli, share of significant units, split-half r.
+    """
+    alone = spec.alone
+    made = [("untrained", untrained, spec.seed + i) for i in range(spec.twins)] + [("shuffled", shuffled, spec.seed)]
+    rows = []
+    for done, (kind, make, seed) in enumerate(made):
+        progress("localizing in untrained twins", done, len(made))
+
+        def compute(make: Callable[[LM, int], LM] = make, seed: int = seed) -> pl.DataFrame:
+            return pl.DataFrame([_figures(alone, make(lm, seed))], schema=_FIGURES)
+
+        key: Mapping[str, Json] = {"cell": "twin", "kind": kind, "seed": seed, "spec": alone.model_dump_json()}
+        row = memo(key, compute)
+        assert isinstance(row, pl.DataFrame)
+        rows.append(row.select(pl.lit(kind).alias("kind"), pl.lit(seed).alias("seed"), pl.all()))
+    progress("localizing in untrained twins", len(made), len(made))
+    return pl.concat(rows)
+
+
+_FIGURES = {"d_held_out": pl.Float64, "share_significant": pl.Float64, "r": pl.Float64}
+
+
+def _figures(spec: Localize, twin: LM) -> dict[str, Any]:
+    try:
+        return figures(spec.run(twin))
+    except BrocaError:
+        # A twin in which nothing varies has no effect to speak of.
+        return {"d_held_out": 0.0, "share_significant": 0.0, "r": 0.0}
+
+
+def figures(found: Localization) -> dict[str, Any]:
+    """What of a localization is compared with twins."""
+    selective = {rung.name: rung for rung in found.verdict.rungs}["selective"]
+    return {
+        "d_held_out": found.reliability.get("d_held_out"),
+        "share_significant": selective.numbers["share_significant"],
+        "r": found.reliability.get("r"),
+    }
+
+
+def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
+    """Is the effect on held-out stimuli larger than in 95 % of the untrained twins, by its empirical p?
+
+    Args:
+        own: `figures` of the trained model.
+        table: `twins`.
+    """
+    if own["d_held_out"] is None:
+        return Rung("learned", "not tested", "Too few stimuli for an effect size on held-out ones.", {})
+    fresh = table.filter(pl.col("kind") == "untrained")
+    d = fresh["d_held_out"].fill_null(0.0).to_numpy()
+    bar, p = float(np.quantile(d, 0.95)), float(empirical_p(own["d_held_out"], d, "greater"))
+    disorder = table.filter(pl.col("kind") == "shuffled")["d_held_out"][0]
+    numbers = {
+        "d_held_out": own["d_held_out"],
+        "d_twins_median": float(np.median(d)),
+        "d_twins_95": bar,
+        "d_shuffled": disorder,
+        "share_significant": own["share_significant"],
+        "share_significant_twins": float(fresh["share_significant"].mean()),  # type: ignore[arg-type]
+        "twins": len(d),
+        "p": p,
+    }
+    text = (
+        f"Effect size of the selection on stimuli that did not select it: d = {own['d_held_out']:.2f}. In {len(d)} untrained "
+        f"twins {numbers['d_twins_median']:.2f} in the median and {bar:.2f} at the 95th percentile (p = {p:.2g}); with the "
+        f"weights in disorder {disorder or 0:.2f}. Significant units: {own['share_significant']:.1%}, in the twins "
+        f"{numbers['share_significant_twins']:.1%} on average."
+    )
+    if len(d) < ENOUGH:
+        return Rung("learned", "not tested", f"{text} {ENOUGH} twins are needed for p = 0.05.", numbers)
+    return Rung("learned", "passed" if p <= LEVEL else "failed", text, numbers)
