@@ -53,6 +53,24 @@ def test_without_covariates_it_is_welch(sample, covariate):
     assert ours.overlap == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize(("n_a", "n_b"), [(12, 9), (300, 400)])
+def test_degrees_of_freedom_are_those_of_dense_matrices(rng, n_a, n_b):
+    x, y = rng.normal(1, 1, n_a), rng.exponential(size=n_b)
+    a, b = rng.normal(0, 2, n_a), rng.normal(0, 1, n_b)
+    side = np.arange(n_a + n_b) < n_a
+    design = np.column_stack([side, np.ones(n_a + n_b), np.concatenate([x, y])])
+    maker = np.eye(n_a + n_b) - design @ np.linalg.pinv(design)
+    left = np.diag(maker)
+    residual = maker @ np.concatenate([a, b])
+    variance = np.where(
+        side, (residual[side] ** 2).sum() / left[side].sum(), (residual[~side] ** 2).sum() / left[~side].sum()
+    )
+    pull = np.diag(np.linalg.pinv(design)[0] ** 2 / left)
+    noise = pull @ maker @ np.diag(variance) @ maker
+    expected = (np.linalg.pinv(design)[0] ** 2 * variance).sum()
+    assert float(partial_welch(a, b, x, y).df) == pytest.approx(expected**2 / np.trace(noise @ noise), rel=1e-9)
+
+
 def test_redundant_covariates_and_other_units_of_them_change_nothing(sample):
     a, b, x, y = sample
     once = partial_welch(a, b, x, y)

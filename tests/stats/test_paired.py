@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.paired import difference_interval, mcnemar_exact, mean_interval, paired_bootstrap, sign_flip_test
+from broca.stats.paired import (
+    difference_interval,
+    difference_test,
+    mcnemar_exact,
+    mean_interval,
+    paired_bootstrap,
+    sign_flip_test,
+)
+from broca.stats.permutation import permutation_test
 
 
 @pytest.fixture
@@ -119,6 +127,28 @@ def test_no_sign_pattern_is_more_extreme_than_one_sign():
     assert sign_flip_test(np.full(70, 0.1), n=99).p == pytest.approx(0.01)
 
 
+def test_separate_sets_are_shuffled_by_group_without_what_is_no_number(rng):
+    a, b = rng.normal(0.5, 1, 30), rng.normal(0, 2, 24)
+    groups = (np.arange(30) // 3, 100 + np.arange(24) // 2)
+    result = difference_test(a, b, groups=groups, n=999)
+    assert (result.value, result.n, result.exact) == (pytest.approx(a.mean() - b.mean()), 999, False)
+    assert result.p == permutation_test(a, b, groups=groups, n=999).p
+    with_nan = difference_test(np.append(a, np.nan), b, groups=(np.append(groups[0], 7), groups[1]), n=999)
+    assert with_nan == result
+
+
+def test_an_ability_that_is_lost_whole_differs_from_one_that_is_kept():
+    result = difference_test(np.full(40, -1.0), np.zeros(40))
+    assert result.value == -1
+    assert result.p == 1 / 10_001
+
+
+def test_the_difference_of_sets_that_differ_in_spread_and_size_is_not_overcalled():
+    generator = np.random.default_rng(0)
+    p = [difference_test(generator.normal(0, 4, 12), generator.normal(0, 1, 48), n=199).p for _ in range(400)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.085  # 0.05 expected; shuffled means alone would give about 0.3
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -132,6 +162,8 @@ def test_no_sign_pattern_is_more_extreme_than_one_sign():
         (lambda: mean_interval([1.0, 2.0], n=0), "n is 0"),
         (lambda: mean_interval([1.0, 2.0], level=1.0), "level is 1.0"),
         (lambda: sign_flip_test([1.0]), "1 independent group"),
+        (lambda: difference_test([1.0, 2.0], [1.0, 2.0]), r"at least 4 \+ 4 stimuli"),
+        (lambda: difference_test(np.zeros(9), np.zeros(9)), "nothing to compare"),
     ],
 )
 def test_what_is_undefined_is_said(call, words):

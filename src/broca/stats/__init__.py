@@ -2,9 +2,15 @@
 
 * welch         Welch and paired t from moments or samples, differences of means with their intervals
 * corrections   Benjamini-Hochberg, Holm, and the share of a chosen set that is surely true
-* reliability   split halves, Spearman-Brown, overlap of selections and what chance would give
-* paired        McNemar, clustered bootstrap, sign flips
-* permutation   label permutation of two samples, per unit and family-wise
-* nulls         empirical p and bands from draws
+* exchange      which stimuli, groups or pairs may trade places, and whether there are enough of them
+* permutation   max-T: p per unit, and family-wise, over shuffled labels or flipped signs
+* sums          sums over groups that are exact, so that no result depends on how the work was cut
+* confounds     Welch's t with covariates (length, position) held fixed
+* reliability   split halves, Spearman-Brown, rank agreement, overlap of selections and what chance would give
+* stability     overlap of the selections that resampled stimuli make
+* paired        McNemar, clustered bootstrap, sign flips, differences between abilities
+* nulls         empirical p, bands and dose-response areas from draws
+* massive       coordinates that carry massive activations
+* power         what a given number of stimuli or items could have shown
 * intervals     the value, low, high that all of them return
 """

@@ -32,8 +32,8 @@ class Partial:
 def partial_welch(a: Any, b: Any, covariates_a: Any, covariates_b: Any) -> Partial:
     """Welch's t of a minus b after regressing out covariates of the stimuli (analysis of covariance).
 
-    Least squares of each unit on side and covariates, with HC2 standard errors (MacKinnon & White, 1985) and
-    Satterthwaite's degrees of freedom from both sides, of which the covariates take their share: without covariates
+    Least squares of each unit on side and covariates, with HC2 standard errors (MacKinnon & White, 1985) and Satterthwaite's
+    degrees of freedom for residuals whose variance differs between the sides (Bell & McCaffrey, 2002): without covariates
     exactly Welch's test. Covariates act linearly and alike on both sides; constant or redundant ones do no harm.
 
     Args:
@@ -55,8 +55,7 @@ def partial_welch(a: Any, b: Any, covariates_a: Any, covariates_b: Any) -> Parti
     rest = _without(basis, side)
     overlap = 1 - rest @ rest / (n_a * (n - n_a) / n)
     k = basis.shape[1] - 1
-    df_a, df_b = (m - 1 - k * m / n for m in (n_a, n - n_a))
-    if min(df_a, df_b) < 1:
+    if min(n_a, n - n_a) < k + 2:
         raise StatisticsError(
             f"{n_a} + {n - n_a} stimuli are too few for {k} covariates. Give at least {k + 2} on each side, 10 for each "
             "covariate to be worth reading."
@@ -65,7 +64,7 @@ def partial_welch(a: Any, b: Any, covariates_a: Any, covariates_b: Any) -> Parti
         raise StatisticsError(
             "The covariates tell the sides apart completely: at equal ones there is nothing to compare."
         )
-    fit = _Fit(basis, rest, n_a, (df_a, df_b))
+    fit = _Fit.of(basis, rest, n_a)
     found = np.full((4, int(np.prod(first.shape[1:]))), np.nan)
     table = [values.reshape(len(values), -1) for values in (first, second)]
     for start in range(0, found.shape[1], UNITS):
@@ -93,10 +92,10 @@ def _basis(covariates_a: Any, covariates_b: Any, n_a: int, n: int) -> Array:
     table = np.concatenate(parts)
     if not np.isfinite(table).all():
         raise StatisticsError(f"{int((~np.isfinite(table)).sum())} covariates are not finite. Give a number for each.")
-    table = table - table.mean(0)
     spread = table.std(0)
-    table = table[:, spread > 1e-12 * np.abs(table).max(0, initial=1)] / spread[spread > 0] if table.size else table
-    left, strength, _ = np.linalg.svd(table, full_matrices=False)
+    varies = spread > 1e-12 * np.abs(table).max(0, initial=0)
+    scaled = (table - table.mean(0))[:, varies] / spread[varies]
+    left, strength, _ = np.linalg.svd(scaled, full_matrices=False)
     return np.column_stack([np.full(n, n**-0.5), left[:, strength > 1e-9 * strength.max(initial=0)]])
 
 
@@ -108,25 +107,56 @@ def _without(basis: Array, values: Array) -> Array:
 class _Fit:
     """Least squares of units on a basis and on what the basis leaves of the side."""
 
-    basis: Array
-    rest: Array
     n_a: int
-    dfs: tuple[float, float]
+    slope: Array
+    """(stimulus,) how much each pulls at the adjusted difference."""
+    basis: Array
+    """(stimulus, column) orthonormal, the side's among them."""
+    left: Array
+    """(stimulus,) 1 - leverage: how much of its own noise a residual keeps."""
+    spread: Array
+    """(2, 2) variance of the squared error, halved, for unit variances of residuals of a and of b."""
+
+    @classmethod
+    def of(cls, basis: Array, rest: Array, n_a: int) -> _Fit:
+        whole = np.column_stack([basis, rest / np.sqrt(rest @ rest)])
+        left = np.maximum(1 - np.square(whole).sum(1), 1e-9)
+        slope = rest / (rest @ rest)
+        sides = np.arange(len(rest)) < n_a, np.arange(len(rest)) >= n_a
+        return cls(n_a, slope, whole, left, _spread(whole, slope**2 / left, sides))
 
     def __call__(self, rows: Array) -> Array:
-        """t, df, adjusted and plain difference of (stimulus, unit) values; (4, unit)."""
-        n_a, rest, strength = self.n_a, self.rest, self.rest @ self.rest
-        leverage = np.square(self.basis).sum(1) + rest**2 / strength
-        pull = (rest / strength) ** 2 / np.maximum(1 - leverage, 1e-9)
+        """Statistics t, df, adjusted and plain difference of (stimulus, unit) values; (4, unit)."""
+        n_a = self.n_a
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             plain = rows[:n_a].mean(0) - rows[n_a:].mean(0)
             centred = rows - rows.mean(0)
             scale = np.abs(centred).max(0)
-            residual = _without(self.basis, centred / scale)
-            slope = rest @ residual / strength
-            squares = np.square(residual - np.outer(rest, slope))
-            error_a, error_b = pull[:n_a] @ squares[:n_a], pull[n_a:] @ squares[n_a:]
-            t = np.where(error_a + error_b > 1e-28, slope / np.sqrt(error_a + error_b), np.nan)
-            share = error_a / (error_a + error_b)
-            df = np.where(np.isnan(t), np.nan, 1 / (share**2 / self.dfs[0] + (1 - share) ** 2 / self.dfs[1]))
-        return np.stack([t, df, slope * scale, plain])
+            centred /= scale
+            difference = self.slope @ centred
+            squares = np.square(_without(self.basis, centred))
+            pull = self.slope**2 / self.left
+            error = pull @ squares
+            t = np.where(error > 1e-28, difference / np.sqrt(error), np.nan)
+            a, b = (squares[at].sum(0) / self.left[at].sum() for at in (slice(n_a), slice(n_a, None)))
+            kept = self.slope**2
+            expected = a * kept[:n_a].sum() + b * kept[n_a:].sum()
+            (q_aa, q_ab), (_, q_bb) = self.spread
+            df = expected**2 / (q_aa * a * a + 2 * q_ab * a * b + q_bb * b * b)
+        return np.stack([t, np.where(np.isnan(t), np.nan, df), difference * scale, plain])
+
+
+def _spread(basis: Array, pull: Array, sides: tuple[Array, Array]) -> Array:
+    """Sum over i, j of pull_i pull_j B_g[i, j] B_h[i, j], where B_g = M D_g M, M makes residuals and D_g picks a side."""
+    found = np.zeros((2, 2))
+    picked = [basis * side[:, None] for side in sides]
+    inner = [basis.T @ part for part in picked]
+    for start in range(0, len(basis), 512):
+        at = slice(start, start + 512)
+        every = []
+        for side, part, product in zip(sides, picked, inner, strict=True):
+            b = (basis[at] @ product - part[at]) @ basis.T - basis[at] @ part.T
+            b[np.arange(len(b)), np.arange(len(b)) + start] += side[at]
+            every.append(b)
+        found += [[np.einsum("ij,ij,i,j", g, h, pull[at], pull) for h in every] for g in every]
+    return found
