@@ -121,7 +121,7 @@ def _causal_tables(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
                 doses.append((ability, "random", "belief", "top", dose, "zero", size, draw, value, 0.5, 0.0, 120))
         effect = -slope * 2
         matrix.append(("belief", ability, ability == "false-belief", 120, intact, intact + effect, effect, effect - 0.06,
-                       effect + 0.05, 0.0004 if slope > 0.1 else 0.4, -0.02, -0.05, 0.01, 0.0099))  # fmt: skip
+                       effect + 0.05, 0.0004 if slope > 0.1 else 0.4, 0.0012 if slope > 0.1 else 1.0, -0.02, -0.05, 0.01, 0.0099))  # fmt: skip
         for name, value in (("chance", 0.5), ("majority", 0.55), ("first-mentioned", 0.61), ("last-mentioned", 0.39)):
             baselines.append((ability, name, value))
     for i in range(4):
@@ -155,13 +155,17 @@ def _causal_tables(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
         "low",
         "high",
         "p",
+        "p_holm",
         "random_median",
         "random_low",
         "random_high",
         "p_random",
     ]
     words = ["id", "ability", "prompt", "answer", "intact", "lesion", "change"]
+    d = [*(0.3 * rng.random(20)).tolist(), 0.1]
+    twins = {"kind": ["untrained"] * 20 + ["shuffled"], "seed": [*range(20), 0], "d_held_out": d}
     return {
+        "twins": pl.DataFrame(twins),
         "doses": pl.DataFrame(doses, schema=columns, orient="row"),
         "matrix": pl.DataFrame(matrix, schema=cells, orient="row"),
         "baselines": pl.DataFrame(baselines, schema=["ability", "baseline", "accuracy"], orient="row"),
@@ -193,7 +197,8 @@ def _result(t: np.ndarray, selected: np.ndarray, grain: str, site: str, kind: st
             "k": int(selected.sum()), "n_units": t.size, "n_alive": int(np.isfinite(t).sum()),
             "n_dead": int(np.isnan(t).sum()), "percent": 5.0, "side": "top", "site": f"*.{site}", "grain": grain,
         },
-        "reliability": {"r": 0.83, "spearman_brown": 0.91, "dice": 0.62},
+        "reliability": {"r": 0.83, "spearman_brown": 0.91, "dice": 0.62, "d_held_out": 1.4},
+        "dissociations": ["Double dissociation: one lesion costs this, the other that."],
         "model": {"name": "example/tiny-lm", "layers": t.shape[0], "d_model": t.shape[1], "heads": 8},
         "citations": ["McNemar (1947), Psychometrika 12:153-157.", "AlKhamissi, B., et al. (2025). The LLM language network. NAACL."],
     }  # fmt: skip

@@ -31,6 +31,7 @@ def test_the_sections_come_in_order(causal):
     ids = [a["id"] for a in read_page(causal[1]).all("section")]
     assert ids == [
         "ladder",
+        "twins",
         "doses",
         "matrix",
         "places",
@@ -60,7 +61,15 @@ def test_each_rung_has_its_state_and_the_first_failure_is_named(causal):
 def test_claim_interval_and_numbers(causal):
     text = " ".join(read_page(causal[1]).text.split())
     assert "−24.0 points of accuracy 95 % interval −31.0 to −17.0, n = 120" in text
-    assert "−24.0 −30.0 to −19.0 83.0 % → 59.0 % p < 0.001, n = 120 random −5.0 to +1.0, p = 0.010 own ability" in text
+    assert (
+        "−24.0 −30.0 to −19.0 83.0 % → 59.0 % p < 0.001 (Holm: p = 0.001), n = 120 random −5.0 to +1.0, p = 0.010 own ability"
+        in text
+    )
+    assert "Double dissociation: one lesion costs this, the other that." in text
+    assert (
+        "Effect size of the selection on held-out stimuli: 1.4 in this model, at most 0.3 in 20 untrained twins."
+        in text
+    )
     assert "broca run spec.toml --model example/tiny-lm --revision abc123" in text
 
 
@@ -81,7 +90,7 @@ def test_a_reader_who_cannot_see_is_told(causal):
     assert all("alt" in image for image in page.all("img"))
     assert all(cell.get("scope") in {"row", "col"} for cell in page.all("th"))
     pictures = [a for _, a in page.elements if a.get("role") == "img"]
-    assert len(pictures) == len(ABILITIES) + 3
+    assert len(pictures) == len(ABILITIES) + 4
     assert all(a["aria-label"] for a in pictures)
     assert page.all("html") == [{"lang": "en"}]
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
@@ -98,6 +107,7 @@ def test_the_figures_are_files_with_their_specs(causal):
         "histogram-resid_post",
         "profile-resid_post",
         "share-resid_post",
+        "twins",
     ]
     assert names == sorted(f"{stem}{ending}" for stem in stems for ending in (".svg", ".vl.json"))
     spec = json.loads((causal[0] / "figures" / "dose-response-1.vl.json").read_text())

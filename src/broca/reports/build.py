@@ -51,7 +51,8 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
     path = Path(run) if isinstance(run, str | Path) else Path(run.path)
     record = read_record(path)
     context = _context(record)
-    charts = [*context["doses"], *(figure for place in context["places"] for figure in place["figures"])]
+    alone = [context["twins"]] if context["twins"] else []
+    charts = [*alone, *context["doses"], *(figure for place in context["places"] for figure in place["figures"])]
     folder = path / FIGURES
     with writing(folder):
         folder.mkdir(exist_ok=True)
@@ -76,6 +77,7 @@ def _context(record: Record) -> dict[str, Any]:
         "estimate": findings.estimate(record.result),
         "facts": findings.facts(record),
         "ladder": findings.ladder(record.result),
+        "twins": places.twin_figure(record),
         "doses": places.dose_figures(record),
         "matrix": findings.matrix(record),
         "places": places.places(record),

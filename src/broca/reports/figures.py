@@ -220,6 +220,34 @@ def histogram(t: np.ndarray, selected: np.ndarray, *, n_bins: int = 60, unit: st
     return _styled(alt.LayerChart(layer=[bars, zero] if low < 0 < high else [bars]), "Distribution of t")
 
 
+def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
+    """Effect size of the selection in the model beside that in twins that have learned nothing, one mark each.
+
+    Args:
+        table: the `twins`: kind and d_held_out of each.
+        own: the model's.
+    """
+    names = {"untrained": "untrained twins", "shuffled": "weights in disorder"}
+    rows = [
+        {"d": d, "which": names.get(kind, _label(kind))}
+        for kind, d in table.select("kind", "d_held_out").iter_rows()
+        if d is not None
+    ]
+    rows.append({"d": own, "which": "this model"})
+    order = ["this model", *dict.fromkeys(row["which"] for row in rows[:-1])]
+    colour = alt.Color(
+        "which:N", scale=alt.Scale(domain=order, range=[INK["accent"], INK["band"], INK["soft"]]), legend=None
+    )
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("d:Q", title="effect size d on held-out stimuli", axis=alt.Axis(grid=False, tickCount=6)),
+        y=alt.Y("which:N", sort=order, title=None, axis=alt.Axis(grid=True, ticks=False, labelLimit=150)),
+        color=colour,
+    )
+    zero = alt.Chart(_data([{"d": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="d:Q")
+    chart = alt.LayerChart(layer=[zero, base.mark_point(filled=True, size=60, opacity=0.75)])
+    return _styled(chart, "This model and its untrained twins").properties(height=24 * len(order) + 20)
+
+
 def _layer_axis(layers: pl.DataFrame) -> alt.X:
     first, last = int(layers["layer"].min() or 0), int(layers["layer"].max() or 0)  # type: ignore[arg-type]
     ticks = list(range(first, last + 1, max(1, -(-(last - first + 1) // 10))))

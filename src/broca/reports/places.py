@@ -36,6 +36,18 @@ def dose_figures(record: Record) -> list[Figure]:
     return out
 
 
+def twin_figure(record: Record) -> Figure | None:
+    """The effect in this model beside that in its untrained twins."""
+    table, own = record.tables.get("twins"), record.part("reliability").get("d_held_out")
+    if table is None or not finite(own):
+        return None
+    fresh = table.filter(pl.col("kind") == "untrained")["d_held_out"].drop_nulls()
+    words = f"Effect size of the selection on held-out stimuli: {number(own)} in this model"
+    if not fresh.is_empty():
+        words += f", at most {number(fresh.max())} in {number(len(fresh))} untrained twins"
+    return draw(figures.twins(table, float(own)), "twins", alt_text=f"{words}.", caption=f"{words}.")
+
+
 def _abilities(record: Record, doses: pl.DataFrame) -> list[str]:
     every = doses["ability"].drop_nulls().unique(maintain_order=True).to_list()
     matrix = record.tables.get("matrix")

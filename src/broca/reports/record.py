@@ -27,13 +27,14 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
     | {"dose": _REAL, "k": _WHOLE, "seed": _WHOLE, "accuracy": _REAL, "n": _WHOLE},
     "matrix": {"localizer": _TEXT, "ability": _TEXT, "own": _FLAG, "n": _WHOLE}
     | dict.fromkeys(("intact", "lesion", "effect", "low", "high", "p"), _REAL)
-    | dict.fromkeys(("random_median", "random_low", "random_high", "p_random"), _REAL),
+    | dict.fromkeys(("p_holm", "random_median", "random_low", "random_high", "p_random"), _REAL),
+    "twins": {"kind": _TEXT, "d_held_out": _REAL},
     "baselines": {"ability": _TEXT, "baseline": _TEXT, "accuracy": _REAL},
     "flipped": dict.fromkeys(("id", "ability", "prompt", "answer", "intact", "lesion", "change"), _TEXT),
 }
 """The columns that the page shows. The tables of single items are not read: they can be large."""
 
-_OPTIONAL = {"doses": {"localizer": pl.lit("")}}
+_OPTIONAL = {"doses": {"localizer": pl.lit("")}, "matrix": {"p_holm": pl.lit(None)}}
 """Columns that a table may leave out, and what stands for them."""
 
 
