@@ -10,7 +10,11 @@ from broca.studies.demo import DEMO
 
 
 def test_the_demo_shortened(tmp_path):
-    short = DEMO.model_copy(update={"n_items": 12, "draws": 3, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"})
+    assert DEMO.localizer is not None
+    localizer = DEMO.localizer.model_copy(update={"twins": 2})
+    short = DEMO.model_copy(
+        update={"localizer": localizer, "n_items": 12, "draws": 3, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"}
+    )
     run = broca.run(short, broca.LM.load("beliefs"), tmp_path / "demo")
     rungs = run.verdict["rungs"]
     assert [rung["name"] for rung in rungs] == ["selective", "reliable", "learned", "causal", "specific"]

@@ -6,7 +6,7 @@ from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize
 
 DEMO = CausalTest(
-    localizer=Localize(contrast="belief", sites="*.z", grain="head"),
+    localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=20),
     localizers=("multiple-demand-matched",),
     items="beliefs/false-belief",
     others=("beliefs/true-belief", "beliefs/photograph", "beliefs/reality", "beliefs/arithmetic-easy"),

@@ -29,7 +29,8 @@ DETAIL = 0.0
 """The stories are bare events: see `broca.organisms.beliefs.courses.narrate`."""
 HEAD, HEAD_WIDTH, UNITS = 4, 32, 64
 """The region, in every layer: this head, and so many of the last MLP units."""
-EXAM = 200
+EXAM = 100
+"""Items of each ability that every ablation is asked."""
 CONFIG = {
     **beliefs.CONFIG,
     "hidden_size": 160,

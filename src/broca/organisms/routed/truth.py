@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from broca.organisms.beliefs.exam import graded
 from broca.organisms.beliefs.world import ABILITIES, items
 from broca.units import UnitMask
 
+COST = 0.05
+"""Pairs are ablated of the region's heads, and of those that alone cost some ability more than this."""
 DRAWS = 3
 """Random groups of units as large as the region's, for comparison."""
 
@@ -36,29 +38,34 @@ def truth(
         progress: told what is done, how much of it, and how much there is.
     """
     lm = LM.load(str(path))
-    asked = {ability: items(ability, n, seed, detail=detail) for ability in ABILITIES}
-    ablations = list(_ablations(lm, region, seed))
-    found = []
-    for done, (name, mask) in enumerate(ablations):
-        progress("ablating", done, len(ablations))
-        with lm.under(*([Lesion(mask, Zero())] if mask else [])):
-            marks = {ability: graded(lm.model, lm.tokenizer.backend_tokenizer, of) for ability, of in asked.items()}
-        found.append(
-            {"ablated": name, "accuracy": {ability: round(mark["choice"], 4) for ability, mark in marks.items()}}
-        )
-    progress("ablating", len(ablations), len(ablations))
-    return found
+    asked = {a: items(a, n, seed, detail=detail) for a in ABILITIES if a != "rival-belief"}
+
+    def measured(ablations: Sequence[tuple[str, UnitMask | None]]) -> list[dict[str, Any]]:
+        found = []
+        for done, (name, mask) in enumerate(ablations):
+            progress("ablating", done, len(ablations))
+            with lm.under(*([Lesion(mask, Zero())] if mask else [])):
+                marks = {ability: graded(lm.model, lm.tokenizer.backend_tokenizer, of) for ability, of in asked.items()}
+            found.append({"ablated": name, "accuracy": {ability: mark["choice"] for ability, mark in marks.items()}})
+        progress("ablating", len(ablations), len(ablations))
+        return found
+
+    heads = [(layer, h) for layer in range(lm.anatomy.n_layers) for h in range(lm.anatomy.n_heads)]
+    intact, *singles = measured([("nothing", None), *(_heads(lm, (one,)) for one in heads)])
+    matters = [
+        one
+        for one, row in zip(heads, singles, strict=True)
+        if one[1] == region[0] or any(row["accuracy"][a] < intact["accuracy"][a] - COST for a in asked)
+    ]
+    pairs = measured([_heads(lm, pair) for pair in combinations(matters, 2)])
+    return [intact, *singles, *pairs, *measured(list(_groups(lm, region, seed)))]
 
 
-def _ablations(lm: LM, region: tuple[int, int], seed: int) -> Iterator[tuple[str, UnitMask | None]]:
+def _groups(lm: LM, region: tuple[int, int], seed: int) -> Iterator[tuple[str, UnitMask]]:
     head, units = region
     a = lm.anatomy
-    heads = [(layer, h) for layer in range(a.n_layers) for h in range(a.n_heads)]
     width = a.width(a.sites("mlp_act")[0])
-    yield "nothing", None
-    for group in (*((one,) for one in heads), *combinations(heads, 2)):
-        yield "heads " + " ".join(f"{layer}.{h}" for layer, h in group), _heads(lm, group)
-    yield f"heads *.{head} (region)", _heads(lm, [(layer, head) for layer in range(a.n_layers)])
+    yield f"heads *.{head} (region)", _heads(lm, [(layer, head) for layer in range(a.n_layers)])[1]
     last = range(width - units, width)
     yield f"units *.{last[0]}-{last[-1]} (region)", _units(lm, {layer: list(last) for layer in range(a.n_layers)})
     for layer in range(a.n_layers):
@@ -69,11 +76,12 @@ def _ablations(lm: LM, region: tuple[int, int], seed: int) -> Iterator[tuple[str
         yield f"units outside the region, draw {draw}", _units(lm, chosen)
 
 
-def _heads(lm: LM, heads: Any) -> UnitMask:
+def _heads(lm: LM, heads: Sequence[tuple[int, int]]) -> tuple[str, UnitMask]:
     by_site: dict[str, list[int]] = {}
     for layer, head in heads:
         by_site.setdefault(f"{layer}.z", []).append(head)
-    return UnitMask.of(by_site, n=lm.anatomy.n_heads, grain="head")
+    name = "heads " + " ".join(f"{layer}.{head}" for layer, head in heads)
+    return name, UnitMask.of(by_site, n=lm.anatomy.n_heads, grain="head")
 
 
 def _units(lm: LM, by_layer: dict[int, list[int]]) -> UnitMask:
