@@ -76,7 +76,7 @@ def _dose_colour(lines: list[str], *, drawn: bool) -> alt.Color:
     # A legend wider than the plot would make the picture wider, and everything in it smaller.
     columns = next((n for n in (4, 3) if n * (30 + 5.5 * max(map(len, names))) <= WIDTH + 60), 2)
     legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=3, labelLimit=150)
-    legend.columns, legend.columnPadding = columns, 10
+    legend.columns, legend.columnPadding = columns, 10 if columns > 2 else 26
     return alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
 
 
