@@ -123,7 +123,7 @@ def merging():
     return LM.wrap(fresh(config).float(), tokenizer)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     prompt=st.text(alphabet="the rinboxag áé\n🙂", min_size=2, max_size=12),
     options=st.lists(st.text(alphabet="the rinboxag áé\n🙂", min_size=1, max_size=6), min_size=1, max_size=4),

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -141,7 +141,6 @@ def test_spans_find_every_byte_of_their_characters(piece):
     assert piece not in tokenizer.decode([tokens.ids[i] for i in outside])
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="aé猫🐱 .", min_size=1, max_size=12), st.data())
 def test_spans_are_contiguous_and_cover(text, data):
     (tokens,) = tokenize(byte_level(), [text])
@@ -180,7 +179,6 @@ def test_positions_and_masks_for_both_sides():
     assert (right.start.tolist(), right.last.tolist()) == ([0, 0], [3, 1])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.integers(1, 7), st.sampled_from(["left", "right"]))
 def test_batches_hold_every_text_once_longest_first(lengths, size, side):
     tokens = [Tokens(tuple(range(10 * i, 10 * i + n)), "") for i, n in enumerate(lengths)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.organisms.beliefs.tokens import BOS, EOS, PAD, build, vocabulary
@@ -12,14 +12,12 @@ from broca.organisms.beliefs.world import ABILITIES, items, narrative
 TOKENIZER = build()
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_comes_back(text: str) -> None:
     encoding = TOKENIZER.encode(text, add_special_tokens=False)
     assert TOKENIZER.decode(encoding.ids, skip_special_tokens=False) == text
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=30), st.sampled_from(items("false-belief", 20)))
 def test_offsets_cover_the_text_in_order(text: str, item) -> None:
     whole = text + str(item.prompt) + text
@@ -40,7 +38,6 @@ def test_offsets_of_words_are_the_words() -> None:
     ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_a_text_begins_with_exactly_one_bos(text: str) -> None:
     ids = TOKENIZER.encode(text).ids

@@ -29,7 +29,7 @@ def answer(item: Item) -> str:
 
 
 @given(stories, seeds, splits)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_combinations_belong_to_one_part_alone(ability: str, seed: int, split: Split) -> None:
     for item in items(ability, 5, seed, split):
         assert held_out(*item.tags["names"].split()) == (split == "held-out")
@@ -39,7 +39,7 @@ def test_combinations_belong_to_one_part_alone(ability: str, seed: int, split: S
 
 
 @given(st.sampled_from(["arithmetic-easy", "arithmetic-hard"]), seeds, splits)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sums_are_right_and_belong_to_one_part_alone(ability: str, seed: int, split: Split) -> None:
     for item in items(ability, 5, seed, split):
         a, b = map(int, item.tags["numbers"].split())
@@ -52,7 +52,7 @@ def test_sums_are_right_and_belong_to_one_part_alone(ability: str, seed: int, sp
 
 
 @given(stories, seeds, splits)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_answers_follow_from_the_story(ability: str, seed: int, split: Split) -> None:
     for item in items(ability, 4, seed, split):
         right, now, origin = answer(item), item.tags["now"], item.tags["origin"]
@@ -67,7 +67,7 @@ def test_answers_follow_from_the_story(ability: str, seed: int, split: Split) ->
 
 
 @given(abilities, seeds, splits)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_items_are_the_same_from_the_same_seed_and_more_only_adds(ability: str, seed: int, split: Split) -> None:
     few = items(ability, 3, seed, split)
     assert few == items(ability, 6, seed, split)[:3]
@@ -75,7 +75,7 @@ def test_items_are_the_same_from_the_same_seed_and_more_only_adds(ability: str, 
 
 
 @given(abilities, seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_item_offers_two_words_of_one_form(ability: str, seed: int) -> None:
     for item in items(ability, 4, seed):
         assert str(item.prompt).endswith("\nAnswer:")

@@ -67,7 +67,7 @@ def skeleton(page) -> list:
 
 
 @given(st.one_of(st.sampled_from(NASTY), st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @example("".join(NASTY))
 @example("</script>")
 @example("x" * 21 + "😀" * 20)

@@ -35,7 +35,7 @@ def decode(png: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(1, 256), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_decodes_to_the_pixels_given(height, width, n_colours, seed):
     rng = np.random.default_rng(seed)
     palette = rng.integers(0, 256, (n_colours, 4)).astype(np.uint8)

@@ -53,7 +53,7 @@ def test_few_arrangements_are_all_tried_once():
     assert every.p(1) == pytest.approx(1 / 12)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 2**32 - 1))
 def test_random_arrangements_keep_the_number_of_groups_on_each_side(n_a, n_b, seed):
     every = arrange(Sides.of(n_a, n_b), n=30, seed=seed, alpha=0.7)

@@ -147,7 +147,7 @@ def cut(table, places):
 HOW = ({}, {"groups": (np.arange(12) // 2, 20 + np.arange(12) // 3)}, {"paired": True})
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sets(st.integers(1, 299), max_size=5),
     st.integers(1, 5),

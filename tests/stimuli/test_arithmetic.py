@@ -46,7 +46,7 @@ def test_fewer_published_problems_are_the_first_of_them():
     assert multiple_demand(n=7).positive == multiple_demand().positive[:7]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 40))
 def test_matched_problems_differ_in_carries_alone(seed, n):
     found = multiple_demand_matched(n=n, seed=seed)

@@ -26,7 +26,9 @@ def test_the_belief_world_is_met_by_name():
     assert {item.ability for item in items} == {"false-belief"}
     assert items == benchmark("beliefs/false-belief", n=3, seed=7) != benchmark("beliefs/false-belief", n=3, seed=8)
     assert {item.ability for item in benchmark("beliefs/belief", n=4)} == {"false-belief", "true-belief"}
-    with pytest.raises(UnknownName, match=r"Benchmark 'beliefs/memory': option 'count' is not known. .*Known: detail, n, seed"):
+    with pytest.raises(
+        UnknownName, match=r"Benchmark 'beliefs/memory': option 'count' is not known. .*Known: detail, n, seed"
+    ):
         benchmark("beliefs/memory", count=3)
 
 

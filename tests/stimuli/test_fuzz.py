@@ -70,7 +70,7 @@ def read(path):
 
 
 @given(content=BYTES, suffix=st.sampled_from(SUFFIXES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes(place, content, suffix):
     path = place / f"any{suffix}"
     path.write_bytes(content)
@@ -83,7 +83,7 @@ tables = st.lists(st.sampled_from(COLUMNS), unique=True, min_size=1, max_size=8)
 
 
 @given(rows=tables)
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_any_json_table(place, rows):
     (place / "any.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     read(place / "any.jsonl")
@@ -97,7 +97,7 @@ text_tables = st.lists(st.sampled_from(COLUMNS), unique=True, min_size=1, max_si
 
 
 @given(rows=text_tables, delimiter=st.sampled_from([",", "\t"]))
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_any_delimited_table(place, rows, delimiter):
     file = io.StringIO()
     csv.writer(file, delimiter=delimiter, escapechar="\\").writerows(
@@ -109,7 +109,7 @@ def test_any_delimited_table(place, rows, delimiter):
 
 
 @given(rows=text_tables, numeric=st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_parquet_table(place, rows, numeric):
     frame = pl.DataFrame(rows or {"text": []})
     if numeric and "label" in frame.columns:
@@ -119,7 +119,7 @@ def test_any_parquet_table(place, rows, numeric):
 
 
 @given(contents=st.dictionaries(st.sampled_from(FOLDER_FILES), BYTES, max_size=10))
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_any_folder(place, contents):
     folder = place / f"folder{next(numbers)}"
     folder.mkdir()
@@ -131,7 +131,7 @@ def test_any_folder(place, contents):
 @given(
     content=st.lists(st.sampled_from(["Story: a", "Question: b", "", " ", "c", "Story:"]), max_size=20).map("\n".join)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_blocks(place, content):
     folder = place / "blocks"
     folder.mkdir(exist_ok=True)
@@ -159,7 +159,6 @@ def test_damaged_parquet(place, cut):
         st.text().map(lambda t: f"{300 * t}.csv"),
     )
 )
-@settings(deadline=None)
 @example(name="~\0")
 @example(name="~nobody")
 @example(name=".\0.csv")

@@ -21,7 +21,7 @@ def test_as_many_as_the_paradigm_has():
     assert "Fedorenko" in found.source
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), words=st.integers(9, 15), n=st.integers(2, 25))
 def test_each_list_matches_its_sentence_word_by_word(seed, words, n):
     found = language(n=n, words=words, seed=seed)
@@ -57,7 +57,6 @@ def test_sentences_are_varied():
     assert len({" ".join(s.text.split()[:4]) for s in found.positive}) > 150
 
 
-@settings(deadline=None)
 @given(letters=st.integers(2, 16), seed=st.integers(0, 1000))
 def test_non_words_are_pronounceable_and_no_words(letters, seed):
     word = non_word(letters, np.random.default_rng(seed))
