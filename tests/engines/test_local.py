@@ -42,7 +42,7 @@ def same(a, b):
     fails=st.frozensets(st.integers(0, 30), max_size=2),
     in_force=st.lists(st.integers(0, 3), max_size=2),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_two_processes_give_what_one_gives(crew, parts, fails, in_force):
     lm, task = toys.Held(), toys.Draw(fails=fails)
     with lm.under(*in_force):
@@ -62,12 +62,22 @@ def test_parts_are_spread_and_each_process_has_its_threads(crew):
 
 
 def test_values_stand_in_the_order_of_the_parts_whoever_is_done_first(crew, tmp_path):
-    crew.ready()
-    task = toys.Waits(str(tmp_path))
-    assert [i for i, _ in crew.computed(task, enumerate(range(2)))] == [1, 0]
-    (tmp_path / "1").unlink()
-    lm = toys.Held()
-    assert [part["at"].tolist() for part in cells(task, range(2), lm, crewed(forget, crew, lm))] == [[0], [1]]
+    task, lm = toys.Waits(str(tmp_path / "mark")), toys.Held()
+    done = crew.computed(task, enumerate(range(2)))
+    assert next(done)[0] == 1
+    (tmp_path / "mark").touch()
+    assert next(done)[0] == 0
+    (tmp_path / "mark").unlink()
+    told = []
+
+    def tell(done, total):
+        told.append((done, total))
+        if done == 1:
+            (tmp_path / "mark").touch()
+
+    in_order = cells(task, range(2), lm, crewed(forget, crew, lm), tell)
+    assert [part["at"].tolist() for part in in_order] == [[0], [1]]
+    assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 @pytest.mark.parametrize(("times", "works"), [(1, True), (TRIES - 1, True), (TRIES, False)])

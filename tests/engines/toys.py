@@ -113,15 +113,18 @@ class Kills:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Says that it is at a part, and stays there until somebody ends it."""
+    """A cell that says that it is begun; all but part 0 are never done."""
 
     marks: str
 
-    def __call__(self, _held: Any, part: int) -> int:
-        (Path(self.marks) / f"{part}-{os.getpid()}").touch()
+    def key(self, _lm: Any, part: int, /) -> dict[str, Any]:
+        return {"cell": "blocks", "part": part}
+
+    def __call__(self, _held: Any, part: int, /) -> Any:
+        (Path(self.marks) / str(part)).touch()
         if part:
             signal.pause()
-        return part
+        return {"part": np.array([part])}
 
 
 @dataclass(frozen=True)
@@ -145,18 +148,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Waits:
-    """A cell whose part 0 is done only when part 1 is."""
+    """A cell whose part 0 is not done before somebody makes the mark."""
 
-    marks: str
+    mark: str
 
     def key(self, _lm: Any, part: int, /) -> dict[str, Any]:
         return {"cell": "waits", "part": part}
 
     def __call__(self, _held: Any, part: int, /) -> Any:
-        mark = Path(self.marks) / "1"
-        if part == 1:
-            mark.touch()
-        while not mark.exists():
+        while part == 0 and not Path(self.mark).exists():
             os.sched_yield()
         return {"at": np.array([part])}
 

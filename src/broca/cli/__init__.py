@@ -14,8 +14,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from broca import __version__, terminal
-from broca.cli.execute import executed, loaded, parsed, study_of, target_of
-from broca.cli.options import Loading, Looking, Ranking, Target, Testing, given
+from broca.cli.execute import engine_of, executed, loaded, parsed, study_of, target_of
+from broca.cli.options import Loading, Looking, Ranking, Target, Testing, Working, given
 from broca.errors import BrocaError, RunError
 
 app = App(
@@ -33,7 +33,7 @@ RUNS = Path("runs")
 
 
 @app.command
-def demo(*, out: Path = RUNS) -> None:
+def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
     """Test the belief network of a shipped small model, and write the report. No download.
 
     Args:
@@ -41,8 +41,9 @@ def demo(*, out: Path = RUNS) -> None:
     """
     from broca.studies.demo import DEMO
 
+    engine = engine_of(working)
     lm = loaded("beliefs", Loading())
-    executed(DEMO, lm, out, "broca lesion MODEL --contrast YOURS.csv --items YOUR_ITEMS.csv")
+    executed(DEMO, lm, out, "broca lesion MODEL --contrast YOURS.csv --items YOUR_ITEMS.csv", engine=engine)
 
 
 @app.command
@@ -92,6 +93,7 @@ def localize(
     looking: Looking = Looking(),
     ranking: Ranking = Ranking(),
     loading: Loading = Loading(),
+    working: Working = Working(),
     out: Path = RUNS,
 ) -> None:
     """Rank every unit, or head, by a contrast, and select.
@@ -103,9 +105,9 @@ def localize(
         out: Folder of runs.
     """
     fields = {"contrast": contrast, "options": parsed(options), **looking.fields, **ranking.fields}
-    study = study_of({"kind": "localize", **fields})
+    study, engine = study_of({"kind": "localize", **fields}), engine_of(working)
     asked = "--items beliefs/false-belief --others beliefs/true-belief"
-    executed(study, loaded(model, loading), out, f"broca lesion {model} --localizer RUN {asked}")
+    executed(study, loaded(model, loading), out, f"broca lesion {model} --localizer RUN {asked}", engine=engine)
 
 
 @app.command
@@ -116,6 +118,7 @@ def lesion(
     looking: Looking = Looking(),
     testing: Testing = Testing(),
     loading: Loading = Loading(),
+    working: Working = Working(),
     out: Path = RUNS,
 ) -> None:
     """Lesion a selection, score abilities against matched random lesions, and climb the ladder.
@@ -124,12 +127,21 @@ def lesion(
         model: Directory, hub id or shipped organism.
         out: Folder of runs.
     """
+    engine = engine_of(working)
     lm = loaded(model, loading)
-    executed(study_of({"kind": "causal", **target_of(lm, target, looking), **testing.fields}), lm, out)
+    study = study_of({"kind": "causal", **target_of(lm, target, looking), **testing.fields})
+    executed(study, lm, out, engine=engine)
 
 
 @app.command
-def run(spec: Path, *, model: str | None = None, loading: Loading = Loading(), out: Path = RUNS) -> None:
+def run(
+    spec: Path,
+    *,
+    model: str | None = None,
+    loading: Loading = Loading(),
+    working: Working = Working(),
+    out: Path = RUNS,
+) -> None:
     """Run a study from its spec.toml: a finished run's own, or one that you wrote.
 
     Args:
@@ -150,7 +162,8 @@ def run(spec: Path, *, model: str | None = None, loading: Loading = Loading(), o
         if loading.dtype == "auto":
             kept |= given(dtype=named.get("dtype"))
         loading = replace(loading, **kept)
-    executed(study, loaded(name, loading), out)
+    engine = engine_of(working)
+    executed(study, loaded(name, loading), out, engine=engine)
 
 
 @app.command

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broca import terminal
-from broca.cli.options import Loading, Looking, Target, given
+from broca.cli.options import Loading, Looking, Target, Working, given
 from broca.errors import SpecError
 
 if TYPE_CHECKING:
+    from broca.engines import Engine
     from broca.models.lm import LM
 
 
@@ -25,7 +26,23 @@ def loaded(name: str, how: Loading) -> LM:
         return LM.load(name, **asdict(how))
 
 
-def executed(study: Any, lm: LM, out: Path, *then: str) -> None:
+def engine_of(how: Working) -> Engine:
+    """The engine, before anything heavy is done.
+
+    Raises:
+        SpecError: if an option does not fit, naming it.
+        EngineError: if Ray is not installed.
+    """
+    from broca.engines import Local, Ray
+
+    if how.engine == "ray":
+        return Ray(how.workers, how.address, how.threads)
+    if how.address is not None:
+        raise SpecError(f"--address {how.address} is for the engine ray. Add --engine ray, or leave it out.")
+    return Local(1 if how.workers is None else how.workers, how.threads)
+
+
+def executed(study: Any, lm: LM, out: Path, *then: str, engine: Engine | None = None) -> None:
     """Run a study into a directory, write its report, print the verdict, where things are, and what to type then.
 
     RUN in a command stands for the run's directory.
@@ -34,7 +51,7 @@ def executed(study: Any, lm: LM, out: Path, *then: str) -> None:
     from broca.runs import run as execute
 
     with terminal.progress() as tell:
-        done = execute(study, lm, out=out, progress=tell)
+        done = execute(study, lm, out=out, progress=tell, **given(engine=engine))
     page = build(done)
     terminal.out.print(f"\n{done.result['claim']}\n", markup=False, soft_wrap=False)
     terminal.ladder(done.result["verdict"])

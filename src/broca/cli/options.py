@@ -30,6 +30,21 @@ class Loading:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
+class Working:
+    """Where the work is done. It changes no result."""
+
+    engine: Literal["local", "ray"] = "local"
+    """Processes of this machine, or workers of a Ray cluster."""
+    workers: int | None = None
+    """How many share the work, each with a copy of the model: 1, or with ray one for each core."""
+    threads: int | None = None
+    """Threads of each process. The last digits may depend on it: fix it where bytes are compared."""
+    address: str | None = None
+    """Join this Ray cluster (HOST:PORT or auto) instead of starting one here."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
 class Looking:
     """Where the localizer looks, and against what."""
 

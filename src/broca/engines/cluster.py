@@ -137,7 +137,7 @@ class Actors:
         import ray
 
         if self._ours:
-            ray.shutdown()
+            ray.shutdown(wait_for_processes=True)
             return
         for seat in list(self._staff):
             self._dismiss(seat)
@@ -172,6 +172,7 @@ def _begin(address: str | None, n_cpus: int) -> None:
             _greet(place)
         ray.init(address, **quiet)
     except (OSError, RuntimeError, ValueError, ImportError, RayError) as error:
+        ray.shutdown()
         where = "No Ray cluster could be started here" if address is None else f"No Ray cluster answers at {address}"
         raise EngineError(
             f"{where}: {_first_line(error)}. Start one with 'ray start --head' and give its HOST:PORT (6379 by default); if "
