@@ -217,6 +217,17 @@ def test_units_that_carry_the_answer_are_causal_and_those_that_do_not_are_not(lm
     assert rung(order[middle : middle + n]).state == "failed"
 
 
+def test_a_size_below_one_unit_is_left_out(lm, items):
+    """One of twelve heads: half of it is none, one and a half times are two."""
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.z", grain="head"), items=items, dose=12.5, draws=3, gate="mark"
+    )
+    found = spec.run(lm)
+    assert found.selected.total == 12
+    assert found.selected.count == 1
+    assert found.doses.filter(pl.col("condition") == "lesion")["dose"].unique().sort().to_list() == [12.5, 18.75]
+
+
 def test_draws_that_repeat_themselves_are_no_further_evidence(lm, items):
     one = UnitMask.of({"1.z": [2]}, n=4, grain="head")
     found = CausalTest(selection=one, items=items, draws=20, match=("layer",), gate="mark").run(lm)

@@ -6,7 +6,8 @@ import pytest
 
 import broca
 from broca import cli
-from broca.studies.demo import DEMO
+from broca.studies.demo import DEMO, ROUTED
+from broca.units import UnitMask
 
 
 def test_the_demo_shortened(tmp_path):
@@ -20,6 +21,23 @@ def test_the_demo_shortened(tmp_path):
     assert [rung["name"] for rung in rungs] == ["selective", "reliable", "learned", "causal", "specific"]
     assert run.tables["doses"].filter(run.tables["doses"]["condition"] == "intact")["accuracy"].min() > 0.7
     assert broca.report(run).stat().st_size > 50_000
+
+
+def test_the_routed_head_climbs_to_the_top(tmp_path):
+    """Known truth: the head that carries the belief answers, beside others that carry something else."""
+    found = ROUTED.model_copy(update={"n_bootstrap": 500}).run(broca.LM.load("routed"))
+    assert [(str(site), on.nonzero()[0].tolist()) for site, on in found.selected.at.items() if on.any()] == [
+        ("0.z", [4])
+    ]
+    assert [rung.state for rung in found.verdict.rungs] == ["passed"] * 5, found.verdict.sentence
+    assert found.verdict.first_failure is None
+
+
+@pytest.mark.parametrize(("head", "failed"), [(2, "causal"), (3, "causal")])
+def test_other_heads_of_the_same_model_do_not(head, failed):
+    mask = UnitMask.of({"0.z": [head]}, n=5, grain="head")
+    spec = ROUTED.model_copy(update={"localizer": None, "doses": (), "selection": mask, "n_bootstrap": 500})
+    assert spec.run(broca.LM.load("routed")).verdict.first_failure == failed
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 from broca.errors import ModelError
 from broca.registry import unknown
 
-NAMES = ("beliefs",)
+NAMES = ("beliefs", "routed")
 """The organisms that come with the package."""
 
 

@@ -24,6 +24,7 @@ CONTRASTS = Registry(
         "belief": "broca.stimuli.stories:belief",
         # by name alone, like the benchmarks of the organisms
         "beliefs/stories": "broca.organisms.beliefs.stories:contrast",
+        "beliefs/outdated": "broca.organisms.beliefs.stories:outdated",
         "language": "broca.stimuli.language:language",
         "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
         "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",

@@ -1,4 +1,4 @@
-"""The study that `broca demo` runs: is there a belief network in the shipped small model?"""
+"""The studies that `broca demo` runs: is there a belief network in the shipped small models?"""
 
 from __future__ import annotations
 
@@ -19,3 +19,18 @@ DEMO = CausalTest(
     match=(),
     fills=("zero", "mean", "resample"),
 )
+"""In `beliefs`: heads that tell stories about beliefs from stories about pictures."""
+
+ROUTED = CausalTest(
+    localizer=Localize(contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", twins=20),
+    items="beliefs/false-belief",
+    others=("beliefs/photograph", "beliefs/reality", "beliefs/memory", "beliefs/arithmetic-easy"),
+    options={"detail": 0.0},
+    n_items=64,
+    dose=5.0,
+    doses=(10.0,),
+    draws=20,
+    dose_draws=8,
+    match=(),
+)
+"""In `routed`, whose belief answers were taught to known places: the head that tells outdated beliefs from others."""

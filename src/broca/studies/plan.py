@@ -86,10 +86,10 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization]) -> Plan:
             curve = [lesion(first, side, dose) for side in spec.sides]
             beside += [*curve, *_random(spec, lm, curve[0], first, n=spec.dose_draws)]
     beside += [lesion(other, spec.sides[0], spec.dose) for other in rest]
-    scaled = {scale * spec.dose for scale in spec.sizes}
-    sizes = tuple(
-        lesion(first, spec.sides[0], dose) for dose in sorted(scaled) if 0 < dose <= 100 and dose != spec.dose
-    )
+    # Of few units a smaller share may be none.
+    least = 100 / first.selection["n_alive"]
+    scaled = sorted({scale * spec.dose for scale in spec.sizes} - {spec.dose})
+    sizes = tuple(lesion(first, spec.sides[0], dose) for dose in scaled if least <= dose <= 100)
     random = _random(spec, lm, main, first, n=spec.draws)
     return Plan(_filled(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
 

@@ -20,7 +20,7 @@ from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.organisms.beliefs.courses import Story, fits, misleads, tell
 from broca.organisms.beliefs.story import DETAIL
-from broca.organisms.beliefs.world import prompt
+from broca.organisms.beliefs.world import items, prompt
 from broca.stimuli.paradigms import BELIEF
 
 PAIRS, POOL = 64, 600
@@ -51,6 +51,34 @@ def contrast(*, n: int = PAIRS, seed: int = 0, detail: float = DETAIL) -> Contra
         paired=True,
         source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): what somebody believes "
         f"against what a picture shows. Paradigm: {BELIEF}.",
+    )
+
+
+def outdated(*, n: int = 100, seed: int = 0, detail: float = DETAIL) -> Contrast:
+    """Questions about beliefs that are out of date (positive) against those about beliefs that are not.
+
+    Both sides ask the same questions, so the words of a question tell nothing: only who saw what does.
+
+    Args:
+        n: stories on each side.
+        seed: another seed gives other stories.
+        detail: how much detail makes the stories hard, from 0 to 1.
+
+    Raises:
+        StimulusError: if `n` is below 2.
+    """
+    sides = (
+        tuple(
+            Stimulus(item.id, item.prompt, item.group)
+            for item in items(f"{kind}-belief", n, seed + 1000, detail=detail)
+        )
+        for kind in ("false", "true")
+    )
+    return Contrast(
+        "beliefs/outdated",
+        *sides,
+        source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): beliefs that are out of date "
+        f"against beliefs that are not. Paradigm: {BELIEF}.",
     )
 
 
