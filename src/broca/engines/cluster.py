@@ -162,21 +162,27 @@ def _begin(address: str | None, n_cpus: int) -> None:
     import ray
     from ray.exceptions import RayError
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # "local", because None would join a cluster that RAY_ADDRESS names.
+    own = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
     try:
-        if address is None:
-            # "local", because None would join a cluster that RAY_ADDRESS names.
-            ray.init("local", num_cpus=n_cpus, include_dashboard=False, **quiet)
-            return
-        if (place := _place(address)) is not None:
+        if address is not None and (place := _place(address)) is not None:
             _greet(place)
-        ray.init(address, **quiet)
+        try:
+            which: dict[str, Any] = own if address is None else {"address": address}
+            ray.init(**which, log_to_driver=False, logging_level=logging.ERROR)
+        except BaseException:
+            ray.shutdown()
+            raise
     except (OSError, RuntimeError, ValueError, ImportError, RayError) as error:
-        ray.shutdown()
-        where = "No Ray cluster could be started here" if address is None else f"No Ray cluster answers at {address}"
+        if address is None:
+            raise EngineError(
+                f"Ray could not start a cluster on this machine: {_first_line(error)}. Use the engine 'local' with as many "
+                "workers, or give the address of a cluster that runs."
+            ) from error
         raise EngineError(
-            f"{where}: {_first_line(error)}. Start one with 'ray start --head' and give its HOST:PORT (6379 by default); if "
-            "it asks for a token, see RAY_AUTH_TOKEN in Ray's documentation. Without an address, one starts on this machine."
+            f"No Ray cluster answers at {address}: {_first_line(error)}. Start one with 'ray start --head' and give its "
+            "HOST:PORT (6379 by default); if it asks for a token, see RAY_AUTH_TOKEN in Ray's documentation. Without an "
+            "address, one starts on this machine."
         ) from error
 
 
