@@ -28,6 +28,7 @@ _HOMES = {
     "Generation": "broca.scoring.generation",
     "Localize": "broca.studies.localize",
     "CausalTest": "broca.studies.causal",
+    "Selftest": "broca.studies.selftest",
     "run": "broca.runs.run",
     "open_run": "broca.runs.opened",
     "open_runs": "broca.runs.listing",

@@ -39,7 +39,7 @@ def lm():
     return zoo.lm("llama")
 
 
-def by_autograd(lm, text, site, towards=0.0):
+def by_autograd(lm, text, site, first=0):
     """One text, one site: replace the tensor by a leaf of the same value, differentiate."""
     tap = lm.anatomy.tap(site)
     leaf = []
@@ -67,7 +67,7 @@ def by_autograd(lm, text, site, towards=0.0):
         handle.remove()
     (logits[40] - logits[70]).float().backward()
     lm.model.zero_grad()
-    return ((towards - leaf[0].detach()) * leaf[0].grad)[0].sum(0).double().numpy()
+    return -(leaf[0].detach() * leaf[0].grad)[0, first:].sum(0).double().numpy()
 
 
 def test_attribution_is_the_loop_over_texts_and_sites(any_lm):
@@ -78,6 +78,12 @@ def test_attribution_is_the_loop_over_texts_and_sites(any_lm):
     for site in sites:
         wanted = np.stack([by_autograd(lm, text, site) for text in TEXTS[:3]])
         np.testing.assert_allclose(found[site].result(), wanted, atol=2e-4 * max(1, np.abs(wanted).max()))
+
+
+def test_the_last_token_can_be_patched_alone(lm):
+    site = Site(0, "mlp_act")
+    found = attribution(lm, lm.tokenize(TEXTS), [site], METRIC, Gather, positions="last")[site].result()
+    np.testing.assert_allclose(found, [by_autograd(lm, text, site, first=-1) for text in TEXTS], atol=1e-4)
 
 
 def test_rows_of_many_shards_and_batches_stay_in_order(lm, monkeypatch):

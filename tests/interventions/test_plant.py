@@ -13,8 +13,10 @@ from broca.capture import Gather, capture
 from broca.errors import SiteUnavailable
 from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights, text_key
+from broca.items import Item
 from broca.models.lm import LM
 from broca.models.tokens import Pool, padded
+from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -137,6 +139,16 @@ def test_it_holds_its_tongue_while_the_model_generates(lm):
         handle.remove()
     assert (seen[0][:, -1] != 0).all()
     assert all((later == 0).all() for later in seen[1:])
+
+
+def test_options_that_share_a_prompt_can_be_scored(lm):
+    _, plant = plant_in(lm)
+    items = [Item(f"{i}", text, ("box", "a bag", "tin"), 0) for i, text in enumerate(TEXTS)]
+    intact = Likelihood()(lm, items)
+    with lm.under(plant):
+        changed = Likelihood()(lm, items)
+    assert not intact.equals(changed)
+    assert Likelihood()(lm, items).equals(intact)
 
 
 def test_a_hash_of_the_edited_weights_is_not_kept(lm):

@@ -137,6 +137,45 @@ def lesion(
 
 
 @app.command
+def selftest(
+    model: str,
+    *,
+    contrast: str | None = None,
+    sites: str | None = None,
+    answers: tuple[str, str] | None = None,
+    d: float | None = None,
+    n: int | None = None,
+    pairs: int | None = None,
+    effect: float | None = None,
+    rivals: int | None = None,
+    seed: int | None = None,
+    loading: Loading = Loading(),
+    out: Path = RUNS,
+) -> None:
+    """Plant units of which the truth is known, see which methods find them, and take them out again.
+
+    Args:
+        model: Directory, hub id or shipped organism.
+        contrast: Where the stimuli come from: a name or a file. They are mixed and dealt to two sides at random.
+        sites: Where to plant: "*.mlp_act", "8-15.z".
+        answers: Two words; the metric is the logit of the first minus that of the second.
+        d: Effect size of the units that respond (Cohen's d; 0.8).
+        n: Stimuli on each side (100).
+        pairs: Pairs of units in each of the four cells (4).
+        effect: What a causal unit moves the metric by, in standard deviations of the metric (1).
+        rivals: The model's own units that are ranked beside the planted ones (224).
+        seed: Seed of everything random.
+        out: Folder of runs.
+    """
+    fields = given(contrast=contrast, sites=sites, answers=answers, d=d, n=n, pairs=pairs, effect=effect, rivals=rivals)
+    study = study_of({"kind": "selftest", **fields, **given(seed=seed)})
+    lm = loaded(model, loading)
+    seconds = study.forecast(lm)
+    terminal.err.print(f"about {max(1, seconds):.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes")
+    executed(study, lm, out, f"broca localize {model} --contrast belief")
+
+
+@app.command
 def run(
     spec: Path,
     *,

@@ -54,6 +54,8 @@ def executed(study: Any, lm: LM, out: Path, *then: str, engine: Engine | None = 
         done = execute(study, lm, out=out, progress=tell, **given(engine=engine))
     page = build(done)
     terminal.out.print(f"\n{done.result['claim']}\n", markup=False, soft_wrap=False)
+    if "methods" in done.tables:
+        terminal.frame(done.tables["methods"].rename(_SHORT))
     terminal.ladder(done.result["verdict"])
     marked = [guard for guard in done.result["guards"] if guard["state"] == "marked"]
     for text in (*(f"{guard['name']}: {guard['text']}" for guard in marked), *done.result["warnings"]):
@@ -62,6 +64,9 @@ def executed(study: Any, lm: LM, out: Path, *then: str, engine: Engine | None = 
         {"run": str(done.path), "report": str(page)},
         *(each.replace("RUN", str(done.path)) for each in then or (f"broca runs {out}",)),
     )
+
+
+_SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", "recall_at_1_percent": "R@1%"}
 
 
 def study_of(fields: dict[str, Any]) -> Any:

@@ -4,6 +4,10 @@ from broca.registry import Registry
 
 STUDIES = Registry(
     "study",
-    {"localize": "broca.studies.localize:Localize", "causal": "broca.studies.causal:CausalTest"},
+    {
+        "localize": "broca.studies.localize:Localize",
+        "causal": "broca.studies.causal:CausalTest",
+        "selftest": "broca.studies.selftest:Selftest",
+    },
 )
 """By the `kind` of a spec."""
