@@ -43,7 +43,7 @@ def test_it_is_statsmodels_least_squares_with_hc2(sample):
     assert ours.overlap == pytest.approx(1 - left @ left / (18 * 25 / 43), rel=1e-9)
 
 
-@pytest.mark.parametrize("covariate", [np.ones(43), np.zeros((43, 2)), np.zeros((43, 0))])
+@pytest.mark.parametrize("covariate", [np.ones(43), np.full(43, 0.1), np.zeros((43, 2)), np.zeros((43, 0))])
 def test_without_covariates_it_is_welch(sample, covariate):
     a, b, *_ = sample
     ours, theirs = partial_welch(a, b, covariate[:18], covariate[18:]), welch_from_samples(a, b)

@@ -75,6 +75,11 @@ def test_the_true_share_where_p_lies_on_the_line(seed):
     assert true_share(p, flags, alpha=0.125) == brute_force_share(p, set(np.flatnonzero(flags).tolist()), 0.125)
 
 
+def test_a_p_on_the_line_of_hommels_h_counts():
+    p, flags = np.array([3, 8, 10, 21, 44, 75]) / 256, np.array([1, 1, 0, 0, 1, 0], bool)
+    assert true_share(p, flags, alpha=0.125) == brute_force_share(p, {0, 1, 4}, 0.125) == 2 / 3
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 @pytest.mark.parametrize("seed", range(15))
 def test_the_true_share_is_nilearns(seed, alpha):

@@ -43,6 +43,7 @@ def test_zeros_and_dead_units_are_no_part_of_the_median(states):
     found = massive(sparse)
     assert np.flatnonzero(found.units).tolist() == [7, 20]
     np.testing.assert_allclose(found.ratio[:64], massive(states).ratio)
+    assert not found.largest[64:].any()
     assert not massive(np.zeros((2, 4))).units.any()
 
 

@@ -144,7 +144,8 @@ def cut(table, places):
     return [table[:, i:j] for i, j in pairwise([0, *sorted(places), table.shape[1]])]
 
 
-HOW = ({}, {"groups": (np.arange(12) // 2, 20 + np.arange(12) // 3)}, {"paired": True})
+UNEQUAL = ([0, 0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 7])
+HOW = ({}, {"groups": (np.arange(12) // 2, 20 + np.arange(12) // 3)}, {"paired": True}, {"groups": UNEQUAL})
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

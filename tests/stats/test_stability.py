@@ -52,6 +52,16 @@ def test_it_is_what_resampled_tables_choose(rng, how, signed):
     assert np.isnan(ours.noise)
 
 
+def test_the_maps_are_welchs_t(rng):
+    a, b = rng.normal(1, 1, (6, 30)), rng.normal(0, 3, (24, 30))
+    sides = Sides.of(6, 24)
+    drawn = stability._resampled(sides, sides.given, 5, rng).astype(int)
+    t = stability._maps(a, b, sides, np.zeros(30, bool), np.vstack([np.ones(30), drawn]))
+    for row, weights in zip(t, [np.ones(30, int), *drawn], strict=True):
+        resampled = (np.repeat(side, weights[of], axis=0) for side, of in ((a, sides.a), (b, sides.b)))
+        np.testing.assert_allclose(row, welch_from_samples(*resampled).t, rtol=1e-6)
+
+
 @pytest.mark.parametrize("how", [{}, {"groups": TEMPLATES}, {"paired": True}])
 def test_groups_are_drawn_within_their_side(how):
     sides = Sides.of(20, 24 if not how.get("paired") else 20, **how)
