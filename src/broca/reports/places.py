@@ -39,7 +39,7 @@ def dose_figures(record: Record) -> list[Figure]:
 def twin_figure(record: Record) -> Figure | None:
     """The effect in this model beside that in its untrained twins."""
     table, own = record.tables.get("twins"), record.part("reliability").get("d_held_out")
-    if table is None or not finite(own):
+    if table is None or own is None or not finite(own):
         return None
     fresh = table.filter(pl.col("kind") == "untrained")["d_held_out"].drop_nulls()
     words = f"Effect size of the selection on held-out stimuli: {number(own)} in this model"

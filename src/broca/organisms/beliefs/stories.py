@@ -41,13 +41,14 @@ def contrast(*, n: int = PAIRS, seed: int = 0, detail: float = DETAIL) -> Contra
     if not 2 <= n <= PAIRS:
         raise StimulusError(f"n is {n}. There are {PAIRS} pairs of stories for each seed: give 2 to {PAIRS}.")
     made = rows(seed, detail)[: 2 * n]
-    sides = (
+    positive, negative = (
         tuple(Stimulus(r["id"], prompt(r["story"], r["question"]), r["group"]) for r in made if r["label"] == label)
         for label in ("positive", "negative")
     )
     return Contrast(
         "beliefs/stories",
-        *sides,
+        positive,
+        negative,
         paired=True,
         source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): what somebody believes "
         f"against what a picture shows. Paradigm: {BELIEF}.",
@@ -67,7 +68,7 @@ def outdated(*, n: int = 100, seed: int = 0, detail: float = DETAIL) -> Contrast
     Raises:
         StimulusError: if `n` is below 2.
     """
-    sides = (
+    positive, negative = (
         tuple(
             Stimulus(item.id, item.prompt, item.group)
             for item in items(f"{kind}-belief", n, seed + 1000, detail=detail)
@@ -76,7 +77,8 @@ def outdated(*, n: int = 100, seed: int = 0, detail: float = DETAIL) -> Contrast
     )
     return Contrast(
         "beliefs/outdated",
-        *sides,
+        positive,
+        negative,
         source=f"Generated held-out stories of the world of `beliefs` (seed {seed}, detail {detail:g}): beliefs that are out of date "
         f"against beliefs that are not. Paradigm: {BELIEF}.",
     )
