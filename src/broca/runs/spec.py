@@ -50,7 +50,7 @@ class Identity:
         """The identity of `study` on `lm` as it stands, with the interventions in force."""
         hashes = getattr(study, "data_fingerprints", dict)
         return cls(
-            study=study.model_dump(mode="json"),
+            study=_dumped(study),
             model={
                 "fingerprint": str(lm.fingerprint),
                 "tokenizer": tokenizer_hash(lm.tokenizer),
@@ -96,7 +96,7 @@ def spec_toml(study: Study, lm: Any) -> str:
 
     A None that the study would not take for granted cannot be left out: it is listed under ``none``, as JSON pointers.
     """
-    dumped = study.model_dump(mode="json")
+    dumped = _dumped(study)
     document: dict[str, Any] = {}
     if pointers := list(_needed(study, dumped)):
         document["none"] = pointers
@@ -159,6 +159,21 @@ def _nulls(value: object, pointer: str = "", *, listed: bool = False) -> Iterato
                 yield from _nulls(item, f"{pointer}/{i}", listed=True)
 
 
+def _dumped(study: Study) -> dict[str, Any]:
+    """The study in JSON's terms, but with infinity and NaN, which TOML can say: pydantic loses those in untyped fields."""
+    return _with_infinities(study.model_dump(mode="json"), study.model_dump(mode="python"))
+
+
+def _with_infinities(told: Any, meant: Any) -> Any:
+    if told is None and isinstance(meant, float):
+        return meant
+    if isinstance(told, dict) and isinstance(meant, Mapping):
+        return {key: _with_infinities(item, meant.get(key)) for key, item in told.items()}
+    if isinstance(told, list) and isinstance(meant, list | tuple):
+        return [_with_infinities(a, b) for a, b in zip(told, meant, strict=True)]
+    return told
+
+
 def _needed(study: Study, dumped: dict[str, Any]) -> Iterator[str]:
     """Pointers to the None that would not come back if it were left out."""
     nulls = list(_nulls(dumped))
@@ -168,7 +183,7 @@ def _needed(study: Study, dumped: dict[str, Any]) -> Iterator[str]:
     if isinstance(study, BaseModel) and not any(listed for _, listed in nulls):
         # Where a field has no default, leaving its None out is not even valid: then every None is kept.
         with contextlib.suppress(ValidationError):
-            again = type(study).model_validate(_unnulled(dumped)).model_dump(mode="json")
+            again = _dumped(type(study).model_validate(_unnulled(dumped)))
             kept = {pointer for pointer, _ in _nulls(again)}
     yield from (pointer for pointer, _ in nulls if pointer not in kept)
 
