@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -110,6 +111,13 @@ def test_the_first_error_in_the_order_of_the_parts_is_raised_when_all_before_it_
     got = {}
     with pytest.raises(GuardError, match=f"^part {min(at)}$"):
         got.update(crew.computed(toys.Fails(frozenset(at)), enumerate(range(6))))
+    assert got.keys() >= set(range(min(at)))
+
+
+def test_an_earlier_part_that_fails_later_is_waited_for(crew, tmp_path):
+    crew.ready()
+    with pytest.raises(GuardError, match=r"^part 0$"):
+        list(crew.computed(toys.FailsLate(str(tmp_path / "mark")), enumerate(range(6))))
 
 
 def test_foreign_errors_come_with_the_trace_of_the_worker(crew):
@@ -128,10 +136,13 @@ def test_what_cannot_be_sent_is_told_before_it_is_tried(crew):
     assert dict(crew.computed(toys.square, enumerate([3]))) == {0: 9}
 
 
-def test_an_abandoned_call_leaves_nothing_behind(crew):
-    first = crew.computed(toys.square, enumerate(range(100)))
+def test_an_abandoned_call_leaves_nothing_behind(crew, tmp_path):
+    """Both workers are still at its parts when the next call begins."""
+    crew.ready()
+    first = crew.computed(toys.Waits(str(tmp_path / "mark")), enumerate([1, 0, 0, 0]))
     next(first)
-    assert dict(crew.computed(toys.who, enumerate(range(3)))).keys() == {0, 1, 2}
+    threading.Timer(0.1, (tmp_path / "mark").touch).start()
+    assert dict(crew.computed(toys.square, enumerate(range(3)))) == {0: 0, 1: 1, 2: 4}
 
 
 def test_no_more_workers_are_started_than_there_are_parts():
@@ -140,6 +151,11 @@ def test_no_more_workers_are_started_than_there_are_parts():
         assert crew.seats == set()
         list(crew.computed(toys.who, enumerate([1])))
         assert crew.seats == {0}
+
+
+def test_every_library_of_a_worker_computes_with_its_threads():
+    with Local(workers=2, threads=2).opened(toys.opening) as crew:
+        assert dict(crew.computed(toys.pools, enumerate(range(1)))) == {0: {2}}
 
 
 def test_what_fails_in_opening_is_raised_here(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_info
 
 from broca.engines.worker import Seat
 from broca.errors import BrocaError, GuardError
@@ -64,8 +65,28 @@ def square(held: Any, part: int) -> int:
     return part * part
 
 
+def pools(_held: Any, _part: int) -> set[int]:
+    """Threads of each library that computes with several."""
+    return {library["num_threads"] for library in threadpool_info()}
+
+
 def who(held: Held, part: int) -> tuple[int, int]:
     return os.getpid(), held.seat.threads
+
+
+@dataclass(frozen=True)
+class FailsLate:
+    """Raises at every part, at part 0 long after part 1."""
+
+    mark: str
+
+    def __call__(self, _held: Any, part: int) -> None:
+        if part == 1:
+            Path(self.mark).touch()
+        for _ in range(20_000 if part == 0 else 0):
+            while not Path(self.mark).exists():
+                os.sched_yield()
+        raise GuardError(f"part {part}")
 
 
 class TwoArgumentsError(Exception):

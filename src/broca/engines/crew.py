@@ -61,23 +61,27 @@ class _Call:
     running: dict[int, bytes] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
     errors: dict[int, Exception] = field(default_factory=dict)
+    drawn: bool = False
+    """Whether all parts are."""
 
     def draw(self, n: int) -> None:
         """See that `n` parts wait, as far as there are any; after an error only what stands before it is wanted."""
-        while len(self.waiting) < n and not self.errors:
-            if (drawn := next(self.parts, None)) is None:
+        while len(self.waiting) < n and not self.drawn:
+            if (part := next(self.parts, None)) is None:
+                self.drawn = True
                 return
-            self.waiting.append((drawn[0], packed(drawn[1], "part")))
+            self.waiting.append((part[0], packed(part[1], "part")))
 
     def failed(self, part: int, error: Exception) -> None:
         self.errors[part] = error
+        self.drawn = True
         first = min(self.errors)
         self.waiting = deque(each for each in self.waiting if each[0] < first)
 
     @property
     def over(self) -> bool:
         first = min(self.errors, default=None)
-        return not self.waiting and not any(first is None or part < first for part in self.running)
+        return self.drawn and not self.waiting and not any(first is None or part < first for part in self.running)
 
 
 class Crew:
