@@ -57,8 +57,11 @@ def _sentence(ladder: tuple[Rung, ...], failed: str | None) -> str:
     passed = [rung.name for rung in ladder if rung.state == "passed"]
     if failed is None:
         left = [rung.name for rung in ladder if rung.state == "not tested"]
-        climbed = f"Yes, as far as tested: {_listed(passed)}." if passed else "Nothing was tested."
-        return climbed + (f" Not tested: {_listed(left)}." if left else "")
+        if not passed:
+            return "Nothing was tested."
+        if not left:
+            return f"Yes: {_listed(passed)}."
+        return f"Yes, as far as tested: {_listed(passed)}. Not tested: {_listed(left)}."
     below = [name for name in passed if RUNGS.index(name) < RUNGS.index(failed)]
     return f"No: {_listed(below)}, but not {failed}." if below else f"No: not {failed}."
 
