@@ -227,11 +227,8 @@ def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
         table: the `twins`: kind and d_held_out of each.
         own: the model's.
     """
-    names = {"untrained": "untrained twins", "shuffled": "weights in disorder"}
     rows = [
-        {"d": d, "which": names.get(kind, _label(kind))}
-        for kind, d in table.select("kind", "d_held_out").iter_rows()
-        if d is not None
+        {"d": d, "which": _label(kind)} for kind, d in table.select("kind", "d_held_out").iter_rows() if d is not None
     ]
     rows.append({"d": own, "which": "this model"})
     order = ["this model", *dict.fromkeys(row["which"] for row in rows[:-1])]
@@ -245,7 +242,7 @@ def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
     )
     zero = alt.Chart(_data([{"d": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="d:Q")
     chart = alt.LayerChart(layer=[zero, base.mark_point(filled=True, size=60, opacity=0.75)])
-    return _styled(chart, "This model and its untrained twins").properties(height=24 * len(order) + 20)
+    return _styled(chart, "This model and its twins").properties(height=24 * len(order) + 20)
 
 
 def _layer_axis(layers: pl.DataFrame) -> alt.X:
