@@ -57,6 +57,10 @@ def test_it_prints_the_table_the_verdict_and_what_to_type_next(broca, tmp_path):
     page = (run / "report.html").read_text()
     assert "units planted in" in page
     assert "attribution between sides" in page
+    assert "Self-test of" in page
+    # Neither what a localizer would have shown, nor corrections that nobody made.
+    assert "Not in this run" not in page
+    assert "false discovery" not in page
     assert "next    broca localize" in out
 
 

@@ -281,3 +281,17 @@ def test_nothing_to_hold_a_ranking_against_is_an_error(monkeypatch):
 
 def test_it_says_how_long_it_will_take():
     assert 0 < Selftest(contrast=CONTRAST, n=20).forecast(zoo.lm("llama")) < 600
+
+
+def test_weights_that_do_not_come_back_stop_it(monkeypatch):
+    lm = zoo.lm("llama")
+    module = lm.model.model.layers[1].mlp.down_proj
+    plain = rankings.rankings
+
+    def spoils(*args, **more):
+        module.weight.data[0, 40] += 1
+        return plain(*args, **more)
+
+    monkeypatch.setattr("broca.studies.rankings.rankings", spoils)
+    with pytest.raises(GuardError, match="not what they were"):
+        Selftest(contrast=CONTRAST, pairs=1, rivals=8, reference=8, n=8).run(lm)

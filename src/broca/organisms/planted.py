@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from broca.capture import Moments, capture
@@ -201,7 +202,7 @@ def _least_used(lm: LM, seen: Mapping[Site, Moments], count: int) -> list[tuple[
     order = {}
     for site, moments in seen.items():
         size = np.sqrt(moments.mean**2 + moments.m2 / moments.count)
-        reach = output_weights(lm, site).double().norm(dim=1).cpu().numpy()
+        reach = torch.linalg.vector_norm(output_weights(lm, site), dim=1, dtype=torch.float64).cpu().numpy()
         order[site] = np.argsort(size * reach, kind="stable")
     room = {site: int(LARGEST * len(ranked)) // 2 for site, ranked in order.items()}
     if count > sum(room.values()):

@@ -119,7 +119,7 @@ def missing(record: Record) -> dict[str, Any] | None:
     absent = [what for name, what in _MISSING.items() if name not in record.tables]
     if not record.arrays.get("t"):
         absent.insert(0, "the map of t")
-    if not absent:
+    if not absent or record.kind not in ("localize", "causal"):
         return None
     # A causal test of units that were given has no ranking to show: a localizer would make one.
     given = record.kind != "localize" and "localizer" not in record.study and not record.arrays.get("t")

@@ -15,7 +15,7 @@ SHOWN = 30
 
 STATES = ("passed", "failed", "not tested")
 
-_STUDIES = {"localize": "Localizer", "causal": "Causal test"}
+_STUDIES = {"localize": "Localizer", "causal": "Causal test", "selftest": "Self-test"}
 
 
 def title(record: Record) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Selftest(Spec):
     """Further effect sizes, for the power surface."""
     ns: tuple[int, ...] = ()
     """Further numbers of stimuli on each side, for the power surface."""
-    alpha: float = 0.05
+    level: float = 0.05
     """Level of the single test of which the power is told."""
     truncate: int | None = None
     """Keep this many tokens of each stimulus, BOS counted."""
@@ -79,8 +79,8 @@ class Selftest(Spec):
             raise ValueError("give at least 5 stimuli a side: with fewer, no ranking by t means anything")
         if min(self.d, self.effect, *self.ds) <= 0 or not np.isfinite([self.d, self.effect, self.rest, *self.ds]).all():
             raise ValueError("d and effect must be above 0")
-        if self.pairs < 1 or self.rivals < 0 or self.reference < 4 or not 0 < self.alpha < 1:
-            raise ValueError("give pairs from 1, rivals from 0, reference from 4, and alpha between 0 and 1")
+        if self.pairs < 1 or self.rivals < 0 or self.reference < 4 or not 0 < self.level < 1:
+            raise ValueError("give pairs from 1, rivals from 0, reference from 4, and level between 0 and 1")
         return self
 
     @cached_property
@@ -108,7 +108,7 @@ class Selftest(Spec):
                 not come back as it was.
         """
         ground = grounded(self, lm)
-        before = measured(lm, ground.reference, ground.metric)
+        before = ground.weight_sums()
         trial = tried(self, ground, self.d, memo, progress)
         scores = rankings.rankings(trial, self.n, seed=self.seed, memo=memo, progress=progress)
         half = self.reference // 2
@@ -121,9 +121,11 @@ class Selftest(Spec):
             other = trial if d == self.d else tried(self, ground, d, memo, progress)
             for n in self.ns or (self.n,):
                 found = rankings.rankings(other, n, rankings.BRIEF, seed=self.seed, memo=memo, progress=progress)
-                surface.append(rankings.power(other, n, found, self.alpha))
-        if not np.array_equal(before, measured(lm, ground.reference, ground.metric)):
-            raise GuardError("The model answers otherwise than before planting. Load it anew, and report its class.")
+                surface.append(rankings.power(other, n, found, self.level))
+        if before != ground.weight_sums():
+            raise GuardError(
+                "Output weights are not what they were before planting. Load the model anew, and report its class."
+            )
         return _result(self, trial, scores, surface)
 
     def forecast(self, lm: LM) -> float:
@@ -193,7 +195,7 @@ def _result(
         warnings=(*_warnings(trial), *lm.notes),
         claim=_claim(spec, trial, methods),
         method=_method(spec, trial),
-        contrast={"name": spec.stimuli.name, "n_positive": spec.n, "n_negative": spec.n, "source": spec.stimuli.source},
+        contrast={"source": spec.stimuli.source},
         model=model_summary(lm),
         citations=_CITATIONS,
     )
@@ -263,7 +265,7 @@ def _guards(trial: Trial) -> tuple[Guard, ...]:
         Guard(
             "restored",
             "passed",
-            "After the planted units were taken out, the metric of every text is the same bit for bit.",
+            "The planted units were taken out: all output weights sum up to the same bits as before.",
         ),
     )
 
@@ -282,7 +284,8 @@ def _warnings(trial: Trial) -> tuple[str, ...]:
 def _method(spec: Selftest, trial: Trial) -> str:
     right, foil = trial.ground.answers
     return (
-        f"The metric was the logit of {right!r} minus that of {foil!r}. {2 * spec.pairs} units were planted in each of four "
+        f"The stimuli of both sides of the contrast were mixed and dealt to two new sides at random, {spec.n} each. The metric "
+        f"was the logit of {right!r} minus that of {foil!r}. {2 * spec.pairs} units were planted in each of four "
         f"cells, selective or not by causal or not, at {', '.join(map(str, trial.ground.sites))}, in place of units that the "
         f"model hardly used; a selective unit's two sides lay {spec.d:g} standard deviations apart, and ablating a causal unit "
         f"moved the metric by {spec.effect:g} of its standard deviations. They were planted in pairs that write opposites, so "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from broca.capture.gradient import LogitDifference
@@ -55,6 +56,10 @@ class Ground:
     def units(self) -> list[Unit]:
         """Every unit, site after site: the order of every row."""
         return [(site, unit) for site in self.sites for unit in range(self.lm.anatomy.width(site))]
+
+    def weight_sums(self) -> list[list[float]]:
+        """The sum of each unit's output weights: whether weights are what they were, without a copy of them."""
+        return [output_weights(self.lm, site).sum(1, dtype=torch.float64).tolist() for site in self.sites]
 
     def cell(self, what: str, tokens: Sequence[Tokens], **more: Json) -> dict[str, Json]:
         """The address of what is computed on `tokens` under whatever is in force."""
