@@ -40,6 +40,6 @@ def unknown(what: str, name: str, known: tuple[str, ...], hint: str = "") -> Unk
 
 
 ORGANISMS = Registry(
-    "organism", dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules"), "broca.organisms:shipped")
+    "organism", dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules", "sums"), "broca.organisms:shipped")
 )
 """Shipped small models: what gives the directory of each, found without importing the rooms above."""

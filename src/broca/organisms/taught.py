@@ -1,4 +1,4 @@
-"""A model taught to answer the questions of reasoning trees: the course, the exam, and the report that stays with it."""
+"""A model taught to answer questions, of reasoning trees or others: the course, the exam, and the report that stays with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from tokenizers import Tokenizer
@@ -17,10 +17,11 @@ from broca.items import Tree
 from broca.organisms.course import NOTHING, Course, Lesson, Past, Plan, answered
 
 BATCH = 100
+Question = TypeVar("Question")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Generic[Question]):
     """What is taught to which model, and how."""
 
     command: str
@@ -30,9 +31,9 @@ class Recipe:
     optimizers: Sequence[torch.optim.Optimizer]
     draw: Callable[[int], Lesson]
     """See `broca.organisms.course.Course`."""
-    pose: Callable[[Sequence[Tree]], Lesson]
+    pose: Callable[[Sequence[Question]], Lesson]
     """What is shown and expected of some questions: the answer is all that is asked."""
-    asked: Mapping[str, Sequence[Tree]]
+    asked: Mapping[str, Sequence[Question]]
     """Held-out questions by name; a tenth of them is asked at each look."""
     plan: Plan
     seed: int
@@ -58,7 +59,7 @@ class TreeReport:
     """By kind of question: the part of held-out ones of which the answer is the likeliest token of all."""
 
 
-def taught(recipe: Recipe, out: Path, *, progress: Progress = silent) -> TreeReport:
+def taught(recipe: Recipe[Question], out: Path, *, progress: Progress = silent) -> TreeReport:
     """Train, write the model to the directory `out`, and examine it; ``training.json`` is there from the first look on.
 
     Raises:
@@ -95,15 +96,15 @@ def taught(recipe: Recipe, out: Path, *, progress: Progress = silent) -> TreeRep
     return made
 
 
-def right(recipe: Recipe, trees: Sequence[Tree]) -> float:
+def right(recipe: Recipe[Question], asked: Sequence[Question]) -> float:
     """The part of questions of which every token of the answer is the likeliest of the whole vocabulary."""
-    parts = [trees[start : start + BATCH] for start in range(0, len(trees), BATCH)]
-    return sum(_hits(recipe, part) for part in parts) / len(trees)
+    parts = [asked[start : start + BATCH] for start in range(0, len(asked), BATCH)]
+    return sum(_hits(recipe, part) for part in parts) / len(asked)
 
 
 @torch.no_grad()
-def _hits(recipe: Recipe, trees: Sequence[Tree]) -> int:
-    lesson = recipe.pose(trees)
+def _hits(recipe: Recipe[Question], some: Sequence[Question]) -> int:
+    lesson = recipe.pose(some)
     asked = lesson.targets != NOTHING
     wrong = torch.zeros_like(asked)
     wrong[asked] = answered(recipe.model, lesson).argmax(-1) != lesson.targets[asked]

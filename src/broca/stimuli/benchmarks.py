@@ -53,6 +53,7 @@ BENCHMARKS = Registry(
         "belief-stories": "broca.stimuli.stories:belief_stories",
         "photograph-stories": "broca.stimuli.stories:photograph_stories",
         "passkey": "broca.stimuli.passkey:passkey",
+        "sums": "broca.stimuli.sums:sums",
     },
 )
 """The benchmarks that come with broca. ``beliefs`` is all abilities of the belief world, one after the other;

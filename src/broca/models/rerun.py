@@ -1,0 +1,242 @@
+"""One batch run many times with small changes: what a change cannot reach is not computed again.
+
+A change at layer l and token t leaves every block below l and every token before t as they were. So the blocks below
+hand on what they handed on before, the tokens before come from the cache, and a grid of patches costs a fraction of its
+forward passes. Before its first use on a model the short way is proved against whole passes; where a class does not
+allow it (a cache that cannot be cut, blocks that pass on more than a hidden state), passes are whole, and `lm.notes`
+says so.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from broca.errors import GuardError, StimulusError
+from broca.models import hooks
+from broca.models.anatomy import tensor_of, with_tensor
+from broca.models.lm import LM
+from broca.models.tokens import Batch
+from broca.sites import Site
+
+Way = Literal["cached", "skipped", "whole"]
+"""Blocks below and tokens before are spared; blocks alone; nothing."""
+
+Change = Callable[[Tensor, int], Tensor]
+"""Given the tensor at a site, ``(batch, token, unit)``, and the column of the batch that its first token is, its replacement."""
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest difference of a logit, relative to the largest one: other shapes are rounded in another order."""
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """How much was computed, in tokens times blocks, and how much whole passes would have taken."""
+
+    done: int = 0
+    whole: int = 0
+    passes: int = 0
+    """Runs of the model, the recordings counted."""
+
+    @property
+    def saved(self) -> float:
+        """The share of the work of whole passes that was spared."""
+        return 1 - self.done / self.whole if self.whole else 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Recorded:
+    """A batch as the model ran it, and what is needed to run it again from the middle."""
+
+    lm: LM
+    batch: Batch
+    logits: Tensor
+    """Next-token logits after each text's last token, ``(batch, vocabulary)``, float32."""
+    way: Way
+    work: Work
+    outputs: list[Any] = field(repr=False)
+    """What each block returned."""
+    cache: Any = field(repr=False, default=None)
+    _cut: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def again(self, changes: Mapping[Site, Change], *, start: int = 0) -> Tensor:
+        """The logits after the last token, ``(batch, vocabulary)`` in float32, with changes made.
+
+        Args:
+            changes: what is changed at each site; each must leave columns before `start` alone.
+            start: the first column of the batch that is changed.
+
+        Raises:
+            SiteUnavailable: if the model has no such site.
+            GuardError: if a change never ran.
+        """
+        lm, width = self.lm, self.batch.ids.shape[1]
+        start = min(start, width - 1) if self.way == "cached" else 0
+        layer = min((_first_block(site) for site in changes), default=lm.anatomy.n_layers)
+        below = layer if self.way != "whole" else 0
+        self.work.passes += 1
+        self.work.done += (lm.anatomy.n_layers - below) * (width - start) * len(self.batch)
+        self.work.whole += lm.anatomy.n_layers * width * len(self.batch)
+        edits = {site: _edit(change, start) for site, change in changes.items()}
+        with _skipping(lm, self.outputs[:below], start), hooks.edited(lm.model, lm.anatomy, edits) as fired:
+            logits = _logits(lm, self.batch, start, self._before(start))[0]
+        silent = [str(site) for site, times in fired.items() if not times]
+        if silent:
+            raise GuardError(f"The change at {', '.join(silent)} never ran: this forward pass skips these modules.")
+        return logits
+
+    def _before(self, start: int) -> Any:
+        """A cache of the tokens before `start`; runs that share it do not see each other."""
+        if not start:
+            return None
+        if start not in self._cut:
+            cut = _twin(self.cache)
+            cut.crop(start - self.batch.ids.shape[1])  # so many tokens fewer
+            self._cut[start] = cut
+        return _twin(self._cut[start])
+
+
+def record(lm: LM, batch: Batch, *, way: Way | None = None, work: Work | None = None) -> Recorded:
+    """Run a batch, and keep what later runs of it can spare. Whatever interventions are in force apply, then as now.
+
+    Args:
+        lm: the model.
+        batch: padded on the left.
+        way: insist on one instead of the fastest that was proved for this model.
+        work: where to count.
+
+    Raises:
+        StimulusError: if the batch is padded on the right.
+    """
+    if batch.side != "left":
+        raise StimulusError("Texts that are run again end in the same column. Pad them on the left.")
+    way = way or _way(lm, batch)
+    if way == "cached" and any(getattr(it, "reads_prompt", False) for it in lm.interventions):
+        way = "skipped"  # what acts at some places of a prompt must see the whole of it
+    return _record(lm, batch, way, work or Work())
+
+
+def _record(lm: LM, batch: Batch, way: Way, work: Work) -> Recorded:
+    outputs: list[Any] = [None] * lm.anatomy.n_layers
+
+    def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def after(_module: nn.Module, _args: Any, output: Any) -> None:
+            outputs[layer] = output
+
+        return after
+
+    blocks = (
+        {f"{lm.anatomy.path}.{layer}": keep(layer) for layer in range(lm.anatomy.n_layers)} if way != "whole" else {}
+    )
+    with hooks.tapped(lm.model, after=blocks):  # before any edit in force, which runs again with the block
+        logits, cache = _logits(lm, batch, 0, None, keep=way == "cached")
+    work.passes += 1
+    work.done += lm.anatomy.n_layers * batch.ids.numel()
+    work.whole += lm.anatomy.n_layers * batch.ids.numel()
+    return Recorded(lm, batch, logits, way, work, outputs, cache)
+
+
+def _logits(lm: LM, batch: Batch, start: int, cache: Any, *, keep: bool = False) -> tuple[Tensor, Any]:
+    short = {"logits_to_keep": 1} if "logits_to_keep" in lm.accepts else {}
+    part = Batch(batch.ids[:, start:], batch.mask, batch.positions[:, start:], batch.index, batch.tokens)
+    behind = {"past_key_values": cache} if cache is not None else {}
+    output = lm.call(part, use_cache=keep or cache is not None, **behind, **short)
+    return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
+
+
+def _first_block(site: Site) -> int:
+    """The first block that must be computed for a change at a site."""
+    return site.layer + 1 if site.kind == "resid_post" else site.layer
+
+
+def _edit(change: Change, start: int) -> hooks.Edit:
+    return lambda values: change(values, start)
+
+
+@contextmanager
+def _skipping(lm: LM, outputs: list[Any], start: int) -> Iterator[None]:
+    """Run the body with the first blocks handing on, from column `start`, what they handed on before."""
+    blocks = list(lm.model.get_submodule(lm.anatomy.path).children())[: len(outputs)]
+    before = [vars(block).get("forward") for block in blocks]
+
+    def handing(output: Any) -> Callable[..., Any]:
+        return lambda *_args, **_kwargs: with_tensor(output, tensor_of(output)[:, start:])
+
+    try:
+        for block, output in zip(blocks, outputs, strict=True):
+            block.forward = handing(output)
+        yield
+    finally:
+        for block, forward in zip(blocks, before, strict=True):
+            if forward is None:
+                vars(block).pop("forward", None)
+            else:
+                block.forward = forward
+
+
+def _twin(cache: Any) -> Any:
+    """A cache with the same tensors; what is added to one is not in the other."""
+    made = copy.copy(cache)
+    made.layers = [copy.copy(layer) for layer in cache.layers]
+    return made
+
+
+# -- the proof -----------------------------------------------------------------------------------------------------
+
+_proved: WeakKeyDictionary[nn.Module, Way] = WeakKeyDictionary()
+
+
+def _way(lm: LM, batch: Batch) -> Way:
+    """The fastest way that gives the logits of whole passes; looked into once for each model."""
+    if lm.model not in _proved:
+        with hooks.suspended():
+            _proved[lm.model] = _prove(lm, batch)
+    return _proved[lm.model]
+
+
+def _prove(lm: LM, batch: Batch) -> Way:
+    """Compare with whole passes: a block's output halved from the middle token on, in the middle and in the last block."""
+    start = batch.ids.shape[1] // 2
+    sites = {Site(layer, "resid_post") for layer in (lm.anatomy.n_layers // 2, lm.anatomy.n_layers - 1)}
+
+    def halved(values: Tensor, first: int) -> Tensor:
+        return torch.cat([values[:, : start - first], values[:, start - first :] / 2], 1)
+
+    whole = _record(lm, batch, "whole", Work())
+    expected = [whole.again({site: halved}, start=start) for site in sites]
+    off = []
+    ways: tuple[Way, ...] = ("cached", "skipped")
+    for way in ways:
+        try:
+            tried = _record(lm, batch, way, Work())
+            found = [tried.again({site: halved}, start=start) for site in sites]
+        except torch.OutOfMemoryError:
+            raise
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            off.append(f"{way}: {type(error).__name__}")
+            continue
+        worst = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+        if worst <= _TOLERANCE.get(lm.dtype, 5e-2):
+            break
+        off.append(f"{way}: logits off by {worst:.1e} of the largest")
+    else:
+        way = "whole"
+    if way != "cached":
+        spared = "only blocks below a change" if way == "skipped" else "nothing"
+        lm.notes.append(f"Patching: of this model {spared} can be spared from running again ({'; '.join(off)}).")
+    return way

@@ -1,0 +1,122 @@
+"""Arithmetic asked for in words: which operation is meant is said by one word, and by nothing else.
+
+"Find the gap of 31 and 8 =" is answered by " 23.". A mistake in that word changes what is asked for; one in any other word
+changes nothing. All texts are written for this project; no text has a mistake.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from broca.items import Item
+
+LARGEST = 49
+"""Operands are 0 to this."""
+
+OPERATIONS: Mapping[str, Callable[[int, int], int]] = {
+    "plus": lambda a, b: a + b,
+    "minus": lambda a, b: a - b,
+    "difference": lambda a, b: abs(a - b),
+    "larger": max,
+    "smaller": min,
+}
+"""What an operation makes of its two operands."""
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "plus": ("sum", "total"),
+    "difference": ("gap", "difference"),
+    "larger": ("larger", "greater", "maximum"),
+    "smaller": ("smaller", "lesser", "minimum"),
+}
+BETWEEN: Mapping[str, tuple[str, ...]] = {"plus": ("plus", "add"), "minus": ("minus", "less")}
+
+_NAMED = (
+    "Find the {op} of {a} and {b} =",
+    "What is the {op} of {a} and {b} =",
+    "Give me the {op}: {a}, {b} =",
+    "Please work out the {op} for {a} and {b} =",
+    "{a} and {b}, now the {op} =",
+    "Tell us the {op} of these: {a}, {b} =",
+    "I want the {op} of {a} and {b} =",
+    "Write down the {op}: {a}, {b} =",
+    "Now the {op} of {a} and {b} =",
+    "Can you say the {op} of {a} and {b} =",
+)
+_PLACED = (
+    "What is {a} {op} {b} =",
+    "Work out {a} {op} {b} =",
+    "Please find {a} {op} {b} =",
+    "Tell me what {a} {op} {b} makes =",
+    "Now take {a} {op} {b} =",
+    "I need {a} {op} {b} =",
+)
+OPENERS = ("Hello. ", "Here is another. ", "Good morning to you. ", "Let us go on. ", "This is easy. ")
+"""Sentences that may stand in front and mean nothing."""
+
+WORDINGS: tuple[tuple[str, str, str], ...] = tuple(
+    (frame, operation, word)
+    for frames, names in ((_NAMED, NAMES), (_PLACED, BETWEEN))
+    for frame, (operation, words) in product(frames, names.items())
+    for word in words
+)
+"""Every frame with every word that fits it: frame, operation, word."""
+
+WORDS = frozenset(word for _, _, word in WORDINGS)
+"""The words that carry an operation."""
+
+
+def held_out(a: int, b: int) -> bool:
+    """Whether the organism `sums` has never seen these operands: an eighth of all pairs."""
+    return zlib.crc32(f"{a},{b}".encode()) % 8 == 0
+
+
+def sums(
+    *, n: Annotated[int, Field(ge=1, le=100_000)] = 200, seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+) -> tuple[Item, ...]:
+    """Requests with operands that the organism `sums` has not seen, operations in turn.
+
+    The choices are what the five operations make of the operands, each value once; chance depends on how many differ. An
+    item's group is its wording. The tags ``operation`` and ``word`` say what is asked for, and by which word.
+
+    Args:
+        n: items; some may ask the same.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    return tuple(_item(rng, number, seed) for number in range(n))
+
+
+def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
+    operation = tuple(OPERATIONS)[number % len(OPERATIONS)]
+    asked = [wording for wording in WORDINGS if wording[1] == operation]
+    frame, _, word = asked[rng.integers(len(asked))]
+    a, b = drawn(rng, held=True)
+    values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
+    return Item(
+        id=f"sums/{seed}/{number}",
+        prompt=frame.format(op=word, a=a, b=b),
+        choices=tuple(map(spelled, values)),
+        answer=values.index(OPERATIONS[operation](a, b)),
+        ability="sums",
+        group=frame.format(op=word, a="#", b="#"),
+        tags={"operation": operation, "word": word},
+    )
+
+
+def drawn(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:
+    """Two operands, held out or not."""
+    while True:
+        a, b = (int(number) for number in rng.integers(LARGEST + 1, size=2))
+        if held_out(a, b) == held:
+            return a, b
+
+
+def spelled(value: int) -> str:
+    """An answer as it is written: a space, the number, and a stop, so that no answer is the beginning of another."""
+    return f" {value}."
