@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.zoo import lm as tiny
 from torch import Tensor
 
 from broca.errors import SiteUnavailable, StimulusError
@@ -12,7 +13,6 @@ from broca.models.rerun import Work, record
 from broca.models.tokens import Batch
 from broca.sites import Site
 from broca.units import UnitMask
-from tests.zoo import lm as tiny
 
 TEXTS = ["alpha beta gamma delta epsilon", "one two three", "some words that are a little longer than those"]
 START = 7
