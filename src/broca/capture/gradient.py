@@ -106,7 +106,7 @@ def attribution(
 
     def step(batch: Batch) -> dict[Site, Tensor]:
         instead = _on_texts(lm, batch, sites, pairs, positions) if pairs is not None else _given(towards, sites)
-        values, gradients = _differentiated(lm, batch, lm.anatomy, sites, metric)
+        values, gradients = differentiated(lm, batch, lm.anatomy, sites, metric)
         counts = batch.mask if positions == "all" else _last_only(batch)
         found = {}
         for site in sites:
@@ -138,7 +138,7 @@ def output_gradients(
     outputs = _outputs(sites)
 
     def step(batch: Batch) -> dict[Site, Tensor]:
-        _, gradients = _differentiated(lm, batch, _projections(lm.anatomy), list(outputs.values()), metric)
+        _, gradients = differentiated(lm, batch, _projections(lm.anatomy), list(outputs.values()), metric)
         rows = torch.arange(len(batch))
         return {site: _wide(gradients[out])[rows, batch.last.cpu()] for site, out in outputs.items()}
 
@@ -167,7 +167,7 @@ def squared_gradients(
 
     def step(batch: Batch) -> dict[Site, Tensor]:
         both = [*sites, *outputs.values()]
-        values, gradients = _differentiated(lm, batch, _projections(lm.anatomy), both, metric)
+        values, gradients = differentiated(lm, batch, _projections(lm.anatomy), both, metric)
         hidden = (batch.mask == 0)[..., None]
         found = {}
         for site, out in outputs.items():
@@ -211,10 +211,14 @@ def _streamed(
     return kept
 
 
-def _differentiated(
+def differentiated(
     lm: LM, batch: Batch, anatomy: Anatomy, sites: Sequence[Site], metric: Metric
 ) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
-    """Activations and gradients of one batch at every site, each ``(batch, token, unit)`` in the model's dtype."""
+    """Activations and gradients of one batch at every site, each ``(batch, token, unit)`` in the model's dtype.
+
+    Raises:
+        GuardError: if a forward pass does not run a site exactly once.
+    """
     caught: dict[Site, Tensor] = {}
 
     def catcher(site: Site) -> Edit:
