@@ -95,6 +95,14 @@ def test_both_ways_equal_a_loop_for_every_layout(name) -> None:
         checked(sensitivity(lm, samples, Against(), every, scores=ALL, mode=mode), lm, every, *truth, rtol)
 
 
+def test_gradients_made_in_small_blocks_are_the_same(monkeypatch) -> None:
+    lm = wide("gpt2")
+    samples, every = asked(lm), matrices(lm.model, lm.anatomy)
+    monkeypatch.setattr("broca.capture.samples._CELLS", 100)
+    sums = sensitivity(lm, samples, Against(), every, scores=ALL, mode="batched")
+    checked(sums, lm, every, *looped(lm, samples, Against()))
+
+
 def test_halves_are_the_even_and_the_odd_samples() -> None:
     lm = wide("llama")
     samples, every = asked(lm), matrices(lm.model, lm.anatomy)

@@ -23,7 +23,7 @@ Score = Literal["squared-gradient", "gradient-weight", "squared-gradient-weight"
 """g² (the diagonal of the empirical Fisher); |w g| (SNIP; Lee et al., 2019); w² g² (Taylor; Molchanov et al., 2019);
 |w| times the norm of the weight's input (Wanda; Sun et al., 2024)."""
 
-_CELLS = 2**17
+_CELLS = 2**20
 """Per-sample gradients are made in blocks of so many numbers, which stay in a cache until they are squared."""
 
 
@@ -76,12 +76,8 @@ class Work:
     half: int = 0
     weight: float = 1.0
     mask: Tensor | None = None
-    slopes: Tensor | None = None
-    """``(unit, row of a unit)``: by how much each row counts in each squared number."""
-    weights: Tensor | None = None
-    """``(unit,)`` of the squares."""
-    units: Tensor | None = None
-    """``(unit, row of a unit)``: the rows of the batch that make up each."""
+    units: list[tuple[float, tuple[tuple[int, int, float], ...]]] = field(default_factory=list)
+    """What is squared: its weight in the sum, and of each of its rows the place in the batch, the tokens, the slope."""
     reached: set[str] = field(default_factory=set)
 
     # -- one sample at a time --------------------------------------------------------------------------------------
@@ -119,14 +115,17 @@ class Work:
     def add(self, path: str, gradient: Tensor) -> None:
         """Add one gradient's square, and its size where that is asked for."""
         self.reached.add(path)
+        self._add(path, gradient, self.weight, slice(None))
+
+    def _add(self, path: str, gradient: Tensor, weight: float, rows: slice) -> None:
         for kept, square in ((self.sums.squares, True), (self.sums.sizes, False)):
             if kept:
-                into = kept[self.half][path]
+                into = kept[self.half][path][rows]
                 g = gradient.to(into.device, into.dtype)
                 if square:
-                    into.addcmul_(g, g, value=self.weight)
+                    into.addcmul_(g, g, value=weight)
                 else:
-                    into.add_(g.abs(), alpha=self.weight)
+                    into.add_(g.abs(), alpha=weight)
 
     def assert_reached(self) -> None:
         missing = {m.parameter for m in self.matrices if m.expert is None} - self.reached
@@ -144,21 +143,22 @@ class Work:
         self.reached.clear()
         with torch.enable_grad():
             logprobs, lengths = self.priced(rows, index)
-            self._units(logprobs.detach(), lengths, len(rows))
+            self._units(logprobs.detach(), lengths, [[len(row.ids) for row in sample] for sample in rows])
             logprobs.sum().backward()
         self.assert_reached()
 
-    def _units(self, logprobs: Tensor, lengths: Tensor, n: int) -> None:
+    def _units(self, logprobs: Tensor, lengths: Tensor, tokens: Sequence[Sequence[int]]) -> None:
         """What is squared: each term of each sample, as a sum over the sample's rows."""
-        slopes, weights, units = [], [], []
-        for own, long, at in zip(
-            logprobs.view(n, -1), lengths.view(n, -1), torch.arange(len(logprobs)).view(n, -1), strict=True
-        ):
-            slope, weight = coefficients(self.objective, own, long)
-            slopes.append(slope)
-            weights.append(weight)
-            units.append(at.expand(len(slope), -1))
-        self.slopes, self.weights, self.units = torch.cat(slopes), torch.cat(weights), torch.cat(units)
+        self.units, first = [], 0
+        shape = len(tokens), -1
+        for own, long, sizes in zip(logprobs.view(shape), lengths.view(shape), tokens, strict=True):
+            slopes, weights = coefficients(self.objective, own, long)
+            rows = range(first, first + len(sizes))
+            self.units += [
+                (weight, tuple(zip(rows, sizes, slope, strict=True)))
+                for weight, slope in zip(weights.tolist(), slopes.tolist(), strict=True)
+            ]
+            first += len(sizes)
 
     @contextmanager
     def catching(self) -> Iterator[None]:
@@ -185,32 +185,19 @@ class Work:
             )
         self.reached.add(path)
         assert self.mask is not None
-        assert self.units is not None
-        batch, width = self.mask.shape
-        mask = self.mask.to(given.device)[..., None]
-        x = given.reshape(batch, width, -1).masked_fill(mask == 0, 0)
-        g = gradient.reshape(batch, width, -1).masked_fill(mask == 0, 0)
-        units = self.units.to(given.device)
-        slopes = self.slopes.to(given.device, g.dtype)  # type: ignore[union-attr]
-        g = (g[units] * slopes[..., None, None]).flatten(1, 2)
-        x = x[units].flatten(1, 2)
-        transposed = not isinstance(module, nn.Linear)
-        self._squared(path, *((x, g) if transposed else (g, x)))
-
-    def _squared(self, path: str, left: Tensor, right: Tensor) -> None:
-        """Add the squares of ``left^T right`` of each unit, a block of rows at a time; both ``(unit, token, .)``."""
-        n = len(left)
-        assert self.weights is not None
-        block = max(1, _CELLS // (n * right.shape[2]))
-        for start in range(0, left.shape[2], block):
-            made = torch.bmm(left[:, :, start : start + block].transpose(1, 2), right)
-            for kept, square in ((self.sums.squares, True), (self.sums.sizes, False)):
-                if kept:
-                    into = kept[self.half][path]
-                    g = made.to(into.device, into.dtype)
-                    powers = g.square() if square else g.abs()
-                    part = into[start : start + block].view(-1)
-                    part.addmv_(powers.view(n, -1).T, self.weights.to(into.device, into.dtype))
+        x, g = (t.reshape(*self.mask.shape, -1) for t in (given, gradient))
+        left, right = (g, x) if isinstance(module, nn.Linear) else (x, g)
+        # Sequences are padded on the right, so the tokens of a row are its first ones: no product with a pad.
+        units = []
+        for weight, rows in self.units:
+            tall = [(left[row, :n] * slope, right[row, :n]) for row, n, slope in rows]
+            a, b = tall[0] if len(tall) == 1 else (torch.cat(side) for side in zip(*tall, strict=True))
+            units.append((weight, a, b))
+        block = max(1, _CELLS // right.shape[-1])
+        for start in range(0, left.shape[-1], block):
+            own = slice(start, start + block)
+            for weight, a, b in units:
+                self._add(path, a[:, own].T @ b, weight, own)
 
     # -- both ------------------------------------------------------------------------------------------------------
 
