@@ -137,7 +137,7 @@ class Lesion:
                 yield fired
 
     def _edit(self, lm: LM, site: Site, inputs: Inputs) -> Edit:
-        chosen = torch.tensor(_unit_mask(lm, site, self.units))
+        chosen = torch.tensor(flags_of(lm, site, self.units))
         fill = self._filler(site, inputs)
         on: dict[torch.device, Tensor] = {}
 
@@ -205,7 +205,7 @@ def _draws(inputs: Inputs, values: Tensor, n: int, seed: int) -> Tensor:
     return torch.tensor(keys, device=values.device).repeat_interleave(len(values) // len(keys))
 
 
-def _unit_mask(lm: LM, site: Site, units: UnitMask) -> NDArray[np.bool_]:
+def flags_of(lm: LM, site: Site, units: UnitMask) -> NDArray[np.bool_]:
     """The site's selection as one boolean a unit; a selected head is all of its units."""
     chosen, width = units.at[site], lm.anatomy.width(site)
     if units.grain == "head":

@@ -1,0 +1,140 @@
+"""A patch: activations of another run put in place at chosen tokens, so that whatever follows can be scored or generated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broca.errors import GuardError, SelectionError, StimulusError
+from broca.interventions.lesion import flags_of
+from broca.interventions.plant import text_key
+from broca.models.hooks import Edit, Inputs, Read, edited, read, watched
+from broca.models.lm import LM
+from broca.models.tokens import Tokens
+from broca.sites import Site
+from broca.units import UnitMask
+
+Values = Mapping[Site, NDArray[np.floating]]
+"""Activations at each site, ``(place, unit)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Put given activations in place while the prompt is read (activation patching: Vig et al., 2020; Meng et al., 2022).
+
+    Args:
+        values: by `text_key` of the prompt: places among its tokens (0 is the first, BOS counted), and what to put there.
+        units: in these units, or heads, alone; all when None.
+
+    Raises:
+        SelectionError: if there is nothing to put in place, or places and activations do not fit each other.
+    """
+
+    values: Mapping[str, tuple[Sequence[int], Values]]
+    units: UnitMask | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise SelectionError("A patch of no text changes nothing. Give the activations of at least one.")
+        sites = {frozenset(at) for _, at in self.values.values()}
+        if len(sites) != 1 or not next(iter(sites)):
+            raise SelectionError("Every text of a patch needs activations at the same sites, at one or more.")
+        for places, at in self.values.values():
+            for site, held in at.items():
+                if held.ndim != 2 or len(held) != len(places) or not places:
+                    raise SelectionError(
+                        f"{site}: activations of shape {held.shape} for {len(places)} places. Give (place, unit), one place at "
+                        "least."
+                    )
+
+    @property
+    def fingerprint(self) -> str:
+        units = self.units.fingerprint if self.units else None
+        digest = hashlib.sha256(json.dumps(["patch", units]).encode())
+        for key, (places, at) in sorted(self.values.items()):
+            digest.update(f"{key} {list(places)}".encode())
+            for site in sorted(at):
+                digest.update(f"{site}".encode() + np.ascontiguousarray(at[site]).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def reads_prompt(self) -> bool:
+        """What it does depends on the whole prompt."""
+        return True
+
+    @contextmanager
+    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+        """Put the activations in place; the model is untouched afterwards.
+
+        Raises:
+            SiteUnavailable: if the model has no such site, or `units` were chosen in a model of another shape.
+            GuardError: later, at a text that there are no activations for.
+        """
+        sites = next(iter(self.values.values()))[1]
+        chosen = {site: None if self.units is None else flags_of(lm, site, self.units) for site in sites}
+        with watched(lm.model) as inputs:
+            edits = {site: self._edit(site, units, inputs) for site, units in chosen.items()}
+            with edited(lm.model, lm.anatomy, edits) as fired:
+                yield fired
+
+    def _edit(self, site: Site, units: NDArray[np.bool_] | None, inputs: Inputs) -> Edit:
+        where = slice(None) if units is None else torch.from_numpy(np.flatnonzero(units))
+
+        def edit(x: Tensor) -> Tensor:
+            if inputs.decoding:
+                return x
+            assert inputs.prompt is not None
+            assert inputs.prompt_mask is not None
+            x = x.clone()
+            for row, (ids, keep) in enumerate(zip(inputs.prompt, inputs.prompt_mask, strict=True)):
+                known = self.values.get(text_key(ids[keep.bool()].tolist()))
+                if known is None:
+                    raise GuardError(
+                        f"The model was shown a text of {int(keep.sum())} tokens that this patch has no activations for, so it "
+                        "would be answered unpatched. Give activations for each text."
+                    )
+                start = int(keep.int().argmax())
+                columns = torch.tensor([start + place for place in known[0]])
+                x[row, columns[:, None], where] = torch.from_numpy(known[1][site]).to(x)[:, where]
+            return x
+
+        return edit
+
+
+def activations_at(
+    lm: LM, texts: Sequence[Tokens], places: Sequence[Sequence[int]], sites: Sequence[Site]
+) -> list[dict[Site, NDArray[np.floating]]]:
+    """What each text holds at its own places, for `Patch`: for each site ``(place, unit)``, float32 or wider.
+
+    Raises:
+        StimulusError: if there are not as many lists of places as texts.
+        SiteUnavailable: if the model has no such site.
+    """
+    if len(texts) != len(places):
+        raise StimulusError(f"{len(texts)} texts come with {len(places)} lists of places. Give one for each.")
+    found: list[dict[Site, NDArray[np.floating]]] = [{} for _ in texts]
+
+    def reader(site: Site, kept: dict[Site, Tensor]) -> Read:
+        def show(x: Tensor) -> None:
+            kept[site] = x
+
+        return show
+
+    for batch in lm.batches(texts):
+        kept: dict[Site, Tensor] = {}
+        with read(lm.model, lm.anatomy, {site: reader(site, kept) for site in sites}):
+            lm.call(batch)
+        for row, index in enumerate(batch.index):
+            at = [int(batch.start[row]) + place for place in places[index]]
+            for site, values in kept.items():
+                wide = values.dtype if values.dtype == torch.float64 else torch.float32
+                found[index][site] = values[row, at].to(wide).cpu().numpy()
+    return found
