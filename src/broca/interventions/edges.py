@@ -75,7 +75,7 @@ class EdgeLesion:
             GuardError: if the model's class bypasses transformers' attention interface; later, at a text without edges.
             SelectionError: if the mask of heads was made for a model of another shape.
         """
-        chosen = self._heads(lm)
+        chosen = heads_by_layer(lm, self.heads)
         fired = dict.fromkeys((Site(layer, "pattern") for layer in chosen), 0)
         made: tuple[int, Tensor | None] = (-1, None)
 
@@ -94,46 +94,57 @@ class EdgeLesion:
         with severed(lm, cut):
             yield fired
 
-    def _heads(self, lm: LM) -> dict[int, Tensor]:
-        if self.heads is None:
-            return {layer: torch.ones(lm.anatomy.n_heads, dtype=torch.bool) for layer in range(lm.anatomy.n_layers)}
-        found = {}
-        for site, flags in self.heads.at.items():
-            if len(flags) != lm.anatomy.n_heads or site.layer >= lm.anatomy.n_layers:
-                raise SelectionError(
-                    f"The mask has {len(flags)} heads at {site}, this model has {lm.anatomy.n_heads} in {lm.anatomy.n_layers} "
-                    "layers. It was made for another model."
-                )
-            if flags.any():
-                found[site.layer] = torch.tensor(np.array(flags))
-        return found
-
     def _gone(self, inputs: Inputs, n_queries: int, n_keys: int) -> Tensor | None:
         """Which edges of this call are cut, ``(batch, 1, query, key)``; None if none is."""
-        assert inputs.ids is not None
-        assert inputs.mask is not None
-        assert inputs.prompt is not None
-        assert inputs.prompt_mask is not None
         if inputs.decoding and not self.after:
             return None
-        prompts = [row[keep.bool()].tolist() for row, keep in zip(inputs.prompt, inputs.prompt_mask, strict=True)]
-        starts = inputs.prompt_mask.int().argmax(1).tolist()
-        gone = torch.zeros(len(inputs.ids), 1, n_queries, n_keys, dtype=torch.bool)
-        # Options of one item, or beams, share the prompt that was read once.
-        share = len(inputs.ids) // len(prompts)
-        for row in range(len(inputs.ids)):
-            known = self.edges.get(text_key(prompts[row // share]))
+        shown = prompts_shown(inputs)
+        gone = torch.zeros(len(shown), 1, n_queries, n_keys, dtype=torch.bool)
+        for row, (ids, start) in enumerate(shown):
+            known = self.edges.get(text_key(ids))
             if known is None:
                 raise GuardError(
-                    f"The model was shown a text of {len(prompts[row // share])} tokens that this edge lesion has no edges for, "
+                    f"The model was shown a text of {len(ids)} tokens that this edge lesion has no edges for, "
                     "so it would be answered intact. Give edges for each text; an option must not change the prompt's last token."
                 )
             queries, keys = known
-            start = starts[row // share]
             columns = torch.tensor([start + key for key in keys])
             rows = torch.arange(n_queries) if inputs.decoding else torch.tensor([start + query for query in queries])
             gone[row, 0, rows[:, None], columns] = True
+        assert inputs.ids is not None
         return gone.to(inputs.ids.device) if gone.any() else None
+
+
+def heads_by_layer(lm: LM, heads: UnitMask | None) -> dict[int, Tensor]:
+    """Flags ``(head,)`` of each layer in which a mask chooses heads; all of every layer when None.
+
+    Raises:
+        SelectionError: if the mask was made for a model of another shape.
+    """
+    if heads is None:
+        return {layer: torch.ones(lm.anatomy.n_heads, dtype=torch.bool) for layer in range(lm.anatomy.n_layers)}
+    found = {}
+    for site, flags in heads.at.items():
+        if len(flags) != lm.anatomy.n_heads or site.layer >= lm.anatomy.n_layers:
+            raise SelectionError(
+                f"The mask has {len(flags)} heads at {site}, this model has {lm.anatomy.n_heads} in {lm.anatomy.n_layers} "
+                "layers. It was made for another model."
+            )
+        if flags.any():
+            found[site.layer] = torch.tensor(np.array(flags))
+    return found
+
+
+def prompts_shown(inputs: Inputs) -> list[tuple[list[int], int]]:
+    """For each row of the call under way: the token ids of its prompt, and where that begins in the row."""
+    assert inputs.ids is not None
+    assert inputs.prompt is not None
+    assert inputs.prompt_mask is not None
+    prompts = [row[keep.bool()].tolist() for row, keep in zip(inputs.prompt, inputs.prompt_mask, strict=True)]
+    starts = inputs.prompt_mask.int().argmax(1).tolist()
+    # Options of one item, or beams, share the prompt that was read once.
+    share = len(inputs.ids) // len(prompts)
+    return [(prompts[row // share], starts[row // share]) for row in range(len(inputs.ids))]
 
 
 def edges_between(

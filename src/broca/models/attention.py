@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,24 +23,29 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.rows import Look, Queries, Rows
-from broca.models.tap import BASES, Cut, Show, from_weights, implementation_of, switched
+from broca.models.rows import Look, Queries, Replaced, Rows
+from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switched
 from broca.models.tokens import Batch, Span, Tokens, padded
 
 __all__ = [
     "Cut",
     "Look",
     "Queries",
+    "Replaced",
     "Rows",
     "Show",
+    "Swap",
     "TapProof",
     "attention_rows",
     "check_tap",
     "severed",
     "span_matrix",
     "summed",
+    "swapped",
     "tapped",
 ]
+
+T = TypeVar("T")
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 """Largest relative error of the proof, by dtype: a few rounding steps of a kernel's sum."""
@@ -85,13 +90,8 @@ def tapped(lm: LM, look: Look, show: Show) -> Iterator[TapProof]:
         with from_weights(lm, look, show):
             yield proof
         return
-    with switched(lm) as state:
-        entry = (look, show, hooks.suspensions())
-        state.looks.append(entry)
-        try:
-            yield proof
-        finally:
-            state.looks[:] = [other for other in state.looks if other is not entry]
+    with switched(lm) as state, _among(state.looks, (look, show, hooks.suspensions())):
+        yield proof
 
 
 @contextmanager
@@ -103,18 +103,46 @@ def severed(lm: LM, cut: Cut) -> Iterator[None]:
     Raises:
         GuardError: if the model's class bypasses the interface, or attention cannot be read from it.
     """
+    _interfaced(lm, "single attention edges cannot be cut in it. Lesion whole heads at 'z' sites instead.")
+    with switched(lm) as state, _among(state.cuts, (cut, hooks.suspensions())):
+        yield
+
+
+@contextmanager
+def swapped(lm: LM, swap: Swap) -> Iterator[None]:
+    """Run the body with attention rows replaced after the softmax, before they meet the values; see `tap.Swap`.
+
+    What a row sums to is the caller's: 1, or less where attention sinks take a share. Swaps nest, each shown the rows that
+    those before it left; whoever looks is shown the last. Afterwards the model's attention is what it was.
+
+    Raises:
+        GuardError: if the model's class bypasses the interface, or attention cannot be read from it.
+    """
+    _interfaced(
+        lm, "its attention rows cannot be replaced: the weights that it returns have been used already. Patch 'z'."
+    )
+    with switched(lm) as state, _among(state.swaps, (swap, hooks.suspensions())):
+        yield
+
+
+def _interfaced(lm: LM, so: str) -> None:
+    """Refuse a class that the tap cannot reach.
+
+    Raises:
+        GuardError: saying what follows from it.
+    """
     if check_tap(lm).route == "weights":
-        raise GuardError(
-            f"{type(lm.model).__name__} bypasses transformers' attention interface, so single attention edges cannot be cut "
-            "in it. Lesion whole heads at 'z' sites instead."
-        )
-    with switched(lm) as state:
-        entry = (cut, hooks.suspensions())
-        state.cuts.append(entry)
-        try:
-            yield
-        finally:
-            state.cuts[:] = [other for other in state.cuts if other is not entry]
+        raise GuardError(f"{type(lm.model).__name__} bypasses transformers' attention interface, so {so}")
+
+
+@contextmanager
+def _among(entries: list[T], entry: T) -> Iterator[None]:
+    """Run the body with `entry` in a list, then take out this one and no equal."""
+    entries.append(entry)
+    try:
+        yield
+    finally:
+        entries[:] = [other for other in entries if other is not entry]
 
 
 def attention_rows(

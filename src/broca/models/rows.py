@@ -53,6 +53,25 @@ class Rows:
     """``(batch, head, query, key)`` in float32 or wider; NaN where the query is padding, 0 where the key is."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Replaced:
+    """Rows that stand in for a layer's own in one call of the model. Indices and `real` are on the CPU."""
+
+    at: Tensor
+    """``(batch or 1, query)``: where the queries stand among the tokens of this call."""
+    weights: Tensor
+    """``(batch, head, query, key)``, float32 or wider."""
+    heads: tuple[int, ...] | None = None
+    """Which heads, in this order; all when None."""
+    real: Tensor | None = None
+    """``(batch, query)``: False where a query only fills the table, and keeps its own row. All are real when None."""
+
+    def places(self, batch: int) -> tuple[Tensor, Tensor]:
+        """`at` and `real`, both ``(batch, query)``."""
+        at = self.at.expand(batch, -1)
+        return at, torch.ones_like(at, dtype=torch.bool) if self.real is None else self.real.expand(batch, -1)
+
+
 Show = Callable[[Rows], None]
 
 Compute = Callable[[Tensor, Sequence[int] | None], Tensor]
@@ -173,6 +192,69 @@ def probabilities(
         return scores.softmax(-1)
     sinks = sinks.detach().to(wide) if picked is None else sinks.detach().to(wide)[picked]
     return torch.cat([scores, sinks.view(1, -1, 1, 1).expand(batch, -1, n, 1)], -1).softmax(-1)[..., :-1]
+
+
+def rewritten(output: Tensor, value: Tensor, new: Replaced) -> Tensor:
+    """A kernel's output ``(batch, token, head, unit)`` with what replaced rows take from `value` in its place.
+
+    Args:
+        output: stays as it is.
+        value: ``(batch, kv head, key, unit)``; each value head serves a run of consecutive query heads.
+        new: the rows.
+    """
+    heads = torch.arange(output.shape[2]) if new.heads is None else torch.tensor(new.heads)
+    weights = new.weights.to(output.device)
+    # Grouped heads: each row meets the values of its own key head.
+    mine = value[:, heads * value.shape[1] // output.shape[2], : weights.shape[-1]]
+    mixed = (weights @ mine.to(weights.dtype)).to(output.dtype)
+    at, real = new.places(len(output))
+    row, query = real.nonzero(as_tuple=True)
+    output = output.clone()
+    output[row[:, None], at[row, query][:, None], heads] = mixed[row, :, query]
+    return output
+
+
+def replaced(compute: Compute, new: Replaced) -> Compute:
+    """`compute` as it is once rows have been replaced."""
+
+    def changed(at: Tensor, heads: Sequence[int] | None) -> Tensor:
+        weights = compute(at, heads).clone()
+        wanted = range(weights.shape[1]) if heads is None else heads
+        known = range(max(wanted) + 1) if new.heads is None else new.heads
+        mine = torch.tensor([i for i, head in enumerate(wanted) if head in known], dtype=torch.long)
+        theirs = torch.tensor([known.index(head) for head in wanted if head in known], dtype=torch.long)
+        places, real = new.places(len(weights))
+        hit = (at.cpu().expand(len(weights), -1)[:, :, None] == places[:, None]) & real[:, None]
+        row, query = hit.any(-1).nonzero(as_tuple=True)
+        source = hit.int().argmax(-1)[row, query]
+        put = new.weights.to(weights)[row[:, None], theirs, source[:, None]]
+        weights[row[:, None], mine, query[:, None]] = put
+        return weights
+
+    return changed
+
+
+def carried(rows: Tensor, covers: Sequence[Sequence[int]], n_keys: int, *, at: Sequence[int] | None = None) -> Tensor:
+    """Attention rows over the keys of one text, carried to those of another, each with the sum that it had.
+
+    Args:
+        rows: ``(..., query, key)``.
+        covers: for each key, the other text's keys over the same characters: its weight is spread evenly over them, and
+            lost to the rest of the row where there are none.
+        n_keys: how many keys the other text has.
+        at: where the queries stand in the other text: keys behind them take nothing.
+
+    Returns:
+        ``(..., query, n_keys)``; NaN in rows of which nothing is left.
+    """
+    moves = torch.zeros(len(covers), n_keys, dtype=rows.dtype)
+    for key, others in enumerate(covers):
+        moves[key, list(others)] = 1 / max(1, len(others))
+    moved = rows @ moves.to(rows.device)
+    if at is not None:
+        behind = torch.arange(n_keys)[None] > torch.tensor(at)[:, None]
+        moved = moved.masked_fill(behind.to(rows.device), 0)
+    return moved * (rows.sum(-1, keepdim=True) / moved.sum(-1, keepdim=True))
 
 
 def rows_at(x: Tensor, at: Tensor) -> Tensor:

@@ -20,13 +20,26 @@ from torch import Tensor, nn
 from broca.errors import GuardError
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.rows import Look, Rows, blocks, probabilities, rows_at
+from broca.models.rows import (
+    Compute,
+    Look,
+    Replaced,
+    Rows,
+    blocks,
+    probabilities,
+    replaced,
+    rewritten,
+    rows_at,
+)
 
 Show = Callable[[Rows], None]
 
 Cut = Callable[[int, hooks.Inputs, tuple[int, int, int]], Tensor | None]
 """Given a layer, what the model was called with, and how many heads, queries and keys there are: which edges to cut,
 ``(batch, 1 or head, query, key)``, boolean; None where there are none."""
+
+Swap = Callable[[int, hooks.Inputs, tuple[int, int, int], Compute], Replaced | None]
+"""Given what a cut is given and what computes the model's own rows: the rows to put in their place; None where there are none."""
 
 BASES = ("sdpa", "eager")
 """The kernels that the tap can stand for: those whose mask it can read."""
@@ -41,6 +54,7 @@ class TapState:
     inputs: hooks.Inputs
     looks: list[tuple[Look, Show, int]] = field(default_factory=list)
     cuts: list[tuple[Cut, int]] = field(default_factory=list)
+    swaps: list[tuple[Swap, int]] = field(default_factory=list)
     audit: dict[int, float] | None = None
     """In a proof: the worst error of each layer."""
     shown: dict[int, int] = field(default_factory=dict)
@@ -142,7 +156,7 @@ def _set(decoder: Any, base: str) -> None:
 def _tap(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """What transformers calls in place of the kernel: the kernel's own result, edges that are cut left out of its mask."""
+    """What transformers calls in place of the kernel: the kernel's own result, without edges that are cut, rows swapped."""
     state, layer = _homes[module]
     causal, shape = _causal(module, options), (query.shape[1], query.shape[2], key.shape[2])
     for cut, born in tuple(state.cuts):
@@ -155,18 +169,30 @@ def _tap(
     def compute(at: Tensor, heads: Sequence[int] | None) -> Tensor:
         return probabilities(query, key, attention_mask, at, causal=causal, heads=heads, options=options)
 
+    output, current = result[0], compute
+    for swap, born in tuple(state.swaps):
+        with torch.no_grad():
+            new = None if hooks.suspensions() > born else swap(layer, state.inputs, shape, current)
+        if new is not None:
+            output, current = rewritten(output, value, new), replaced(current, new)
     with torch.no_grad():
         if state.audit is not None:
             error = _unlike(compute(torch.arange(query.shape[2])[None], None), value, result[0], state.mask)
             state.audit[layer] = max(error, state.audit.get(layer, 0.0))
-        # Differential attention calls the kernel twice with the same queries and keys: one call has one set of rows.
-        if state.shown.get(layer) != state.inputs.calls:
-            state.shown[layer] = state.inputs.calls
-            for look, show, born in tuple(state.looks):
-                if hooks.suspensions() <= born:
-                    for block in blocks(look, layer, state.mask, shape, compute):
-                        show(block)
-    return result
+        _shown(state, layer, shape, current)
+    return (output, *result[1:])
+
+
+def _shown(state: TapState, layer: int, shape: tuple[int, int, int], compute: Compute) -> None:
+    """Show a layer's rows to whoever looks."""
+    # Differential attention calls the kernel twice with the same queries and keys: one call has one set of rows.
+    if state.shown.get(layer) == state.inputs.calls:
+        return
+    state.shown[layer] = state.inputs.calls
+    for look, show, born in tuple(state.looks):
+        if hooks.suspensions() <= born:
+            for block in blocks(look, layer, state.mask, shape, compute):
+                show(block)
 
 
 def _without(mask: Tensor | None, gone: Tensor, dtype: torch.dtype, base: str, *, causal: bool) -> Tensor:

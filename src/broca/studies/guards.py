@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from broca.errors import GuardError
 from broca.interventions.lesion import Keep, Lesion
 from broca.items import Item
-from broca.models.lm import LM
+from broca.models.lm import LM, Intervention
 from broca.models.tokens import Tokens, padded
 from broca.stimuli.baselines import baselines, mentioned
 from broca.studies.ladder import Guard
@@ -24,7 +24,9 @@ _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, tor
 def probe(lm: LM, items: Sequence[Item], chat: str) -> list[Tokens]:
     """A few prompts of different lengths."""
     step = max(1, len(items) // 8)
-    return lm.tokenize([item.prompt for item in items[::step][:8]], chat=chat)  # type: ignore[arg-type]
+    tokens = lm.tokenize([item.shown for item in items[::step][:8]], chat=chat)  # type: ignore[arg-type]
+    # Pictures of other shapes make another batch.
+    return [one for one in tokens if one.key == tokens[0].key]
 
 
 def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
@@ -49,15 +51,15 @@ def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
     )
 
 
-def effect(lm: LM, lesion: Lesion, tokens: Sequence[Tokens]) -> Guard:
-    """A lesion that changes no logit is a no-op, and is reported as one."""
+def effect(lm: LM, change: Intervention, tokens: Sequence[Tokens]) -> Guard:
+    """An intervention that changes no logit is a no-op, and is reported as one."""
     batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
     before = lm.next_logits(batch)
-    with lm.under(lesion):
+    with lm.under(change):
         difference = float((lm.next_logits(batch) - before).abs().max())
     if difference == 0:
-        return Guard("effect", "marked", "The lesion changes no logit at all: it is a no-op on these prompts.")
-    return Guard("effect", "passed", f"The lesion changes next-token logits (by up to {difference:.2g}).")
+        return Guard("effect", "marked", "The intervention changes no logit at all: it is a no-op on these prompts.")
+    return Guard("effect", "passed", f"The intervention changes next-token logits (by up to {difference:.2g}).")
 
 
 def padding(lm: LM, tokens: Sequence[Tokens]) -> Guard:
