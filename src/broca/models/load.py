@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,9 +22,10 @@ def load(
     dtype: str,
     device: str | Mapping[str, Any],
     trust_remote_code: bool,
+    head: Literal["CausalLM", "SequenceClassification"] = "CausalLM",
 ) -> tuple[Any, Any]:
     """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors."""
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     if dtype not in _DTYPES:
         raise unknown("dtype", dtype, _DTYPES)
@@ -34,7 +35,7 @@ def load(
     placement = {"device_map": device} if spread else {}
     model, report = _told(
         name,
-        lambda: AutoModelForCausalLM.from_pretrained(
+        lambda: getattr(transformers, f"AutoModelFor{head}").from_pretrained(
             path,
             revision=revision,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
@@ -137,6 +138,16 @@ def weight_hash(model: Any) -> str:
         else:
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
+
+
+def tokenizer_hash(tokenizer: Any) -> str | None:
+    """16 hex digits of a tokenizer's whole content and chat template; None without a tokenizer."""
+    if tokenizer is None:
+        return None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    template = getattr(tokenizer, "chat_template", None)
+    return hashlib.sha256(f"{content}\n{template}".encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _told(name: str, action: Any) -> Any:

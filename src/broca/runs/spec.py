@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -48,6 +47,8 @@ class Identity:
     @classmethod
     def of(cls, study: Study, lm: Any) -> Identity:
         """The identity of `study` on `lm` as it stands, with the interventions in force."""
+        from broca.models.load import tokenizer_hash
+
         hashes = getattr(study, "data_fingerprints", dict)
         return cls(
             study=_dumped(study),
@@ -79,16 +80,6 @@ class Identity:
 def dtype_name(lm: Any) -> str:
     """``float32`` for ``torch.float32``."""
     return str(lm.dtype).removeprefix("torch.")
-
-
-def tokenizer_hash(tokenizer: Any) -> str | None:
-    """16 hex digits of a tokenizer's whole content and chat template; None without a tokenizer."""
-    if tokenizer is None:
-        return None
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    template = getattr(tokenizer, "chat_template", None)
-    return hashlib.sha256(f"{content}\n{template}".encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def spec_toml(study: Study, lm: Any) -> str:

@@ -21,6 +21,7 @@ import polars as pl
 from broca.errors import ServerError, StimulusError
 from broca.items import Item
 from broca.scoring.generation import Generation
+from broca.scoring.prompts import words_alone
 from broca.scoring.rows import Outcome
 from broca.scoring.sampling import apart, seed_of, together
 
@@ -94,6 +95,7 @@ class Server:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
+        chat: bool = False,
     ) -> list[str]:
         """Continue each prompt, each in a request of its own.
 
@@ -103,6 +105,7 @@ class Server:
             temperature: 0 is greedy.
             top_p: of sampling.
             seeds: one a prompt; how far a server keeps to them is its own affair.
+            chat: ask for the answer to a chat of which the prompt is the only turn: the server applies its model's template.
 
         Raises:
             ServerError: if the server is gone, refuses, or answers with something else.
@@ -111,7 +114,7 @@ class Server:
         asked = [
             {
                 "model": model,
-                "prompt": prompt,
+                **({"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}),
                 "max_tokens": max_tokens,
                 "temperature": temperature,
                 **({"top_p": top_p} if temperature else {}),
@@ -128,13 +131,15 @@ class Server:
                 raise
 
     def _one(self, client: httpx2.Client, body: Mapping[str, Any]) -> str:
-        answer = self._asked(client, "POST", "/completions", body)
+        chat = "messages" in body
+        answer = self._asked(client, "POST", "/chat/completions" if chat else "/completions", body)
         try:
-            text = answer["choices"][0]["text"]
+            first = answer["choices"][0]
+            text = first["message"]["content"] if chat else first["text"]
         except (KeyError, IndexError, TypeError) as error:
-            raise self._odd(answer) from error
+            raise self._odd(answer, chat=chat) from error
         if not isinstance(text, str):
-            raise self._odd(answer)
+            raise self._odd(answer, chat=chat)
         return text
 
     def _client(self) -> httpx2.Client:
@@ -187,10 +192,11 @@ class Server:
                 "of completions."
             ) from error
 
-    def _odd(self, answer: Any) -> ServerError:
+    def _odd(self, answer: Any, *, chat: bool) -> ServerError:
+        path, place = ("/chat/completions", "message.content") if chat else ("/completions", "text")
         return ServerError(
-            f"{self.base}/completions answers {str(answer)[:120]!r}, in which there is no choices[0].text. Give the address of a "
-            "server of completions (not of chats)."
+            f"{self.base}{path} answers {str(answer)[:120]!r}, in which there is no choices[0].{place}. Give the address of a "
+            f"server of {'chats' if chat else 'completions (not of chats)'}."
         )
 
 
@@ -246,6 +252,7 @@ class Served:
 
 
 def _prompt(item: Item, reader: Generation) -> str:
+    words_alone([item])
     text, cue, gap = reader.asked(item)
     if not isinstance(text, str) or reader.chat == "always":
         raise StimulusError(

@@ -1,0 +1,93 @@
+"""Who writes on request: a model here, or one on a server. Greedy, and on record.
+
+What a writer is called with are plain prompts; what its `about` says goes into every address and record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broca.models.lm import LM
+from broca.models.tokens import Chat
+from broca.scoring.server import Server
+
+
+class Writer(Protocol):
+    """Answers prompts, always in the same way."""
+
+    @property
+    def about(self) -> Mapping[str, str | int | None]:
+        """Everything that the answers depend on: model, revision, fingerprint, max_new_tokens, and the like."""
+        ...
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Here:
+    """A model in memory, under whatever is in force; asked through its chat template where it has one."""
+
+    lm: LM
+    max_new_tokens: int = 256
+
+    @property
+    def about(self) -> Mapping[str, str | int | None]:
+        return {
+            "model": self.lm.name,
+            "revision": self.lm.revision,
+            "fingerprint": self.lm.fingerprint,
+            "condition": " ".join(self.lm.condition),
+            "chat": self._chat,
+            "max_new_tokens": self.max_new_tokens,
+        }
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        return self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self._chat)
+
+    @property
+    def _chat(self) -> Chat:
+        return "always" if getattr(self.lm.tokenizer, "chat_template", None) else "never"
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A model on a server that speaks OpenAI's chats, or its completions. Which weights it serves is its own affair."""
+
+    server: Server
+    max_new_tokens: int = 256
+    chat: bool = True
+
+    @property
+    def about(self) -> Mapping[str, str | int | None]:
+        return {
+            "model": self.server.model,
+            "revision": None,
+            "fingerprint": None,
+            "server": self.server.base,
+            "chat": "always" if self.chat else "never",
+            "max_new_tokens": self.max_new_tokens,
+        }
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        return self.server.complete(prompts, max_tokens=self.max_new_tokens, chat=self.chat)
+
+
+def writer(
+    model: str,
+    *,
+    server: str | None = None,
+    max_new_tokens: int = 256,
+    revision: str | None = None,
+    device: str = "auto",
+) -> Writer:
+    """The model of that name: on the server with that address, or loaded here.
+
+    Raises:
+        ModelError: if there is no such model here.
+        ServerError: if the address is none.
+    """
+    if server:
+        return There(Server(server, model), max_new_tokens)
+    return Here(LM.load(model, revision=revision, device=device), max_new_tokens)
