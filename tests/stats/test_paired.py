@@ -15,6 +15,7 @@ from broca.stats.paired import (
     mcnemar_exact,
     mean_interval,
     paired_bootstrap,
+    ratio_interval,
     sign_flip_test,
 )
 from broca.stats.permutation import permutation_test
@@ -169,3 +170,16 @@ def test_the_difference_of_sets_that_differ_in_spread_and_size_is_not_overcalled
 def test_what_is_undefined_is_said(call, words):
     with pytest.raises(StatisticsError, match=words):
         call()
+
+
+def test_a_ratio_weighs_items_by_their_denominator_and_leaves_undefined_ones_out():
+    top, bottom, groups = np.array([1.0, 3, np.nan, 0, 9]), np.array([2.0, 4, 5, 4, np.nan]), np.array([0, 1, 1, 2, 2])
+    found = ratio_interval(top, bottom, groups=groups, n=200)
+    assert found.value == pytest.approx(4 / 10)
+    assert found.low <= found.value <= found.high
+    scaled = ratio_interval(3 * top, bottom, groups=groups, n=200)
+    assert (scaled.low, scaled.high) == pytest.approx((3 * found.low, 3 * found.high))
+    with pytest.raises(StatisticsError, match="not defined"):
+        ratio_interval([1, 2], [1, -1])
+    with pytest.raises(StatisticsError, match="independent group"):
+        ratio_interval([1, 2], [1, 1], groups=["a", "a"])

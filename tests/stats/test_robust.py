@@ -85,7 +85,7 @@ def test_the_worst_case_is_right_everywhere():
         (lambda: flips([1], [1, 0]), "1 and 2 items"),
         (lambda: flips([], []), "0 and 0 items"),
         (lambda: drop_rate([0, 0], [1, 1]), "nothing can drop"),
-        (lambda: drop_rate([1, 0], [1, 1], groups=["a", "a"]), "1 group"),
+        (lambda: drop_rate([1, 0], [1, 1], groups=["a", "a"]), "1 independent group"),
         (lambda: drop_rate([1, 0], [1, 1], groups=["a"]), "2 items but 1 groups"),
         (lambda: consistency([["1"]]), "2 or more conditions"),
         (lambda: consistency([["1"], ["1", "2"]]), "2 or more conditions"),

@@ -141,6 +141,37 @@ def paired_bootstrap(
     return mean_interval(_differences(a, b), groups=groups, n=n, seed=seed, level=level)
 
 
+def ratio_interval(
+    numerator: Any, denominator: Any, *, groups: Any | None = None, n: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """The sum of one number over items divided by that of another, with a percentile interval from n resamplings of groups.
+
+    Items weigh as much as their denominator, so that those near 0 do not decide. Resamplings whose denominator is 0 are left
+    out, and so are items that are NaN in either.
+
+    Raises:
+        StatisticsError: if lengths differ, the denominators add up to 0, fewer than 2 groups have items, or n or level is
+            impossible.
+    """
+    above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    if above.shape != below.shape or above.ndim != 1 or not np.nansum(below):
+        raise StatisticsError(
+            f"A ratio of {above.size} to {below.size} items whose denominators sum to {np.nansum(below):g} is not defined. Give "
+            "both of each item."
+        )
+    both = ~np.isnan(above + below)
+    labels = None if groups is None else np.asarray(groups)[both]
+    sums = np.stack([clusters(values[both], labels)[0] for values in (above, below)])
+    generator, draws = np.random.default_rng(seed), np.empty(drawn(n))
+    step = block(n, sums.shape[1])
+    for start in range(0, n, step):
+        picked = generator.integers(sums.shape[1], size=(min(step, n - start), sums.shape[1]))
+        top, bottom = sums[:, picked].sum(-1)
+        draws[start : start + step] = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+    low, high = np.nanquantile(draws, tails(level))
+    return Interval(float(above[both].sum() / below[both].sum()), float(low), float(high))
+
+
 def sign_flip_test(differences: Any, *, groups: Any | None = None, n: int = 10_000, seed: int = 0) -> SignFlip:
     """Two-sided p of a mean difference when the sign of each group is arbitrary (Fisher, 1935).
 

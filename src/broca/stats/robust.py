@@ -14,7 +14,8 @@ import numpy as np
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, Interval, block, codes, drawn, tails
+from broca.stats.intervals import Array, Interval
+from broca.stats.paired import ratio_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +91,10 @@ def drop_rate(
         raise StatisticsError(
             f"None of {a.size} clean items is right, so nothing can drop. Give items that the model can do."
         )
-    labels = codes(np.arange(a.size) if groups is None else np.asarray(groups))
-    if labels.size != a.size:
-        raise StatisticsError(f"There are {a.size} items but {labels.size} groups. Give one group per item.")
-    k = int(labels.max()) + 1
-    if k < 2:
-        raise StatisticsError(f"There is 1 group among {a.size} items. Resampling needs at least 2, better 20.")
-    sums = np.stack([np.bincount(labels, x.astype(np.float64), k) for x in (a, b)])
-    generator, draws = np.random.default_rng(seed), np.empty(drawn(n))
-    step = block(n, k)
-    for start in range(0, n, step):
-        picked = generator.integers(k, size=(min(step, n - start), k))
-        clean, perturbed = sums[:, picked].sum(-1)
-        draws[start : start + step] = 1 - np.divide(perturbed, clean, out=np.full(clean.shape, np.nan), where=clean > 0)
-    low, high = np.nanquantile(draws, tails(level))
-    return Interval(float(1 - b.sum() / a.sum()), float(low), float(high))
+    if groups is not None and len(groups) != a.size:
+        raise StatisticsError(f"There are {a.size} items but {len(groups)} groups. Give one group per item.")
+    kept = ratio_interval(b, a, groups=groups, n=n, seed=seed, level=level)
+    return Interval(1 - kept.value, 1 - kept.high, 1 - kept.low)
 
 
 def consistency(answers: Sequence[Sequence[Any]]) -> Array:
