@@ -30,8 +30,17 @@ Text = str | tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Pictured:
+    """A text with pictures before it; in a chat, before the first of the user's turns."""
+
+    text: Text
+    images: tuple[str, ...]
+    """Paths of pictures, or of the frames of a video, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stimulus:
-    """One text shown to the model.
+    """One text shown to the model, with or without pictures.
 
     `group` names the template, pair or source text that several stimuli share: resampling keeps a group together.
     """
@@ -40,6 +49,13 @@ class Stimulus:
     text: Text
     group: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+    """As of an item."""
+
+    @property
+    def shown(self) -> Text | Pictured:
+        """The text, with its pictures where it has any."""
+        return Pictured(self.text, self.images) if self.images else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,8 @@ class Contrast:
                     "side (20 or more to find anything). Check the labels of your file."
                 )
             for stimulus in side:
-                if not (stimulus.text if isinstance(stimulus.text, tuple) else stimulus.text.strip()):
+                text = stimulus.text if isinstance(stimulus.text, tuple) else stimulus.text.strip()
+                if not text and not stimulus.images:
                     raise StimulusError(
                         f"Contrast {self.name!r}: {label} stimulus {stimulus.id!r} is empty. Remove it."
                     )
@@ -73,7 +90,11 @@ class Contrast:
 
     @property
     def fingerprint(self) -> str:
-        """Content hash of the stimuli: what a run records as the identity of its data."""
+        """Content hash of the stimuli: what a run records as the identity of its data.
+
+        Raises:
+            StimulusError: A picture is missing.
+        """
         return fingerprint([*self.positive, *self.negative, len(self.positive)])
 
 
@@ -104,6 +125,11 @@ class Item:
             )
         if not self.prompt:
             raise StimulusError(f"Item {self.id!r} has an empty prompt. Remove it.")
+
+    @property
+    def shown(self) -> Text | Pictured:
+        """The prompt, with its pictures where it has any."""
+        return Pictured(self.prompt, self.images) if self.images else self.prompt
 
     @property
     def fingerprint(self) -> str:
@@ -329,8 +355,8 @@ def _object(value: object) -> object:
     if not is_dataclass(value):
         return str(value)
     content = {f.name: getattr(value, f.name) for f in fields(value)}
-    if isinstance(value, Item):
-        # Items without pictures keep the hash that they had before there were any.
+    if isinstance(value, Item | Stimulus | Pictured):
+        # What has no pictures keeps the hash that it had before there were any.
         images = [_picture(path) for path in content.pop("images")]
         content |= {"images": images} if images else {}
     return content

@@ -237,5 +237,5 @@ def test_items_with_pictures_are_not_asked_in_words_alone():
     lm = LM.wrap(zoo.build("llama"), zoo.tokenizer())
     seen = Item("seen", "Which?", ("box", "bag"), 0, images=("x.png",))
     for scorer in (Likelihood(), Generation()):
-        with pytest.raises(StimulusError, match=r"Item 'seen' has 1 picture.*shows words alone"):
+        with pytest.raises(StimulusError, match=r"1 picture.* has no processor to see them with"):
             scorer(lm, [seen])

@@ -22,7 +22,7 @@ from broca.errors import GuardError
 from broca.models.hooks import suspended
 from broca.models.lm import LM
 from broca.models.questions import Question, split
-from broca.models.tokens import Batch, Chat, Prompt, Side, Tokens
+from broca.models.tokens import Batch, Chat, Prompt, Side
 
 Way = Literal["cached", "plain", "alone"]
 """Shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of its own."""
@@ -31,8 +31,8 @@ _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.05}
 """Largest difference between two ways, in nats a token. Double precision models keep single precision parts, such as
 rotary angles; bfloat16 (0.25) rounds logits near 30 to the nearest 1/8."""
 
-_proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool], Way]] = WeakKeyDictionary()
-"""By model, then by (options of more than one token, padded batches): the first way that passed the guard."""
+_proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool, bool], Way]] = WeakKeyDictionary()
+"""By model, then by (pictures, options of more than one token, padded batches): the first way that passed the guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,11 @@ def logprobs(
 
 
 def _groups(questions: Sequence[Question]) -> Iterable[list[int]]:
-    """Questions that one reading of the prompt answers; and the others, by their number of options."""
-    groups: dict[int, list[int]] = {}
+    """Questions that one reading of the prompt answers; and the others, by their number of options; each with pictures, or without."""
+    groups: dict[tuple[int, bool], list[int]] = {}
     for i, question in enumerate(questions):
-        groups.setdefault(0 if question.longest == 1 else len(question.options), []).append(i)
+        kind = (0 if question.longest == 1 else len(question.options), question.shared.view is not None)
+        groups.setdefault(kind, []).append(i)
     return groups.values()
 
 
@@ -203,7 +204,7 @@ def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Sid
     out = np.zeros((*ids.shape[:2], 2))
     where = [(i, k) for i, question in enumerate(questions) for k in range(len(question.options))]
     # The last token of an option is priced but never read.
-    rows = [Tokens(questions[i].shared.ids + questions[i].options[k][:-1], questions[i].shared.text) for i, k in where]
+    rows = [questions[i].shared.extended(questions[i].options[k][:-1]) for i, k in where]
 
     def step(batch: Batch) -> list[list[float]]:
         cells = [where[row] for row in batch.index]
@@ -229,15 +230,17 @@ def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Sid
 def _way(lm: LM, questions: Sequence[Question]) -> Way:
     """The fastest way that gives this model's own answer; looked into once for each kind of batch."""
     several = any(q.longest > 1 for q in questions)
-    by_length = sorted(questions, key=lambda q: len(q.shared))
+    pictured = questions[0].shared.view is not None
+    alike = [q for q in questions if q.shared.key == questions[0].shared.key]
+    by_length = sorted(alike, key=lambda q: len(q.shared))
     probe = [by_length[-1], by_length[0]] if len(by_length) > 1 else by_length
     padded = len(probe[0].shared) != len(probe[-1].shared)
     proved = _proved.setdefault(lm.model, {})
-    if (several, padded) not in proved and (several, True) not in proved:
+    if (pictured, several, padded) not in proved and (pictured, several, True) not in proved:
         # Of the bare model: what an intervention does may rightly depend on where the prompt ends.
         with suspended():
-            proved[several, padded] = _prove(lm, probe)
-    return proved.get((several, True)) or proved[several, padded]
+            proved[pictured, several, padded] = _prove(lm, probe)
+    return proved.get((pictured, several, True)) or proved[pictured, several, padded]
 
 
 def _prove(lm: LM, probe: Sequence[Question]) -> Way:

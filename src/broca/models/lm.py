@@ -18,7 +18,8 @@ from torch import Tensor
 from broca.errors import BrocaError, GuardError
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
-from broca.models.load import load, weight_hash
+from broca.models.load import load, load_processor, weight_hash
+from broca.models.pictures import Viewer
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
 
@@ -54,6 +55,8 @@ class LM:
     """Texts a batch; halved by itself when memory runs out."""
     notes: list[str] = field(default_factory=list)
     """What happened on the way that a reader of the results should know."""
+    processor: Any = field(default=None, repr=False)
+    """Of a vision-language model: makes pictures into what the model takes."""
     loaded: Mapping[str, Any] | None = field(default=None, repr=False)
     """What `load` was called with: how another process gets the same model."""
     _wanted: int = field(default=0, repr=False)
@@ -85,16 +88,37 @@ class LM:
         """
         how = {"revision": revision, "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
         model, tokenizer = load(name, **how)
-        return cls(model, tokenizer, dissect(model), name=name, revision=revision, loaded={"name": name, **how})
+        processor, notes = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
+        return cls(
+            model,
+            tokenizer,
+            dissect(model),
+            name=name,
+            revision=revision,
+            notes=notes,
+            processor=processor,
+            loaded={"name": name, **how},
+        )
 
     @classmethod
-    def wrap(cls, model: Any, tokenizer: Any, *, anatomy: Anatomy | None = None, name: str = "") -> LM:
+    def wrap(
+        cls, model: Any, tokenizer: Any, *, processor: Any = None, anatomy: Anatomy | None = None, name: str = ""
+    ) -> LM:
         """Take a model that is already in memory.
+
+        Args:
+            model: a transformers model.
+            tokenizer: its tokenizer.
+            processor: of a vision-language model, for prompts with pictures.
+            anatomy: its wiring, where it is not to be found.
+            name: what to call it.
 
         Raises:
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
-        return cls(model.eval(), tokenizer, anatomy or dissect(model), name=name or type(model).__name__)
+        return cls(
+            model.eval(), tokenizer, anatomy or dissect(model), name=name or type(model).__name__, processor=processor
+        )
 
     def __repr__(self) -> str:
         a = self.anatomy
@@ -163,8 +187,23 @@ class LM:
     def tokenize(
         self, texts: Sequence[tok.Prompt], *, chat: tok.Chat = "auto", truncate: int | None = None
     ) -> list[Tokens]:
-        """See `broca.models.tokens.tokenize`."""
-        return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
+        """Each text alone, see `broca.models.tokens.tokenize`; those with pictures by the processor."""
+        if self.viewer is None:
+            return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
+        rendered = [self.render(text, chat=chat) for text in texts]
+        words = iter(tok.tokenize(self.tokenizer, [it for it in rendered if not it.images], truncate=truncate))
+        return [self.viewer.tokenize(it, truncate=truncate) if it.images else next(words) for it in rendered]
+
+    def render(self, text: tok.Prompt, *, chat: tok.Chat = "auto") -> tok.Rendered:
+        """The string to tokenise, with a place for each picture."""
+        if self.viewer is not None:
+            return self.viewer.render(text, chat=chat)
+        return tok.render(self.tokenizer, text, chat=chat)
+
+    @cached_property
+    def viewer(self) -> Viewer | None:
+        """What shows pictures to the model; None where it has no processor."""
+        return None if self.processor is None else Viewer(self.processor)
 
     @property
     def pad(self) -> int:
@@ -189,13 +228,13 @@ class LM:
         waiting = tok.buckets(tokens, size or self.batch_size)
         while waiting:
             rows = waiting[0]
-            batch = tok.padded(tokens, rows, self.pad, side=side, device=self.device)
             try:
+                batch = tok.padded(tokens, rows, self.pad, side=side, device=self.device)
                 result = step(batch)
             except torch.OutOfMemoryError as error:
                 if len(rows) == 1:
                     raise BrocaError(
-                        f"Out of memory on one text of {len(batch.tokens[0])} tokens. Use a shorter text, a smaller "
+                        f"Out of memory on one text of {len(tokens[rows[0]])} tokens. Use a shorter text, a smaller "
                         "dtype, or a device_map that spreads the model."
                     ) from error
                 self._shrink(len(rows) // 2)
@@ -231,7 +270,32 @@ class LM:
     def call(self, batch: Batch, **more: Any) -> Any:
         """The model's own output for a batch, with the right mask and position ids, without a cache unless asked."""
         given = {"position_ids": batch.positions} if "position_ids" in self.accepts else {}
+        if batch.pictured:
+            given = {**self._places(batch, onward="past_key_values" in more), **self.seen(batch)}
         return self.model(input_ids=batch.ids, attention_mask=batch.mask, **{"use_cache": False, **given, **more})
+
+    def seen(self, batch: Batch) -> dict[str, Tensor]:
+        """The pictures of a batch as the model takes them, in its dtype; nothing where there are none."""
+        return {k: v.to(self.dtype) if v.is_floating_point() else v for k, v in batch.beside.items()}
+
+    def _places(self, batch: Batch, *, onward: bool) -> dict[str, Tensor]:
+        """Positions of a batch with pictures.
+
+        A model that counts them in rows and columns does so itself, and keeps by how much the tokens that follow lag behind.
+        """
+        if "position_ids" not in self.accepts:
+            return {}
+        if self._rows_and_columns is None:
+            return {"position_ids": batch.positions}
+        lag = getattr(self._rows_and_columns, "rope_deltas", None)
+        if not onward or lag is None:
+            return {}
+        return {"position_ids": batch.positions + lag.repeat_interleave(len(batch) // len(lag), 0).to(self.device)}
+
+    @cached_property
+    def _rows_and_columns(self) -> torch.nn.Module | None:
+        """The module that places pictures in rows and columns (multimodal rotary positions), where there is one."""
+        return next((m for m in self.model.modules() if hasattr(m, "rope_deltas")), None)
 
     def forward(self, batch: Batch) -> Tensor:
         """Next-token logits at every position, ``(batch, token, vocabulary)``."""
@@ -272,7 +336,11 @@ class LM:
 
         def step(batch: Batch) -> list[str]:
             made = self.model.generate(
-                input_ids=batch.ids, attention_mask=batch.mask, max_new_tokens=max_new_tokens, **options
+                input_ids=batch.ids,
+                attention_mask=batch.mask,
+                max_new_tokens=max_new_tokens,
+                **self.seen(batch),
+                **options,
             )
             return self.tokenizer.batch_decode(made[:, batch.ids.shape[1] :], skip_special_tokens=True)
 

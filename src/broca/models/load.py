@@ -128,6 +128,32 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
         ) from error
 
 
+def load_processor(
+    name: str, model: Any, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[Any, list[str]]:
+    """The processor of a model that takes pictures, and what a reader should know: without one it is shown words alone."""
+    from transformers import AutoProcessor
+
+    if not takes_pictures(model):
+        return None, []
+    try:
+        found = AutoProcessor.from_pretrained(locate(name), revision=revision, trust_remote_code=trust_remote_code)
+    except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found, why = None, next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    else:
+        why = "its files hold none"
+    if not hasattr(found, "image_processor"):
+        return None, [f"No processor could be loaded, so this model is shown words alone, no pictures: {why}"]
+    return found, []
+
+
+def takes_pictures(model: Any) -> bool:
+    """Whether a model is of a class that transformers counts as image and text to text."""
+    from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    return type(model) in set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.values())
+
+
 def weight_hash(model: Any) -> str:
     """The first 16 hex digits of the SHA-256 of every weight, by name; of the config where weights are not in memory."""
     digest = hashlib.sha256()

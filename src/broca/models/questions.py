@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from broca.errors import StimulusError
 from broca.models.lm import LM
-from broca.models.tokens import Chat, Prompt, Rendered, Tokens, render
+from broca.models.tokens import Chat, Prompt, Rendered, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,11 @@ def split(
     Raises:
         StimulusError: if an option adds no token, nothing is shared, or the tokens do not fit the model's context.
     """
-    rendered = [render(lm.tokenizer, prompt, chat=chat) for prompt in prompts]
+    rendered = [lm.render(prompt, chat=chat) for prompt in prompts]
     whole = [
-        Rendered(it.text + option, it.templated) for it, own in zip(rendered, options, strict=True) for option in own
+        Rendered(it.text + option, it.templated, it.images)
+        for it, own in zip(rendered, options, strict=True)
+        for option in own
     ]
     encoded = lm.tokenize([*rendered, *whole])
     spelt, at = encoded[len(rendered) :], 0
@@ -71,7 +73,13 @@ def _cut(name: str, prompt: Tokens, options: Sequence[str], whole: Sequence[Toke
             "left to condition on. Use a longer prompt, or a tokenizer with a BOS."
         )
     offsets = prompt.offsets[:shared] if prompt.offsets is not None else None
-    start = Tokens(prompt.ids[:shared], prompt.text, offsets, min(prompt.prefix, shared - 1))
+    if prompt.pictures and prompt.pictures[-1] >= shared:
+        raise StimulusError(
+            f"{name}: the prompt {prompt.text[:60]!r} ends in its pictures, and the tokenizer merges them with an option. Add "
+            "words behind the pictures."
+        )
+    prefix = min(prompt.prefix, shared - 1)
+    start = Tokens(prompt.ids[:shared], prompt.text, offsets, prefix, prompt.pictures, prompt.view)
     return Question(start, tuple(tokens.ids[shared:] for tokens in whole))
 
 

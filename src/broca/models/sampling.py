@@ -54,6 +54,7 @@ def sampled(
             attention_mask=batch.mask,
             max_new_tokens=numbers.shape[1],
             logits_processor=[pick],
+            **lm.seen(batch),
             **quiet,
         )
         return lm.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)

@@ -6,15 +6,15 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.items import Text
+from broca.items import Pictured, Text
 
 Side = Literal["left", "right"]
 Chat = Literal["auto", "never", "always"]
@@ -34,10 +34,25 @@ class Rendered:
 
     text: str
     templated: bool = False
+    images: tuple[str, ...] = ()
+    """Paths of pictures whose places are marked in the text."""
 
 
-Prompt = Text | Rendered
-"""What can be tokenised: a plain prompt, a chat, or a text that `render` has been through."""
+Prompt = Text | Pictured | Rendered
+"""What can be tokenised: a plain prompt, a chat, either with pictures, or a text that `render` has been through."""
+
+
+class View(Protocol):
+    """The pictures of one text, of which tensors are made when the text is batched; see `broca.models.pictures`."""
+
+    @property
+    def key(self) -> Hashable:
+        """Texts share a batch only where it is the same."""
+        ...
+
+    def beside(self, n: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """What the model is given beside `n` tokens: one value a token, ``(1, token, ...)``, and what is joined row by row."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +60,28 @@ class Tokens:
     """One tokenised text.
 
     `offsets` are the characters of `text` that each token covers (None where the tokenizer cannot tell); `prefix` is
-    the number of special tokens, such as BOS, that stand before the text.
+    the number of special tokens, such as BOS, that stand before the text; `pictures` are the positions of the tokens
+    that stand for pictures, all of those that the processor put in the place of each.
     """
 
     ids: tuple[int, ...]
     text: str
     offsets: tuple[Span, ...] | None = None
     prefix: int = 0
+    pictures: tuple[int, ...] = ()
+    view: View | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def key(self) -> Hashable:
+        """Texts share a batch only where it is the same: all texts without pictures do."""
+        return None if self.view is None else self.view.key
+
+    def extended(self, ids: tuple[int, ...]) -> Tokens:
+        """The text with further tokens at its end."""
+        return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view)
 
     def covering(self, span: Span) -> tuple[int, ...]:
         """The positions of the tokens that share a character with `span`.
@@ -88,9 +115,16 @@ class Batch:
     index: tuple[int, ...]
     tokens: tuple[Tokens, ...]
     side: Side = "left"
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the model is given of the pictures."""
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def pictured(self) -> bool:
+        """Whether its texts have pictures: then all of them do."""
+        return self.tokens[0].view is not None
 
     @property
     def last(self) -> Tensor:
@@ -117,6 +151,8 @@ class Pool:
     sinks: int = 0
     """How many further tokens at the start to leave out of a mean."""
     magnitude: Magnitude = "signed"
+    pictures: Literal["with", "without", "only"] = "with"
+    """Whether the tokens that stand for pictures count in a mean, or no others do."""
 
     def weights(self, batch: Batch, spans: Sequence[Span] | None = None) -> Tensor:
         """``(batch, token)`` weights that sum to 1 in each row.
@@ -130,7 +166,8 @@ class Pool:
             if not chosen:
                 raise StimulusError(
                     f"Nothing is left to pool of {tokens.text[:60]!r} ({len(tokens)} tokens, {tokens.prefix} special, "
-                    f"{self.sinks} sinks left out). Use a longer text, or pool bos='with'."
+                    f"{self.sinks} sinks left out, {len(tokens.pictures)} of pictures, pictures={self.pictures!r}). Use a longer "
+                    "text, or pool bos='with' or other pictures."
                 )
             where = (
                 slice(start + chosen.start, start + chosen.stop)
@@ -144,11 +181,15 @@ class Pool:
         if self.how == "last":
             return (len(tokens) - 1,)
         first = (0 if self.bos == "with" else tokens.prefix) + self.sinks
-        if self.how == "mean":
+        if self.how == "mean" and (self.pictures == "with" or (self.pictures == "without" and not tokens.pictures)):
             return range(first, len(tokens))
-        if span is None:
+        if self.how == "span" and span is None:
             raise StimulusError("Pooling over a span needs a span (start, end) in characters for every stimulus.")
-        return [i for i in tokens.covering(span) if i >= first]
+        inside = range(len(tokens)) if span is None or self.how == "mean" else tokens.covering(span)
+        seen = set(tokens.pictures)
+        return [
+            i for i in inside if i >= first and (self.pictures == "with" or (i in seen) == (self.pictures == "only"))
+        ]
 
 
 def pooled(values: Tensor, weights: Tensor, last: Tensor | None = None) -> Tensor:
@@ -198,7 +239,7 @@ def tokenize(
     found = []
     for i, it in enumerate(rendered):
         ids, offsets = list(encoded["input_ids"][i]), list(encoded["offset_mapping"][i]) if fast else None
-        ids, offsets, prefix = _one_bos(tokenizer, ids, offsets, special, templated=it.templated)
+        ids, offsets, prefix = one_bos(tokenizer, ids, offsets, special, templated=it.templated)
         if not ids:
             raise StimulusError(f"{it.text[:60]!r} gives no tokens. Remove it, or check the tokenizer.")
         ids, offsets = ids[:truncate], offsets[:truncate] if offsets is not None else None
@@ -217,15 +258,21 @@ def batches(
 
 
 def buckets(tokens: Sequence[Tokens], size: int) -> list[tuple[int, ...]]:
-    """Which texts share a batch: at most `size` of similar length, longest first, in an order that depends on the lengths alone."""
+    """Which texts share a batch: at most `size` of similar length, longest first, in an order that depends on the lengths alone.
+
+    Texts with pictures share one only where what their processor makes of them has the same shapes.
+    """
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
-    return [tuple(order[start : start + size]) for start in range(0, len(order), size)]
+    alike: dict[Hashable, list[int]] = {}
+    for i in order:
+        alike.setdefault(tokens[i].key, []).append(i)
+    return [tuple(rows[start : start + size]) for rows in alike.values() for start in range(0, len(rows), size)]
 
 
 def padded(
     tokens: Sequence[Tokens], index: Sequence[int], pad: int, *, side: Side = "left", device: Any = "cpu"
 ) -> Batch:
-    """One batch of the texts at `index`."""
+    """One batch of the texts at `index`, which have the same `key`."""
     rows = tuple(tokens[i] for i in index)
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
@@ -235,17 +282,38 @@ def padded(
         ids[r, where] = torch.tensor(row.ids)
         mask[r, where] = 1
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return Batch(ids.to(device), mask.to(device), positions.to(device), tuple(index), rows, side)
+    beside = _beside(rows, width, side, device) if rows[0].view is not None else {}
+    return Batch(ids.to(device), mask.to(device), positions.to(device), tuple(index), rows, side, beside)
+
+
+def _beside(rows: Sequence[Tokens], width: int, side: Side, device: Any) -> dict[str, Tensor]:
+    """What the pictures of all rows are to the model: values a token padded as the tokens are, others row after row."""
+    joined: dict[str, list[Tensor]] = {}
+    for row in rows:
+        assert row.view is not None
+        by_token, others = row.view.beside(len(row))
+        for name, values in by_token.items():
+            padding = values.new_zeros(1, width - len(row), *values.shape[2:])
+            parts = [padding, values] if side == "left" else [values, padding]
+            joined.setdefault(name, []).append(torch.cat(parts, 1))
+        for name, values in others.items():
+            joined.setdefault(name, []).append(values)
+    return {name: torch.cat(values).to(device) for name, values in joined.items()}
 
 
 def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
     """The string to tokenise; what has been rendered stays as it is.
 
     Raises:
-        StimulusError: if a chat meets a tokenizer without a template.
+        StimulusError: if a chat meets a tokenizer without a template, or there are pictures.
     """
     if isinstance(text, Rendered):
         return text
+    if isinstance(text, Pictured):
+        raise StimulusError(
+            f"{len(text.images)} picture(s) were given, and this model has no processor to see them with. Load a "
+            "vision-language model, or give its processor: LM.wrap(model, tokenizer, processor=...)."
+        )
     if chat == "never" or (chat == "auto" and isinstance(text, str)):
         return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):
@@ -260,7 +328,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
     return Rendered(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True), templated=True)
 
 
-def _one_bos(
+def one_bos(
     tokenizer: Any, ids: list[int], offsets: list[Span] | None, special: frozenset[int], *, templated: bool
 ) -> tuple[list[int], list[Span] | None, int]:
     """Drop a doubled BOS and an EOS that the tokenizer appended; count the special tokens in front."""

@@ -15,7 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item, Text
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Rendered
-from broca.scoring.prompts import cued, letters, listed, words_alone
+from broca.scoring.prompts import beside, cued, letters, listed
 from broca.scoring.rows import INVALID, Outcome, rows
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
@@ -86,8 +86,10 @@ class Generation:
             self._keys(item)
 
     def asked(self, item: Item) -> tuple[Text, str, str]:
-        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two."""
-        words_alone([item])
+        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two.
+
+        Its pictures are not part of it.
+        """
         if self.match == "letter":
             cue = "Answer:" if self.cue is None else self.cue
             return listed(item, cue), cue, "\n"
@@ -103,7 +105,7 @@ class Generation:
         Raises:
             StimulusError: if one leaves no room for an answer.
         """
-        asked = map(self.asked, items)
+        asked = [(beside(item, text), cue, gap) for item in items for text, cue, gap in [self.asked(item)]]
         prompts = [cued(lm, text, chat=self.chat, cue=cue, gap=gap) for text, cue, gap in asked]
         for item, tokens in zip(items, lm.tokenize(prompts) if lm.context else [], strict=False):
             n = len(tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -14,7 +14,7 @@ from broca.models.continuation import logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question, split
 from broca.models.tokens import Chat, Rendered
-from broca.scoring.prompts import cued, joined, letters, listed, words_alone
+from broca.scoring.prompts import beside, cued, joined, letters, listed
 from broca.scoring.rows import preferred, rows
 
 
@@ -57,7 +57,6 @@ class Likelihood:
         Raises:
             StimulusError: as when called.
         """
-        words_alone(items)
         asked = [self._asked(lm, item) for item in items]
         names = [f"Item {item.id!r}" for item in items]
         questions = split(lm, [prompt for prompt, _ in asked], [own for _, own in asked], names=names)
@@ -69,13 +68,13 @@ class Likelihood:
     def _asked(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
         """The prompt, and the strings that may follow it."""
         if self.options == "text":
-            prompt = cued(lm, item.prompt, chat=self.chat, cue=self.cue or "")
+            prompt = cued(lm, item.shown, chat=self.chat, cue=self.cue or "")
             return prompt, tuple(joined(prompt, choice, self.join) for choice in item.choices)
         cue = "Answer:" if self.cue is None else self.cue
-        prompt = cued(lm, listed(item, cue), chat=self.chat, cue=cue, gap="\n")
+        prompt = cued(lm, beside(item, listed(item, cue)), chat=self.chat, cue=cue, gap="\n")
         # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
         apart = prompt.text[-1:].isspace() or (prompt.templated and not cue)
-        return Rendered(prompt.text + ("" if apart else self.join), prompt.templated), letters(item)
+        return replace(prompt, text=prompt.text + ("" if apart else self.join)), letters(item)
 
 
 def _told_apart(name: str, question: Question) -> None:

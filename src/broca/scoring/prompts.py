@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from broca.errors import StimulusError
-from broca.items import Item, Message, Text
+from broca.items import Item, Message, Pictured, Text
 from broca.models.lm import LM
-from broca.models.tokens import Chat, Rendered, render
+from broca.models.tokens import Chat, Rendered
 
 LETTERS = string.ascii_lowercase
 
@@ -26,6 +26,11 @@ def words_alone(items: Iterable[Item]) -> None:
             f"Item {seen.id!r} has {len(seen.images)} picture(s), and this scorer shows words alone. Read such items without "
             "them (images='leave out', or no frames) to ask in words only."
         )
+
+
+def beside(item: Item, text: Text) -> Text | Pictured:
+    """What is made of an item's prompt, with the item's pictures where it has any."""
+    return Pictured(text, item.images) if item.images else text
 
 
 def lists_itself(item: Item) -> bool:
@@ -75,17 +80,17 @@ def _ending(text: str, cue: str) -> str:
     return bare.removesuffix(cue).rstrip() if cue.strip() else bare
 
 
-def cued(lm: LM, prompt: Text, *, chat: Chat, cue: str, gap: str = " ") -> Rendered:
+def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str = " ") -> Rendered:
     """The prompt as the tokenizer gets it, with `cue` at its end.
 
     In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt; a chat's is a space; nothing is
     put where there is white space already.
     """
-    rendered = render(lm.tokenizer, prompt, chat=chat)
+    rendered = lm.render(prompt, chat=chat)
     if not cue:
         return rendered
     between = " " if rendered.templated else gap
-    return Rendered(rendered.text + ("" if rendered.text[-1:].isspace() else between) + cue, rendered.templated)
+    return replace(rendered, text=rendered.text + ("" if rendered.text[-1:].isspace() else between) + cue)
 
 
 def joined(prompt: Rendered, choice: str, join: str) -> str:

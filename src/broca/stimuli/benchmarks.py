@@ -23,6 +23,7 @@ from broca.stimuli.cells import TASKS as CELL_TASKS
 from broca.stimuli.flags import refuse_constant
 from broca.stimuli.options import call, expanded, looks_like_path
 from broca.stimuli.orders import all_orders, permuted
+from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, preset
 from broca.stimuli.published.sources import HUB, check, fetched
 from broca.stimuli.tables import SUFFIXES, read_table
@@ -131,8 +132,8 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
 def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:
     """Items from a CSV, TSV, JSONL, JSON or Parquet table.
 
-    Columns are ``prompt``, ``choices`` (a list, the JSON of one, or ``box|bag``) and ``answer``; ``ability``, ``group``
-    and ``id`` are optional, others are left alone.
+    Columns are ``prompt``, ``choices`` (a list, the JSON of one, or ``box|bag``) and ``answer``; ``ability``, ``group``, ``id``
+    and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone.
 
     Args:
         path: The file.
@@ -141,11 +142,12 @@ def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None
         ability: The ability of all items where the table has no such column; the name of the file by default.
 
     Raises:
-        StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer.
+        StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
+            missing or damaged.
     """
     read = read_table(path)
     read.require("prompt", "choices", "answer")
-    read.optional("ability", "group", "id")
+    read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
     if ability is not None and "ability" in read.columns:
         raise StimulusError(f"{read.path.name} has a column 'ability'. Leave out the option of that name.")
     items: list[Item] = []
@@ -159,6 +161,7 @@ def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None
                 answer=answer_in(read, row, choices, answers),
                 ability=read.tag(row, "ability", read.path.stem if ability is None else ability),
                 group=read.tag(row, "group", ""),
+                images=pictures_in(read, row, *COLUMNS),
             )
         )
     return tuple(items)

@@ -8,6 +8,7 @@ from pathlib import Path
 from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.registry import unknown
+from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.tables import Row, Table, read_table, shown
 
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
@@ -21,13 +22,17 @@ def table(path: str | Path, *, positive: str | None = None, negative: str | None
     ``id`` are optional, others are left alone. A label is positive/pos/1/true or negative/neg/0/false in any case,
     unless `positive` names one.
 
+    Pictures stand in ``image`` or ``images``, as `broca.stimuli.pictures.pictures_in` reads them, those of one side of a pair in
+    ``positive_images`` and ``negative_images``; paths are relative to the file.
+
     Args:
         path: The file.
         positive: The label of the positive stimuli; all rows must then have it or one other label.
         negative: The label of the negative stimuli; rows with a third label are then left out.
 
     Raises:
-        StimulusError: The table is malformed, lacks columns or a side, or has an unknown label or an empty text.
+        StimulusError: The table is malformed, lacks columns or a side, or has an unknown label or an empty text, or a picture is missing
+            or damaged.
         UnknownName: `positive` or `negative` is not a label of the table.
     """
     read = read_table(path)
@@ -36,7 +41,8 @@ def table(path: str | Path, *, positive: str | None = None, negative: str | None
         raise StimulusError(
             f"{read.path.name} has the columns text and label, and positive and negative. Keep one of the two pairs."
         )
-    read.optional("group", "id")
+    own = ("positive_images", "negative_images") if paired else ()
+    read.optional("group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)), *own)
     return _paired(read, positive, negative) if paired else _labelled(read, positive, negative)
 
 
@@ -50,9 +56,12 @@ def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast
     sides: dict[str, list[Stimulus]] = {"positive": [], "negative": []}
     for row, name in zip(read.rows, names, strict=True):
         for side, stimuli in sides.items():
-            stimuli.append(Stimulus(f"{name}-{side}", read.text(row, side), read.tag(row, "group", name)))
+            images = pictures_in(read, row, *COLUMNS, f"{side}_image", f"{side}_images")
+            stimuli.append(
+                Stimulus(f"{name}-{side}", read.text(row, side), read.tag(row, "group", name), images=images)
+            )
     for row, one, other in zip(read.rows, sides["positive"], sides["negative"], strict=True):
-        if one.text == other.text:
+        if one.shown == other.shown:
             raise StimulusError(f"{read.at(row)}: both sides hold the same text {shown(one.text)}. Remove the row.")
     return _built(read, sides["positive"], sides["negative"], kind="a table of pairs", paired=True)
 
@@ -67,17 +76,18 @@ def _labelled(read: Table, positive: str | None, negative: str | None) -> Contra
     is_positive = _labels(read, positive, negative)
     names = read.names(lambda index: str(index + 1))
     sides: dict[bool, list[Stimulus]] = {True: [], False: []}
-    first: dict[str, tuple[bool, Row]] = {}
+    first: dict[object, tuple[bool, Row]] = {}
     for row, name in zip(read.rows, names, strict=True):
         side = is_positive[_label(read, row)]
         text = read.text(row, "text")
         if side is None:
             continue
-        if first.setdefault(text, (side, row))[0] is not side:
+        stimulus = Stimulus(name, text, read.tag(row, "group", ""), images=pictures_in(read, row, *COLUMNS))
+        if first.setdefault(stimulus.shown, (side, row))[0] is not side:
             raise StimulusError(
-                f"{read.at(row)}: the text {shown(text)} has the other label in {first[text][1].where}. Remove one."
+                f"{read.at(row)}: the text {shown(text)} has the other label in {first[stimulus.shown][1].where}. Remove one."
             )
-        sides[side].append(Stimulus(name, text, read.tag(row, "group", "")))
+        sides[side].append(stimulus)
     for side, word in ((True, "positive"), (False, "negative")):
         if not sides[side]:
             found = ", ".join(f"{shown(label)}" for label in is_positive)
@@ -127,7 +137,7 @@ def _label(read: Table, row: Row) -> str:
 
 
 def _built(read: Table, positive: list[Stimulus], negative: list[Stimulus], *, kind: str, paired: bool) -> Contrast:
-    repeated = sum(len(side) - len({stimulus.text for stimulus in side}) for side in (positive, negative))
+    repeated = sum(len(side) - len({stimulus.shown for stimulus in side}) for side in (positive, negative))
     note = f"; {repeated} texts repeat an earlier one" if repeated else ""
     return Contrast(
         read.path.stem,

@@ -62,27 +62,27 @@ class LengthMatch:
         return f"Mean length of positive against negative stimuli: {'; '.join(parts)}."
 
 
-def length_match(contrast: Contrast, tokens: Callable[[str], int] | None = None) -> LengthMatch:
+def length_match(contrast: Contrast, tokens: Callable[[str], int] | Sequence[int] | None = None) -> LengthMatch:
     """Compare the lengths of the two sides of a contrast.
 
     Args:
         contrast: The stimuli; of a chat, the contents of all messages count.
-        tokens: Gives the number of tokens of one text, e.g. ``lambda text: len(tokenizer(text).input_ids)``.
+        tokens: Gives the number of tokens of one text, e.g. ``lambda text: len(tokenizer(text).input_ids)``; or how many there
+            are of each stimulus, positive ones first.
 
     Returns:
         The match in characters, in words (split at white space) and, where asked for, in tokens.
     """
     measures: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(text.split())}
-    if tokens is not None:
+    if callable(tokens):
         measures["tokens"] = tokens
     sides = [[plain(stimulus.text) for stimulus in side] for side in (contrast.positive, contrast.negative)]
-    return LengthMatch(
-        contrast.name,
-        tuple(
-            _difference(name, *([measure(text) for text in side] for side in sides))
-            for name, measure in measures.items()
-        ),
-    )
+    found = [
+        _difference(name, *([measure(text) for text in side] for side in sides)) for name, measure in measures.items()
+    ]
+    if tokens is not None and not callable(tokens):
+        found.append(_difference("tokens", tokens[: len(sides[0])], tokens[len(sides[0]) :]))
+    return LengthMatch(contrast.name, tuple(found))
 
 
 def plain(text: Text) -> str:

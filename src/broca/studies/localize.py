@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from broca.models.tokens import Chat, Magnitude, Pool
 from broca.sites import Site, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
-from broca.stimuli.lengths import length_match, plain
+from broca.stimuli.lengths import length_match
 from broca.studies import across, findings, presets, resampled, twins
 from broca.studies.base import Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
@@ -49,6 +49,8 @@ class Localize(Spec):
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
     sinks: int = 0
     """How many further tokens at the start to leave out of a mean."""
+    pictures: Literal["with", "without", "only"] = "with"
+    """Whether the tokens that stand for pictures count in a mean, or no others do."""
     magnitude: Magnitude = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
     truncate: int | None = None
@@ -110,6 +112,10 @@ class Localize(Spec):
         """The same localizer without its twins and resamplings: what is done to each twin, and for other contrasts."""
         return self.model_copy(update={"twins": 0, "permutations": 0, "resamples": 0, "lengths": False, "also": ()})
 
+    @property
+    def _pooling(self) -> Pool:
+        return Pool(self.pool, self.bos, self.sinks, self.magnitude, self.pictures)
+
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the stimuli: a file may change under its name."""
         return {"contrast": self.stimuli.fingerprint}
@@ -133,7 +139,7 @@ class Localize(Spec):
             positive,
             negative,
             where,
-            Pool(self.pool, self.bos, self.sinks, self.magnitude),
+            self._pooling,
             memo=memo,
             progress=lambda done, total: progress("localizing", done, total),
         )
@@ -144,7 +150,7 @@ class Localize(Spec):
             lm,
             (positive, negative),
             where,
-            Pool(self.pool, self.bos, self.sinks, self.magnitude),
+            self._pooling,
             self.select,
             permutations=self.permutations,
             resamples=self.resamples,
@@ -154,7 +160,7 @@ class Localize(Spec):
             memo=memo,
             progress=progress,
         )
-        counts = dict(zip(_plain(self.stimuli), map(len, (*positive.tokens, *negative.tokens)), strict=True))
+        counts = [len(tokens) for tokens in (*positive.tokens, *negative.tokens)]
         local = _localization(self, lm, selection, whole, splits, more=more, counts=counts)
         if self.also:
             table = across.across(self, local, lm, memo=memo, progress=progress)
@@ -235,10 +241,6 @@ def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
     return where
 
 
-def _plain(contrast: Contrast) -> list[str]:
-    return [plain(stimulus.text) for stimulus in (*contrast.positive, *contrast.negative)]
-
-
 def _localization(
     spec: Localize,
     lm: LM,
@@ -247,9 +249,9 @@ def _localization(
     splits: Mapping[Split, tuple[Maps, Maps]],
     *,
     more: resampled.Resampled,
-    counts: Mapping[str, int],
+    counts: Sequence[int],
 ) -> Localization:
-    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=lambda text: counts[text])
+    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=counts)
     q = findings.adjusted(whole.p)
     selective = findings.selective(
         whole.p,

@@ -42,7 +42,7 @@ def shown(contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed:
         StimulusError: if a half would have fewer than 2 stimuli on one side.
     """
     both = (*contrast.positive, *contrast.negative)
-    tokens = lm.tokenize([s.text for s in both], chat=chat, truncate=truncate)
+    tokens = lm.tokenize([s.shown for s in both], chat=chat, truncate=truncate)
     n = len(contrast.positive)
     groups = _groups(contrast)
 

@@ -60,8 +60,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "mmtom-qa": {"types": [1.2, 2.2], "story": "last-line", "style": "tl"},
         "math-mc": {"style": "tl"},
-        "mathvista": {"style": "tl", "tail": ""},
-        "mmstar": {"style": "tl", "tail": ""},
+        "mathvista": {"style": "tl", "tail": "", "look": "grey-650"},
+        "mmstar": {"style": "tl", "tail": "", "look": "grey-650"},
     }
 }
 """Options as in published work, by preset and format. ``tl`` is Jamaa et al. (2025), with what is wrong with it."""

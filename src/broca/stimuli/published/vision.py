@@ -1,6 +1,7 @@
 """MathVista (Lu et al., 2024, ICLR) and MMStar (Chen et al., 2024, NeurIPS): multiple-choice questions about a picture.
 
-Pictures stay files: an item names their paths. They keep their colour and aspect; a model's processor does the rest.
+Pictures stay files: an item names their paths. They keep their colour and aspect, unless ``look`` asks for what Jamaa et al.
+(2025) made of them; a model's processor does the rest.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
+from broca.stimuli.pictures import squashed
 from broca.stimuli.published.asked import kept, lettered, listed, question
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, shown
 
 MATHVISTA = frozenset({"pid", "question", "choices", "answer", "image", "question_type"})
 MMSTAR = frozenset({"index", "question", "answer", "image", "category"})
+
+Look = Literal["own", "grey-650"]
+"""How pictures are shown: as they are, or grey and squashed."""
 
 LEAVE_OUT = "leave out"
 """What to say for `images` to have the questions alone."""
@@ -33,7 +38,13 @@ _OPTIONS = re.compile(r"\n?\s*(?:Options|Choices):\s*", re.IGNORECASE)
 
 
 def mathvista(
-    path: str | Path, *, images: str | None = None, task: str | None = None, style: Style = "tl", tail: str = "Answer:"
+    path: str | Path,
+    *,
+    images: str | None = None,
+    task: str | None = None,
+    style: Style = "tl",
+    tail: str = "Answer:",
+    look: Look = "own",
 ) -> tuple[Item, ...]:
     """The questions that have choices, with the ability ``mathvista``; the others are left out.
 
@@ -44,6 +55,8 @@ def mathvista(
         task: Only those of this task, e.g. ``figure question answering``.
         style: ``tl`` lists the options in the prompt, and letters are the choices. ``ours``: the options are the choices.
         tail: How the prompt ends in the style ``tl``.
+        look: ``own`` leaves pictures as they are; ``grey-650`` shows copies as `broca.stimuli.pictures.squashed` makes them, written
+            beside the originals.
 
     Raises:
         StimulusError: A row is malformed, a picture is missing, or no row is left.
@@ -69,6 +82,7 @@ def mathvista(
                 images=images,
                 style=style,
                 tail=tail,
+                look=look,
             )
         )
     return kept(table, items, task=task)
@@ -82,6 +96,7 @@ def mmstar(
     doubled: Literal["keep", "drop"] = "keep",
     style: Style = "tl",
     tail: str = "Answer:",
+    look: Look = "own",
 ) -> tuple[Item, ...]:
     """The questions, whose options stand in their text; the ability is ``mmstar``, the tag ``category`` says more.
 
@@ -92,6 +107,7 @@ def mmstar(
         doubled: What to do with items that give one option twice: the letter of the file is kept, or the item is dropped.
         style: As for `mathvista`.
         tail: As for `mathvista`.
+        look: As for `mathvista`.
 
     Raises:
         StimulusError: A row is malformed, a picture is missing, or no row is left.
@@ -118,6 +134,7 @@ def mmstar(
                 images=images,
                 style=style,
                 tail=tail,
+                look=look,
                 tags={"category": str(row.cells.get("category") or "")},
             )
         )
@@ -136,6 +153,7 @@ def _item(
     images: str | None,
     style: Style,
     tail: str,
+    look: Look,
     tags: Mapping[str, str] | None = None,
 ) -> Item:
     return question(
@@ -148,7 +166,7 @@ def _item(
         context=_CONTEXT + ", ".join(LETTERS[: len(options)]),
         tail=tail,
         tags=tags,
-        images=() if images == LEAVE_OUT else (_picture(table, row, images),),
+        images=() if images == LEAVE_OUT else (_picture(table, row, images, look),),
     )
 
 
@@ -170,7 +188,18 @@ def _parted(table: Table, row: Row) -> tuple[str, tuple[str, ...]]:
     return re.sub(r"^(?:Question|Hint):\s*", "", parts[0].strip()), tuple(options)
 
 
-def _picture(table: Table, row: Row, images: str | None) -> str:
+def _picture(table: Table, row: Row, images: str | None, look: Look) -> str:
+    """The path of a row's picture, or of a copy that looks as asked."""
+    path = _original(table, row, images)
+    if look == "own":
+        return path
+    try:
+        return squashed(path, Path(path).parent)
+    except StimulusError as error:
+        raise StimulusError(f"{table.at(row)}: its picture {path!r}: {error}") from error
+
+
+def _original(table: Table, row: Row, images: str | None) -> str:
     """The path of a row's picture; one that lies within the table is written into the folder that was given."""
     named, inside = None, None
     for name in ("decoded_image", "image", "image_path"):

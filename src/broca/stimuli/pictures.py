@@ -1,0 +1,90 @@
+"""Pictures of stimuli and items: columns of a table that name them, and copies made as published work made them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+from broca.errors import BrocaError, StimulusError
+from broca.stimuli.tables import Row, Table, parse_json, read_bytes, shown
+
+COLUMNS = ("image", "images")
+"""Columns that name the pictures of a row: one, or several."""
+
+_LARGEST, _SQUARE, _SMALLEST = (650, 600), (650, 650), 40
+
+
+def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
+    """The paths of a row's pictures, from those of `columns` that the table has; relative ones start at the file's folder.
+
+    A cell is a path, several with ``|`` between them, a list or the JSON of one; an empty cell is no picture.
+
+    Raises:
+        StimulusError: A picture is missing or damaged, or a cell is something else; the message names the row.
+        BrocaError: Pillow is not installed.
+    """
+    found: list[str] = []
+    for column in columns:
+        if column not in read.columns:
+            continue
+        for name in _names(read, row, column):
+            path = read.path.parent / Path(name).expanduser()
+            try:
+                _picture(read_bytes(path))
+            except StimulusError as error:
+                raise StimulusError(f"{read.at(row)}: the picture {shown(name)} in {column!r}: {error}") from error
+            found.append(str(path))
+    return tuple(found)
+
+
+def squashed(path: str, folder: Path) -> str:
+    """A copy of a picture as Jamaa et al. (2025) showed it: grey, and 650 x 650 if it is wider than 650 or higher than 600.
+
+    Sides of fewer than 40 pixels are stretched to 40. The copy is named by its content, so it is written once.
+
+    Raises:
+        StimulusError: The picture is missing or damaged.
+        BrocaError: Pillow is not installed.
+    """
+    image = _picture(read_bytes(Path(path))).convert("L")
+    size = _SQUARE if any(side > most for side, most in zip(image.size, _LARGEST, strict=True)) else image.size
+    size = tuple(max(side, _SMALLEST) for side in size)
+    grey = (image if size == image.size else image.resize(size)).convert("RGB")
+    name = hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()[:24]
+    copy = folder / f"{name}-grey.png"
+    if not copy.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = copy.with_suffix(".part")
+        grey.save(part, format="png")
+        part.replace(copy)
+    return str(copy)
+
+
+def _names(read: Table, row: Row, column: str) -> list[str]:
+    value = row.cells[column]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = parse_json(read.path, value)
+        except StimulusError as error:
+            raise StimulusError(f"{read.at(row)}: {column!r} is {shown(value)}, no JSON list of paths.") from error
+    names = value.split("|") if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise StimulusError(
+            f"{read.at(row)}: {column!r} is {shown(value)}. Give a path, several with '|' between them, or a list of them."
+        )
+    return [name.strip() for name in names if name.strip()]
+
+
+def _picture(content: bytes) -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise BrocaError("Pictures need Pillow: pip install 'broca[vision]'.") from error
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise StimulusError(f"damaged, or no picture ({error}). Get it again, or remove the row.") from error
+    return image
