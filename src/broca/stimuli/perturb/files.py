@@ -5,9 +5,7 @@ What is wrong with a file is counted in the report, never passed over: misnamed 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,13 +16,11 @@ from broca.items import Pair, Stimulus
 from broca.stimuli.align import edits_between
 from broca.stimuli.perturb.build import Matched, Violations, build
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
+from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repaired, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
 from broca.stimuli.perturb.words import Choice
 from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown
 
-_CLEAN = ("normal", "instruction")
-_NUMBER = "element_index"
-_TASK = re.compile(r"^(?P<request>[^:]*):\s*(?P<a>\d+)\s*(?P<op>[-+*/÷×])\s*(?P<b>\d+)\s*=\s*$")
 _PARAPHRASES = (("question1", "question2", "is_duplicate"), ("sentence1", "sentence2", "label"))
 PARAPHRASE = "paraphrase"
 _AtLeastOne = Annotated[int, Field(ge=1)]
@@ -57,15 +53,15 @@ def typos(
     path = Path(path)
     tallies = {kind: Tally() for kind in kinds}
     pairs: list[Pair] = []
-    for number, row in enumerate(_objects(path), start=1):
+    for number, row in enumerate(objects(path), start=1):
         if n is not None and number > n:
             break
         where = f"{path.name}, entry {number}"
-        fields, repaired = _repaired(row, kinds)
-        clean = _clean(where, fields)
-        name = str(fields.get(_NUMBER, number))
+        fields, renamed = repaired(row, kinds)
+        clean = clean_text(where, fields)
+        name = str(fields.get(NUMBER, number))
         for kind in kinds:
-            tallies[kind].counts["repaired"] += kind in repaired
+            tallies[kind].counts["repaired"] += kind in renamed
             pair = _variant(where, name, clean, kind, fields=fields, tally=tallies[kind], layout=layout)
             if pair is not None:
                 pairs.append(pair)
@@ -191,20 +187,13 @@ def column(
     )
 
 
-def _objects(path: Path) -> list[Mapping[str, Any]]:
-    value = parse_json(path, read_text(path))
-    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
-        raise StimulusError(f"{path.name} must hold a JSON list of objects, one a text, and not an empty one.")
-    return value
-
-
 def is_typos(path: Path) -> bool:
     """Whether a JSON file is a typo file: its first object has a clean text and kinds, by their names there."""
     if path.suffix.lower() != ".json":
         return False
     value = parse_json(path, read_text(path))
     first = value[0] if isinstance(value, list) and value else None
-    return isinstance(first, dict) and any(name in first for name in _CLEAN) and bool(first.keys() & set(ANCESTRAL))
+    return isinstance(first, dict) and any(name in first for name in CLEAN) and bool(first.keys() & set(ANCESTRAL))
 
 
 def is_paraphrases(path: Path) -> bool:
@@ -214,26 +203,6 @@ def is_paraphrases(path: Path) -> bool:
 
 def _columns(read: Table) -> tuple[str, str, str] | None:
     return next((three for three in _PARAPHRASES if set(three) <= set(read.columns)), None)
-
-
-def _repaired(row: Mapping[str, Any], kinds: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
-    fields, repaired = dict(row), set[str]()
-    for name in row:
-        plain = re.sub(r"[\W_]", "", name).lower()
-        if name not in kinds and plain in kinds and plain not in row:
-            fields[plain] = fields.pop(name)
-            repaired.add(plain)
-    return fields, repaired
-
-
-def _clean(where: str, fields: Mapping[str, Any]) -> str:
-    found = [fields[name] for name in _CLEAN if name in fields]
-    if len(found) != 1 or not isinstance(found[0], str) or not found[0].strip():
-        raise StimulusError(
-            f"{where}: its clean text is {shown(found)}. Give exactly one of {' and '.join(map(repr, _CLEAN))}, with a text. "
-            f"Fields found: {', '.join(map(repr, fields))}."
-        )
-    return found[0]
 
 
 def _variant(
@@ -246,10 +215,9 @@ def _variant(
     value = fields[kind]
     if value is not None and not isinstance(value, str):
         raise StimulusError(f"{where}: {kind!r} is {shown(value)}. It must be a text.")
-    task = _TASK.match(clean)
-    group = task["request"] if task else ""
-    tags = {"operation": task["op"]} if task else {}
-    extra = {"group": group, "answer": _result(task) if task else "", "tags": tags}
+    task = task_of(clean)
+    tags = {"operation": task.operation} if task else {}
+    extra = {"group": task.request if task else "", "answer": task.answer if task else "", "tags": tags}
     pair = _read(f"{name}/{kind}", clean, value or "", kind, tally=tally, extra=extra)
     if pair is not None and layout == "drop" and "spaces" in pair.tags.get("broken", "") and kind not in _SPACED:
         tally.counts["made"] -= 1
@@ -280,14 +248,6 @@ def _read(name: str, clean: str, perturbed: str, kind: str, *, tally: Tally, ext
     tags = dict(extra.get("tags", {})) | ({"broken": ", ".join(faults)} if faults else {})
     tags |= {"marks": "real-word"} if marked else {}
     return Pair(name, clean, perturbed, edits, kind, extra.get("group", ""), extra.get("answer", ""), tags)
-
-
-def _result(task: re.Match[str]) -> str:
-    a, b, op = Fraction(task["a"]), Fraction(task["b"]), task["op"]
-    if op in "÷/" and not b:
-        return ""
-    value = {"+": a + b, "-": a - b, "*": a * b, "×": a * b}[op] if op not in "÷/" else a / b
-    return str(value)
 
 
 def _label(read: Table, row: Row, name: str) -> bool:
