@@ -27,6 +27,7 @@ from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.matrices import matrices
 from broca.models.questions import split
+from broca.reports.words import number
 from broca.scoring.wu2025 import summary
 from broca.studies.ladder import RUNGS
 from broca.studies.sensitivity import Sensitivity
@@ -120,6 +121,15 @@ def test_the_report_has_a_section_on_weights(done) -> None:
     page = broca.report(run).read_text()
     for words in ("Masked weights", "fraction", "matrix by matrix", "Random masks"):
         assert words in page
+    geometry, sinks = run.tables["geometry"], run.tables["sinks"]
+    assert geometry["layer"].to_list() == [0, 0, 1, 1, 2, 2]
+    first = geometry.filter(layer=1, state="masked").row(0, named=True)
+    cell = f"→ {number(first['cosine_first'])}</td>"
+    assert cell in page
+    assert sinks.height == 3
+    for figure in ("sinks", "geometry"):
+        assert (run.path / "figures" / f"{figure}.svg").read_text().count("masked") >= 1
+        assert f'data-chart="{figure}"' in page
 
 
 def test_planted_weights_are_found() -> None:

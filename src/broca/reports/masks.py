@@ -12,7 +12,7 @@ from broca.reports import figures
 from broca.reports.drawing import Figure, draw
 from broca.reports.figures import INK
 from broca.reports.record import Record
-from broca.reports.words import number
+from broca.reports.words import number, percent
 
 SHOWN = 30
 """Matrices that are printed, those with the most masked weights first; the rest stay in their table."""
@@ -27,15 +27,17 @@ def section(record: Record) -> dict[str, Any] | None:
         return None
     hit = modules.filter(pl.col("n_selected") > 0).sort("n_selected", descending=True, maintain_order=True)
     nulls, cells = record.tables.get("nulls"), record.tables.get("cells")
+    sinks, geometry = record.tables.get("sinks"), _by_layer(record.tables.get("geometry"))
     return {
         "chosen": record.part("selection").get("m"),
         "sweep": sweep.to_dicts(),
-        "figures": [*_perplexity(record), _kinds(modules)],
+        "figures": [*_perplexity(record), _kinds(modules), *_attention(sinks), *_cosines(geometry)],
         "modules": hit.head(SHOWN).to_dicts(),
         "more": max(0, hit.height - SHOWN),
         "untouched": modules.height - hit.height,
         "matrices": modules.height,
-        "sinks": [] if (found := record.tables.get("sinks")) is None else found.to_dicts(),
+        "sinks": [] if sinks is None else sinks.to_dicts(),
+        "geometry": [] if geometry is None else geometry.to_dicts(),
         "frequencies": _frequencies(record.tables.get("frequencies")),
         "nulls": [] if nulls is None else nulls.to_dicts(),
         "cells": [] if cells is None else _cells(cells),
@@ -107,6 +109,69 @@ def _perplexity(record: Record) -> list[Figure]:
     if drawn.height:
         words += f"; random masks of the chosen size {number(drawn['perplexity'].min())} to {number(drawn['perplexity'].max())}"
     return [draw(figures.styled(chart, "Perplexity"), "perplexity", alt_text=f"{words}.", caption=f"{words}.")]
+
+
+def _by_layer(table: pl.DataFrame | None) -> pl.DataFrame | None:
+    """One row a layer: each number of the clean model, and with ``_masked`` after its name that of the masked one."""
+    if table is None:
+        return None
+    clean, masked = (table.filter(pl.col("state") == state).drop("state") for state in ("clean", "masked"))
+    return clean.join(masked, on="layer", suffix="_masked", maintain_order="left")
+
+
+def _attention(sinks: pl.DataFrame | None) -> list[Figure]:
+    """Attention to the first token by layer, before and after."""
+    if sinks is None:
+        return []
+    most = sinks.sort((pl.col("masked") - pl.col("clean")).abs(), descending=True).row(0, named=True)
+    words = (
+        f"Mean attention to the first token by layer, intact and masked; it moves most in layer {most['layer']}, "
+        f"from {percent(most['clean'])} to {percent(most['masked'])}."
+    )
+    series = {"intact": ("clean", "soft"), "masked": ("masked", "accent")}
+    return [_layers(sinks, series, "attention to the first token", "Attention sinks", "sinks", words=words)]
+
+
+def _cosines(table: pl.DataFrame | None) -> list[Figure]:
+    """How queries stand to the first token's key and to the mean of the others, by layer, before and after."""
+    if table is None:
+        return []
+    moved = (pl.col("cosine_first_masked") - pl.col("cosine_first")).abs()
+    most = table.sort(moved, descending=True).row(0, named=True)
+    words = (
+        "Cosine of queries with the first token's key, and with the mean key of the tokens after it, by layer, intact and masked; "
+        f"that with the first moves most in layer {most['layer']}, from {number(most['cosine_first'])} to "
+        f"{number(most['cosine_first_masked'])}."
+    )
+    series = {
+        "first key, intact": ("cosine_first", "soft"),
+        "first key, masked": ("cosine_first_masked", "accent"),
+        "other keys, intact": ("cosine_others", "band"),
+        "other keys, masked": ("cosine_others_masked", "second"),
+    }
+    return [_layers(table, series, "cosine", "Queries and keys", "geometry", words=words)]
+
+
+def _layers(
+    table: pl.DataFrame, series: Mapping[str, tuple[str, str]], title: str, heading: str, name: str, *, words: str
+) -> Figure:
+    """A line over layers for each series: by its label its column and its colour."""
+    rows = [
+        {"layer": row["layer"], "value": row[column], "series": label}
+        for label, (column, _) in series.items()
+        for row in table.to_dicts()
+    ]
+    base = alt.Chart(figures.data(rows)).encode(
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap="greedy")),
+        y=alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=5)),
+        color=alt.Color(
+            "series:N",
+            scale=alt.Scale(domain=list(series), range=[INK[ink] for _, ink in series.values()]),
+            legend=alt.Legend(orient="top", title=None, columns=2, symbolType="stroke", symbolStrokeWidth=3),
+        ),
+    )
+    chart = alt.LayerChart(layer=[base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=36, opacity=1)])
+    return draw(figures.styled(chart, heading), name, alt_text=words, caption=words)
 
 
 def _kinds(modules: pl.DataFrame) -> Figure:

@@ -77,6 +77,8 @@ _MASKS: Mapping[str, Mapping[str, Any]] = {
     "frequencies": {"kind": _TEXT}
     | dict.fromkeys(("layer", "frequency", "masked"), _WHOLE)
     | dict.fromkeys(("angle", "norm"), _REAL),
+    "geometry": {"layer": _WHOLE, "state": _TEXT}
+    | dict.fromkeys(("norm_q", "norm_first", "norm_others", "cosine_first", "cosine_others"), _REAL),
     "sinks": {"layer": _WHOLE} | dict.fromkeys(("clean", "masked", "displaced", "dethroned"), _REAL),
     "perplexity": {"condition": _TEXT, "dose": _REAL, "perplexity": _REAL},
     "cells": dict.fromkeys(("condition", "localizer", "side", "fill", "task", "kind"), _TEXT)

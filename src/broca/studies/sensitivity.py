@@ -208,6 +208,8 @@ class SensitivityResult:
     """One row a layer, q or k, and rotary frequency: masked weights beside activation norms."""
     sinks: pl.DataFrame | None = None
     """One row a layer: attention to the first token, and the share of sinks that the mask displaces."""
+    geometry: pl.DataFrame | None = None
+    """One row a layer and state (clean, masked): how queries stand to the first token's key and to the others."""
     cells: pl.DataFrame | None = None
     """Cells of theory-of-mind tasks by condition and kind, beside shortcuts."""
 

@@ -175,7 +175,8 @@ def geometry(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> pl.DataFrame
             if state == "masked":
                 stack.enter_context(lm.under(mask))
             _projected(lm, known, tokens, keep)
-        for layer in sorted({layer for layer, _ in seen}):
+        # A layer that borrows another one's keys has none of its own.
+        for layer in sorted(layer for layer, kind in seen if kind == "q" and (layer, "k") in seen):
             pairs = zip(seen[layer, "q"], seen[layer, "k"], strict=True)
             found = np.array([_angles(q, k) for q, k in pairs if len(q) > 2])
             rows.append((layer, state, *found.mean(0).tolist()))

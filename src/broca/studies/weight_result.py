@@ -21,7 +21,7 @@ from broca.studies.base import model_summary
 from broca.studies.ladder import Guard, Verdict
 from broca.studies.sensitivity import SensitivityResult
 from broca.studies.weight_conditions import Masked, answered, repeated
-from broca.studies.weight_profile import frequencies, lines, sinks
+from broca.studies.weight_profile import frequencies, geometry, lines, sinks
 from broca.studies.weight_work import Work
 from broca.units.weights import WeightSet
 
@@ -169,11 +169,14 @@ def modules(work: Work, mask: WeightMask) -> pl.DataFrame:
 
 
 def _profile(work: Work, claim: Masked) -> dict[str, pl.DataFrame | None]:
-    """What the mask does beside the score: at which rotary frequencies it lies, and what becomes of attention sinks."""
+    """What the mask does beside the score: its rotary frequencies, and what becomes of queries, keys and attention sinks."""
     assert claim.mask is not None
     tokens = work.lm.tokenize([text.text for text in work.spec.texts[1][:PROFILED]], truncate=work.spec.window)
     tokens = [text for text in tokens if len(text) > 2]
-    found: dict[str, pl.DataFrame | None] = {"frequencies": frequencies(work.lm, claim.mask.weights, tokens)}
+    found = {
+        "frequencies": frequencies(work.lm, claim.mask.weights, tokens),
+        "geometry": geometry(work.lm, claim.mask, tokens),
+    }
     try:
         found["sinks"] = sinks(work.lm, claim.mask, tokens)
     except (GuardError, SiteUnavailable):
