@@ -199,7 +199,7 @@ def _moves(
     rows, into, out = [], [], []
     for row, (case, first) in enumerate(zip(cases, batch.start.tolist(), strict=True)):
         offset = width - len(case.donor)
-        for theirs, own in _paired(case, cell.at):
+        for theirs, own in paired(case, cell.at):
             rows.append(row)
             into.append(first + own)
             out.append(offset + theirs)
@@ -210,8 +210,8 @@ def _moves(
     return sorted(set(rows)), min(into), changes
 
 
-def _paired(case: Case, at: str) -> list[tuple[int, int]]:
-    """Donor positions and own positions, the last with the last."""
+def paired(case: Case, at: str) -> list[tuple[int, int]]:
+    """Positions in the donor and in the text, the last with the last, of one class of tokens or of all."""
     found = []
     for name, (theirs, own) in case.places.items():
         if at in (name, "all"):

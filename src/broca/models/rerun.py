@@ -66,12 +66,14 @@ class Recorded:
     cache: Any = field(repr=False, default=None)
     _cut: dict[int, Any] = field(default_factory=dict, repr=False)
 
-    def again(self, changes: Mapping[Site, Change], *, start: int = 0) -> Tensor:
+    def again(self, changes: Mapping[Site, Change], *, start: int = 0, layer: int | None = None) -> Tensor:
         """The logits after the last token, ``(batch, vocabulary)`` in float32, with changes made.
 
         Args:
             changes: what is changed at each site; each must leave columns before `start` alone.
             start: the first column of the batch that is changed.
+            layer: the first block that is changed, by something else than `changes` that is in force now and was not when the
+                batch was recorded.
 
         Raises:
             SiteUnavailable: if the model has no such site.
@@ -79,8 +81,8 @@ class Recorded:
         """
         lm, width = self.lm, self.batch.ids.shape[1]
         start = min(start, width - 1) if self.way == "cached" else 0
-        layer = min((_first_block(site) for site in changes), default=lm.anatomy.n_layers)
-        below = layer if self.way != "whole" else 0
+        first = [_first_block(site) for site in changes] + ([] if layer is None else [layer])
+        below = min(first, default=lm.anatomy.n_layers) if self.way != "whole" else 0
         self.work.passes += 1
         self.work.done += (lm.anatomy.n_layers - below) * (width - start) * len(self.batch)
         self.work.whole += lm.anatomy.n_layers * width * len(self.batch)
