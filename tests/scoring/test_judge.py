@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import zoo
 from broca.errors import ServerError, StimulusError
 from broca.items import Message
+from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.scoring.completions import Completion, summary
 from broca.scoring.judge import JUDGE_SCHEMA, RUBRIC, Rubric, judged
@@ -97,7 +98,7 @@ def test_rubrics_and_questions_that_cannot_be():
 
 def test_a_model_in_memory_writes_greedily_and_through_its_template():
     tokenizer = zoo.tokenizer.__wrapped__()
-    lm = LM.wrap(zoo.build("llama"), tokenizer, name="tiny")
+    lm = LM.wrap(fresh(zoo.CONFIGS["llama"] | {"max_position_embeddings": 600}, 3), tokenizer, name="tiny")
     here = Here(lm, max_new_tokens=4)
     assert here(["Why?", "How?"]) == lm.generate(["Why?", "How?"], max_new_tokens=4)
     assert here.about | {"fingerprint": ""} == {
@@ -109,6 +110,8 @@ def test_a_model_in_memory_writes_greedily_and_through_its_template():
     assert here(["Why?"]) == lm.generate(["Why?"], max_new_tokens=4, chat="always")
     assert here(["Why?"]) != plain
     assert judged(here, COMPLETIONS)["unparsed"].all()
+    with pytest.raises(StimulusError, match="do not fit into the 600 positions of tiny"):
+        here(["why " * 200])
 
 
 def test_a_shipped_model_by_name():

@@ -18,6 +18,7 @@ from broca.cli.execute import engine_of, executed, loaded, parsed, study_of, tar
 from broca.cli.masking import sensitivity
 from broca.cli.options import Loading, Looking, Ranking, Target, Testing, Working, given
 from broca.cli.organism import organism
+from broca.cli.perturbing import perturb
 from broca.cli.probing import probe
 from broca.cli.scoring import export, score
 from broca.errors import BrocaError, RunError
@@ -33,6 +34,7 @@ app.command(organism)
 app.command(score)
 app.command(export)
 app.command(probe)
+app.command(perturb)
 app.command(sensitivity)
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of the contrast: --options.seed 1.")]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from broca.errors import StimulusError
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.scoring.server import Server
@@ -44,6 +45,13 @@ class Here:
         }
 
     def __call__(self, prompts: Sequence[str]) -> list[str]:
+        limit = self.lm.context
+        longest = max(map(len, self.lm.tokenize(prompts, chat=self._chat)), default=0)
+        if limit is not None and longest + self.max_new_tokens > limit:
+            raise StimulusError(
+                f"A prompt of {longest} tokens and {self.max_new_tokens} new ones do not fit into the {limit} positions of "
+                f"{self.lm.name}. Give a model with more, or shorter texts."
+            )
         return self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self._chat)
 
     @property

@@ -1,0 +1,105 @@
+"""The commands about perturbations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from broca import terminal
+from broca.errors import SpecError
+
+if TYPE_CHECKING:
+    from broca.runs.old_scores import Scorers
+    from broca.scoring.writer import Writer
+
+perturb = App(
+    name="perturb", help="Perturb texts, and see what that does to a model; or score what was captured before."
+)
+
+_SHOWN = ("kind", "n", "missing", "mean", "sd", "min", "max", "low", "high", "p_holm", "unparsed")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Judging:
+    """What scores a completion, beside the right answer where there is one."""
+
+    reward: str | None = None
+    """Reward model or other classifier of question and completion: directory or hub id."""
+    label: str | None = None
+    """Which of its outputs to read, where it has several."""
+    semantic: str | None = None
+    """Model of sentences: directory, hub id, or default for all-MiniLM-L6-v2."""
+    judge: str | None = None
+    """Instruct model as judge: directory, hub id or shipped organism; with --server its name there."""
+    server: str | None = None
+    """Address of a server that speaks OpenAI's chats, on which the judge runs."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@perturb.command
+def score(
+    *pt_dir: Path,
+    items: Path,
+    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    judging: Judging = Judging(),
+    cache: Path | None = None,
+    out: Path = Path("scores"),
+) -> None:
+    """Score the completions in old captures (.pt) of Error Mech Analysis: grade, reward, similarity to clean, judge.
+
+    Args:
+        pt_dir: Folders of captures, one a condition; with the clean one among them, differences are paired by row.
+        items: The prompt file (.json) that the captures were made from.
+        kinds: Of each folder, as clean or main; found by the prompts where left out.
+        cache: Keep the models' scores in this file, and ask for no score twice.
+        out: Folder to write to: CSV a table, and reward scores in the ancestor's own columns and files too.
+    """
+    from broca.runs.old_scores import conditions, scores, written
+
+    if not pt_dir:
+        raise SpecError(
+            "No folder of captures is given. Give at least one: broca perturb score PT_DIR --items maths.json."
+        )
+    found = conditions(pt_dir, items, kinds=kinds)
+    by = _scorers(judging, cache)
+    with terminal.err.status("scoring"):
+        tables = scores(found, by)
+    terminal.facts([(condition.kind, f"{len(condition.completions):,} completions") for condition in found])
+    for name, table in tables.items():
+        if name.endswith(("_summary", "_differences")):
+            terminal.out.print(f"\n{name.replace('_', ', ')}", markup=False)
+            terminal.frame(table.select(name for name in _SHOWN if name in table.columns))
+    files = written(found, tables, out)
+    terminal.following({"scores": str(out), "files": str(len(files))})
+
+
+def _scorers(judging: Judging, cache: Path | None) -> Scorers:
+    from broca.models.embedding import DEFAULT, Embedder
+    from broca.models.load import quiet
+    from broca.models.reward import RewardModel
+    from broca.runs.old_scores import Scorers
+
+    quiet()
+    reward = embedder = None
+    with terminal.err.status("loading"):
+        if judging.reward:
+            reward = RewardModel.load(judging.reward, label=judging.label, device=judging.device)
+        if judging.semantic:
+            name = DEFAULT if judging.semantic == "default" else judging.semantic
+            embedder = Embedder.load(name, device=None if judging.device == "auto" else judging.device)
+        return Scorers(reward, embedder, _judge(judging), cache=cache)
+
+
+def _judge(judging: Judging) -> Writer | None:
+    from broca.scoring.writer import writer
+
+    if judging.judge is None:
+        if judging.server:
+            raise SpecError("--server is where the judge runs. Name it: --judge MODEL.")
+        return None
+    return writer(judging.judge, server=judging.server, max_new_tokens=16, device=judging.device)
