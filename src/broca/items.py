@@ -357,12 +357,17 @@ def _object(value: object) -> object:
     content = {f.name: getattr(value, f.name) for f in fields(value)}
     if isinstance(value, Item | Stimulus | Pictured):
         # What has no pictures keeps the hash that it had before there were any.
-        images = [_picture(path) for path in content.pop("images")]
+        images = [picture_hash(path) for path in content.pop("images")]
         content |= {"images": images} if images else {}
     return content
 
 
-def _picture(path: str) -> str:
+def picture_hash(path: str) -> str:
+    """SHA-256 of a picture's file.
+
+    Raises:
+        StimulusError: There is no such file.
+    """
     try:
         state = Path(path).stat()
         return _digest(path, state.st_mtime_ns, state.st_size)

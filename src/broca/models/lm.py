@@ -18,7 +18,7 @@ from torch import Tensor
 from broca.errors import BrocaError, GuardError
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
-from broca.models.load import load, load_processor, weight_hash
+from broca.models.load import load, load_processor, warned, weight_hash
 from broca.models.pictures import Viewer
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
@@ -72,6 +72,7 @@ class LM:
         dtype: str = "auto",
         device: str | Mapping[str, Any] = "auto",
         trust_remote_code: bool = False,
+        offload: str | None = None,
     ) -> LM:
         """Load a shipped organism, a directory or a hub id, and prove its wiring.
 
@@ -81,14 +82,19 @@ class LM:
             dtype: "auto" (as stored), "float32", "bfloat16" or "float16".
             device: "auto" (a GPU where there is one), a device, or an accelerate `device_map`.
             trust_remote_code: run code that comes with the model. Off unless you say so.
+            offload: folder for the parts that a `device_map` sends to "disk".
 
         Raises:
             ModelError: if the files are missing, incomplete, corrupt or not safetensors, or there is no tokenizer.
             AnatomyError: if the wiring cannot be proved.
         """
         how = {"revision": revision, "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
+        if offload is not None:
+            how["offload"] = offload
+        tight = warned(name, dtype, device)
         model, tokenizer = load(name, **how)
         processor, notes = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
+        notes = [*tight, *notes]
         return cls(
             model,
             tokenizer,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from broca.errors import ModelError
+from broca.models.access import access, hidden
+from broca.models.memory import announced, need
 from broca.registry import ORGANISMS, unknown
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+Head = Literal["CausalLM", "SequenceClassification"]
 
 
 def load(
@@ -22,26 +26,30 @@ def load(
     dtype: str,
     device: str | Mapping[str, Any],
     trust_remote_code: bool,
-    head: Literal["CausalLM", "SequenceClassification"] = "CausalLM",
+    head: Head = "CausalLM",
+    offload: str | Path | None = None,
 ) -> tuple[Any, Any]:
     """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors."""
-    import transformers
+    from transformers import AutoConfig
 
     if dtype not in _DTYPES:
         raise unknown("dtype", dtype, _DTYPES)
     path = locate(name)
+    options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
     tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
+    config = _told(name, lambda: AutoConfig.from_pretrained(path, **options))
     spread = not isinstance(device, str) or device in ("balanced", "sequential", "balanced_low_0")
     placement = {"device_map": device} if spread else {}
+    if spread and offload is not None:
+        placement |= {"offload_folder": str(offload)}
     model, report = _told(
         name,
-        lambda: getattr(transformers, f"AutoModelFor{head}").from_pretrained(
+        lambda: model_class(config, head).from_pretrained(
             path,
-            revision=revision,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             use_safetensors=True,
-            trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **options,
             **placement,
         ),
     )
@@ -51,10 +59,26 @@ def load(
             f"{name}: {len(missing)} weights are not in the files ({', '.join(missing[:3])}, ...), so they would be "
             "random. The checkpoint is incomplete or belongs to another class; get it again."
         )
-    if not spread:
+    # Quantised weights are put in their place by the library that reads them.
+    if not spread and getattr(model, "hf_quantizer", None) is None:
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
         model = model.to(where)
     return model.eval(), tokenizer
+
+
+def model_class(config: Any, head: Head = "CausalLM") -> Any:
+    """Transformers' own loader for a config: of an image-text-to-text model the whole of it, not its language part."""
+    import transformers as t
+
+    if head != "CausalLM":
+        return getattr(t, f"AutoModelFor{head}")
+    if type(config) not in t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return t.AutoModelForCausalLM
+    whole = t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].__name__
+    stored = next(iter(getattr(config, "architectures", None) or ()), whole)
+    # The files of some hold the language part alone, under the same type of config.
+    language = type(config) in t.MODEL_FOR_CAUSAL_LM_MAPPING and stored != whole
+    return t.AutoModelForCausalLM if language else t.AutoModelForImageTextToText
 
 
 def locate(name: str) -> str:
@@ -84,13 +108,13 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
     Raises:
         ModelError: if there is no such model.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     def build() -> Any:
-        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
         config = AutoConfig.from_pretrained(locate(name), **options)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+            return model_class(config).from_config(config, trust_remote_code=trust_remote_code)
 
     model = _told(name, build)
     n = sum(p.numel() for p in model.parameters())
@@ -99,6 +123,19 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
         "parameters": n,
         "bytes": {"float32": 4 * n, "bfloat16": 2 * n, "float16": 2 * n},
     }
+
+
+def announcement(name: str, dtype: str, device: str | Mapping[str, Any]) -> tuple[str, bool]:
+    """What a model on disk needs and what is free, in words, and whether that is too little; nothing where it is not known."""
+    return announced(name, need(locate(name)), dtype, device)
+
+
+def warned(name: str, dtype: str, device: str | Mapping[str, Any]) -> list[str]:
+    """The announcement, where memory will not do."""
+    if dtype not in _DTYPES:
+        return []
+    text, tight = announcement(name, dtype, device)
+    return [text] if tight else []
 
 
 def quiet() -> None:
@@ -120,7 +157,10 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
 
     try:
         return _told(
-            name, lambda: AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
+            name,
+            lambda: AutoTokenizer.from_pretrained(
+                path, revision=revision, trust_remote_code=trust_remote_code, **access()
+            ),
         )
     except ModelError as error:
         raise ModelError(
@@ -137,7 +177,8 @@ def load_processor(
     if not takes_pictures(model):
         return None, []
     try:
-        found = AutoProcessor.from_pretrained(locate(name), revision=revision, trust_remote_code=trust_remote_code)
+        options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
+        found = AutoProcessor.from_pretrained(locate(name), **options)
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found, why = None, next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     else:
@@ -155,15 +196,38 @@ def takes_pictures(model: Any) -> bool:
 
 
 def weight_hash(model: Any) -> str:
-    """The first 16 hex digits of the SHA-256 of every weight, by name; of the config where weights are not in memory."""
+    """The first 16 hex digits of the SHA-256 of every weight, by name, wherever it lies."""
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
+        if not isinstance(value, torch.Tensor):
+            continue
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-        if value.is_meta:
-            digest.update(str(model.config).encode())
-        else:
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        for part in _plain(_fetched(model, key) if value.is_meta else value):
+            if part.is_meta:
+                digest.update(str(model.config).encode())
+            else:
+                digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _fetched(model: Any, key: str) -> torch.Tensor:
+    """A weight that accelerate keeps elsewhere, in main memory."""
+    from accelerate.utils import align_module_device
+
+    path, _, name = key.rpartition(".")
+    module = model.get_submodule(path)
+    with align_module_device(module, torch.device("cpu")):
+        return getattr(module, name).detach().clone()
+
+
+def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors that a weight is made of: itself, or, of a packed one, its parts."""
+    parts = getattr(value, "__tensor_flatten__", None)
+    if parts is None or type(value) in (torch.Tensor, torch.nn.Parameter):
+        yield value
+        return
+    for name in sorted(parts()[0]):
+        yield from _plain(getattr(value, name))
 
 
 def tokenizer_hash(tokenizer: Any) -> str | None:
@@ -187,12 +251,12 @@ def _told(name: str, action: Any) -> Any:
         raise ModelError(f"{name}: a safetensors file is corrupt ({error}). Get it again.") from error
     except HfHubHTTPError as error:
         raise ModelError(
-            f"{name}: the hub refused ({str(error).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
+            f"{name}: the hub refused ({hidden(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
         ) from error
     except ImportError as error:
         raise ModelError(f"{name}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, StrictDataclassError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        first = next((line for line in hidden(str(error)).splitlines() if line.strip()), type(error).__name__)
         near = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
         raise ModelError(
             f"{name} could not be loaded: {first} Give a directory with config.json and *.safetensors, or a hub id.{near}"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
-from broca.items import Pictured, Text
+from broca.items import Pictured, Text, picture_hash
 from broca.models.tokens import Chat, Rendered, Span, Tokens, one_bos
 
 AT_HAND = 256 * 2**20
@@ -54,6 +54,10 @@ class Shown:
     key: Hashable
     start: int
     """Tokens of the processor that were dropped in front."""
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        return tuple(map(picture_hash, self.prompt.images))
 
     def beside(self, n: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Values of `n` tokens: those behind the prompt are text, and see of the pictures what its last token sees."""

@@ -50,6 +50,11 @@ class View(Protocol):
         """Texts share a batch only where it is the same."""
         ...
 
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Hashes of the pictures."""
+        ...
+
     def beside(self, n: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """What the model is given beside `n` tokens: one value a token, ``(1, token, ...)``, and what is joined row by row."""
         ...
@@ -78,6 +83,11 @@ class Tokens:
     def key(self) -> Hashable:
         """Texts share a batch only where it is the same: all texts without pictures do."""
         return None if self.view is None else self.view.key
+
+    @property
+    def content(self) -> tuple[int | str, ...]:
+        """What the model is shown: the tokens, and hashes of the pictures. Part of the address of what is seen of it."""
+        return self.ids if self.view is None else (*self.ids, *self.view.content)
 
     def extended(self, ids: tuple[int, ...]) -> Tokens:
         """The text with further tokens at its end."""

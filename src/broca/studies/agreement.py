@@ -72,7 +72,7 @@ def attributed(
 
     key = {
         "cell": "attribution",
-        "texts": fingerprint([t.ids for t in tokens]),
+        "texts": fingerprint([t.content for t in tokens]),
         "answers": [list(metric.right), [list(foils) for foils in metric.foils]],
         "sites": [str(site) for site in sites],
         "condition": list(lm.condition),

@@ -111,9 +111,9 @@ def cell(what: str, lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], poo
     """The address of captured activations: the texts, where and how they are read, and what is in force."""
     return {
         "cell": what,
-        "texts": fingerprint([t.ids for t in tokens]),
+        "texts": fingerprint([t.content for t in tokens]),
         "sites": [str(site) for site in sites],
-        "pool": [pool.how, pool.bos, pool.sinks, pool.magnitude],
+        "pool": [pool.how, pool.bos, pool.sinks, pool.magnitude, pool.pictures],
         "condition": list(lm.condition),
     }
 
