@@ -73,6 +73,11 @@ class WeightMask:
             raise SelectionError("A mask of zero weights changes nothing. Choose at least one weight.")
 
     @property
+    def count(self) -> int:
+        """How many weights are masked."""
+        return self.weights.count
+
+    @property
     def fingerprint(self) -> str:
         return fingerprint(["weight mask", self.weights.fingerprint, asdict(self.edit)])
 

@@ -20,7 +20,7 @@ from broca.stimuli.baselines import baselines
 from broca.studies import agreement, effects, guards, specificity
 from broca.studies.abilities import abilities, prompts
 from broca.studies.base import Spec, model_summary
-from broca.studies.conditions import Bench, Condition, FillName
+from broca.studies.conditions import INTACT, Bench, FillName
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.localize import Localization, Localize
 from broca.studies.maps import Floats
@@ -121,7 +121,7 @@ class CausalTest(Spec):
         plan = planned(self, lm, found, size)
         checks = guards.probe(lm, items, chat)
         passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm, checks)]
-        (intact,) = bench.tables([Condition("intact")])
+        (intact,) = bench.tables([INTACT])
         own = next(iter(self.abilities))
         can = intact.filter(pl.col("ability") == own)
         passed.append(guards.gate(can, self.abilities[own], own, alpha=self.alpha, stop=self.gate == "stop"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from broca.engines.cells import cells
 from broca.engines.memo import Memo, Part
 from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
 from broca.items import Item, fingerprint
-from broca.models.lm import LM
+from broca.models.lm import LM, Intervention
 from broca.models.tokens import Pool
 from broca.sites import Site
 from broca.studies.maps import cell
@@ -31,65 +31,105 @@ DONORS = 64
 """Prompts that a resample fill draws from."""
 
 
-NOTHING = UnitMask({Site(0, "resid_post"): np.zeros(1, dtype=bool)})
-"""The selection of the intact condition."""
+NO_FILLS: Mapping[str, Fill] = {}
 
 
-NO_FILLS: Mapping[FillName, Fill] = {}
+class Chosen(Protocol):
+    """Some of a model's parts: units, heads or weights."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        ...
+
+
+C_co = TypeVar("C_co", bound=Chosen | None, covariant=True)
+C = TypeVar("C", bound=Chosen | None)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Generic[C_co]):
     """What is in force while items are scored, and what it is called in the tables."""
 
     name: Literal["intact", "lesion", "random"]
-    mask: UnitMask = NOTHING
+    mask: C_co
     localizer: str = ""
     side: str = ""
     dose: float = 0.0
-    fill: FillName = "zero"
+    """Percent of the units, or of the weights."""
+    fill: str = ""
     seed: int = -1
 
     @property
     def address(self) -> dict[str, Any]:
         """What finds the condition's rows in the tables."""
-        return {
-            "condition": self.name,
-            "localizer": self.localizer,
-            "side": self.side,
-            "dose": self.dose,
-            "fill": self.fill if self.mask.count else "",
-            "seed": self.seed,
-        }
+        names = ("localizer", "side", "dose", "fill", "seed")
+        return {"condition": self.name} | {name: getattr(self, name) for name in names}
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The address, and how many units or weights are chosen."""
+        return self.address | {"k": 0 if self.mask is None else self.mask.count}
+
+
+INTACT = Condition("intact", UnitMask({Site(0, "resid_post"): np.zeros(1, dtype=bool)}))
+"""The condition in which no unit is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
+class Lesioning:
+    """What a condition on units puts in force: its units under its fill."""
+
+    fills: Mapping[str, Fill]
+    positions: Positions
+
+    def __call__(self, condition: Condition[UnitMask], /) -> tuple[Intervention, ...]:
+        if condition.name == "intact":
+            return ()
+        return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring(Generic[C]):
     """The task of scoring a chunk of items, by where it starts, under a condition."""
 
     items: tuple[Item, ...]
     scorer: Any
-    fills: Mapping[FillName, Fill]
-    positions: Positions
+    force: Callable[[Condition[C]], tuple[Intervention, ...]]
+    """What a condition puts in force."""
 
-    def key(self, lm: LM, part: tuple[Condition, int], /) -> dict[str, Any]:
+    def key(self, lm: LM, part: tuple[Condition[C], int], /) -> dict[str, Any]:
         condition, start = part
         return {
             "cell": "score",
             "items": fingerprint([item.fingerprint for item in self.items[start : start + CHUNK]]),
             "scorer": repr(self.scorer),
-            "condition": [*lm.condition, *(lesion.fingerprint for lesion in self._lesions(condition))],
+            "condition": [*lm.condition, *(each.fingerprint for each in self.force(condition))],
         }
 
-    def __call__(self, lm: LM, part: tuple[Condition, int], /) -> pl.DataFrame:
+    def __call__(self, lm: LM, part: tuple[Condition[C], int], /) -> pl.DataFrame:
         condition, start = part
-        with lm.under(*self._lesions(condition)):
+        with lm.under(*self.force(condition)):
             return self.scorer(lm, self.items[start : start + CHUNK])
 
-    def _lesions(self, condition: Condition) -> tuple[Lesion, ...]:
-        if condition.name == "intact":
-            return ()
-        return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+    def tables(
+        self,
+        lm: LM,
+        conditions: Sequence[Condition[C]],
+        memo: Memo,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[pl.DataFrame]:
+        """Under each condition, one row an item: the labels, then the scorer's columns."""
+        starts = range(0, len(self.items), CHUNK)
+        parts = [(condition, start) for condition in conditions for start in starts]
+        scored = cells(self, parts, lm, memo, progress)
+        return [labelled([next(scored) for _ in starts], condition) for condition in conditions]
+
+
+def labelled(parts: Sequence[Part], condition: Condition[Any]) -> pl.DataFrame:
+    """The parts of a condition's table as one, with its labels before their columns."""
+    rows = pl.concat([part for part in parts if isinstance(part, pl.DataFrame)])
+    return rows.select([pl.lit(value).alias(name) for name, value in condition.labels.items()] + [pl.all()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +144,22 @@ class Bench:
 
     def tables(
         self,
-        conditions: Sequence[Condition],
-        fills: Mapping[FillName, Fill] = NO_FILLS,
+        conditions: Sequence[Condition[UnitMask]],
+        fills: Mapping[str, Fill] = NO_FILLS,
         positions: Positions = "all",
         progress: Callable[[int, int], None] | None = None,
     ) -> list[pl.DataFrame]:
         """Under each condition, one row an item."""
-        starts = range(0, len(self.items), CHUNK)
-        parts = [(condition, start) for condition in conditions for start in starts]
-        task = Scoring(tuple(self.items), self.scorer, fills, positions)
-        scored = cells(task, parts, self.lm, self.memo, progress)
-        tables = []
-        for condition in conditions:
-            rows = pl.concat([_table(next(scored)) for _ in starts])
-            labels = condition.address | {"k": condition.mask.count}
-            tables.append(rows.select([pl.lit(value).alias(name) for name, value in labels.items()] + [pl.all()]))
-        return tables
+        task = Scoring(tuple(self.items), self.scorer, Lesioning(fills, positions))
+        return task.tables(self.lm, conditions, self.memo, progress)
 
-    def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[FillName, Fill]:
+    def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[str, Fill]:
         """The fills asked for, measured on the items' own prompts with the model intact.
 
         Mean and noise use each unit's mean over all tokens (special tokens left out); resample its value at the last
         token of another prompt.
         """
-        made: dict[FillName, Fill] = {"zero": Zero()}
+        made: dict[str, Fill] = {"zero": Zero()}
         if "mean" in names or "noise" in names:
             found = self._measured("moments", sites, Pool("mean"), len(self.items))
             mean = {site: found[f"{site}"][0] for site in sites}
@@ -161,8 +193,3 @@ class Bench:
         found = self.memo(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
         assert isinstance(found, dict)
         return found
-
-
-def _table(part: Part) -> pl.DataFrame:
-    assert isinstance(part, pl.DataFrame)
-    return part

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Side = Literal["top", "bottom", "middle", "both", "random"]
 
+Lesioned = Condition[UnitMask]
+
 IN_BIN = 8
 """Bins of size hold so many units (or heads) at least: with fewer, hardly two selections would match."""
 
@@ -28,13 +30,13 @@ IN_BIN = 8
 class Plan:
     """The conditions of a causal test, apart from the intact one."""
 
-    main: tuple[Condition, ...]
+    main: tuple[Lesioned, ...]
     """The claim, once for each fill."""
-    random: tuple[Condition, ...]
+    random: tuple[Lesioned, ...]
     """Matched random lesions."""
-    sizes: tuple[Condition, ...]
+    sizes: tuple[Lesioned, ...]
     """The claim's ranking at smaller and larger doses: does the effect hang on the size?"""
-    beside: tuple[Condition, ...]
+    beside: tuple[Lesioned, ...]
     """Other doses and sides with their controls, and the selections of other localizers."""
     wanted: int
     """How many random lesions were asked for."""
@@ -44,7 +46,7 @@ class Plan:
         return self.main[0].mask
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[Lesioned, ...]:
         every = (*self.main, *self.random, *self.sizes, *self.beside)
         # A size may also be a point of the dose-response curve: it is lesioned once.
         return tuple({tuple(c.address.values()): c for c in every}.values())
@@ -85,7 +87,7 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mappi
         return Plan(_filled(spec, labels), _random(spec, lm, labels, None, n=spec.draws, size=size), (), (), spec.draws)
     first, *rest = found
 
-    def lesion(of: Localization, side: Side, dose: float) -> Condition:
+    def lesion(of: Localization, side: Side, dose: float) -> Lesioned:
         mask = of.select(percent=dose, side=side, seed=spec.seed)
         return Condition("lesion", mask, localizer=of.contrast["name"], side=side, dose=dose, fill=spec.fills[0])
 
@@ -104,24 +106,24 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mappi
     return Plan(_filled(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
 
 
-def _distinct(sizes: Sequence[Condition], main: Condition) -> tuple[Condition, ...]:
+def _distinct(sizes: Sequence[Lesioned], main: Lesioned) -> tuple[Lesioned, ...]:
     """Those that lesion another number of units than the claim does: few units cannot be halved."""
     return tuple(condition for condition in sizes if condition.mask.count != main.mask.count)
 
 
-def _filled(spec: CausalTest, condition: Condition) -> tuple[Condition, ...]:
+def _filled(spec: CausalTest, condition: Lesioned) -> tuple[Lesioned, ...]:
     return tuple(replace(condition, fill=fill) for fill in spec.fills)
 
 
 def _random(
     spec: CausalTest,
     lm: LM,
-    like: Condition,
+    like: Lesioned,
     of: Localization | None,
     *,
     n: int,
     size: Mapping[Site, Floats] | None = None,
-) -> tuple[Condition, ...]:
+) -> tuple[Lesioned, ...]:
     """Distinct random lesions matched to `like`, n of them where there are so many.
 
     They come from every live unit that was ranked; for a given selection from every unit of its kinds of site.

@@ -23,7 +23,7 @@ from broca.sites import Site
 from broca.stats.nulls import dose_response
 from broca.studies import guards
 from broca.studies.agreement import attributed
-from broca.studies.conditions import Bench, Condition, FillName
+from broca.studies.conditions import INTACT, Bench, Condition, FillName
 from broca.studies.ladder import Guard
 from broca.studies.prepared import Prepared
 from broca.studies.statements import Floats, Ints
@@ -112,7 +112,7 @@ def orders_of(
 
 def conditions(
     spec: Pruning, orders: Mapping[str, Ints], layers: Sequence[int], n_heads: int, *, seed: int
-) -> list[Condition]:
+) -> list[Condition[UnitMask]]:
     """Every lesion of every curve that lesions a head. `localizer` names the order, `side` the mode."""
     total = len(layers) * n_heads
     draws = [np.random.default_rng([seed, draw]).permutation(total) for draw in range(spec.draws)]
@@ -164,9 +164,7 @@ def pruned(
         guards.identity(lm, every[0].mask, checks),
         guards.effect(lm, Lesion(every[0].mask, fills[spec.fills[0]]), checks),
     )
-    tables = bench.tables(
-        [Condition("intact"), *every], fills, "all", lambda done, total: progress("pruning heads", done, total)
-    )
+    tables = bench.tables([INTACT, *every], fills, "all", lambda done, total: progress("pruning heads", done, total))
     labels = ["condition", "localizer", "side", "dose", "fill", "k", "seed"]
     curves = (
         pl.concat(tables)

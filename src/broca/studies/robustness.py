@@ -20,14 +20,14 @@ from broca.stats.intervals import Interval
 from broca.stats.logit import logit
 from broca.stats.paired import mcnemar_exact, paired_bootstrap
 from broca.stimuli.corrupt import Corrupted, How, corrupt
-from broca.studies.conditions import Bench, Condition
+from broca.studies.conditions import INTACT, Bench
 from broca.studies.prepared import Prepared
 from broca.studies.statements import Floats
 
 
 def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, memo: Memo) -> pl.DataFrame:
     """One row a tree: whether the model answers it, and by what margin."""
-    (rows,) = Bench(lm, [tree.item for tree in trees], Prepared(chat=chat), chat, memo).tables([Condition("intact")])
+    (rows,) = Bench(lm, [tree.item for tree in trees], Prepared(chat=chat), chat, memo).tables([INTACT])
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -17,65 +17,22 @@ from broca.scoring.perplexity import Windows, windowed
 from broca.scoring.sampling import Sampled
 from broca.scoring.wu2025 import published
 from broca.stimuli.cells import cells as by_cell
+from broca.studies.conditions import Condition, Scoring, labelled
 
-CHUNK = 64
-"""Items a cell: what a killed run loses at most."""
+Masked = Condition[WeightMask | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Masked:
-    """What is in force while items are scored, and what it is called in the tables; the labels are those of lesions."""
-
-    name: Literal["intact", "lesion", "random"]
-    mask: WeightMask | None = None
-    localizer: str = ""
-    side: str = ""
-    dose: float = 0.0
-    """Percent of the weights."""
-    fill: str = ""
-    seed: int = -1
-
-    @property
-    def address(self) -> dict[str, Any]:
-        """What finds the condition's rows in the tables."""
-        names = ("localizer", "side", "dose", "fill", "seed")
-        return {"condition": self.name} | {name: getattr(self, name) for name in names}
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """The address and the number of masked weights."""
-        return self.address | {"k": self.mask.weights.count if self.mask else 0}
-
-    @property
-    def m(self) -> float:
-        """The fraction that chose the mask; 0 for none."""
-        return float(self.mask.weights.about["m"]) if self.mask else 0.0
-
-    @property
-    def masks(self) -> tuple[WeightMask, ...]:
-        return () if self.mask is None else (self.mask,)
+INTACT: Masked = Condition("intact", None)
+"""The condition in which no weight is masked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """The task of scoring a chunk of items, by where it starts, under a condition."""
+def fraction(condition: Masked) -> float:
+    """The fraction that chose the mask; 0 for none."""
+    return float(condition.mask.weights.about["m"]) if condition.mask else 0.0
 
-    items: tuple[Item, ...]
-    scorer: Any
 
-    def key(self, lm: LM, part: tuple[Masked, int], /) -> dict[str, Any]:
-        condition, start = part
-        return {
-            "cell": "score",
-            "items": fingerprint([item.fingerprint for item in self.items[start : start + CHUNK]]),
-            "scorer": repr(self.scorer),
-            "condition": [*lm.condition, *(mask.fingerprint for mask in condition.masks)],
-        }
-
-    def __call__(self, lm: LM, part: tuple[Masked, int], /) -> pl.DataFrame:
-        condition, start = part
-        with lm.under(*condition.masks):
-            return self.scorer(lm, self.items[start : start + CHUNK])
+def force(condition: Masked, /) -> tuple[WeightMask, ...]:
+    """What a condition on weights puts in force: a mask is an intervention."""
+    return () if condition.mask is None else (condition.mask,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +47,11 @@ class Reading:
             "cell": "perplexity",
             "texts": fingerprint(list(self.texts)),
             "windows": repr(self.windows),
-            "condition": [*lm.condition, *(mask.fingerprint for mask in part.masks)],
+            "condition": [*lm.condition, *(mask.fingerprint for mask in force(part))],
         }
 
     def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
-        with lm.under(*part.masks):
+        with lm.under(*force(part)):
             return windowed(lm, self.texts, self.windows)
 
 
@@ -107,11 +64,11 @@ class Repeating:
 
     def key(self, lm: LM, part: Masked, /) -> dict[str, Any]:
         items = fingerprint([item.fingerprint for item in self.items])
-        condition = [*lm.condition, *(mask.fingerprint for mask in part.masks)]
+        condition = [*lm.condition, *(mask.fingerprint for mask in force(part))]
         return {"cell": "repeat", "items": items, "scorer": repr(self.scorer), "condition": condition}
 
     def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
-        with lm.under(*part.masks):
+        with lm.under(*force(part)):
             return self.scorer.repeated(lm, self.items)
 
 
@@ -136,10 +93,7 @@ def answered(
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
     """One row an item and condition: the labels, then the scorer's columns."""
-    starts = range(0, len(items), CHUNK)
-    parts = [(condition, start) for condition in conditions for start in starts]
-    scored = cells(Answering(tuple(items), scorer), parts, lm, memo, progress)
-    return pl.concat([_labelled(next(scored), condition.labels) for condition, _ in parts])
+    return pl.concat(Scoring(tuple(items), scorer, force).tables(lm, conditions, memo, progress))
 
 
 def read(
@@ -153,8 +107,4 @@ def read(
 ) -> pl.DataFrame:
     """One row a window and condition: the labels, then those of `broca.scoring.perplexity.windowed`."""
     found = cells(Reading(tuple(texts), windows), list(conditions), lm, memo, progress)
-    return pl.concat([_labelled(next(found), condition.labels) for condition in conditions])
-
-
-def _labelled(rows: Any, labels: Mapping[str, Any]) -> pl.DataFrame:
-    return rows.select([pl.lit(value).alias(name) for name, value in labels.items()] + [pl.all()])
+    return pl.concat([labelled([next(found)], condition) for condition in conditions])

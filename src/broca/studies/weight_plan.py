@@ -14,6 +14,7 @@ from broca.interventions.weights import Edit, WeightMask
 from broca.items import Item
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
+from broca.studies.conditions import Condition
 from broca.studies.weight_conditions import Masked
 from broca.studies.weight_ranking import Ranking
 from broca.units.ranked import Ties, topped_up, without
@@ -140,7 +141,7 @@ class Chooser:
         weights = self.weights(m)
         if not weights.count:
             return None
-        return Masked("lesion", WeightMask(weights, edit), label, "top", 100 * m, edit.name)
+        return Condition("lesion", WeightMask(weights, edit), label, "top", 100 * m, edit.name)
 
     def randoms(self, lm: LM, like: Masked, n: int, match: Match, seed: int, *, label: str) -> list[Masked]:
         """Random masks that share `match` with one that was chosen; fewer than n where they repeat themselves."""

@@ -20,7 +20,7 @@ from broca.studies.abilities import prompts
 from broca.studies.base import model_summary
 from broca.studies.ladder import Guard, Verdict
 from broca.studies.sensitivity import SensitivityResult
-from broca.studies.weight_conditions import Masked, answered, repeated
+from broca.studies.weight_conditions import INTACT, Masked, answered, fraction, repeated
 from broca.studies.weight_profile import frequencies, geometry, lines, sinks
 from broca.studies.weight_work import Work
 from broca.units.weights import WeightSet
@@ -44,7 +44,7 @@ def result(work: Work) -> SensitivityResult:
     every = tuple(item for group in work.tested.values() for item in group)
     checks = guards.probe(lm, every, spec.chat)
     passed = [guards.padding(lm, checks)]
-    intact = answered(lm, every, [Masked("intact")], scorer=spec.scorer, memo=work.memo)
+    intact = answered(lm, every, [INTACT], scorer=spec.scorer, memo=work.memo)
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, work.tested[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
     passed.append(guards.shortcut(intact, work.tested, alpha=spec.alpha))
@@ -57,7 +57,7 @@ def result(work: Work) -> SensitivityResult:
         lm, every, list(distinct.values()), scorer=spec.scorer, memo=work.memo, progress=work.told("scoring masks")
     )
     items = pl.concat([intact, scored])
-    read_under = [Masked("intact"), claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
+    read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
     perplexity, windows = work.perplexities(read_under)
     passed.append(weight_rungs.predicted(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
     passed.append(weight_rungs.fluent(perplexity, claim.address, spec.perplexity_limit))
@@ -138,8 +138,8 @@ def _climbed(
     specific = specificity.specific(items, claim.address, own=own, able=able, boot=boot)
     return table, Verdict.of(
         work.selective(claim.mask.weights),
-        work.reliable(claim.m),
-        *([work.learned(claim.m)] if spec.twins else []),
+        work.reliable(fraction(claim)),
+        *([work.learned(fraction(claim))] if spec.twins else []),
         causal.refused(marked.get("gate")),
         specific.refused(marked.get("shortcut")).refused(marked.get("general texts")).refused(marked.get("perplexity")),
     )
@@ -303,9 +303,9 @@ def _published(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> 
     asked = [item for group in work.tested.values() for item in group if is_cell(item)]
     if not asked or not isinstance(work.spec.scorer, Sampled):
         return None
-    masked = {m: claim} | {c.m: c for c in sweep}
+    masked = {m: claim} | {fraction(c): c for c in sweep}
     # A fraction that selects nothing is the intact model, as it was published.
-    every = {fraction: masked.get(fraction, Masked("intact")) for fraction in work.fractions}
+    every = {each: masked.get(each, INTACT) for each in work.fractions}
     try:
         return repeated(work.lm, asked, every, scorer=work.spec.scorer, memo=work.memo)
     except StimulusError:

@@ -25,7 +25,7 @@ from broca.studies.abilities import abilities
 from broca.studies.ladder import Rung
 from broca.studies.sensitivity import Sensitivity
 from broca.studies.twins import Kind, TwinTask, in_twins, learned
-from broca.studies.weight_conditions import Masked, answered, read
+from broca.studies.weight_conditions import INTACT, Masked, answered, read
 from broca.studies.weight_plan import Chooser, automatic, shared_out, swept
 from broca.studies.weight_ranking import Ranking, Scoring, ranking
 from broca.studies.weight_samples import Samples, of_items, of_source, of_texts
@@ -145,21 +145,20 @@ class Work:
                 f"No fraction of the sweep ({', '.join(f'{m:g}' for m in self.fractions)}) leaves a weight to mask: matrices are "
                 "too small for them, or the controls rank the same weights first. Sweep larger fractions, or set control."
             )
-        intact = Masked("intact")
-        conditions = [intact, *masked.values()]
+        conditions = [INTACT, *masked.values()]
         scored = answered(
             self.lm, self.parts[1], conditions, scorer=spec.scorer, memo=self.memo, progress=self.told("choosing")
         )
         fluency = self.perplexities(conditions)[0]
         rows = []
         for size in sizes:
-            condition = masked.get(size["m"], intact)
+            condition = masked.get(size["m"], INTACT)
             own = effects.rows_of(scored, condition.address)
             of = effects.rows_of(fluency, condition.address)["perplexity"][0]
             rows.append(
                 size | {"dev_accuracy": own["correct"].mean(), "dev_score": own["score"].mean(), "perplexity": of}
             )
-        base = effects.rows_of(fluency, intact.address)["perplexity"][0]
+        base = effects.rows_of(fluency, INTACT.address)["perplexity"][0]
         table = pl.DataFrame(rows).with_columns((pl.col("perplexity") / base).alias("perplexity_ratio"))
         able = table.filter(pl.col("realised") > 0)
         fluent = able.filter(pl.col("perplexity_ratio") <= spec.perplexity_limit)
@@ -203,7 +202,7 @@ class Work:
             memo=self.memo,
             progress=self.told("predicting texts"),
         )
-        labels = [*Masked("intact").labels]
+        labels = [*INTACT.labels]
         table = pl.DataFrame(
             [
                 condition.labels
