@@ -14,6 +14,7 @@
 * probing       small classifiers on features of grouped rows: folds, out-of-fold predictions, control tasks
 * f1            macro-F1, probing scores and their intervals from confusion counts
 * logit         logistic regression with clustered errors
+* degenerate    figures that are the same in every layer, or a number of tokens in disguise
 * massive       coordinates that carry massive activations
 * power         what a given number of stimuli or items could have shown
 * intervals     the value, low, high that all of them return

@@ -1,0 +1,114 @@
+"""The logit lens (nostalgebraist, 2020): what each layer's residual stream would say if it were the last.
+
+What stands between the last block and the logits is found on a probe input, by following the tensor from module to module,
+and proved: laid over the last layer, the lens must give the model's own logits. Otherwise it is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from broca.errors import AnatomyError
+from broca.models import hooks
+from broca.models.lm import LM
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest relative error of the proof, by dtype."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lens:
+    """From a residual stream to logits."""
+
+    modules: tuple[nn.Module, ...]
+    """In order: the final norm, the unembedding, and what else the model has there."""
+    scale: float
+    """What the model multiplies its logits by."""
+    cap: float | None
+    """What it caps them at, softly."""
+    error: float
+    """Relative error of the proof."""
+
+    @torch.no_grad()
+    def __call__(self, states: Tensor) -> Tensor:
+        """``(..., unit)`` to logits ``(..., vocabulary)``, float32 or wider."""
+        x = states
+        for module in self.modules:
+            x = module(x)
+        x = x.to(torch.float64 if x.dtype == torch.float64 else torch.float32) * self.scale
+        return x if self.cap is None else torch.tanh(x / self.cap) * self.cap
+
+
+_lenses: WeakKeyDictionary[nn.Module, tuple[torch.dtype, Lens]] = WeakKeyDictionary()
+
+
+def lens(lm: LM) -> Lens:
+    """The lens of a model; proved once.
+
+    Raises:
+        AnatomyError: if what stands between the last block and the logits is not this model's modules in a row, a scale, and a
+            soft cap.
+    """
+    cached = _lenses.get(lm.model)
+    if cached is None or cached[0] != lm.dtype:
+        with hooks.suspended():
+            cached = (lm.dtype, _proved(lm))
+        _lenses[lm.model] = cached
+    return cached[1]
+
+
+@torch.no_grad()
+def _proved(lm: LM) -> Lens:
+    last, modules, logits = _followed(lm)
+    cap = getattr(lm.model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+    wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    ours, theirs = Lens(tuple(modules), 1.0, None, 0.0)(last), logits.to(wide)
+    error = scale = float("inf")
+    if ours.shape == theirs.shape:
+        inner = theirs if cap is None else torch.atanh((theirs / cap).clamp(-1, 1)) * cap
+        scale = float((inner * ours).sum() / ours.square().sum())
+        error = float((Lens(tuple(modules), scale, cap, 0.0)(last) - theirs).norm() / theirs.norm())
+    if not error <= _TOLERANCE.get(lm.dtype, 1e-4):
+        raise AnatomyError(
+            f"The logit lens of {type(lm.model).__name__} cannot be proved: its last layer, sent through "
+            f"{', '.join(type(m).__name__ for m in modules) or 'nothing'}, does not give the model's logits (relative error "
+            f"{error:.1e}). Compare the runs without the lens."
+        )
+    # A scale that only differs from 1 by rounding is 1.
+    return Lens(tuple(modules), 1.0 if abs(scale - 1) <= _TOLERANCE.get(lm.dtype, 1e-4) else scale, cap, error)
+
+
+def _followed(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
+    """What the last block gives, the modules that it then goes through one after the other, and the logits."""
+    stack: Any = lm.model.get_submodule(lm.anatomy.path)
+    blocks = list(stack.children())
+    inside = {module for block in blocks for module in block.modules()}
+    state: dict[str, Tensor] = {}
+    modules: list[nn.Module] = []
+
+    def after_blocks(_module: nn.Module, _args: Any, output: Any) -> None:
+        state["last"] = state["x"] = output if isinstance(output, Tensor) else output[0]
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        x = state.get("x")
+        given = args[0] if args else None
+        if x is None or not isinstance(given, Tensor) or not isinstance(output, Tensor):
+            return
+        if given.shape == x.shape and torch.equal(given, x):
+            modules.append(module)
+            state["x"] = output
+
+    handles = [blocks[-1].register_forward_hook(after_blocks)]
+    leaves = (m for m in lm.model.modules() if m not in inside and next(m.children(), None) is None)
+    handles += [leaf.register_forward_hook(after) for leaf in leaves]
+    try:
+        logits = lm.model(input_ids=torch.arange(3, 9, device=lm.device)[None], use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    return state["last"], modules, logits
