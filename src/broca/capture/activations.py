@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.capture.reduce import Reducer
-from broca.errors import StatisticsError
+from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import Read, read
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Pool, Span, Tokens, pooled
@@ -53,6 +53,7 @@ def capture(
     Raises:
         SiteUnavailable: if the model has no such site.
         StatisticsError: if an activation is NaN or infinite, naming site and text.
+        GuardError: if a text does not run a site, or an intervention in force never fired.
     """
     kept = {site: reducer() for site in sites}
     done = 0
@@ -132,4 +133,10 @@ def _look(
     with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
         lm.call(batch)
     lm.assert_fired()
+    if len(found) < len(sites):
+        skipped = ", ".join(str(site) for site in sites if site not in found)
+        raise GuardError(
+            f"{skipped} never ran on {batch.tokens[0].text[:60]!r}: the model skips these modules on such input, as "
+            "cross-attention to pictures is without one. Leave these layers out, or give every stimulus a picture."
+        )
     return {site: value.to("cpu", torch.float32) for site, value in found.items()}

@@ -74,7 +74,7 @@ def model_class(config: Any, head: Head = "CausalLM") -> Any:
         return getattr(t, f"AutoModelFor{head}")
     if type(config) not in t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return t.AutoModelForCausalLM
-    whole = t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].__name__
+    whole = getattr(t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)], "__name__", "")
     stored = next(iter(getattr(config, "architectures", None) or ()), whole)
     # The files of some hold the language part alone, under the same type of config.
     language = type(config) in t.MODEL_FOR_CAUSAL_LM_MAPPING and stored != whole

@@ -39,6 +39,8 @@ class Source:
     """None: the one that comes with the files."""
     generation: Any
     """The settings that generation starts from."""
+    processor: Any = None
+    """None: the one that comes with the files, or none."""
 
     @property
     def cuda(self) -> bool:
@@ -59,6 +61,8 @@ class Source:
         )
         if self.tokenizer is not None:
             lm.tokenizer = self.tokenizer
+        if self.processor is not None:
+            lm.processor = self.processor
         if self.attention not in (None, getattr(lm.model.config, "_attn_implementation", None)):
             lm.model.set_attn_implementation(self.attention)
         if self.generation is not None:
@@ -104,13 +108,15 @@ def sourced(lm: LM, *, here: bool = True) -> Iterator[Source]:
         anatomy=lm.anatomy,
         tokenizer=lm.tokenizer,
         generation=getattr(lm.model, "generation_config", None),
+        processor=lm.processor,
     )
     if lm.loaded is not None:
         remote = lm.loaded["trust_remote_code"]
         options = {name: value for name, value in lm.loaded.items() if name not in ("name", "device")}
         folder = Path(lm.loaded["name"]).expanduser()
         path = str(folder.resolve()) if folder.is_dir() else lm.loaded["name"]
-        yield replace(source, path=path, options=options, tokenizer=None if remote else lm.tokenizer)
+        own = {"tokenizer": None, "processor": None} if remote else {}
+        yield replace(source, path=path, options=options, **own)
         return
     if not here:
         raise EngineError(
@@ -119,4 +125,6 @@ def sourced(lm: LM, *, here: bool = True) -> Iterator[Source]:
         )
     with TemporaryDirectory(prefix="broca-") as folder:
         save(lm.model, lm.tokenizer, Path(folder))
+        if lm.processor is not None:
+            lm.processor.save_pretrained(folder)
         yield replace(source, path=folder)

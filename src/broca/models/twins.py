@@ -55,7 +55,7 @@ def shuffled(lm: LM, seed: int) -> LM:
 
 
 def _wrapped(lm: LM, model: torch.nn.Module, what: str) -> LM:
-    twin = LM.wrap(model, lm.tokenizer, anatomy=lm.anatomy, name=f"{lm.name} ({what})")
+    twin = LM.wrap(model, lm.tokenizer, processor=lm.processor, anatomy=lm.anatomy, name=f"{lm.name} ({what})")
     twin.batch_size = lm.batch_size
     return twin
 
