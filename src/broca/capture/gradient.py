@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,55 +18,30 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from broca.capture.activations import SHARD
+from broca.capture.metrics import Logit, LogitDifference, Metric, measured
 from broca.capture.reduce import Moments, Reducer
-from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
+from broca.capture.towards import Positions, Towards, given, on_texts, refuse_unpaired
+from broca.errors import GuardError, SiteUnavailable, StatisticsError
 from broca.models.anatomy import Anatomy
-from broca.models.hooks import Edit, Read, edited, read
+from broca.models.hooks import Edit, edited
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Tokens
 from broca.sites import Kind, Site
+
+__all__ = [
+    "Logit",
+    "LogitDifference",
+    "Metric",
+    "attribution",
+    "differentiated",
+    "measured",
+    "output_gradients",
+    "squared_gradients",
+]
 
 R = TypeVar("R", bound=Reducer)
 
-Metric = Callable[[Tensor, Batch], Tensor]
-"""Given next-token logits ``(batch, vocabulary)`` in float32 and the batch, one number a text, ``(batch,)``."""
-
-Towards = Mapping[Site, NDArray[Any]] | Sequence[Tokens]
-"""What would stand in a unit's place: a value a unit, ``(unit,)`` at each site, or its activation on another text."""
-
-Positions = Literal["all", "last"]
-
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Logit:
-    """The next-token logit of one token id: the same for all texts, or one a text."""
-
-    token: int | Sequence[int]
-
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        ids = [self.token if isinstance(self.token, int) else self.token[i] for i in batch.index]
-        return logits.gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0]
-
-
-@dataclass(frozen=True, slots=True)
-class LogitDifference:
-    """The logit of the right answer minus that of the foil, token ids as in `Logit`."""
-
-    right: int | Sequence[int]
-    foil: int | Sequence[int]
-
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        return Logit(self.right)(logits, batch) - Logit(self.foil)(logits, batch)
-
-
-def measured(lm: LM, tokens: Sequence[Tokens], metric: Metric) -> NDArray[np.float64]:
-    """The metric of every text, ``(text,)``, without gradients."""
-    found = np.empty(len(tokens))
-    for batch, values in lm.each(tokens, lambda batch: metric(lm.next_logits(batch), batch).double().cpu()):
-        found[list(batch.index)] = values.numpy()
-    return found
 
 
 def attribution(
@@ -101,11 +76,13 @@ def attribution(
         GuardError: if a forward pass does not run a site exactly once.
         StatisticsError: if an attribution is NaN or infinite, naming site and text.
     """
-    pairs = towards if isinstance(towards, Sequence) else None
-    _check(tokens, pairs, positions)
+    pairs = None if towards is None or isinstance(towards, Mapping) else towards
+    values_of = towards if isinstance(towards, Mapping) else None
+    if pairs is not None:
+        refuse_unpaired(tokens, pairs, positions)
 
     def step(batch: Batch) -> dict[Site, Tensor]:
-        instead = _on_texts(lm, batch, sites, pairs, positions) if pairs is not None else _given(towards, sites)
+        instead = given(values_of, sites) if pairs is None else on_texts(lm, batch, sites, pairs, positions)
         values, gradients = differentiated(lm, batch, lm.anatomy, sites, metric)
         counts = batch.mask if positions == "all" else _last_only(batch)
         found = {}
@@ -283,45 +260,6 @@ def _outputs(sites: Sequence[Site]) -> dict[Site, Site]:
                 f"{site}: its units have no output weights of their own. Use sites of kind {' or '.join(written)}."
             )
     return {site: Site(site.layer, written[site.kind]) for site in sites}
-
-
-def _given(towards: Any, sites: Sequence[Site]) -> dict[Site, Tensor]:
-    if towards is None:
-        return {site: torch.zeros(()) for site in sites}
-    if missing := [str(site) for site in sites if site not in towards]:
-        raise SiteUnavailable(f"towards has no values at {missing[0]}. Give an array for every site asked for.")
-    return {site: torch.tensor(towards[site]) for site in sites}
-
-
-def _on_texts(
-    lm: LM, batch: Batch, sites: Sequence[Site], pairs: Sequence[Tokens], positions: Positions
-) -> dict[Site, Tensor]:
-    """The activations of each text's pair, ``(batch, token, unit)``, or ``(batch, 1, unit)`` of its last token."""
-    other = padded([pairs[i] for i in batch.index], range(len(batch)), lm.pad, side=batch.side, device=lm.device)
-    found: dict[Site, Tensor] = {}
-
-    def reader(site: Site) -> Read:
-        def show(x: Tensor) -> None:
-            found[site] = x.clone() if positions == "all" else x[torch.arange(len(x)), other.last.to(x.device)][:, None]
-
-        return show
-
-    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}):
-        lm.call(other)
-    return found
-
-
-def _check(tokens: Sequence[Tokens], pairs: Sequence[Tokens] | None, positions: Positions) -> None:
-    if pairs is None:
-        return
-    if len(pairs) != len(tokens):
-        raise StimulusError(f"{len(tokens)} texts come with {len(pairs)} to patch from. Give one for each.")
-    for text, other in zip(tokens, pairs, strict=True):
-        if positions == "all" and len(text) != len(other):
-            raise StimulusError(
-                f"{text.text[:60]!r} has {len(text)} tokens, the text to patch from {len(other)}. Give pairs of equal "
-                'length, or patch the last token only: positions="last".'
-            )
 
 
 def _last_only(batch: Batch) -> Tensor:
