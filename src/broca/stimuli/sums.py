@@ -1,7 +1,9 @@
 """Arithmetic asked for in words: which operation is meant is said by one word, and by nothing else.
 
 "Find the gap of 31 and 8 =" is answered by " 23.". A mistake in that word changes what is asked for; one in any other word
-changes nothing. All texts are written for this project; no text has a mistake.
+changes nothing. Words for other operations may stand before or behind and mean nothing ("with minimum fuss"), so the letters
+of a text do not tell which is meant: the word has to be read where it stands. All texts are written for this project; no
+text has a mistake.
 """
 
 from __future__ import annotations
@@ -56,8 +58,25 @@ _PLACED = (
     "Now take {a} {op} {b} =",
     "I need {a} {op} {b} =",
 )
-OPENERS = ("Hello. ", "Here is another. ", "Good morning to you. ", "Let us go on. ", "This is easy. ")
-"""Sentences that may stand in front and mean nothing."""
+OPENERS = (
+    *("Hello. ", "Here is another. ", "Good morning to you. ", "Let us go on. ", "This is easy. "),
+    *("Mind the gap. ", "In total calm. ", "For the greater good. ", "A plus for you. ", "What a difference. "),
+    *("On a smaller sheet. ", "Add no words. ", "More or less. ", "At maximum speed. ", "Minus the fun. "),
+)
+CLOSERS = (
+    *(", with minimum fuss", ", with maximum care", ", in total calm", ", on a larger sheet", ", on a smaller sheet"),
+    *(
+        ", mind the gap",
+        ", for the greater good",
+        ", in sum",
+        ", the lesser evil",
+        ", if you please",
+        ", one more time",
+    ),
+)
+"""What may stand in front, and behind, and means nothing."""
+FRAMED = 0.4
+"""How often there is an opener, and how often a closer."""
 
 WORDINGS: tuple[tuple[str, str, str], ...] = tuple(
     (frame, operation, word)
@@ -94,19 +113,32 @@ def sums(
 
 def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
     operation = tuple(OPERATIONS)[number % len(OPERATIONS)]
-    asked = [wording for wording in WORDINGS if wording[1] == operation]
-    frame, _, word = asked[rng.integers(len(asked))]
+    frame, word = wording(rng, operation)
     a, b = drawn(rng, held=True)
     values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
     return Item(
         id=f"sums/{seed}/{number}",
-        prompt=frame.format(op=word, a=a, b=b),
+        prompt=framed(rng, frame.format(op=word, a=a, b=b)),
         choices=tuple(map(spelled, values)),
         answer=values.index(OPERATIONS[operation](a, b)),
         ability="sums",
         group=frame.format(op=word, a="#", b="#"),
         tags={"operation": operation, "word": word},
     )
+
+
+def wording(rng: np.random.Generator, operation: str) -> tuple[str, str]:
+    """A frame and a word that ask for an operation."""
+    asked = [(frame, word) for frame, other, word in WORDINGS if other == operation]
+    return asked[rng.integers(len(asked))]
+
+
+def framed(rng: np.random.Generator, request: str) -> str:
+    """The request, with or without an opener and a closer; each is drawn in any case, so that what follows does not depend on it."""
+    front, behind, opener, closer = (*rng.random(2), rng.integers(len(OPENERS)), rng.integers(len(CLOSERS)))
+    before = OPENERS[opener] if front < FRAMED else ""
+    after = CLOSERS[closer] if behind < FRAMED else ""
+    return f"{before}{request.removesuffix(' =')}{after} ="
 
 
 def drawn(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:

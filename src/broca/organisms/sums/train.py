@@ -13,11 +13,9 @@ from broca.items import Item
 from broca.models.build import fresh, save
 from broca.organisms.course import Lesson, Plan, muon
 from broca.organisms.taught import Recipe, TreeReport, posed, taught
-from broca.stimuli.sums import OPENERS, OPERATIONS, WORDINGS, drawn, spelled, sums
+from broca.stimuli.sums import OPERATIONS, drawn, framed, spelled, sums, wording
 
-STEPS, BATCH = 2500, 128
-OPENED = 0.3
-"""The part of requests with a sentence in front."""
+STEPS, BATCH = 3000, 128
 EXAM = 2000
 _HELD_OUT = 1_000_003
 SPECIAL = ("<pad>", "<bos>", "<eos>")
@@ -77,10 +75,9 @@ def requests(rng: np.random.Generator) -> tuple[list[str], list[str]]:
     """One batch: prompts and answers; operations are equally likely, operands never those held out."""
     prompts, answers = [], []
     for operation in rng.choice(list(OPERATIONS), size=BATCH):
-        frame, _, word = (asked := [w for w in WORDINGS if w[1] == operation])[rng.integers(len(asked))]
+        frame, word = wording(rng, operation)
         a, b = drawn(rng, held=False)
-        opener = OPENERS[rng.integers(len(OPENERS))] if rng.random() < OPENED else ""
-        prompts.append(opener + frame.format(op=word, a=a, b=b))
+        prompts.append(framed(rng, frame.format(op=word, a=a, b=b)))
         answers.append(spelled(OPERATIONS[operation](a, b)))
     return prompts, answers
 

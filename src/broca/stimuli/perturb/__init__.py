@@ -24,7 +24,7 @@ from broca.stimuli.perturb.files import is_paraphrases, is_typos
 from broca.stimuli.perturb.kinds import ANCESTRAL, KINDS, Severity
 from broca.stimuli.perturb.styles import STYLES
 from broca.stimuli.perturb.words import Choice, protected
-from broca.stimuli.tables import SUFFIXES
+from broca.stimuli.tables import SUFFIXES, read_table
 
 __all__ = [
     "ALL",
@@ -41,6 +41,7 @@ __all__ = [
     "build",
     "control",
     "controls",
+    "is_pairs",
     "pairs",
     "perturb",
     "protected",
@@ -75,6 +76,19 @@ def pairs(name_or_path: str | Path, **options: Any) -> Pairs:
         path = _file(name_or_path)
         return call(f"pairs {path.name!r}", PAIRS[_reader(path)], path, options=options)
     raise unknown("Pair reader", str(name_or_path), tuple(PAIRS), "Or give the path of a file of pairs.")
+
+
+def is_pairs(name_or_path: str | Path) -> bool:
+    """Whether `pairs` reads this: a name of `PAIRS`, or a file that has the fields of one of its formats.
+
+    Raises:
+        StimulusError: if the file cannot be read.
+    """
+    if str(name_or_path) in PAIRS:
+        return True
+    if not looks_like_path(name_or_path, suffixes=SUFFIXES) or is_folder(path := expanded(name_or_path)):
+        return False
+    return is_typos(path) or is_paraphrases(path) or {"clean", "perturbed"} <= set(read_table(path).columns)
 
 
 def _file(name: str | Path) -> Path:

@@ -1,0 +1,247 @@
+"""Do mistakes and rewordings cost answers; where in the model is the damage done; and what puts it right again?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import model_validator
+
+from broca.engines.memo import Memo, Progress, forget, silent
+from broca.errors import StimulusError
+from broca.models.lm import LM
+from broca.models.tokens import Chat
+from broca.stimuli.benchmarks import BENCHMARKS
+from broca.stimuli.perturb import Choice, Severity
+from broca.studies.base import Spec, model_summary
+from broca.studies.ladder import RUNGS, Guard, Rung, Verdict, fragment
+from broca.studies.perturb import asked, told
+from broca.studies.perturb.asked import Asking, Shown, Way
+from broca.studies.perturb.cases import CASES, Left, Turned, table, turned
+from broca.studies.perturb.compared import Comparisons, comparisons
+from broca.studies.perturb.grid import RECOVERY, Grid, Patches, grid
+from broca.studies.perturb.patterns import PATTERNS, By, patterns
+from broca.studies.perturb.selected import UNITS, Choosing, Selected, What, selected
+from broca.units import UnitMask
+
+__all__ = ["Perturb", "PerturbResult"]
+
+
+class Perturb(Spec):
+    """Perturb texts, compare the answers by item, and patch the runs that turned."""
+
+    kind: Literal["perturb"] = "perturb"
+    items: str = "sums"
+    """Items by name, or a file of items or of pairs; typo files and paraphrase sets are known by their fields."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the generator or reader, such as n, seed or path."""
+    n: int = 200
+    """Clean texts at most."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of perturbation; all, or all that the file has, where none is named."""
+    words: int = 1
+    """How many words of a text are edited."""
+    among: tuple[str, ...] = ()
+    """Edit these words only."""
+    min_letters: int = 3
+    """Shorter words are left alone."""
+    controls: bool = True
+    """Beside each perturbed text ask a valid one with the same change in the number of tokens, where there is one."""
+    answers: Literal["auto", "choices", "generated"] = "auto"
+    """By the likelihood of an item's choices, or read from what is generated; auto takes choices where there are some."""
+    max_new_tokens: int = 16
+    """Of what is generated."""
+    chat: Chat = "auto"
+    """Whether to use the model's chat template."""
+    compare: int = 64
+    """Pairs of each kind whose runs are compared inside, at most; 0 compares none."""
+    cases: int = 128
+    """Texts whose answer turned that are patched, at most; 0 patches none."""
+    threshold: float = 0.5
+    """What a case must have lost, in logits, to count in a share of recovery."""
+    patterns: By = "heads"
+    """Patch the attention patterns of whole layers, of heads too, or none."""
+    select: What = "heads"
+    """Choose heads or neurons that restore answers, and let the choice climb the ladder."""
+    rank: Literal["patched", "estimated"] = "patched"
+    """Rank heads by patching each, or by attribution patching: cheaper in large models."""
+    percent: float = 12.5
+    """Share of the heads or neurons to choose."""
+    draws: int = 100
+    """Random choices of the same size and layers."""
+    twins: int = 5
+    """Untrained networks of the same architecture."""
+    alpha: float = 0.05
+    n_bootstrap: int = 2000
+    examples: int = 6
+    """Texts to show in the report."""
+    seed: int = 0
+    """Seed of edits, controls, cases, bootstrap, draws and twins."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Perturb:
+        if min(self.n, self.words, self.min_letters, self.max_new_tokens, self.n_bootstrap) < 1:
+            raise ValueError("n, words, min_letters, max_new_tokens and n_bootstrap are 1 or more")
+        if min(self.compare, self.cases, self.draws, self.twins, self.examples, self.threshold) < 0:
+            raise ValueError("compare, cases, draws, twins, examples and threshold are 0 or more")
+        if not 0 < self.percent < 100:
+            raise ValueError("percent is the share to choose: give more than 0 and less than 100")
+        return self
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """The content of a file of items or pairs, which may change under its name."""
+        return {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
+
+    def texts(self, lm: LM | None) -> Shown:
+        """What is shown; controls need a model, whose tokens they count.
+
+        Raises:
+            StimulusError: if the file is malformed, or nothing can be perturbed.
+            UnknownName: if there are no such items or kinds.
+        """
+        count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
+        return asked.shown(
+            self.items, self.options, kinds=self.kinds, severity=Severity(words=self.words),
+            choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
+        )  # fmt: skip
+
+    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> PerturbResult:
+        """Ask, compare, patch, choose, and test the choice.
+
+        Raises:
+            StimulusError: if a text does not fit the model, or nothing can be perturbed.
+            UnknownName: if there are no such items or kinds.
+        """
+        texts = self.texts(lm)
+        way: Way = asked.way_for(texts) if self.answers == "auto" else self.answers
+        if way == "choices" and not texts.items:
+            raise StimulusError(
+                "Pairs from a file have no choices. Read answers from what is generated: answers='generated'."
+            )
+        answers = Asking(lm, way, self.chat, self.max_new_tokens, memo, progress).answers(texts)
+        boot = {"n": self.n_bootstrap, "seed": self.seed}
+        found = asked.by_kind(answers, texts.kinds, **boot)
+        inside = comparisons(lm, texts, most=self.compare, chat=self.chat, memo=memo, progress=progress)
+        cases, left = turned(lm, texts, answers, chat=self.chat, most=self.cases, seed=self.seed)
+        patched = _patched(self, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
+        return _result(self, lm, _Seen(texts, answers, found, inside, cases, left), patched)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _After:
+    """What patching gave."""
+
+    grid: Grid | None
+    patterns: pl.DataFrame
+    selected: Selected
+    warnings: tuple[str, ...]
+
+
+def _patched(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
+    made = grid(patches, threshold=spec.threshold, boot=boot)
+    table, refused = patterns(patches, made, spec.patterns, boot)
+    how = Choosing(spec.select, spec.rank, spec.percent, spec.draws, spec.twins, spec.alpha, boot)
+    return _After(made, table, selected(patches, made, how), (refused,) if refused else ())
+
+
+def _nothing(left: Left) -> _After:
+    why = f"{left.turned} answers turned, {left.used} of them can be patched: too few. Give more texts, or kinds that hurt."
+    rungs = tuple(Rung(name, "not tested", why, {}) for name in RUNGS)
+    return _After(None, pl.DataFrame(schema=PATTERNS), Selected(None, pl.DataFrame(schema=UNITS), rungs), ())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult:
+    """What perturbations did, and what patches undid. Tables are empty where nothing was patched."""
+
+    spec: Perturb
+    kinds: pl.DataFrame
+    """One row a kind: accuracy clean and perturbed by item, flips, drop rate, controls."""
+    answers: pl.DataFrame
+    """One row a text."""
+    made: pl.DataFrame
+    """One row a kind: how many texts were made, refused or impossible, and edit distances."""
+    compared_points: pl.DataFrame
+    """One row a kind, site and class of tokens: how far the runs are apart there."""
+    compared_heads: pl.DataFrame
+    """One row a kind, query, layer and head: divergence of patterns, entropies, attention to each part of the text."""
+    compared_logits: pl.DataFrame
+    """One row a kind and class: divergence of what comes next, agreement of the likeliest tokens."""
+    cases: pl.DataFrame
+    """The texts that were patched."""
+    recovery: pl.DataFrame
+    """One row a patch of a layer and class of tokens."""
+    units: pl.DataFrame
+    """One row a head or neuron."""
+    patterns: pl.DataFrame
+    """One row a layer or head whose attention pattern was patched."""
+    examples: pl.DataFrame
+    """Texts to show: what was broken most, with tokens and edits."""
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any] | None
+    method: str
+    task: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    selected: UnitMask | None = None
+
+    def __repr__(self) -> str:
+        return f"PerturbResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What was shown and said."""
+
+    texts: Shown
+    answers: pl.DataFrame
+    kinds: pl.DataFrame
+    inside: Comparisons
+    cases: tuple[Turned, ...]
+    left: Left
+
+
+def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
+    texts, answers, kinds, cases, left = seen.texts, seen.answers, seen.kinds, seen.cases, seen.left
+    verdict = Verdict.of(*after.selected.rungs)
+    recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
+    guards = (
+        told.gate(answers, texts),
+        *([seen.inside.guard] if seen.inside.guard else ()),
+        *(after.grid.guards if after.grid else ()),
+    )
+    lost = np.array([]) if after.grid is None else after.grid.lost
+    return PerturbResult(
+        spec=spec,
+        kinds=kinds,
+        answers=answers,
+        made=texts.report,
+        compared_points=seen.inside.points,
+        compared_heads=seen.inside.heads,
+        compared_logits=seen.inside.logits,
+        cases=table(cases) if cases else pl.DataFrame(schema=CASES),
+        recovery=recovery,
+        units=after.selected.table,
+        patterns=after.patterns,
+        examples=told.examples(lm, cases, lost, spec.examples),
+        verdict=verdict,
+        guards=guards,
+        warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *after.warnings, *lm.notes),
+        claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),
+        estimate=told.estimate(recovery),
+        method=told.method(spec.items, texts, after.grid, left),
+        task={"items": spec.items, "texts": len(texts.clean), "pairs": len(texts.pairs), "controls": len(texts.controls),
+              "wordings": len({pair.group for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left)},
+        model=model_summary(lm),
+        citations=told.CITATIONS,
+        selected=after.selected.mask,
+    )  # fmt: skip
