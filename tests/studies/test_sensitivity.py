@@ -31,7 +31,7 @@ from broca.reports.words import number
 from broca.scoring.wu2025 import summary
 from broca.studies.ladder import RUNGS
 from broca.studies.sensitivity import Sensitivity
-from broca.studies.weight_plan import automatic, shared_out, swept
+from broca.studies.weights.plan import automatic, shared_out, swept
 from broca.units.weights import WeightSet
 
 

@@ -24,8 +24,8 @@ from broca.studies.abilities import abilities
 from broca.studies.base import Spec
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.presets import filled
-from broca.studies.weight_plan import swept
-from broca.studies.weight_samples import general_texts
+from broca.studies.weights.plan import swept
+from broca.studies.weights.samples import general_texts
 from broca.units.ranked import Scope, Ties
 from broca.units.weight_draws import Match
 from broca.units.weights import WeightSet
@@ -164,8 +164,8 @@ class Sensitivity(Spec):
             SiteUnavailable: if weights are tied, quantised or offloaded.
             StatisticsError, StimulusError, UnknownName: if scores are not finite, or what is asked for does not exist.
         """
-        from broca.studies.weight_result import result
-        from broca.studies.weight_work import Work
+        from broca.studies.weights.result import result
+        from broca.studies.weights.work import Work
 
         return result(Work(self, lm, memo, progress))
 

@@ -9,7 +9,7 @@ import torch
 import zoo
 from broca.interventions.weights import Edit, WeightMask
 from broca.models.matrices import matrices
-from broca.studies.weight_profile import (
+from broca.studies.weights.profile import (
     frequencies,
     geometry,
     lines,
