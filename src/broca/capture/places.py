@@ -1,0 +1,79 @@
+"""Activations at chosen tokens of each text: all of them in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broca.errors import StatisticsError, StimulusError
+from broca.models.hooks import Read, read
+from broca.models.lm import LM
+from broca.models.tokens import Batch, Tokens
+from broca.sites import Site
+
+
+def at_places(
+    lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], places: Sequence[Sequence[int]]
+) -> dict[Site, NDArray[np.float32]]:
+    """Activations ``(text, place, unit)`` at each site, under whatever is in force.
+
+    Args:
+        lm: the model.
+        tokens: the texts.
+        sites: where to look.
+        places: for each text as many positions, 0 the first token, BOS counted.
+
+    Raises:
+        StimulusError: if there are not as many places in each text, or one lies outside of it.
+        StatisticsError: if an activation is NaN or infinite.
+        SiteUnavailable: if the model has no such site.
+        GuardError: if an intervention in force never fired.
+    """
+    if len(places) != len(tokens) or len({len(some) for some in places}) > 1:
+        raise StimulusError(
+            f"{len(tokens)} texts have {sorted({len(some) for some in places})} places. Give each as many."
+        )
+    for text, some in zip(tokens, places, strict=True):
+        if any(not 0 <= place < len(text) for place in some):
+            raise StimulusError(f"Places {list(some)} are not all among the {len(text)} tokens of {text.text[:60]!r}.")
+    at = torch.tensor(np.asarray(places, np.int64).reshape(len(tokens), -1))
+    found: dict[Site, NDArray[np.float32]] = {}
+    for batch, values in lm.each(tokens, lambda batch: _look(lm, batch, sites, at)):
+        for site, some in values.items():
+            where = found.setdefault(site, np.empty((len(tokens), *some.shape[1:]), np.float32))
+            where[list(batch.index)] = some.numpy()
+    for site, values in found.items():
+        if not np.isfinite(values).all():
+            bad = int(np.argmax(~np.isfinite(values).all((1, 2))))
+            raise StatisticsError(
+                f"Activations at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in float32 or bfloat16, or "
+                "leave this text out."
+            )
+    return found
+
+
+def _look(lm: LM, batch: Batch, sites: Sequence[Site], at: Tensor) -> dict[Site, Tensor]:
+    columns = at[list(batch.index)].to(batch.ids.device) + batch.start[:, None]
+    found: dict[Site, Tensor] = {}
+
+    def reader(site: Site) -> Read:
+        def show(values: Tensor) -> None:
+            where = columns.to(values.device)
+            found[site] = values[torch.arange(len(values), device=values.device)[:, None], where]
+
+        return show
+
+    stop = getattr(lm.model, "hf_device_map", None) is None
+    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
+        lm.call(batch)
+    lm.assert_fired()
+    return {site: _wide(values) for site, values in found.items()}
+
+
+def _wide(values: Any) -> Tensor:
+    return values.to("cpu", torch.float32)
