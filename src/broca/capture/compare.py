@@ -22,7 +22,7 @@ from broca.capture.activations import SHARD
 from broca.capture.comparison import Compared, Comparison, Meaning
 from broca.capture.pairs import Aligned, names
 from broca.errors import StatisticsError, StimulusError
-from broca.models.attention import tapped
+from broca.models.attention import Look, tapped
 from broca.models.hooks import read
 from broca.models.lens import Lens
 from broca.models.lens import lens as proved_lens
@@ -31,7 +31,7 @@ from broca.models.tokens import Batch, padded
 from broca.sites import Site
 from broca.stats.massive import massive
 
-_TEXTS = 16
+_TEXTS = 8
 """How many clean texts tell which coordinates are massive."""
 
 
@@ -73,13 +73,15 @@ def compared(
     meaning = _meaning(lm, pairs, sites, queries if attention else (), components)
     plan = _Plan(meaning, top, proved_lens(lm) if lens else None)
     kept = Comparison(plan.meaning)
-    for start in range(0, len(pairs), SHARD):
-        part = pairs[start : start + SHARD]
-        own = Comparison(plan.meaning)
-        own.update(_shard(lm, part, plan, size or max(1, lm.batch_size // 2)))
-        kept = kept + own
-        if progress is not None:
-            progress(start + len(part), len(pairs))
+    # The kernel is tapped once for all batches.
+    with tapped(lm, Look(layers=()), lambda _: None) if meaning.queries else nullcontext():
+        for start in range(0, len(pairs), SHARD):
+            part = pairs[start : start + SHARD]
+            own = Comparison(plan.meaning)
+            own.update(_shard(lm, part, plan, size or max(1, lm.batch_size // 2)))
+            kept = kept + own
+            if progress is not None:
+                progress(start + len(part), len(pairs))
     return kept.result()
 
 

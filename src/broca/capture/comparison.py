@@ -101,12 +101,13 @@ class Comparison:
             raise StatisticsError("There are no pairs to compare. Give at least one.")
         k, massive = self.meaning.components, self.meaning.massive
         seen = {name: spread for name, spread in self.differences.items() if spread.moments.count}
+        components = {name: spread.result(k) for name, spread in seen.items()}
         return Compared(
             self.meaning,
             self,
             differences={name: spread.moments.mean.astype(np.float32) for name, spread in seen.items()},
-            components={name: spread.result(k) for name, spread in seen.items()},
-            robust={name: spread.result(k, massive) for name, spread in seen.items()},
+            components=components,
+            robust={name: spread.result(k, massive) for name, spread in seen.items()} if massive.any() else components,
             degenerate=self._degenerate(),
         )
 

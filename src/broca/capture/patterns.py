@@ -5,7 +5,7 @@ Clean rows are carried to the perturbed run's keys through the alignment before 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +19,25 @@ from broca.models.tokens import Batch
 
 FIGURES = ("divergence", "entropy_clean", "entropy_perturbed")
 """Jensen-Shannon divergence of the rows (0 to log 2), and the entropy of each; in nats. Before the masses."""
+
+
+@dataclass(slots=True)
+class _Cells:
+    """A sparse table on its way to a dense one: a tensor is too slow to be filled cell by cell."""
+
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def put(self, places: Iterable[tuple[int, int, int]], value: float) -> None:
+        before = len(self.places)
+        self.places.extend(places)
+        self.values.extend([value] * (len(self.places) - before))
+
+    def filled(self, *shape: int) -> Tensor:
+        table = torch.zeros(shape)
+        if self.places:
+            table[tuple(torch.tensor(self.places).T)] = torch.tensor(self.values, dtype=table.dtype)
+        return table
 
 
 @dataclass(slots=True, eq=False)
@@ -45,20 +64,21 @@ class Watch:
         self.look = Look(tuple(rows))
         device, start = self.batch.ids.device, self.batch.start.tolist()
         n, width = len(self.pairs), self.batch.ids.shape[1]
-        weights = torch.zeros(n, len(self.queries), max(map(len, rows)))
-        masses = torch.zeros(2 * n, width, len(self.segments))
-        moves = torch.zeros(n, width, width)
+        weights, masses, moves = _Cells(), _Cells(), _Cells()
         for p, (pair, own) in enumerate(zip(self.pairs, places, strict=True)):
-            at = 0
+            begins, behind, at = start[p], start[n + p], 0
             for c, (clean, _) in enumerate(own):
-                weights[p, c, at : at + len(clean)] = 1 / max(1, len(clean))
+                weights.put(((p, c, at + i) for i in range(len(clean))), 1 / max(1, len(clean)))
                 at += len(clean)
             for g, name in enumerate(self.segments):
-                for side, row in enumerate((p, n + p)):
-                    masses[row, [start[row] + i for i in pair.segments.get(name, ((), ()))[side]], g] = 1
+                clean, other = pair.segments.get(name, ((), ()))
+                masses.put(((p, begins + i, g) for i in clean), 1)
+                masses.put(((n + p, behind + j, g) for j in other), 1)
             for key, others in enumerate(pair.covers):
-                moves[p, start[p] + key, [start[n + p] + j for j in others]] = 1 / max(1, len(others))
-        self._weights, self._masses, self._moves = weights.to(device), masses.to(device), moves.to(device)
+                moves.put(((p, begins + key, behind + j) for j in others), 1 / max(1, len(others)))
+        self._weights = weights.filled(n, len(self.queries), max(map(len, rows))).to(device)
+        self._masses = masses.filled(2 * n, width, len(self.segments)).to(device)
+        self._moves = moves.filled(n, width, width).to(device)
 
     def show(self, seen: Rows) -> None:
         """Take in a block of queries of one layer."""

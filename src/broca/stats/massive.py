@@ -52,7 +52,7 @@ def massive(activations: Any, *, ratio: float = 100, floor: float = 1) -> Massiv
     if ratio <= 0 or floor <= 0:
         raise StatisticsError(f"ratio is {ratio} and floor {floor}. Give positive numbers, for instance 100 and 1.")
     size[np.isnan(size)] = 0
-    typical = np.array([np.median(row[row > 0]) if row.any() else 1.0 for row in size])
+    typical = np.median(size, 1) if size.all() else np.array([np.median(r[r > 0]) if r.any() else 1.0 for r in size])
     multiple = size / typical[:, None]
     hit: Array = (multiple > ratio) & (size > floor)
     return Massive(units=np.any(hit, axis=0), largest=size.max(0), ratio=multiple.max(0), share=hit.mean(0))
