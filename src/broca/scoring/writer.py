@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from broca.errors import StimulusError
 from broca.models.lm import LM
 from broca.models.tokens import Chat
+from broca.scoring.completions import kept
 from broca.scoring.server import Server
 
 
@@ -80,6 +82,24 @@ class There:
 
     def __call__(self, prompts: Sequence[str]) -> list[str]:
         return self.server.complete(prompts, max_tokens=self.max_new_tokens, chat=self.chat)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Another writer, whose answers are kept in a file by everything that they depend on, and not asked for twice."""
+
+    writer: Writer
+    cache: str | Path
+
+    @property
+    def about(self) -> Mapping[str, str | int | None]:
+        return self.writer.about
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        asked = [(prompt,) for prompt in prompts]
+        return kept(
+            ["written", dict(self.about)], asked, lambda some: self.writer([p for (p,) in some]), cache=self.cache
+        )
 
 
 def writer(

@@ -22,6 +22,7 @@ from broca.stimuli.perturb.control import control, controls
 from broca.stimuli.perturb.draws import Perturbed, perturb
 from broca.stimuli.perturb.files import is_paraphrases, is_typos
 from broca.stimuli.perturb.kinds import ANCESTRAL, KINDS, Severity
+from broca.stimuli.perturb.rewrite import REWRITTEN, Rewritten, rewritten
 from broca.stimuli.perturb.styles import STYLES
 from broca.stimuli.perturb.words import Choice, protected
 from broca.stimuli.tables import SUFFIXES, read_table
@@ -33,10 +34,12 @@ __all__ = [
     "PAIRS",
     "PROMISES",
     "REPORT_SCHEMA",
+    "REWRITTEN",
     "STYLES",
     "Choice",
     "Pairs",
     "Perturbed",
+    "Rewritten",
     "Severity",
     "build",
     "control",
@@ -45,6 +48,7 @@ __all__ = [
     "pairs",
     "perturb",
     "protected",
+    "rewritten",
 ]
 
 PAIRS = Registry(
