@@ -63,6 +63,11 @@ def executed(study: Any, lm: LM, out: Path, *then: str, engine: Engine | None = 
         terminal.frame(summary(done.tables["scores"]))
     if study.kind == "sensitivity":
         terminal.frame(done.tables["sweep"].select("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio"))
+    if study.kind == "perturb":
+        from broca.studies.perturb.told import recovered, summary
+
+        terminal.frame(summary(done.tables["kinds"]))
+        terminal.frame(recovered(done.tables["recovery"]), "recovery of the lost logit difference, largest first")
     terminal.ladder(done.result["verdict"])
     marked = [guard for guard in done.result["guards"] if guard["state"] == "marked"]
     for text in (*(f"{guard['name']}: {guard['text']}" for guard in marked), *done.result["warnings"]):

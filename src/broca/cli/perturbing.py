@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from broca import terminal
+from broca.cli.execute import engine_of, executed, loaded, parsed, study_of
+from broca.cli.options import Loading, Working, given
 from broca.errors import SpecError
 
 if TYPE_CHECKING:
@@ -39,6 +41,75 @@ class Judging:
     """Address of a server that speaks OpenAI's chats, on which the judge runs."""
     device: str = "auto"
     """auto, cpu or cuda."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Perturbing:
+    """What is done to texts, and what is patched."""
+
+    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    """Kinds of perturbation (all, or all that the file has)."""
+    n: int | None = None
+    """Clean texts at most (200)."""
+    words: int | None = None
+    """How many words of a text are edited (1)."""
+    among: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    """Edit these words only."""
+    controls: bool | None = None
+    """Ask valid texts with the same change in tokens too."""
+    answers: Literal["auto", "choices", "generated"] | None = None
+    """By the likelihood of choices, or read from what is generated."""
+    max_new_tokens: int | None = None
+    """Of what is generated (16)."""
+    compare: int | None = None
+    """Pairs of each kind whose runs are compared inside (64)."""
+    cases: int | None = None
+    """Texts whose answer turned that are patched (128)."""
+    patterns: Literal["none", "layers", "heads"] | None = None
+    """Patch attention patterns of layers, of heads too, or none."""
+    select: Literal["heads", "neurons"] | None = None
+    """What is chosen and climbs the ladder."""
+    rank: Literal["patched", "estimated"] | None = None
+    """Rank heads by patching each, or by attribution patching."""
+    percent: float | None = None
+    """Share of heads or neurons to choose (12.5)."""
+    draws: int | None = None
+    """Random choices of the same size (100)."""
+    twins: int | None = None
+    """Untrained networks of the same architecture (5)."""
+    chat: Literal["auto", "never", "always"] | None = None
+    """Whether the model's chat template is used."""
+    seed: int | None = None
+    """Seed of edits, controls, cases, bootstrap, draws and twins."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the study."""
+        return given(**asdict(self))
+
+
+@perturb.default
+def study(
+    model: str,
+    *,
+    items: str | None = None,
+    options: Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.seed 1.")] = None,
+    perturbing: Perturbing = Perturbing(),
+    loading: Loading = Loading(),
+    working: Working = Working(),
+    out: Path = Path("runs"),
+) -> None:
+    """Perturb texts, compare answers by item, and patch the runs whose answer turned.
+
+    Args:
+        model: Directory, hub id or shipped organism; sums answers its own items, under all kinds.
+        items: Items by name, or a file of items or pairs; written arithmetic (sums) where left out.
+        out: Folder of runs.
+    """
+    fields = {"kind": "perturb", "items": items or "sums", "options": parsed(options), **perturbing.fields}
+    executed(study_of(fields), loaded(model, loading), out, f"broca perturb {model} --select neurons",
+             engine=engine_of(working))  # fmt: skip
 
 
 @perturb.command

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from broca.reports import findings, masks, places, probes, words
+from broca.reports import findings, masks, perturbed, places, probes, words
 from broca.reports.drawing import Figure, bundle
 from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
@@ -55,6 +55,7 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
     charts = [
         *alone,
         *probes.charts(context["probe"]),
+        *perturbed.charts(context["perturb"]),
         *masks.charts(context["masks"]),
         *context["doses"],
         *(figure for place in context["places"] for figure in place["figures"]),
@@ -85,6 +86,7 @@ def _context(record: Record) -> dict[str, Any]:
         "facts": findings.facts(record),
         "ladder": findings.ladder(record.result),
         "probe": probes.section(record),
+        "perturb": perturbed.section(record),
         "masks": masks.section(record),
         "twins": places.twin_figure(record),
         "doses": places.dose_figures(record),

@@ -20,6 +20,7 @@ _STUDIES = {
     "causal": "Causal test",
     "selftest": "Self-test",
     "probe": "Probe",
+    "perturb": "Perturbations",
     "sensitivity": "Sensitive weights",
 }
 
@@ -30,6 +31,8 @@ def title(record: Record) -> dict[str, str]:
     model = record.model_name
     if record.kind == "probe":
         name = f"reasoning trees of {record.part('task').get('name') or 'a task'}"
+    if record.kind == "perturb":
+        name = f"mistakes and rewordings of {record.part('task').get('items') or 'texts'}"
     study = _STUDIES.get(record.kind, record.kind.capitalize() or "Study")
     heading = f"{name[:1].upper()}{name[1:]} in {model}" if name else f"{study} of {model}"
     return {"study": study, "heading": heading, "run": record.path.name}
@@ -52,6 +55,10 @@ def facts(record: Record) -> list[tuple[str, str]]:
     if finite(task.get("trees")):
         out.append(("trees", f"{number(task['trees'])} of {number(task.get('theories'))} theories"))
         out.append(("useful statements", f"{number(task.get('useful'))} of {number(task.get('statements'))}"))
+    if finite(task.get("pairs")):
+        out.append(("clean texts", f"{number(task.get('texts'))} of {number(task.get('wordings'))} wordings"))
+        out.append(("perturbed texts", number(task["pairs"])))
+        out.append(("answers that turned", f"{number(task.get('turned'))}, {number(task.get('used'))} patched"))
     if finite(contrast.get("n_positive")) and finite(contrast.get("n_negative")):
         out.append(("stimuli", f"{number(contrast['n_positive'])} + {number(contrast['n_negative'])}"))
     return out

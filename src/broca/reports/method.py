@@ -50,6 +50,9 @@ _SIDES = {
     "random": "drawn at random",
 }
 
+_TELLS_ITSELF = ("probe", "perturb")
+"""Studies whose results hold their own method, in words; their fields stand in the table."""
+
 _LONGEST = 160
 """Characters of a value in the table: a spec may hold its stimuli, or a mask of thousands of units."""
 
@@ -123,6 +126,8 @@ def _study(spec: Spec) -> Spec:
 def _written(spec: Spec, result: Spec) -> tuple[list[str], set[str]]:
     study = _study(spec)
     fields = _Fields(study)
+    if study.get("kind") in _TELLS_ITSELF:
+        return [" ".join(_shown(fields, result))], fields.used
     paragraphs = [_shown(fields, result), _compared(fields), _chosen(fields, result)]
     if study.get("kind") != "localize":
         paragraphs += [_lesioned(fields), _scored(fields, result)]

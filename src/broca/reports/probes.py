@@ -11,6 +11,7 @@ import polars as pl
 from broca.reports import figures
 from broca.reports.drawing import Figure, draw
 from broca.reports.figures import INK
+from broca.reports.heat import heat
 from broca.reports.record import Record
 from broca.reports.trees import tree_picture
 from broca.reports.words import finite, number, percent
@@ -127,7 +128,7 @@ def _attention(record: Record) -> list[Figure]:
             f"{title}: mean over texts and heads{_COUNTED[by]}. The most goes to {axis} {top['label']} in layer {top['layer']} "
             f"({number(top['attention'])})."
         )
-        chart = _heat(own.rename({"attention": "value"}), ("layer", "layer"), ("label", axis), title)
+        chart = heat(own.rename({"attention": "value"}), ("layer", "layer"), ("label", axis), title)
         out.append(draw(chart, f"attention-{by}", alt_text=words, caption=words))
     return out
 
@@ -146,7 +147,7 @@ def _heads(record: Record) -> list[Figure]:
         shown = own.with_columns(value=pl.col("score").fill_null(pl.col("f1")).clip(0, 1)).filter(
             pl.col("value").is_not_null()
         )
-        chart = _heat(
+        chart = heat(
             shown, ("layer", "layer"), ("head", "head"), "Useful, by head" if target == "useful" else "Step, by head"
         )
         out.append(draw(chart, f"heads-{target}", alt_text=words, caption=words))
@@ -158,39 +159,9 @@ def _heads(record: Record) -> list[Figure]:
             continue
         low = own.sort(name).row(0, named=True)
         words = f"{title} of each head’s mean attention: 1 is even; darker heads are choosier. Lowest: head {low['layer']}.{low['head']} ({number(low[name])})."
-        chart = _heat(own.rename({name: "value"}), ("layer", "layer"), ("head", "head"), title, domain=(1.0, 0.0))
+        chart = heat(own.rename({name: "value"}), ("layer", "layer"), ("head", "head"), title, domain=(1.0, 0.0))
         out.append(draw(chart, name.replace("_", "-"), alt_text=words, caption=words))
     return out
-
-
-def _heat(
-    table: pl.DataFrame,
-    x: tuple[str, str],
-    y: tuple[str, str],
-    title: str,
-    *,
-    domain: tuple[float, float] | None = None,
-) -> alt.LayerChart:
-    """Cells whose ink is the value: nothing at the low end, full at the high one."""
-    high = float(table["value"].max() or 1.0)  # type: ignore[arg-type]
-    scale = alt.Scale(domain=list(domain or (0.0, high if high > 0 else 1.0)), range=[0.03, 1])
-    rows, columns = table[y[0]].n_unique(), table[x[0]].n_unique()
-    chart = (
-        alt.Chart(figures.data(table.select(x[0], y[0], "value").to_dicts()))
-        .mark_rect(color=INK["accent"])
-        .encode(
-            x=alt.X(f"{x[0]}:O", title=x[1], axis=_ordinal(columns)),
-            y=alt.Y(f"{y[0]}:O", title=y[1], axis=_ordinal(rows)),
-            opacity=alt.Opacity(
-                "value:Q", scale=scale, legend=alt.Legend(orient="top", title=None, format=".2~g", tickCount=4)
-            ),
-        )
-    )
-    return figures.styled(alt.LayerChart(layer=[chart]), title).properties(height=min(420, max(84, 15 * rows)))
-
-
-def _ordinal(n: int) -> alt.Axis:
-    return alt.Axis(labelAngle=0, labelOverlap="greedy" if n > 16 else True, ticks=False, grid=False)
 
 
 def _pruning(record: Record) -> list[Figure]:

@@ -87,6 +87,24 @@ _MASKS: Mapping[str, Mapping[str, Any]] = {
 }
 """The same for the tables of a sensitivity study."""
 
+_PERTURB: Mapping[str, Mapping[str, Any]] = {
+    "kinds": {"kind": _TEXT}
+    | dict.fromkeys(("n", "broken", "mended", "controls"), _WHOLE)
+    | dict.fromkeys(
+        ("clean", "perturbed", "drop", "drop_low", "drop_high", "p_holm", "drop_rate", "same_answer"), _REAL
+    )
+    | dict.fromkeys(("unparsed", "control", "over_control", "over_control_low", "over_control_high"), _REAL),
+    "recovery": dict.fromkeys(("direction", "donor", "kind", "at"), _TEXT)
+    | {"layer": _WHOLE, "n": _WHOLE}
+    | dict.fromkeys(("share", "low", "high"), _REAL),
+    "units": {"layer": _WHOLE, "unit": _WHOLE, "share": _REAL, "chosen": _FLAG},
+    "patterns": {"layer": _WHOLE, "head": _WHOLE, "share": _REAL},
+    "compared_points": {"kind": _TEXT, "class": _TEXT, "layer": _WHOLE, "relative_distance": _REAL},
+    "examples": dict.fromkeys(("id", "kind", "side", "text", "class", "right", "wrong"), _TEXT)
+    | {"place": _WHOLE, "matched": _FLAG, "lost": _REAL},
+}
+"""The same for the tables of a study of perturbations."""
+
 _OPTIONAL = {"doses": {"localizer": pl.lit("")}, "matrix": {"p_holm": pl.lit(None)}}
 """Columns that a table may leave out, and what stands for them."""
 
@@ -157,7 +175,9 @@ def read_record(path: Path) -> Record:
         )
     result = _object(path / "result.json")
     spec = read_spec(path / "spec.toml")
-    columns = {"probe": _PROBE, "sensitivity": {**_COLUMNS, **_MASKS}}.get(spec["study"].get("kind", ""), _COLUMNS)
+    columns = {"probe": _PROBE, "perturb": _PERTURB, "sensitivity": {**_COLUMNS, **_MASKS}}.get(
+        spec["study"].get("kind", ""), _COLUMNS
+    )
     tables = {name: table for name in columns if (table := _table(path, name, columns[name])) is not None}
     return Record(path, manifest, spec["study"], spec["model"], result, tables, _arrays(path / "tensors.safetensors"))
 

@@ -75,7 +75,7 @@ CLOSERS = (
     ),
 )
 """What may stand in front, and behind, and means nothing."""
-FRAMED = 0.4
+FRAMED = 0.35
 """How often there is an opener, and how often a closer."""
 
 WORDINGS: tuple[tuple[str, str, str], ...] = tuple(

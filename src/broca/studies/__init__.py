@@ -9,6 +9,7 @@ STUDIES = Registry(
         "causal": "broca.studies.causal:CausalTest",
         "sensitivity": "broca.studies.sensitivity:Sensitivity",
         "probe": "broca.studies.probe:Probe",
+        "perturb": "broca.studies.perturb:Perturb",
         "selftest": "broca.studies.selftest:Selftest",
     },
 )

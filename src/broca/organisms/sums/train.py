@@ -15,17 +15,17 @@ from broca.organisms.course import Lesson, Plan, muon
 from broca.organisms.taught import Recipe, TreeReport, posed, taught
 from broca.stimuli.sums import OPERATIONS, drawn, framed, spelled, sums, wording
 
-STEPS, BATCH = 3000, 128
+STEPS, BATCH = 2600, 96
 EXAM = 2000
 _HELD_OUT = 1_000_003
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 CONFIG = {
     "model_type": "llama",
-    "hidden_size": 128,
+    "hidden_size": 96,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
-    "head_dim": 32,
+    "head_dim": 24,
     "intermediate_size": 256,
     "max_position_embeddings": 512,
     "vocab_size": len(SPECIAL) + 256,

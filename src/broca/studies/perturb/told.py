@@ -53,6 +53,31 @@ def other(recovery: pl.DataFrame, row: dict[str, Any]) -> float | None:
     return float(own["share"][0]) if len(own) else None
 
 
+def summary(kinds: pl.DataFrame) -> pl.DataFrame:
+    """The table of kinds for people, those that hurt most first."""
+    return kinds.sort("drop", "kind").select(
+        "kind", "n", "clean", "perturbed", pl.col("drop").alias("change"), pl.col("drop_low").alias("low"),
+        pl.col("drop_high").alias("high"), pl.col("p_holm").alias("p"), "broken", "mended",
+    )  # fmt: skip
+
+
+def recovered(recovery: pl.DataFrame, n: int = 8) -> pl.DataFrame:
+    """What restores most, the best layer of each place; the last token after the last layer is the output itself, and left out."""
+    own = recovery.filter(
+        (pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_null()
+    )
+    best = own.sort("share", descending=True).group_by("kind", "at", maintain_order=True).first().head(n)
+    return best.select(
+        pl.format("{}.{}", "layer", "kind").alias("site"),
+        "at",
+        "n",
+        "share",
+        "low",
+        "high",
+        pl.col("estimate").alias("attribution"),
+    )
+
+
 def claim(model: str, kinds: pl.DataFrame, recovery: pl.DataFrame, sentence: str) -> str:
     """The result in one sentence."""
     worst = kinds.sort("drop").row(0, named=True)
@@ -156,9 +181,28 @@ def _tokens(lm: LM, one: Turned, lost: float) -> list[dict[str, object]]:
         ("clean", one.case.donor.ids, one.aligned.clean, matched[0]),
         ("perturbed", one.case.run.ids, one.aligned.perturbed, matched[1]),
     ):
+        texts = _pieces(lm, ids[: len(classes)])
         rows += [
-            {"id": one.pair.id, "kind": one.pair.kind, "side": side, "place": place, "text": lm.tokenizer.decode([ids[place]]),
-             "class": name, "matched": place in same, "right": one.right, "wrong": one.wrong, "lost": lost}
-            for place, name in enumerate(classes)
+            {"id": one.pair.id, "kind": one.pair.kind, "side": side, "place": place, "text": text, "class": name,
+             "matched": place in same, "right": one.right, "wrong": one.wrong, "lost": lost}
+            for place, (name, text) in enumerate(zip(classes, texts, strict=True))
         ]  # fmt: skip
     return rows
+
+
+def _pieces(lm: LM, ids: Sequence[int]) -> list[str]:
+    """What each token says; a character that several tokens share stands at the last of them."""
+    found, waiting = [], list[int]()
+    for token in ids:
+        waiting.append(token)
+        text = lm.tokenizer.decode(waiting)
+        if _BROKEN in text and len(waiting) < _BYTES:
+            found.append("")
+            continue
+        found.append(text)
+        waiting = []
+    return found
+
+
+_BROKEN, _BYTES = "\ufffd", 4
+"""What stands for a character that is not whole, and how many bytes one has at most."""
