@@ -225,9 +225,8 @@ def differentiated(
 
 def _next_logits(lm: LM, batch: Batch) -> Tensor:
     """As `LM.next_logits`, with a graph."""
-    given = {"position_ids": batch.positions} if "position_ids" in lm.accepts else {}
     short = {"logits_to_keep": 1} if batch.side == "left" and "logits_to_keep" in lm.accepts else {}
-    logits = lm.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False, **given, **short).logits
+    logits = lm.model(**lm.arguments(batch, **short)).logits
     where = torch.full_like(batch.last, logits.shape[1] - 1) if short else batch.last
     return logits[torch.arange(len(batch), device=logits.device), where.to(logits.device)].float()
 

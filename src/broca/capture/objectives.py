@@ -34,10 +34,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its answer; a text is a question without options."""
+    """A question with its answer; a text is a question without options.
+
+    Raises:
+        StimulusError: if it has pictures, which weights are not scored on.
+    """
 
     question: Question
     answer: int = 0
+
+    def __post_init__(self) -> None:
+        if self.question.shared.view is not None:
+            raise StimulusError(
+                f"{self.question.shared.text[:60]!r} has pictures, and weights are scored on words alone. Give items without."
+            )
 
 
 Term = tuple[Tensor | float, Tensor]

@@ -264,8 +264,7 @@ class Work:
 
 def _logits(lm: LM, batch: Batch) -> Tensor:
     """Next-token logits at every position, with a graph."""
-    given = {"position_ids": batch.positions} if "position_ids" in lm.accepts else {}
-    return lm.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False, **given).logits
+    return lm.model(**lm.arguments(batch)).logits
 
 
 def _logprob(logits: Tensor, row: Row) -> Tensor:

@@ -20,6 +20,7 @@ from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
 from broca.models.load import load, load_processor, warned, weight_hash
 from broca.models.pictures import Viewer
+from broca.models.placement import device_of
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
 
@@ -134,7 +135,7 @@ class LM:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return device_of(self.model)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -275,10 +276,24 @@ class LM:
     @torch.no_grad()
     def call(self, batch: Batch, **more: Any) -> Any:
         """The model's own output for a batch, with the right mask and position ids, without a cache unless asked."""
-        given = {"position_ids": batch.positions} if "position_ids" in self.accepts else {}
+        return self.model(**self.arguments(batch, **more))
+
+    def arguments(self, batch: Batch, **more: Any) -> dict[str, Any]:
+        """What `call` calls the model with.
+
+        Raises:
+            GuardError: if the pictures of a batch were lost on the way.
+        """
+        places = "position_ids" in self.accepts
+        given = {"position_ids": batch.positions} if places else {}
         if batch.pictured:
-            given = {**self._places(batch, onward="past_key_values" in more), **self.seen(batch)}
-        return self.model(input_ids=batch.ids, attention_mask=batch.mask, **{"use_cache": False, **given, **more})
+            onward = "past_key_values" in more
+            if not batch.beside and not onward:
+                raise GuardError(
+                    "These texts have pictures, and this step works on words alone. Leave the pictures out."
+                )
+            given = {**self._places(batch, onward=onward), **self.seen(batch)}
+        return {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False, **given, **more}
 
     def seen(self, batch: Batch) -> dict[str, Tensor]:
         """The pictures of a batch as the model takes them, in its dtype; nothing where there are none."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from broca.errors import SiteUnavailable
 from broca.models.anatomy import Anatomy, Block
 from broca.models.fused import gate_rows, qkv_rows
+from broca.models.quantised import quantised
 from broca.units.weights import Address, Indices
 
 _KINDS = {
@@ -180,9 +181,9 @@ def _experts(model: Any, module: nn.Module, path: str, own: str, weight: Tensor,
 
 
 def _refuse_quantised(model: Any) -> None:
-    if getattr(model, "hf_quantizer", None) is not None or getattr(model.config, "quantization_config", None):
+    if quantised(model) is not None:
         raise SiteUnavailable(
-            f"{type(model).__name__} is quantised: its stored numbers are codes, which have no gradient and cannot be set one "
+            f"{type(model).__name__} is quantised ({quantised(model)}): its stored numbers are codes, which have no gradient and cannot be set one "
             "by one. Load it unquantised, in bfloat16 or float32."
         )
 

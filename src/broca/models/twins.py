@@ -12,6 +12,7 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.lm import LM
+from broca.models.quantised import quantised
 
 SPARE = 0.9
 """The part of the free memory that a twin may take."""
@@ -61,6 +62,10 @@ def _wrapped(lm: LM, model: torch.nn.Module, what: str) -> LM:
 
 
 def _room(lm: LM) -> None:
+    if (how := quantised(lm.model)) is not None:
+        raise ModelError(
+            f"{lm.name} is quantised ({how}), and twins are made of plain weights. Load it unquantised, or ask for 0 twins."
+        )
     if getattr(lm.model, "hf_device_map", None) is not None:
         raise ModelError(
             "Twins of a model that is spread over several devices are not made. Load it on one device, or ask for 0 twins."

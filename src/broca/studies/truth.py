@@ -82,7 +82,7 @@ def grounded(spec: Selftest, lm: LM) -> Ground:
     """
     where = _sites(spec, lm)
     stimuli = (*spec.stimuli.positive, *spec.stimuli.negative)
-    tokens = lm.tokenize([s.text for s in stimuli], chat=spec.chat, truncate=spec.truncate)
+    tokens = lm.tokenize([s.shown for s in stimuli], chat=spec.chat, truncate=spec.truncate)
     distinct = list({text.ids: text for text in tokens}.values())
     n = max(spec.n, *spec.ns, 0)
     if len(distinct) < spec.reference + 2 * n:
