@@ -12,9 +12,10 @@ from typing import Literal, get_args
 
 from broca.errors import SiteUnavailable
 
-Kind = Literal["resid_pre", "resid_post", "attn_out", "mlp_out", "z", "mlp_act", "pattern"]
+Kind = Literal["resid_pre", "resid_post", "attn_out", "mlp_out", "z", "mlp_act", "ssm_out", "ssm", "pattern"]
 """Residual stream before and after a block; what attention and MLP add to it; head outputs before the output
-projection; MLP hidden activations; attention weights."""
+projection; MLP hidden activations; what a recurrent or convolutional mixer adds, and its channels before the output
+projection; attention weights."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

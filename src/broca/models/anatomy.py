@@ -1,31 +1,31 @@
 """Reading a decoder: where its blocks are, and which modules write to the residual stream.
 
-Nothing here knows an architecture by name. Parts are found by role, then *proved*: on a probe input every block must
-satisfy ``resid_post - resid_pre = scale * (attn_out + mlp_out)``. A wiring that fails its proof is refused at load,
-instead of silently lesioning the wrong tensor.
+Nothing here knows an architecture by name. On a probe input every block must be *proved*: what comes out is what went in
+plus what its writers write, each times a constant, between norms if it has any (``broca.models.stream``). Then the writers
+are told apart by what they are: attention, a recurrent or convolutional mixer of tokens, an MLP. A wiring that fails its
+proof is refused at load, instead of silently lesioning the wrong tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import product
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from broca.errors import AnatomyError, ModelError, SiteUnavailable
+from broca.models.probing import Probe, Seen, probe
+from broca.models.roles import Part, parts_of
+from broca.models.stream import Step, steps
 from broca.sites import KINDS, Kind, Site
-
-_ATTENTION = ("self_attn", "attn", "self_attention", "attention", "linear_attn", "mixer")
-_MLP = ("mlp", "feed_forward", "block_sparse_moe", "ffn", "fc2")
-_ATTENTION_WRITE = ("o_proj", "out_proj", "c_proj", "dense", "attention.out_proj", "wo", "proj")
-_MLP_WRITE = ("down_proj", "c_proj", "fc_out", "dense_4h_to_h", "fc2", "w2")
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest relative error of the residual identity, by dtype: about ten rounding steps of a block's sum."""
+_LISTS = ("layers", "layer", "h", "blocks", "block")
+"""What lists of blocks are called; beside them there may be lists of cross attention, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,30 @@ class Block:
     z: str | None
     mlp_act: str | None
     scale: float = 1.0
+    """By which what is written is multiplied; NaN where that differs between writers."""
     error: float = float("nan")
     """Relative error of the residual identity on the probe input."""
     widths: Mapping[str, int] | None = None
-    """Units at `z` and `mlp_act`."""
+    """Units at `z`, `mlp_act` and `ssm`."""
+    ssm_out: str | None = None
+    ssm: str | None = None
+    steps: tuple[Step, ...] = ()
+    """The proved way of the stream through the block."""
+    others: tuple[str, ...] = ()
+    """Modules that write to the stream and have no site."""
+    heads: int | None = None
+    """Attention heads, where the block itself says so."""
+    on_text: bool = True
+    """Whether the block runs on text alone."""
+    constant: bool = False
+    """Whether the identity holds up to a vector that is the same for every token."""
+    channels: bool = False
+    """Whether every channel has scales of its own; those given are their means."""
+
+    @property
+    def identity(self) -> str:
+        """The proved identity in words."""
+        return in_words(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,8 @@ class Anatomy:
     n_heads: int
     n_kv_heads: int
     d_model: int
+    positions: bool = True
+    """Whether position ids are counted from 0, as the model itself would count them."""
 
     @property
     def n_layers(self) -> int:
@@ -104,13 +126,14 @@ class Anatomy:
         widths = self.blocks[site.layer].widths or {}
         return widths.get(site.kind, self.d_model)
 
-    def sites(self, kind: Kind) -> tuple[Site, ...]:
-        """Every site of `kind` that this model has.
+    def sites(self, kind: Kind, *, images: bool = False) -> tuple[Site, ...]:
+        """Every site of `kind` that this model has; those of blocks that text alone skips only with `images`.
 
         Raises:
             SiteUnavailable: if no layer has one.
         """
-        found = tuple(site for site in (Site(layer, kind) for layer in range(self.n_layers)) if self.has(site))
+        layers = (i for i, block in enumerate(self.blocks) if images or block.on_text)
+        found = tuple(site for site in (Site(layer, kind) for layer in layers) if self.has(site))
         if not found:
             self.tap(Site(0, kind))
         return found
@@ -121,9 +144,13 @@ class Anatomy:
         Raises:
             SiteUnavailable: if the site is not `z`, or its width is no multiple of the number of heads.
         """
-        width = self.width(site)
+        width, own = self.width(site), self.blocks[site.layer].heads
         if site.kind != "z" or not self.n_heads or width % self.n_heads:
             raise SiteUnavailable(f"{site}: {width} units are not {self.n_heads} heads. Heads are slices of 'z' sites.")
+        if own not in (None, self.n_heads):
+            raise SiteUnavailable(
+                f"{site}: this layer has {own} heads, the model's config says {self.n_heads}. Use single units there."
+            )
         return width // self.n_heads
 
 
@@ -134,6 +161,8 @@ def tensor_of(value: Any) -> Tensor:
 
 def with_tensor(value: Any, tensor: Tensor) -> Any:
     """`value` with its hidden state replaced."""
+    if isinstance(value, list):
+        return [tensor, *value[1:]]
     return tensor if isinstance(value, Tensor) else (tensor, *value[1:])
 
 
@@ -141,38 +170,62 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
     """Find a decoder's parts and prove the finding on a probe input.
 
     Args:
-        model: a transformers causal language model.
+        model: a transformers language model.
         parts: for an architecture that is not found by itself: module paths relative to the block for `attn_out`,
             `mlp_out`, `z` and `mlp_act`. They are proved like found ones.
-        path: module path of the list of blocks, where it is not the largest one.
+        path: module path of the list of blocks, where it is not the decoder's own.
 
     Raises:
         AnatomyError: if no list of blocks is found, the residual identity does not hold, or `parts` name what is not
             there.
     """
     config: Any = model.config.get_text_config(decoder=True)  # type: ignore[operator,union-attr]
-    stack_path = path or _stack(model, config.num_hidden_layers)
+    stack_path = path or _stack(model, getattr(config, "num_hidden_layers", None))
     stack = dict(model.named_modules()).get(stack_path)
     if not isinstance(stack, nn.ModuleList):
         raise AnatomyError(f"{stack_path!r} is no list of blocks of {type(model).__name__}. Give a ModuleList's path.")
     for block in stack:
         _spelt(block, parts or {})
-    seen = _probe(model, stack)
-    for layer, record in enumerate(seen):
-        if not torch.isfinite(record["post"]).all():
-            raise ModelError(
-                f"{type(model).__name__} gives NaN or infinite activations after layer {layer}, on a plain input. Its weights "
-                "are damaged, or overflow in this dtype: load it in float32 or bfloat16, or get it again."
-            )
+    shown = probe(model, stack)
+    width = _sound(model, shown)
     heads = getattr(config, "num_attention_heads", None) or 0
+    heads = heads if isinstance(heads, int) else 0
+    kinds = getattr(config, "layer_types", None) or ()
+    kinds = kinds if len(kinds) == len(stack) else (None,) * len(stack)
     return Anatomy(
         path=stack_path,
-        blocks=tuple(_wire(block, record, parts) for block, record in zip(stack.children(), seen, strict=True)),
+        blocks=tuple(
+            _wire(block, seen, parts, kind, on_text=layer in shown.text)
+            for layer, (block, seen, kind) in enumerate(zip(stack.children(), shown.seen, kinds, strict=True))
+        ),
         n_heads=heads,
         n_kv_heads=getattr(config, "num_key_value_heads", None)
         or (1 if getattr(config, "multi_query", False) else heads),
-        d_model=config.hidden_size,
+        d_model=width,
+        positions=shown.positions,
     )
+
+
+def _sound(model: nn.Module, shown: Probe) -> int:
+    """The width of the stream, if it is one: finite, ``(batch, token, unit)``, the same before and after each block."""
+    name = type(model).__name__
+    for layer, seen in enumerate(shown.seen):
+        if seen.pre is None or seen.post is None or seen.pre.shape != seen.post.shape:
+            raise AnatomyError(f"{name}: block {layer} does not take one hidden state and give one of the same shape.")
+        odd = seen.pre.ndim != 3 or seen.pre.shape[0] != 1 or (shown.tokens and seen.pre.shape[1] != shown.tokens)
+        if odd or seen.streams > 1:
+            raise AnatomyError(
+                f"{name}: between blocks there is no single residual stream (batch, token, unit), but "
+                f"{max(seen.streams, 1)} of shape {tuple(seen.pre.shape)} for one text of {shown.tokens} tokens. Its sites "
+                "would not be what their names say."
+            )
+        if not torch.isfinite(seen.post).all():
+            raise ModelError(
+                f"{name} gives NaN or infinite activations after layer {layer}, on a plain input. Its weights are "
+                "damaged, or overflow in this dtype: load it in float32 or bfloat16, or get it again."
+            )
+    assert shown.seen[0].pre is not None
+    return shown.seen[0].pre.shape[-1]
 
 
 def _spelt(block: nn.Module, parts: Mapping[str, str | None]) -> None:
@@ -187,109 +240,97 @@ def _spelt(block: nn.Module, parts: Mapping[str, str | None]) -> None:
             )
 
 
-def _stack(model: nn.Module, n_layers: int) -> str:
-    """The path of the largest module list with one entry per layer, inside the decoder where the model names one."""
-    stacks = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers}
-    if not stacks:
+def _stack(model: nn.Module, n_layers: int | None) -> str:
+    """The path of the decoder's list of blocks: with an entry per layer, the largest of several."""
+    paths = {module: name for name, module in model.named_modules()}
+    own = getattr(model, "get_decoder", lambda: None)()
+    inside = f"{paths[own]}." if paths.get(own) else ""
+    every = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
+    lists = {n: m for n, m in every.items() if n.startswith(inside)} or every
+    fitting = {n: m for n, m in lists.items() if len(m) == n_layers}
+    if not fitting and inside:
+        # Some configs count otherwise than the list does: sub-layers, say, or an encoder's layers.
+        outermost = min((name.count(".") for name in lists), default=0)
+        fitting = {name: m for name, m in lists.items() if name.count(".") == outermost}
+    if not fitting:
         raise AnatomyError(
             f"{type(model).__name__} has no list of {n_layers} blocks. Name it: LM.wrap(model, tokenizer, "
             "anatomy=broca.models.anatomy.dissect(model, path='...'))."
         )
-    return max(stacks, key=lambda name: sum(p.numel() for p in stacks[name].parameters()))
+
+    def size(name: str) -> tuple[bool, int]:
+        return name.rpartition(".")[2] in _LISTS, sum(p.numel() for p in fitting[name].parameters())
+
+    return max(fitting, key=size)
 
 
-def _wire(block: nn.Module, seen: Mapping[str, Tensor], given: Mapping[str, str | None] | None) -> Block:
-    """The block's writers to the residual stream: the pair, or the one module, that adds up best."""
-    modules = dict(block.named_modules())
-    attn, mlp = _first(modules, _ATTENTION), _first(modules, _MLP)
-    z = _first(modules, (f"{attn}.{name}" for name in _ATTENTION_WRITE)) if attn else None
-    act = mlp if mlp == "fc2" else _first(modules, (f"{mlp}.{name}" for name in _MLP_WRITE)) if mlp else None
-    norms = [name for name, _ in block.named_children() if "norm" in name]
+def _wire(
+    block: nn.Module, seen: Seen, given: Mapping[str, str | None] | None, layer_type: str | None, *, on_text: bool
+) -> Block:
+    """The block's way of the stream, and what its writers are."""
     if given is not None:
-        z, act = given.get("z"), given.get("mlp_act")
-        pairs = [(given.get("attn_out"), given.get("mlp_out"))]
-    else:
-        pairs = [
-            *product(
-                *([n for n in (part, *norms, inner) if n in seen] or [None] for part, inner in ((attn, z), (mlp, act)))
-            )
-        ]
-    proofs = [(*_identity(seen, a, m), a, m) for a, m in pairs if a != m]
-    error, scale, attn_out, mlp_out = min(proofs, key=lambda proof: proof[0], default=(float("inf"), 1.0, None, None))
-    if not error < _TOLERANCE.get(block_dtype(block), 1e-3):
-        tried = ", ".join(name for name in seen if not {".", " "} & set(name) and name not in ("pre", "post"))
+        wanted = {given.get("attn_out"), given.get("mlp_out")}
+        seen.outputs = {name: x for name, x in seen.outputs.items() if name in wanted}
+    tolerance = _TOLERANCE.get(block_dtype(block), 1e-3)
+    record, loose = seen.record(block), {}
+    found = steps(record, tolerance)
+    for more in ({"constant": True}, {"constant": True, "channels": True}) if given is None else ():
+        if found is None:
+            found, loose = steps(record, tolerance, **more), more
+    if found is None:
+        tried = ", ".join(name for name in seen.outputs if "." not in name)
         raise AnatomyError(
-            f"In {type(block).__name__}, no pair among {tried} adds up to what the block writes to the residual stream "
-            f"(best relative error {error:.1e}). Describe it by hand: broca.models.anatomy.dissect(model, parts="
+            f"In {type(block).__name__}, no set of modules among {tried} adds up to what the block writes to the residual "
+            "stream. Describe it by hand: broca.models.anatomy.dissect(model, parts="
             "{'attn_out': ..., 'mlp_out': ..., 'z': ..., 'mlp_act': ...})."
         )
-    # Some blocks (OPT, Llama 4) flatten (batch, token, unit) before the MLP: no tensor there has a batch to edit.
-    flat = mlp_out is not None and seen[mlp_out].ndim != seen["post"].ndim
-    act = None if flat else act
-    widths = {
-        kind: seen[f"into {name}"].shape[-1] for kind, name in (("z", z), ("mlp_act", act)) if f"into {name}" in seen
-    }
+    scales = [scale for step in found for _, scale in step.writers]
+    common = max(scales) - min(scales) <= 1e-2 * abs(scales[0])
+    writers = tuple(name for step in found for name, _ in step.writers)
+    part = parts_of(block, seen, writers, layer_type) if given is None else _by_hand(seen, given)
     return Block(
-        attn_out=attn_out,
-        mlp_out=None if flat else mlp_out,
-        z=z if "z" in widths else None,
-        mlp_act=act if "mlp_act" in widths else None,
-        scale=scale,
-        error=error,
-        widths=widths,
+        attn_out=part.attn_out,
+        mlp_out=part.mlp_out,
+        z=part.z,
+        mlp_act=part.mlp_act,
+        ssm_out=part.ssm_out,
+        ssm=part.ssm,
+        widths={kind: seen.shapes[name][-1] for kind in ("z", "mlp_act", "ssm") if (name := getattr(part, kind))},
+        scale=sum(scales) / len(scales) if common else float("nan"),
+        error=max(step.error for step in found),
+        steps=found,
+        others=tuple(name for name in writers if name not in (part.attn_out, part.mlp_out, part.ssm_out)),
+        heads=part.heads,
+        on_text=on_text,
+        **loose,
     )
 
 
-def _identity(seen: Mapping[str, Tensor], attn_out: str | None, mlp_out: str | None) -> tuple[float, float]:
-    """Relative error and scale of ``post - pre = scale * (attn_out + mlp_out)``; infinite where shapes forbid it."""
-    written = seen["post"] - seen["pre"]
-    tensors = [seen[name] for name in (attn_out, mlp_out) if name and name in seen]
-    if not tensors or any(t.numel() != written.numel() for t in tensors):
-        return float("inf"), 1.0
-    total = torch.stack([t.reshape(written.shape) for t in tensors]).sum(0)
-    size = float(total.square().sum())
-    if size == 0 or float(written.norm()) == 0:
-        return float("inf"), 1.0
-    scale = float((written * total).sum()) / size
-    return float((written - scale * total).norm() / written.norm()), scale
+def _by_hand(seen: Seen, given: Mapping[str, str | None]) -> Part:
+    batched = {
+        kind: name for kind in ("z", "mlp_act") if (name := given.get(kind)) and len(seen.shapes.get(name, ())) == 3
+    }
+    return Part(given.get("attn_out"), given.get("mlp_out"), batched.get("z"), batched.get("mlp_act"))
+
+
+def in_words(block: Block) -> str:
+    """The proved identity of a block, such as ``post = pre + 0.22 (self_attn + mlp)``."""
+    text = "pre"
+    for step in block.steps:
+        scales = {round(scale, 4) for _, scale in step.writers}
+        if len(scales) == 1 and len(step.writers) > 1:
+            (scale,) = scales
+            inner = " + ".join(name for name, _ in step.writers)
+            more = f" + {inner}" if scale == 1 else f" + {scale:g} ({inner})"
+        else:
+            more = "".join(f" + {'' if round(s, 4) == 1 else f'{s:.4g} '}{name}" for name, s in step.writers)
+        carry = "" if round(step.carry, 4) == 1 else f"{step.carry:.4g} "
+        text = f"{carry}{f'({text})' if carry and ' ' in text else text}{more}"
+        if step.norm:
+            text = f"{step.norm}({text})"
+    return f"post = {text}{' + constant' if block.constant else ''}{', channel by channel' if block.channels else ''}"
 
 
 def block_dtype(block: nn.Module) -> torch.dtype:
     """The floating dtype that a block computes in."""
     return next((p.dtype for p in block.parameters() if p.is_floating_point()), torch.float32)
-
-
-def _first(modules: Mapping[str, nn.Module], names: Iterable[str]) -> str | None:
-    return next((name for name in names if name in modules), None)
-
-
-@torch.no_grad()
-def _probe(model: nn.Module, blocks: nn.Module) -> list[dict[str, Tensor]]:
-    """For every block: what went in ("pre"), came out ("post"), each module's output, and its input ("into NAME")."""
-    seen: list[dict[str, Tensor]] = [{} for _ in blocks.children()]
-    handles = []
-
-    def watch(name: str, module: nn.Module, record: dict[str, Tensor]) -> None:
-        def after(_m: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(out := output[0] if isinstance(output, tuple) and output else output, Tensor):
-                record[name or "post"] = out.detach().double()
-            if name and args and isinstance(args[0], Tensor):
-                record[f"into {name}"] = args[0].detach()
-
-        handles.append(module.register_forward_hook(after))
-
-    for block, record in zip(blocks.children(), seen, strict=True):
-
-        def before(_m: nn.Module, args: Any, kwargs: Any, record: dict[str, Tensor] = record) -> None:
-            record["pre"] = (args[0] if args else kwargs["hidden_states"]).detach().double()
-
-        handles.append(block.register_forward_pre_hook(before, with_kwargs=True))
-        for name, module in block.named_modules():
-            watch(name, module, record)
-    try:
-        device = next(model.parameters()).device
-        model(input_ids=torch.arange(3, 9, device=device)[None], use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen

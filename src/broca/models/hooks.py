@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from broca.models.anatomy import Anatomy, Tap, tensor_of, with_tensor
+from broca.models.probing import stream_key
 from broca.sites import Site
 
 Edit = Callable[[Tensor], Tensor]
@@ -266,8 +267,9 @@ def _hook(module: nn.Module, tap: Tap, edit: Edit, *, first: bool) -> RemovableH
         if args:
             after = edit(args[0])
             return None if after is args[0] else ((after, *args[1:]), kwargs)
-        after = edit(kwargs["hidden_states"])
-        return None if after is kwargs["hidden_states"] else (args, {**kwargs, "hidden_states": after})
+        name = stream_key(kwargs)
+        after = edit(kwargs[name])
+        return None if after is kwargs[name] else (args, {**kwargs, name: after})
 
     if tap.side == "output":
         return module.register_forward_hook(on_output, prepend=first)
