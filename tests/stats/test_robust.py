@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.robust import consistency, drop_rate, flips, noise_floor, worst_case
+from broca.stats.robust import calibration, consistency, drop_rate, flips, length_change, noise_floor, worst_case
 
 
 def runs(rights, n):
@@ -97,3 +97,49 @@ def test_the_worst_case_is_right_everywhere():
 def test_what_is_refused(call, said):
     with pytest.raises(StatisticsError, match=said):
         call()
+
+
+def test_calibration_by_an_independent_loop():
+    draw = np.random.default_rng(0)
+    p = draw.dirichlet(np.ones(4), size=300)
+    answers = np.asarray([draw.choice(4, p=row) for row in p])
+    found = calibration(p, answers, bins=10)
+    total = 0.0
+    for low in range(10):
+        inside = [i for i, row in enumerate(p) if low / 10 < row.max() <= (low + 1) / 10]
+        if inside:
+            sure = np.mean([p[i].max() for i in inside])
+            right = np.mean([p[i].argmax() == answers[i] for i in inside])
+            total += len(inside) * abs(sure - right)
+            assert found.bins[low] == pytest.approx([len(inside), sure, right])
+        else:
+            assert np.isnan(found.bins[low, 1])
+    assert found.error == pytest.approx(total / 300)
+    assert found.error < 0.1
+    assert 0 in found.overconfidence
+
+
+def test_a_model_that_is_too_sure():
+    answers = np.arange(200) % 2
+    found = calibration(np.tile([0.99, 0.01], (200, 1)), answers, groups=np.arange(200) // 2)
+    assert found.error == pytest.approx(0.49)
+    assert found.overconfidence.value == pytest.approx(0.49)
+    three = calibration([[0.2, 0.8, np.nan], [0.1, 0.2, 0.7]], [1, 2])
+    assert three.error == pytest.approx(0.25)
+    for wrong, right, said in (
+        ([[0.5, 0.6]], [0], "sum to 1"), ([[1.0, np.nan]], [1], "none of its item's choices"), ([[0.5, 0.5]], [2], "choices"),
+        ([0.5, 0.5], [0], "shape"),
+    ):  # fmt: skip
+        with pytest.raises(StatisticsError, match=said):
+            calibration(wrong, right)
+
+
+def test_lengths():
+    clean, perturbed = np.asarray([10.0, 20, 30, 40]), np.asarray([20.0, 20, 60, 50])
+    found = length_change(clean, perturbed, groups=[0, 0, 1, 1])
+    assert found.difference.value == 12.5
+    assert found.ratio.value == 1.5
+    assert found.ratio.low <= 1.5 <= found.ratio.high
+    for a, b in (([1, 2], [1]), ([0, 0], [1, 2]), ([1, -1], [1, 2]), ([], [])):
+        with pytest.raises(StatisticsError, match="lengths"):
+            length_change(a, b)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from broca.errors import StatisticsError
 from broca.stats.intervals import Array, Interval
-from broca.stats.paired import ratio_interval
+from broca.stats.paired import mean_interval, paired_bootstrap, ratio_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,91 @@ def noise_floor(correct: Any) -> NoiseFloor:
         p=float(stats.chi2.sf(chi2, runs - 1)),
         runs=runs,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LengthChange:
+    """What a perturbation does to the length of completions."""
+
+    difference: Interval
+    """Mean of perturbed minus clean."""
+    ratio: Interval
+    """Sum of perturbed over sum of clean."""
+
+
+def length_change(
+    clean: Any, perturbed: Any, *, groups: Any | None = None, n: int = 2000, seed: int = 0, level: float = 0.95
+) -> LengthChange:
+    """Lengths under two conditions, in characters or tokens, with intervals over resampled groups.
+
+    Raises:
+        StatisticsError: if the conditions have different items, a length is negative, all are 0, or there are fewer than 2 groups.
+    """
+    a, b = np.asarray(clean, np.float64), np.asarray(perturbed, np.float64)
+    if a.shape != b.shape or a.ndim != 1 or not a.size or (a < 0).any() or (b < 0).any() or not a.any():
+        raise StatisticsError(
+            f"Conditions have {a.size} and {b.size} lengths. Give the same items under both, lengths of 0 or more, and some clean "
+            "completion with any length."
+        )
+    how = {"groups": groups, "n": n, "seed": seed, "level": level}
+    return LengthChange(paired_bootstrap(b, a, **how), ratio_interval(b, a, **how))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Whether the probability of the preferred choice is the share that is right."""
+
+    error: float
+    """Expected calibration error, 0 to 1."""
+    overconfidence: Interval
+    """Mean probability of the preferred choice minus accuracy."""
+    bins: Array
+    """``(bin, 3)``: items, mean probability and accuracy of each; the last two not a number where there is no item."""
+
+
+def calibration(
+    probabilities: Any,
+    answers: Any,
+    *,
+    bins: int = 10,
+    groups: Any | None = None,
+    n: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Calibration:
+    """Expected calibration error over bins of equal width (Naeini et al., 2015; Guo et al., 2017).
+
+    It is above 0 for a calibrated model too, the more so with few items a bin: compare conditions with the same items.
+
+    Args:
+        probabilities: of the choices, ``(item, choice)``, rows that sum to 1; NaN where an item has fewer choices.
+        answers: which choice is right, ``(item,)``.
+        bins: from 0 to 1; a bin has its upper end.
+        groups: of the items; resampling keeps them together.
+        n: resamplings.
+        seed: of them.
+        level: of the interval.
+
+    Raises:
+        StatisticsError: if rows are no probabilities, an answer is no choice, or there are fewer than 2 groups.
+    """
+    p, right = np.asarray(probabilities, np.float64), np.asarray(answers, np.int64)
+    if p.ndim != 2 or right.shape != p.shape[:1] or not right.size or bins < 1:
+        raise StatisticsError(
+            f"Probabilities have shape {p.shape} and there are {right.size} answers. Give (item, choice)."
+        )
+    if (p < 0).any() or not np.allclose(np.nansum(p, 1), 1, atol=1e-6):
+        raise StatisticsError("Probabilities of an item's choices must be 0 or more and sum to 1. Divide by their sum.")
+    if not ((right >= 0) & (right < p.shape[1])).all() or np.isnan(p[np.arange(len(p)), right]).any():
+        raise StatisticsError(f"An answer is none of its item's choices (0 to {p.shape[1] - 1}). Check the answers.")
+    sure, correct = np.nanmax(p, 1), np.nanargmax(p, 1) == right
+    at = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(at, minlength=bins)
+    means = [np.bincount(at, x, bins) for x in (sure, correct.astype(np.float64))]
+    mean, share = (np.divide(x, count, out=np.full(bins, np.nan), where=count > 0) for x in means)
+    error = float(np.nansum(count * np.abs(mean - share)) / len(p))
+    over = mean_interval(sure - correct, groups=groups, n=n, seed=seed, level=level)
+    return Calibration(error, over, np.column_stack([count, mean, share]))
 
 
 def _paired(clean: Any, perturbed: Any) -> tuple[Array, Array]:
