@@ -284,7 +284,7 @@ class LM:
         Raises:
             GuardError: if the pictures of a batch were lost on the way.
         """
-        places = "position_ids" in self.accepts
+        places = "position_ids" in self.accepts and self.anatomy.positions
         given = {"position_ids": batch.positions} if places else {}
         if batch.pictured:
             onward = "past_key_values" in more
@@ -304,7 +304,7 @@ class LM:
 
         A model that counts them in rows and columns does so itself, and keeps by how much the tokens that follow lag behind.
         """
-        if "position_ids" not in self.accepts:
+        if "position_ids" not in self.accepts or not self.anatomy.positions:
             return {}
         if self._rows_and_columns is None:
             return {"position_ids": batch.positions}
