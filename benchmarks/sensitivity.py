@@ -2,21 +2,26 @@
 
 Interleaved in one process, on random Llamas:
 
+* memory: bytes of all tensors at their peak, as PyTorch's profiler counts them, of scoring and of a forward and backward
+  pass that drops each gradient the moment it is whole;
 * scoring: every matrix's squared gradients, one text at a time and batched, against forward + backward of the same loss
   with the same parameters asking for gradients, which are then thrown away;
-* sweep: masks of 27 fractions put in force and taken back, beside the evaluation of items and texts under each;
-* the ancestor: for each fraction a top-k of two full score files, the edited model saved, loaded, and evaluated. Its time and
-  bytes are those of `--points` fractions, scaled to 27.
+* sweep: masks of some of 27 fractions put in force and taken back, beside the evaluation of items and texts under each;
+* shared forwards: eight masks of the model `beliefs` in force one after the other, each for a forward pass of its own, and
+  as sparse deltas, all in one pass of eight times as many rows;
+* the ancestor: for each fraction a top-k of two full score files, the edited model saved, loaded, and evaluated.
+
+Times and bytes are those of `--points` fractions. Results are written after each part.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import sys
+import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +31,35 @@ from ground import (
     Row,
     arguments,
     interleaved,
-    lower_the_mark,
     model,
     named,
-    peak_mb,
     random_tokens,
     ratio,
-    resident_mb,
     settle,
-    strict_malloc,
     write,
 )
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
 from broca.capture.objectives import OBJECTIVES, text
 from broca.capture.ranking import ranked
 from broca.capture.sensitivity import asking, sensitivity
-from broca.interventions.weights import Edit, WeightMask
+from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
 from broca.models.matrices import matrices
-from broca.studies.weight_plan import swept
+from broca.models.tokens import padded
+from broca.studies.abilities import abilities
+from broca.studies.weights.plan import swept
 from broca.units.ranked import Ranked, without
+from broca.units.weights import WeightSet
 
 LENGTHS = {"short": 24, "long": 128}
-TEXTS = 32
+TEXTS = {"small": 32, "large": 8}
+READ = {"small": 64, "large": 32}
+"""Texts of 128 tokens that a sweep's evaluation stands for: the fewer, the more a mask weighs."""
 WHOLE = OBJECTIVES["full"]
-SWEEP = "0:5e-3:2e-4"
-"""As many fractions as published, a hundred times as large, for models that are much smaller."""
+SWEEP = {"small": "0:5e-3:2e-4", "large": "0:5e-4:2e-5"}
+"""As many fractions as published, a hundred and ten times as large, for models that are much smaller."""
 
 
 def bare(lm: LM, tokens: list[Any], parameters: set[str]) -> None:
@@ -66,13 +73,13 @@ def bare(lm: LM, tokens: list[Any], parameters: set[str]) -> None:
                 parameter.grad = None
 
 
-def scoring(lm: LM, rounds: int) -> tuple[list[Row], dict[str, Any]]:
+def scoring(lm: LM, texts: int, rounds: int) -> tuple[list[Row], dict[str, Any]]:
     every = matrices(lm.model, lm.anatomy)
     parameters = {m.parameter for m in every}
     rows, times = [], {}
     vocabulary = lm.model.get_input_embeddings().weight.shape[0]
     for name, length in LENGTHS.items():
-        tokens = random_tokens(TEXTS, vocabulary, length)
+        tokens = random_tokens(texts, vocabulary, length)
         asked = [text(each) for each in tokens]
 
         def way(mode: Any, asked: list[Any] = asked) -> Callable[[], Any]:
@@ -128,11 +135,13 @@ def evaluated(lm: LM, batches: list[Any]) -> None:
         lm.next_logits(batch)
 
 
-def sweeping(lm: LM, points: int) -> tuple[list[Row], dict[str, Any]]:
-    fractions = swept(SWEEP, published=True)[1:]
-    task, general, full = rankings(lm, fractions[-1])
+def sweeping(lm: LM, sweep: str, texts: int, points: int) -> tuple[list[Row], dict[str, Any]]:
+    every = swept(sweep, published=True)[1:]
+    fractions = every[:: max(1, len(every) // points)][:points]
+    task, general, full = rankings(lm, every[-1])
     vocabulary = lm.model.get_input_embeddings().weight.shape[0]
-    batches = list(lm.batches(random_tokens(64, vocabulary, 128)))
+    batches = list(lm.batches(random_tokens(texts, vocabulary, 128)))
+    evaluated(lm, batches)
     with tempfile.TemporaryDirectory() as folder:
         masking = evaluating = 0.0
         for m in fractions:
@@ -145,30 +154,59 @@ def sweeping(lm: LM, points: int) -> tuple[list[Row], dict[str, Any]]:
                 evaluating += time.perf_counter() - start
                 start = time.perf_counter()
             masking += time.perf_counter() - start
-        mask.save(Path(folder) / "mask.safetensors")
+        WeightMask(without(task, [general], every[-1], every[-1])).save(Path(folder) / "mask.safetensors")
         lists = sum(each.index.nbytes + each.score.nbytes for r in (task, general) for each in r.lists.values())
-        written = lists + sum(file.stat().st_size for file in Path(folder).iterdir()) * len(fractions)
-    theirs, size = ancestor(lm, full, fractions[:: max(1, len(fractions) // points)][:points], batches)
-    scale = len(fractions) / points
-    ours = masking + evaluating
+        written = lists + sum(file.stat().st_size for file in Path(folder).iterdir()) * len(every)
+    theirs, size = ancestor(lm, full, fractions, batches)
+    read = f"{len(fractions)} of {len(every)} fractions, {texts} texts of 128 tokens"
     rows = [
-        Row("sweep: masking / evaluation", named(lm), masking / evaluating, "x", 0.02),
+        Row("sweep: masking / evaluation", named(lm), masking / evaluating, "x", 0.02, note=read),
         Row("sweep: bytes of lists and all masks", named(lm), written / 2**20, "MiB", 20),
-        Row(
-            "sweep: the ancestor's time / ours",
-            named(lm),
-            theirs * scale / ours,
-            "x",
-            note=f"{points} of its checkpoints timed",
-        ),
-        Row("sweep: the ancestor's bytes / ours", named(lm), size * scale / written, "x"),
+        Row("sweep: the ancestor's time / ours", named(lm), theirs / (masking + evaluating), "x", note=read),
+        Row("sweep: the ancestor's bytes / ours", named(lm), size / len(fractions) * len(every) / written, "x"),
     ]
-    return rows, {
-        "masking": masking,
-        "evaluating": evaluating,
-        "ancestor": theirs * scale,
-        "ancestor_bytes": size * scale,
-    }
+    return rows, {"masking": masking, "evaluating": evaluating, "ancestor": theirs, "fractions": list(fractions)}
+
+
+def sharing(rounds: int, texts: tuple[int, ...] = (1, 8), masks: int = 8) -> list[Row]:
+    """Masks of a thousandth of each matrix, drawn at random, on prompts of false beliefs."""
+    lm = LM.load("beliefs")
+    every = matrices(lm.model, lm.anatomy)
+    draw = np.random.default_rng(0)
+    addresses = {m.name: m.address for m in every}
+
+    def drawn() -> WeightMask:
+        at = {name: draw.choice(a.size, max(1, a.size // 1000), replace=False) for name, a in addresses.items()}
+        return WeightMask(WeightSet({name: np.sort(index) for name, index in at.items()}, addresses))
+
+    chosen = [drawn() for _ in range(masks)]
+    prompts = [item.prompt for item in abilities(("beliefs/false-belief",), {}, max(texts))["false-belief"]]
+    tokens = lm.tokenize(prompts)
+    rows = []
+    for n in texts:
+        one, all_rows = (padded(own, range(len(own)), lm.pad) for own in (tokens[:n], tokens[:n] * masks))
+
+        def edited(one: Any = one) -> None:
+            for mask in chosen:
+                with lm.under(mask):
+                    lm.next_logits(one)
+
+        def shared(n: int = n, every_row: Any = all_rows) -> None:
+            with lm.under(WeightDeltas(chosen, tuple(at for at in range(masks) for _ in range(n)))):
+                lm.next_logits(every_row)
+
+        seconds = interleaved({"edited": edited, "shared": shared}, rounds)
+        what = f"{masks} masks on {n} prompts: one after the other / as deltas in one pass"
+        rows.append(
+            Row(
+                what,
+                named(lm),
+                ratio(seconds["edited"], seconds["shared"]),
+                "x",
+                note=f"{chosen[0].count} weights each",
+            )
+        )
+    return rows
 
 
 def ancestor(lm: LM, full: list[dict[str, np.ndarray]], fractions: Any, batches: list[Any]) -> tuple[float, int]:
@@ -198,48 +236,102 @@ def ancestor(lm: LM, full: list[dict[str, np.ndarray]], fractions: Any, batches:
     return time.perf_counter() - start, size
 
 
-def memory() -> Row:
-    """Peak while scoring, above what is resident, against one float32 copy of the matrices. In a process of its own."""
-    lm = model("large")
+def memory(lm: LM, length: int = 32) -> list[Row]:
+    """Tensors at their peak while one text after the other is scored.
+
+    "But the sums" is what the model's device holds when the sums are kept on another; it is counted here, on one device.
+    """
     every = matrices(lm.model, lm.anatomy)
-    copy = 4 * sum(m.address.size for m in every) / 2**20
-    asked = [text(each) for each in random_tokens(4, 1024, 32)]
-    sensitivity(lm, asked[:1], WHOLE, every[:7], mode="single", halves=False)
+    copy = 4 * sum(m.address.size for m in every)
+    tokens = random_tokens(3, 1024, length)
+    asked = [text(each) for each in tokens]
+    model_bytes = sum(p.numel() * p.element_size() for p in lm.model.parameters())
+
+    def scored() -> None:
+        sensitivity(lm, asked, WHOLE, every, mode="single", halves=False)
+
+    def dropped() -> None:
+        with dropping(lm, {m.parameter for m in every}):
+            bare(lm, tokens, {m.parameter for m in every})
+
+    ours, theirs = peak_of_tensors(scored), peak_of_tensors(dropped)
+    note = f"a text of {length} tokens"
+    return [
+        Row("scoring: above the model / one float32 copy of the matrices", named(lm), ours / copy, "x", note=note),
+        Row(
+            "scoring: above a pass that drops its gradients / one float32 copy",
+            named(lm),
+            (ours - theirs) / copy,
+            "x",
+            1.0,
+            note=note,
+        ),
+        Row(
+            "scoring: model and all but the sums / model",
+            named(lm),
+            1 + (ours - copy) / model_bytes,
+            "x",
+            1.3,
+            note=note,
+        ),
+    ]
+
+
+@contextmanager
+def dropping(lm: LM, parameters: set[str]) -> Iterator[None]:
+    """Run the body with each gradient thrown away the moment it is whole."""
+
+    def drop(parameter: torch.Tensor) -> None:
+        parameter.grad = None
+
+    handles = [lm.model.get_parameter(path).register_post_accumulate_grad_hook(drop) for path in parameters]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def peak_of_tensors(run: Callable[[], None]) -> int:
+    """Bytes of the tensors that `run` holds at its peak."""
+    run()
     gc.collect()
-    before = resident_mb()
-    lower_the_mark()
-    sensitivity(lm, asked, WHOLE, every, mode="single", halves=False)
-    return Row(
-        "scoring: peak above the model / one float32 copy of the matrices",
-        named(lm),
-        (peak_mb() - before) / copy,
-        "x",
-        1.25,
-    )
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        seen.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    steps = [event for event in events if event.get("name") == "[memory]"]
+    return int(np.cumsum([step["args"]["Bytes"] for step in sorted(steps, key=lambda step: step["ts"])]).max())
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--points", type=int, default=5, help="checkpoints of the ancestor that are timed")
+    parser.add_argument("--points", type=int, default=4, help="fractions that are timed, ours and the ancestor's")
     parser.add_argument("--sizes", nargs="+", default=["small", "large"])
+    parser.set_defaults(rounds=3)
     given = parser.parse_args()
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | strict_malloc())  # noqa: S606
     load = settle(given.threads)
-    rows = [memory()]
+    rows: list[Row] = []
     more: dict[str, Any] = {}
+
+    def done(found: list[Row]) -> None:
+        rows.extend(found)
+        write("sensitivity", rows, load=load, **more)
+        for row in found:
+            bound = "" if row.bound is None else f"{row.side} {row.bound}"
+            print(f"{row.what:70} {row.model:8} {row.value:8.3g} {row.unit} {bound} {row.met}", flush=True)
+
+    done(memory(model("large")))
+    done(sharing(given.rounds))
     for size in given.sizes:
         lm = model(size)
-        lm.batch_size = TEXTS
-        found, more[f"scoring {size}"] = scoring(lm, given.rounds)
-        rows += found
-        found, more[f"sweep {size}"] = sweeping(lm, given.points)
-        rows += found
-    write("sensitivity", rows, load=load, **more)
-    for row in rows:
-        print(
-            f"{row.what:70} {row.model:8} {row.value:8.3g} {row.unit} {'' if row.bound is None else row.side + ' ' + str(row.bound)} {row.met}"
-        )
+        lm.batch_size = TEXTS[size]
+        found, more[f"scoring {size}"] = scoring(lm, TEXTS[size], given.rounds)
+        done(found)
+        found, more[f"sweep {size}"] = sweeping(lm, SWEEP[size], READ[size], given.points)
+        done(found)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ Mode = Literal["auto", "single", "batched"]
 Precision = Literal["float32", "float16"]
 
 SHORT = 64
-"""Up to so many tokens a text a batch is taken to be faster than one text at a time (`benchmarks/sensitivity.py`)."""
+"""Up to so many tokens a text a batch is faster than one text at a time; at 128 hardly (`benchmarks/sensitivity.py`)."""
 
 
 def sensitivity(
@@ -185,9 +185,13 @@ def asking(model: nn.Module, wanted: Any) -> Iterator[None]:
 def _refuse_nonfinite(sums: Sums, matrices: Sequence[Matrix]) -> None:
     bad: dict[str, int] = {}
     for part in (*sums.squares, *sums.sizes):
+        # The extremes tell it in one pass that copies nothing; which matrix it was is asked only then.
+        hit = {path for path, values in part.items() if not all(torch.isfinite(end) for end in values.aminmax())}
         for matrix in matrices:
-            if count := int((~torch.isfinite(matrix.of(part[matrix.parameter]))).sum()):
+            if matrix.parameter in hit:
+                count = int((~torch.isfinite(matrix.of(part[matrix.parameter]))).sum())
                 bad[matrix.name] = bad.get(matrix.name, 0) + count
+    bad = {name: count for name, count in bad.items() if count}
     if bad:
         listed = ", ".join(f"{name} {count}" for name, count in list(bad.items())[:5])
         raise StatisticsError(
