@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.capture.places import at_places
-from broca.errors import StimulusError
-from broca.items import Pair, Span
+from broca.items import Pair
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Tokens
 from broca.sites import Site
 from broca.stats.telling import Rows, random_embeddings, token_counts
 from broca.stimuli.align import align, edited_words
+from broca.studies.perturb.cases import offsets_in
 
 Point = Literal["edited", "suffix", "answer"]
 POINTS: tuple[Point, ...] = ("edited", "suffix", "answer")
@@ -50,7 +50,9 @@ class Seen:
         """Of each pair, the clean and perturbed position of each point that it has."""
         found = []
         for pair, clean, perturbed in zip(self.pairs, self.tokens[::2], self.tokens[1::2], strict=True):
-            found.append(align(pair, _spans(clean, pair.clean), _spans(perturbed, pair.perturbed)).points)
+            found.append(
+                align(pair, offsets_in(pair, clean, pair.clean), offsets_in(pair, perturbed, pair.perturbed)).points
+            )
         return tuple(found)
 
     @cached_property
@@ -100,16 +102,3 @@ def _word(pair: Pair) -> str:
     """The first edited word of the clean text, in lower case; what stands between words where none is edited."""
     start, end = edited_words(pair)[0]
     return pair.clean[start:end].lower() or f"between {pair.clean[max(0, start - 1) : end + 1]!r}"
-
-
-def _spans(tokens: Tokens, text: str) -> list[Span]:
-    """The characters of the text itself that each token covers; a chat template's are none of it."""
-    if tokens.offsets is None:
-        raise StimulusError("This tokenizer reports no character offsets, so tokens cannot be aligned. Use a fast one.")
-    start = tokens.text.find(text)
-    if start < 0:
-        raise StimulusError(f"The chat template changes {text[:60]!r}, so its tokens cannot be aligned.")
-    end = start + len(text)
-    return [
-        (max(a, start) - start, min(b, end) - start) if a < end and start < b else (0, 0) for a, b in tokens.offsets
-    ]
