@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ import pytest
 
 import broca
 import pictures
+from broca.errors import GuardError, SiteUnavailable
+from broca.interventions import Lesion
 from broca.items import Contrast, Item, Stimulus
 from broca.scoring import Likelihood
+from broca.sites import Site
 from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize
+from broca.units import UnitMask
 
-KINDS = tuple(kind for kind in pictures.CONFIGS if kind != "mllama")
+KINDS = tuple(pictures.CONFIGS)
 _made: dict[str, broca.LM] = {}
 
 
@@ -89,3 +94,55 @@ def test_localize_lesion_report(kind, shapes, table, tmp_path):
     assert not np.allclose(intact[0], lesioned[0])
     page = broca.report(run)
     assert "shapes" in page.read_text(encoding="utf-8")
+
+
+def test_layers_that_words_skip_are_no_candidates_and_it_is_said(shapes):
+    lm = lm_of("mllama")
+    idle = [layer for layer, block in enumerate(lm.anatomy.blocks) if not block.on_text]
+    assert idle == [3]
+    words = Contrast(
+        "words",
+        tuple(Stimulus(f"p{i}", f"the x number {i}") for i in range(8)),
+        tuple(Stimulus(f"n{i}", f"the y number {i}") for i in range(8)),
+    )
+    seen = Localize(contrast=shapes, pool="mean").run(lm)
+    read = Localize(contrast=words, pool="mean").run(lm)
+    assert (seen.selection["n_units"], read.selection["n_units"]) == (5 * 32, 4 * 32)
+    assert Site(3, "resid_post") in seen.t
+    assert Site(3, "resid_post") not in read.t
+    said = [text for text in read.warnings if "run beside pictures alone (3)" in text]
+    assert said
+    assert not [text for text in seen.warnings if "beside pictures" in text]
+    mixed = Contrast("mixed", shapes.positive, words.negative)
+    assert Localize(contrast=mixed, pool="mean").run(lm).selection["n_units"] == 4 * 32
+    with pytest.raises(SiteUnavailable, match="3.resid_post: these layers run beside pictures alone"):
+        Localize(contrast=words, sites="2-3.resid_post").run(lm)
+    with pytest.raises(GuardError, match="never ran"), lm.under(Lesion(UnitMask({Site(3, "z"): np.ones(32, bool)}))):
+        Likelihood()(lm, [Item("w", "What?", ("disc", "box"), 0)])
+
+
+def test_the_tokens_of_pictures_are_left_out_or_alone(shapes):
+    lm = lm_of("llava")
+    maps = {how: Localize(contrast=shapes, pool="mean", pictures=how).run(lm) for how in ("with", "without", "only")}
+    flat = {how: np.concatenate(list(found.t.values())) for how, found in maps.items()}
+    assert not np.allclose(flat["with"], flat["without"], equal_nan=True)
+    assert not np.allclose(flat["only"], flat["without"], equal_nan=True)
+
+
+def test_the_same_words_with_other_pictures_are_other_stimuli(shapes):
+    """Maps are remembered by what was shown: words alone would find the wrong one."""
+    lm, kept = lm_of("llava"), {}
+
+    def memo(key, compute):
+        return kept.setdefault(repr(key), None) or kept.__setitem__(repr(key), compute()) or kept[repr(key)]
+
+    swapped = Contrast(shapes.name, shapes.negative, shapes.positive)
+    words = tuple(replace(s, text=o.text, id=o.id) for s, o in zip(shapes.negative, shapes.positive, strict=True))
+    other = Contrast(shapes.name, words, words)
+    one, two = (Localize(contrast=c, pool="mean").run(lm, memo=memo) for c in (shapes, swapped))
+    three = Localize(contrast=other, pool="mean").run(lm, memo=memo)
+    for site, t in one.t.items():
+        np.testing.assert_allclose(t, -two.t[site], atol=1e-6)
+        assert np.nanmax(np.abs(three.t[site])) < 1e-6
+    assert one.contrast["fingerprint"] != three.contrast["fingerprint"]
+    assert one.contrast["pictures"] == 16

@@ -172,12 +172,25 @@ def _continued(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
         positions=start.sum(1, keepdim=True) + (fed.cumsum(1) - 1).clamp(min=0),
         index=tuple(i for i in batch.index for _ in range(n)),
         tokens=tuple(tokens for tokens in batch.tokens for _ in range(n)),
+        beside={
+            name: _onward(values, n, fed.shape[1]) for name, values in batch.beside.items() if _by_token(values, batch)
+        },
     )
     logits = lm.call(rest, use_cache=True, past_key_values=cache).logits
     # One position at a time: the vocabulary is wide, and its float32 copy wider.
     later = [_seen(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])]
     # A padded position may hold anything, infinities too, so it is left out rather than multiplied by 0.
     return torch.where(real, torch.stack([first, *later]), 0.0)
+
+
+def _by_token(values: Tensor, batch: Batch) -> bool:
+    """Whether it says of every token what it sees of the pictures."""
+    return values.ndim > 2 and values.shape[:2] == batch.ids.shape
+
+
+def _onward(values: Tensor, n: int, width: int) -> Tensor:
+    """What `width` tokens after a prompt see of its pictures, for each of `n` options: as much as its last one."""
+    return values[:, -1:].repeat_interleave(n, 0).expand(-1, width, *values.shape[2:])
 
 
 def _keep(lm: LM, n: int) -> Mapping[str, Any]:

@@ -208,6 +208,7 @@ def described(contrast: Contrast, match: LengthMatch) -> dict[str, Any]:
         "length_match": match.sentence,
         "positive_examples": [plain(s.text) for s in contrast.positive[:3]],
         "negative_examples": [plain(s.text) for s in contrast.negative[:3]],
+        "pictures": sum(len(s.images) for s in (*contrast.positive, *contrast.negative)),
     }
 
 

@@ -229,9 +229,14 @@ class Localization:
 
 
 def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
-    where = sites(spec.sites, lm.anatomy.n_layers)
+    where, images = sites(spec.sites, lm.anatomy.n_layers), _pictured(spec.stimuli)
     if spec.sites.startswith("*."):
-        where = lm.anatomy.sites(where[0].kind)
+        where = lm.anatomy.sites(where[0].kind, images=images)
+    if idle := [site for site in where if not images and not lm.anatomy.blocks[site.layer].on_text]:
+        raise SiteUnavailable(
+            f"{', '.join(map(str, idle))}: these layers run beside pictures alone, and not every stimulus of "
+            f"{spec.stimuli.name!r} has one. Leave them out ('*' does), or give every stimulus a picture."
+        )
     for site in where:
         lm.anatomy.tap(site)
         if spec.grain == "head":
@@ -239,6 +244,22 @@ def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
     if not where:
         raise SiteUnavailable(f"{spec.sites!r} names no site of this model.")
     return where
+
+
+def _pictured(contrast: Contrast) -> bool:
+    """Whether every stimulus has a picture."""
+    return all(stimulus.images for stimulus in (*contrast.positive, *contrast.negative))
+
+
+def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
+    """Layers that these stimuli do not run, in words."""
+    idle = [layer for layer, block in enumerate(lm.anatomy.blocks) if not block.on_text]
+    if not idle or _pictured(spec.stimuli) or not spec.sites.startswith("*."):
+        return ()
+    return (
+        f"{len(idle)} of {lm.anatomy.n_layers} layers run beside pictures alone ({', '.join(map(str, idle))}); not every "
+        "stimulus has one, so their units are no candidates and count in no percentage.",
+    )
 
 
 def _localization(
@@ -283,7 +304,7 @@ def _localization(
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
         guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection), *lm.notes),
+        warnings=(*findings.warnings(contrast, selection), *_idle(spec, lm), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."

@@ -153,5 +153,5 @@ def candidates(lm: LM, mask: UnitMask) -> dict[Site, Any]:
     return {
         site: np.ones(lm.anatomy.n_heads if mask.grain == "head" else lm.anatomy.width(site), dtype=bool)
         for kind in kinds
-        for site in lm.anatomy.sites(kind)
+        for site in lm.anatomy.sites(kind, images=any(not lm.anatomy.blocks[own.layer].on_text for own in mask.at))
     }
