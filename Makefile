@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all check bench calibrate clean
+.PHONY: demo test test-all check bench calibrate coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -26,6 +26,9 @@ bench: $(VENV)/installed-dev
 
 calibrate: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate.py
+
+coverage: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

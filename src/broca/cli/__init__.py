@@ -63,13 +63,16 @@ def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
 
 @app.command
 def inspect(model: str, *, loading: Loading = Loading()) -> None:
-    """Load a model, prove its wiring, and print its anatomy, sites and memory.
+    """Load a model, prove its wiring, print its anatomy, sites and memory, and check what builds on it (a few seconds).
+
+    What a failed check narrows is said; a lesion that leaves a trace, or moves what comes before it, is an error.
 
     Args:
         model: Directory, hub id or shipped organism.
     """
     from broca.models.load import footprint
     from broca.sites import KINDS, Kind, Site
+    from broca.studies.checkup import checkup
 
     size = footprint(model, revision=loading.revision, trust_remote_code=loading.trust_remote_code)
     memory = ", ".join(f"{name} {terminal.bytes_in_words(n)}" for name, n in size["bytes"].items())
@@ -78,7 +81,9 @@ def inspect(model: str, *, loading: Loading = Loading()) -> None:
     a = lm.anatomy
     kinds: dict[Kind, list[int]] = {k: [i for i in range(a.n_layers) if a.has(Site(i, k))] for k in KINDS}
     scales = "/".join(f"{scale:g}" for scale in sorted({round(block.scale, 4) for block in a.blocks}))
-    proof = f"resid_post − resid_pre = {scales} × (attn_out + mlp_out), relative error {a.error:.0e}"
+    plain = all(block.attn_out and block.mlp_out and len(block.steps) == 1 and not block.others for block in a.blocks)
+    sums = f"resid_post − resid_pre = {scales} × (attn_out + mlp_out)"
+    proof = sums if plain and "nan" not in scales else "; ".join(dict.fromkeys(block.identity for block in a.blocks))
     terminal.facts(
         [
             ("layers", f"{a.n_layers} at {a.path}"),
@@ -93,9 +98,13 @@ def inspect(model: str, *, loading: Loading = Loading()) -> None:
                 if at
             ),
             ("dtype", f"{lm.dtype} on {lm.device}".removeprefix("torch.")),
-            ("proved", proof),
+            ("proved", f"{proof}, relative error {a.error:.0e}"),
         ]
     )
+    with terminal.err.status("checking"):
+        found = checkup(lm)
+    terminal.out.print()
+    terminal.facts([(guard.name, f"{'yes' if guard.state == 'passed' else 'MARKED'}: {guard.text}") for guard in found])
     terminal.following({}, f"broca localize {model} --contrast belief")
 
 
