@@ -115,7 +115,7 @@ def test_layers_that_words_skip_are_no_candidates_and_it_is_said(shapes):
     assert not [text for text in seen.warnings if "beside pictures" in text]
     mixed = Contrast("mixed", shapes.positive, words.negative)
     assert Localize(contrast=mixed, pool="mean").run(lm).selection["n_units"] == 4 * 32
-    with pytest.raises(SiteUnavailable, match="3.resid_post: these layers run beside pictures alone"):
+    with pytest.raises(SiteUnavailable, match=r"3\.resid_post: these layers run beside pictures alone"):
         Localize(contrast=words, sites="2-3.resid_post").run(lm)
     with pytest.raises(GuardError, match="never ran"), lm.under(Lesion(UnitMask({Site(3, "z"): np.ones(32, bool)}))):
         Likelihood()(lm, [Item("w", "What?", ("disc", "box"), 0)])

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 def loaded(name: str, how: Loading) -> LM:
     """The model, with its wiring proved."""
     from broca.models.lm import LM
-    from broca.models.load import quiet
+    from broca.models.load import announcement, quiet
 
     quiet()
-    with terminal.err.status(f"loading {name}"):
+    said, tight = announcement(name, how.dtype, how.device)
+    if tight:
+        terminal.err.print(f"! {said}", style="yellow", markup=False)
+    with terminal.err.status(f"loading {said or name}"):
         return LM.load(name, **asdict(how))
 
 

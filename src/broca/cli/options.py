@@ -23,7 +23,7 @@ class Loading:
     dtype: Dtype = "auto"
     """How to load the weights."""
     device: str = "auto"
-    """auto, cpu, cuda, or balanced over several."""
+    """auto, cpu, cuda, or balanced over several and main memory."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
 
@@ -81,6 +81,8 @@ class Ranking:
     """Do as a published localizer did, quirks included."""
     pool: Literal["last", "mean"] | None = None
     """How tokens become one value."""
+    pictures: Literal["with", "without", "only"] | None = None
+    """Whether the tokens that stand for pictures count in a mean, or no others do."""
     magnitude: Literal["signed", "abs-of-mean", "mean-of-abs"] | None = None
     """Compare signed or absolute activations."""
     percent: float | None = None
@@ -101,7 +103,12 @@ class Ranking:
         """The fields of the localizer."""
         chosen = given(percent=self.percent, count=self.count, side=self.side, within=self.within)
         rest = given(
-            preset=self.preset, pool=self.pool, magnitude=self.magnitude, truncate=self.truncate, seed=self.seed
+            preset=self.preset,
+            pool=self.pool,
+            pictures=self.pictures,
+            magnitude=self.magnitude,
+            truncate=self.truncate,
+            seed=self.seed,
         )
         return rest | ({"select": chosen} if chosen else {})
 

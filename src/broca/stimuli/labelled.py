@@ -41,8 +41,7 @@ def table(path: str | Path, *, positive: str | None = None, negative: str | None
         raise StimulusError(
             f"{read.path.name} has the columns text and label, and positive and negative. Keep one of the two pairs."
         )
-    own = ("positive_images", "negative_images") if paired else ()
-    read.optional("group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)), *own)
+    read.optional("group", "id", *(name for name in COLUMNS if not paired and not set(COLUMNS) & set(read.columns)))
     return _paired(read, positive, negative) if paired else _labelled(read, positive, negative)
 
 

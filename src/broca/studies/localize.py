@@ -256,10 +256,11 @@ def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
     idle = [layer for layer, block in enumerate(lm.anatomy.blocks) if not block.on_text]
     if not idle or _pictured(spec.stimuli) or not spec.sites.startswith("*."):
         return ()
-    return (
+    text = (
         f"{len(idle)} of {lm.anatomy.n_layers} layers run beside pictures alone ({', '.join(map(str, idle))}); not every "
-        "stimulus has one, so their units are no candidates and count in no percentage.",
+        "stimulus has one, so their units are no candidates and count in no percentage."
     )
+    return (text,)
 
 
 def _localization(
