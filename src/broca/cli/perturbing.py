@@ -56,6 +56,10 @@ class Perturbing:
     """How many words of a text are edited (1)."""
     among: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
     """Edit these words only."""
+    rewriter: str | None = None
+    """Instruct model that writes the styles, instead of templates."""
+    rewriter_server: str | None = None
+    """Address of an OpenAI-compatible server on which it runs."""
     controls: bool | None = None
     """Ask valid texts with the same change in tokens too."""
     answers: Literal["auto", "choices", "generated"] | None = None
@@ -64,6 +68,8 @@ class Perturbing:
     """Of what is generated (16)."""
     compare: int | None = None
     """Pairs of each kind whose runs are compared inside (64)."""
+    probes: int | None = None
+    """Pairs of each kind on which probes learn to tell clean from perturbed (0)."""
     cases: int | None = None
     """Texts whose answer turned that are patched (128)."""
     patterns: Literal["none", "layers", "heads"] | None = None

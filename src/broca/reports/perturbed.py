@@ -40,6 +40,7 @@ def section(record: Record) -> dict[str, Any] | None:
         "recovery": _recovery(record),
         "heads": _heads(record),
         "inside": _inside(record, ordered),
+        "probes": _probes(record),
         "examples": _examples(record),
         "task": record.part("task"),
     }
@@ -226,6 +227,21 @@ def _lines(table: pl.DataFrame, chosen: Sequence[str], title: str) -> alt.LayerC
     )
     return figures.styled(
         alt.LayerChart(layer=[base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=28, opacity=1)]), title
+    )
+
+
+def _probes(record: Record) -> list[dict[str, Any]]:
+    """Of every kind and point the site that gains most over what knows no model, wordings kept together."""
+    table = record.tables.get("probes")
+    if table is None:
+        return []
+    own = table.filter((pl.col("split") == "groups") & pl.col("accuracy").is_not_null())
+    return (
+        own.sort("gain", descending=True, nulls_last=True)
+        .group_by("kind", "point", maintain_order=True)
+        .first()
+        .sort("kind", "point")
+        .to_dicts()
     )
 
 

@@ -100,6 +100,9 @@ _PERTURB: Mapping[str, Mapping[str, Any]] = {
     "units": {"layer": _WHOLE, "unit": _WHOLE, "share": _REAL, "chosen": _FLAG},
     "patterns": {"layer": _WHOLE, "head": _WHOLE, "share": _REAL},
     "compared_points": {"kind": _TEXT, "class": _TEXT, "layer": _WHOLE, "relative_distance": _REAL},
+    "probes": {"kind": _TEXT, "site": _TEXT, "point": _TEXT, "split": _TEXT, "best": _TEXT}
+    | dict.fromkeys(("pairs", "groups"), _WHOLE)
+    | dict.fromkeys(("accuracy", "token", "text", "count", "gain", "gain_low", "gain_high", "p"), _REAL),
     "examples": dict.fromkeys(("id", "kind", "side", "text", "class", "right", "wrong"), _TEXT)
     | {"place": _WHOLE, "matched": _FLAG, "lost": _REAL},
 }

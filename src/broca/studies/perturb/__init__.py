@@ -14,17 +14,20 @@ from broca.engines.memo import Memo, Progress, forget, silent
 from broca.errors import StimulusError
 from broca.models.lm import LM
 from broca.models.tokens import Chat
+from broca.scoring.writer import writer
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.perturb import Choice, Severity
 from broca.studies.base import Spec, model_summary
 from broca.studies.ladder import RUNGS, Guard, Rung, Verdict, fragment
 from broca.studies.perturb import asked, told
-from broca.studies.perturb.asked import Asking, Shown, Way
+from broca.studies.perturb.asked import Asking, Way
 from broca.studies.perturb.cases import CASES, Left, Turned, table, turned
 from broca.studies.perturb.compared import Comparisons, comparisons
 from broca.studies.perturb.grid import RECOVERY, Grid, Patches, grid
 from broca.studies.perturb.patterns import PATTERNS, By, patterns
+from broca.studies.perturb.probes import PROBES, TRANSFERS, Probed, probed
 from broca.studies.perturb.selected import UNITS, Choosing, Selected, What, selected
+from broca.studies.perturb.shown import Shown, shown
 from broca.units import UnitMask
 
 __all__ = ["Perturb", "PerturbResult"]
@@ -48,6 +51,10 @@ class Perturb(Spec):
     """Edit these words only."""
     min_letters: int = 3
     """Shorter words are left alone."""
+    rewriter: str | None = None
+    """An instruct model that writes the styles, instead of templates: directory, hub id, or its name on the server."""
+    rewriter_server: str | None = None
+    """Address of an OpenAI-compatible server on which the rewriter runs."""
     controls: bool = True
     """Beside each perturbed text ask a valid one with the same change in the number of tokens, where there is one."""
     answers: Literal["auto", "choices", "generated"] = "auto"
@@ -58,6 +65,8 @@ class Perturb(Spec):
     """Whether to use the model's chat template."""
     compare: int = 64
     """Pairs of each kind whose runs are compared inside, at most; 0 compares none."""
+    probes: int = 0
+    """Pairs of each kind on which probes learn to tell clean from perturbed, beside baselines that know no model; 0 for none."""
     cases: int = 128
     """Texts whose answer turned that are patched, at most; 0 patches none."""
     threshold: float = 0.5
@@ -83,10 +92,12 @@ class Perturb(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Perturb:
+        if self.rewriter_server is not None and self.rewriter is None:
+            raise ValueError("rewriter_server is where the rewriter runs: name it with rewriter")
         if min(self.n, self.words, self.min_letters, self.max_new_tokens, self.n_bootstrap) < 1:
             raise ValueError("n, words, min_letters, max_new_tokens and n_bootstrap are 1 or more")
-        if min(self.compare, self.cases, self.draws, self.twins, self.examples, self.threshold) < 0:
-            raise ValueError("compare, cases, draws, twins, examples and threshold are 0 or more")
+        if min(self.compare, self.probes, self.cases, self.draws, self.twins, self.examples, self.threshold) < 0:
+            raise ValueError("compare, probes, cases, draws, twins, examples and threshold are 0 or more")
         if not 0 < self.percent < 100:
             raise ValueError("percent is the share to choose: give more than 0 and less than 100")
         return self
@@ -103,8 +114,9 @@ class Perturb(Spec):
             UnknownName: if there are no such items or kinds.
         """
         count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
-        return asked.shown(
-            self.items, self.options, kinds=self.kinds, severity=Severity(words=self.words),
+        write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
+        return shown(
+            self.items, self.options, write=write, kinds=self.kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
 
@@ -125,9 +137,17 @@ class Perturb(Spec):
         boot = {"n": self.n_bootstrap, "seed": self.seed}
         found = asked.by_kind(answers, texts.kinds, **boot)
         inside = comparisons(lm, texts, most=self.compare, chat=self.chat, memo=memo, progress=progress)
+        told_apart = _probed(self, lm, texts, memo, progress)
         cases, left = turned(lm, texts, answers, chat=self.chat, most=self.cases, seed=self.seed)
         patched = _patched(self, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
-        return _result(self, lm, _Seen(texts, answers, found, inside, cases, left), patched)
+        return _result(self, lm, _Seen(texts, answers, found, inside, told_apart, cases, left), patched)
+
+
+def _probed(spec: Perturb, lm: LM, texts: Shown, memo: Memo, progress: Progress) -> Probed:
+    if not spec.probes:
+        return Probed(pl.DataFrame(schema=PROBES), pl.DataFrame(schema=TRANSFERS))
+    some = [pair for kind in texts.kinds for pair in [p for p in texts.pairs if p.kind == kind][: spec.probes]]
+    return probed(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, memo=memo, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,12 +184,18 @@ class PerturbResult:
     """One row a text."""
     made: pl.DataFrame
     """One row a kind: how many texts were made, refused or impossible, and edit distances."""
+    rewritten: pl.DataFrame
+    """One row a text that the rewriter was asked for: who wrote, what came back, and whether it was kept."""
     compared_points: pl.DataFrame
     """One row a kind, site and class of tokens: how far the runs are apart there."""
     compared_heads: pl.DataFrame
     """One row a kind, query, layer and head: divergence of patterns, entropies, attention to each part of the text."""
     compared_logits: pl.DataFrame
     """One row a kind and class: divergence of what comes next, agreement of the likeliest tokens."""
+    probes: pl.DataFrame
+    """One row a kind, site, point and split: how well clean and perturbed are told apart, beside baselines that know no model."""
+    transfers: pl.DataFrame
+    """One row a site, point, kind that is learned and kind that is tested."""
     cases: pl.DataFrame
     """The texts that were patched."""
     recovery: pl.DataFrame
@@ -206,6 +232,7 @@ class _Seen:
     answers: pl.DataFrame
     kinds: pl.DataFrame
     inside: Comparisons
+    probed: Probed
     cases: tuple[Turned, ...]
     left: Left
 
@@ -225,6 +252,9 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         kinds=kinds,
         answers=answers,
         made=texts.report,
+        rewritten=texts.records,
+        probes=seen.probed.scores,
+        transfers=seen.probed.transfers,
         compared_points=seen.inside.points,
         compared_heads=seen.inside.heads,
         compared_logits=seen.inside.logits,

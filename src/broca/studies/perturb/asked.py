@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 
 from broca.engines.memo import Memo, Progress
 from broca.errors import StatisticsError, StimulusError
-from broca.items import Item, Pair, fingerprint
+from broca.items import Item, Pair
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.scoring.answers import completion_of, exact_match, graded, number
@@ -21,10 +21,10 @@ from broca.stats.corrections import holm
 from broca.stats.intervals import Interval
 from broca.stats.paired import mcnemar_exact, paired_bootstrap
 from broca.stats.robust import consistency, drop_rate, flips, worst_case
-from broca.stimuli.benchmarks import BENCHMARKS, benchmark
-from broca.stimuli.perturb import ALL, Choice, Pairs, Severity, build, controls, is_pairs, pairs
+from broca.stimuli.perturb.control import CONTROL
+from broca.studies.perturb.shown import Shown, source_of
 
-CLEAN, CONTROL = "clean", "control"
+CLEAN = "clean"
 Way = Literal["choices", "generated"]
 
 ANSWERS = {"id": pl.String, "source": pl.String, "kind": pl.String, "of": pl.String, "group": pl.String, "gold": pl.String,
@@ -44,84 +44,6 @@ KINDS = {
     "controls": pl.Int64,
 } | dict.fromkeys(_NUMBERS, pl.Float64)
 """One row a kind. Differences are perturbed minus clean, or minus control, of the same sources; p is McNemar's, exact."""
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """Pairs, the items that they were made of, and their controls."""
-
-    pairs: tuple[Pair, ...]
-    items: Mapping[str, Item]
-    """By the id of each clean text; empty where pairs came from a file."""
-    controls: tuple[Pair, ...]
-    report: pl.DataFrame
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """In the order in which they were made."""
-        return tuple(dict.fromkeys(pair.kind for pair in self.pairs))
-
-    @cached_property
-    def clean(self) -> dict[str, Pair]:
-        """The first pair of each clean text, by the text's id."""
-        found: dict[str, Pair] = {}
-        for pair in self.pairs:
-            found.setdefault(source_of(pair), pair)
-        return found
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of every text."""
-        return fingerprint([pair.fingerprint for pair in (*self.pairs, *self.controls)])
-
-
-def source_of(pair: Pair) -> str:
-    """The id of the clean text of a pair, or of a control."""
-    return pair.id.removesuffix(f"/{CONTROL}").removesuffix(f"/{pair.tags.get('of', pair.kind)}")
-
-
-def shown(
-    name: str,
-    options: Mapping[str, object],
-    *,
-    kinds: Sequence[str],
-    severity: Severity,
-    choice: Choice,
-    n: int,
-    seed: int,
-    n_tokens: Callable[[str], int] | None,
-) -> Shown:
-    """The texts of a study, by name or from a file of items or of pairs.
-
-    Args:
-        name: items of `broca.stimuli.benchmarks`, or a file of items or of pairs.
-        options: of the generator or reader.
-        kinds: of perturbation; all, or all that the file has, where empty.
-        severity: of kinds that edit words.
-        choice: which words may be edited.
-        n: clean texts at most.
-        seed: of edits and controls.
-        n_tokens: the number of tokens of a text, for controls; no controls where None.
-
-    Raises:
-        StimulusError: if the file is malformed, nothing can be perturbed, or a text has no answer.
-        UnknownName: if there are no such items or kinds.
-    """
-    if name not in BENCHMARKS and is_pairs(name):
-        found, items = pairs(name, **({"kinds": tuple(kinds)} if kinds else {}), **options), {}
-        kept = list(dict.fromkeys(source_of(pair) for pair in found.pairs))[:n]
-        found = Pairs(tuple(pair for pair in found.pairs if source_of(pair) in set(kept)), found.report)
-    else:
-        asked = benchmark(name, **({"n": n} if "n" not in options and name in BENCHMARKS else {}), **options)[:n]
-        items = {item.id: item for item in asked}
-        found = build(asked, list(kinds) or list(ALL), severity=severity, choice=choice, seed=seed)
-    beside: tuple[Pair, ...] = ()
-    if n_tokens is not None:
-        try:
-            beside = controls(found.pairs, n_tokens, seed=seed).pairs
-        except StimulusError:
-            beside = ()
-    return Shown(found.pairs, items, beside, found.report)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

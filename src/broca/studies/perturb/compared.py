@@ -19,8 +19,8 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.stimuli.align import align
 from broca.studies.ladder import Guard
-from broca.studies.perturb.asked import Shown
 from broca.studies.perturb.cases import offsets_in, operands_of
+from broca.studies.perturb.shown import Shown
 
 _SEGMENTS = ("special", "prefix", "edited", "suffix", "operands")
 

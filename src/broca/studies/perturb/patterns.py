@@ -30,7 +30,7 @@ PATTERNS = {"layer": pl.Int64, "head": pl.Int64, "n": pl.Int64, "restored": pl.F
 def patterns(patches: Patches, grid: Grid, by: By, boot: Mapping[str, int]) -> tuple[pl.DataFrame, str]:
     """The table, and a warning where this model's attention cannot be replaced.
 
-    Rows of every token from the first mistake on are replaced, carried over through the alignment and brought back to their sums.
+    Rows of every token behind the first mistake are replaced, carried over through the alignment and brought back to their sums.
     """
     heads = _masks(patches, by)
     if not heads:
@@ -110,21 +110,17 @@ def _gaps(
 
 
 def _carried(one: Turned) -> tuple[Sequence[Sequence[int]], tuple[tuple[int, ...], tuple[int, ...]]]:
-    """For each token of the clean run the perturbed tokens over it, and the positions of the rows that are replaced."""
+    """For each token of the clean run the perturbed tokens over it, and the positions of the rows that are replaced.
+
+    What a row gives to a letter that is missing goes to the rest of its word, or to the token behind it.
+    """
     case, aligned = one.case, one.aligned
-    n = len(aligned.clean)
-    covers = [*aligned.covers, *((len(aligned.perturbed) + i,) for i in range(len(case.donor) - n))]
-    pairs = sorted(
-        {
-            (i, j)
-            for name, sides in case.places.items()
-            if name not in ("prefix", "random")
-            for i, j in zip(*_last(*sides), strict=True)
-        }
-    )
+    word = aligned.positions("edited")[1] or case.places.get("boundary", ((), ()))[1]
+    covers = [own or (word if aligned.clean[i] == "edited" else ()) for i, own in enumerate(aligned.covers)]
+    covers += [(len(aligned.perturbed) + i,) for i in range(len(case.donor) - len(aligned.clean))]
+    pairs = sorted({pair for at in _BEHIND if at in case.places for pair in zip(*case.places[at], strict=True)})
     return covers, (tuple(i for i, _ in pairs), tuple(j for _, j in pairs))
 
 
-def _last(donor: Sequence[int], own: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
-    n = min(len(donor), len(own))
-    return donor[len(donor) - n :], own[len(own) - n :]
+_BEHIND = ("boundary", "suffix", "operands", "answer")
+"""Tokens whose rows are replaced: those of the edited word itself have no counterpart."""

@@ -22,7 +22,7 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.sites import Site
 from broca.stats.paired import paired_bootstrap
-from broca.stats.telling import CHOICE, Choice, Rows, Told, selectivity, told, transfer
+from broca.stats.telling import CHOICE, Choice, Rows, Told, on_control, told, transfer
 from broca.studies.perturb.probe_rows import BASELINES, POINTS, SPLITS, Point, Seen, Split
 
 PROBES = pl.Schema(
@@ -154,8 +154,8 @@ class _Work:
         row = sizes | {"accuracy": found.accuracy.value, "low": found.accuracy.low, "high": found.accuracy.high}
         row |= {name: each.accuracy.value for name, each in base.items()} | {"best": best}
         row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p": found.p, "null": found.null}
-        if split == "rows" and (told_apart := selectivity(rows, seen.at(point), self.how)) is not None:
-            row |= {"control": told_apart[1], "selectivity": told_apart[0] - told_apart[1]}
+        if split == "rows" and (control := on_control(rows, seen.at(point), self.how)) is not None:
+            row |= {"control": control, "selectivity": found.accuracy.value - control}
         return row
 
     def transfers(self, seen: Mapping[str, Seen], site: Site, points: Sequence[Point]) -> pl.DataFrame:

@@ -12,9 +12,10 @@ from scipy.stats import binomtest
 from broca.models.lm import LM
 from broca.studies.effects import limits, points
 from broca.studies.ladder import Guard
-from broca.studies.perturb.asked import CLEAN, Shown
+from broca.studies.perturb.asked import CLEAN
 from broca.studies.perturb.cases import WORD, Left, Turned
 from broca.studies.perturb.grid import Floats, Grid
+from broca.studies.perturb.shown import Shown
 
 CITATIONS = (
     "Zhang & Nanda (2024), Towards best practices of activation patching in language models, ICLR.",
@@ -66,8 +67,9 @@ def recovered(recovery: pl.DataFrame, n: int = 8) -> pl.DataFrame:
     own = recovery.filter(
         (pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_null()
     )
-    best = own.sort("share", descending=True).group_by("kind", "at", maintain_order=True).first().head(n)
-    return best.select(
+    output = (pl.col("kind") == "resid_post") & (pl.col("at") == "answer") & (pl.col("layer") == pl.col("layer").max())
+    most = own.filter(~output).sort("share", descending=True).group_by("kind", "at", maintain_order=True).first()
+    return most.head(n).select(
         pl.format("{}.{}", "layer", "kind").alias("site"),
         "at",
         "n",
