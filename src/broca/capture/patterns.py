@@ -5,7 +5,7 @@ Clean rows are carried to the perturbed run's keys through the alignment before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -28,10 +28,10 @@ class _Cells:
     places: list[tuple[int, int, int]] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
-    def put(self, places: Iterable[tuple[int, int, int]], value: float) -> None:
-        before = len(self.places)
-        self.places.extend(places)
-        self.values.extend([value] * (len(self.places) - before))
+    def put(self, places: Sequence[tuple[int, int, int]], *values: float) -> None:
+        """A value for each place, or one for all."""
+        self.places += places
+        self.values += values if len(values) == len(places) else values * len(places)
 
     def filled(self, *shape: int) -> Tensor:
         table = torch.zeros(shape)
@@ -68,14 +68,14 @@ class Watch:
         for p, (pair, own) in enumerate(zip(self.pairs, places, strict=True)):
             begins, behind, at = start[p], start[n + p], 0
             for c, (clean, _) in enumerate(own):
-                weights.put(((p, c, at + i) for i in range(len(clean))), 1 / max(1, len(clean)))
+                weights.put([(p, c, at + i) for i in range(len(clean))], 1 / max(1, len(clean)))
                 at += len(clean)
             for g, name in enumerate(self.segments):
                 clean, other = pair.segments.get(name, ((), ()))
-                masses.put(((p, begins + i, g) for i in clean), 1)
-                masses.put(((n + p, behind + j, g) for j in other), 1)
-            for key, others in enumerate(pair.covers):
-                moves.put(((p, begins + key, behind + j) for j in others), 1 / max(1, len(others)))
+                masses.put([(p, begins + i, g) for i in clean], 1)
+                masses.put([(n + p, behind + j, g) for j in other], 1)
+            shares = [1 / len(others) for others in pair.covers for _ in others]
+            moves.put([(p, begins + i, behind + j) for i, others in enumerate(pair.covers) for j in others], *shares)
         self._weights = weights.filled(n, len(self.queries), max(map(len, rows))).to(device)
         self._masses = masses.filled(2 * n, width, len(self.segments)).to(device)
         self._moves = moves.filled(n, width, width).to(device)

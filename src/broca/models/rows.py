@@ -74,27 +74,28 @@ class Replaced:
 
 Show = Callable[[Rows], None]
 
+Places = tuple[Tensor, Tensor, int]
+"""Where the queries of a call stand among its tokens and which are real, both ``(batch or 1, query)``; how many texts."""
+
 Compute = Callable[[Tensor, Sequence[int] | None], Tensor]
 """Given queries ``(batch or 1, query)`` and heads (all when None), their weights ``(batch, head, query, key)``."""
 
 
-def blocks(look: Look, layer: int, mask: Tensor, shape: tuple[int, int, int], compute: Compute) -> Iterator[Rows]:
+def blocks(look: Look, layer: int, places: Places, shape: tuple[int, int, int], compute: Compute) -> Iterator[Rows]:
     """The rows that `look` asks for in one layer of one call of a model, a block of queries at a time.
 
     Args:
         look: what is asked for.
         layer: which layer this is.
-        mask: the real tokens of this call and those cached before it, ``(batch, key)``, boolean and on the CPU: an
-            index that waits for the GPU would cost more than the rows.
+        places: of `placed`; the same in every layer.
         shape: heads, queries and keys of this layer.
         compute: gives the weights.
     """
     heads = look.heads_at(layer)
     if heads == ():
         return
-    n_heads, n_queries, n_keys = shape
-    at, real = _placed(look.rows, mask, n_queries)
-    batch = len(mask)
+    n_heads, _, n_keys = shape
+    at, real, batch = places
     size = max(1, _CELLS // (batch * n_keys * (n_heads if heads is None else len(heads))))
     for start in range(0, at.shape[1], size):
         where, known = at[:, start : start + size], real[:, start : start + size]
@@ -104,8 +105,20 @@ def blocks(look: Look, layer: int, mask: Tensor, shape: tuple[int, int, int], co
         yield Rows(layer, where.expand(batch, -1), known.expand(batch, -1), weights)
 
 
+def placed(rows: Queries, mask: Tensor, n_queries: int) -> Places:
+    """Where the queries of a call stand among its tokens.
+
+    Args:
+        rows: which queries.
+        mask: the real tokens of this call and those cached before it, ``(batch, key)``, boolean and on the CPU: an
+            index that waits for the GPU would cost more than the rows.
+        n_queries: how many tokens the call has.
+    """
+    return *_placed(rows, mask, n_queries), len(mask)
+
+
 def _placed(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor]:
-    """Where the queries stand among the tokens of this call, and which are real; both ``(batch or 1, query)``."""
+    """Where the queries stand, and which are real; both ``(batch or 1, query)``."""
     n_keys = mask.shape[1]
     behind = n_keys - n_queries
     if rows == "all":

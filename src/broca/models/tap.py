@@ -23,9 +23,12 @@ from broca.models.lm import LM
 from broca.models.rows import (
     Compute,
     Look,
+    Places,
+    Queries,
     Replaced,
     Rows,
     blocks,
+    placed,
     probabilities,
     replaced,
     rewritten,
@@ -60,6 +63,17 @@ class TapState:
     shown: dict[int, int] = field(default_factory=dict)
     """The call of the model in which each layer was last shown."""
     _mask: tuple[int, Tensor] | None = None
+    _places: tuple[tuple[int, int], dict[Queries, Places]] | None = None
+
+    def places(self, rows: Queries, n_queries: int) -> Places:
+        """Where the queries stand in the call under way; worked out once a call."""
+        call = (self.inputs.calls, n_queries)
+        if self._places is None or self._places[0] != call:
+            self._places = (call, {})
+        found = self._places[1]
+        if rows not in found:
+            found[rows] = placed(rows, self.mask, n_queries)
+        return found[rows]
 
     @property
     def mask(self) -> Tensor:
@@ -191,7 +205,7 @@ def _shown(state: TapState, layer: int, shape: tuple[int, int, int], compute: Co
     state.shown[layer] = state.inputs.calls
     for look, show, born in tuple(state.looks):
         if hooks.suspensions() <= born:
-            for block in blocks(look, layer, state.mask, shape, compute):
+            for block in blocks(look, layer, state.places(look.rows, shape[1]), shape, compute):
                 show(block)
 
 
@@ -258,14 +272,14 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
                 f"{type(lm.model).__name__} bypasses transformers' attention interface and returns no attention "
                 "weights, so rows cannot be read. Read heads at 'z' sites instead."
             )
-        mask = _on_cpu(inputs)
+        places = placed(look.rows, _on_cpu(inputs), next(iter(maps)).shape[2])
         for layer, full in enumerate(maps):
             wide = full.dtype if full.dtype == torch.float64 else torch.float32
 
             def compute(at: Tensor, heads: Sequence[int] | None, full: Tensor = full, wide: Any = wide) -> Tensor:
                 return rows_at(full if heads is None else full[:, list(heads)], at).to(wide)
 
-            for block in blocks(look, layer, mask, (full.shape[1], full.shape[2], full.shape[3]), compute):
+            for block in blocks(look, layer, places, (full.shape[1], full.shape[2], full.shape[3]), compute):
                 show(block)
 
     config = decoder_of(lm).config
