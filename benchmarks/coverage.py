@@ -65,14 +65,14 @@ def told(lm: Any) -> dict[str, Any]:
     from broca.sites import KINDS
 
     a = lm.anatomy
-    kinds = {k: sum(bool(getattr(block, k)) for block in a.blocks) for k in KINDS[2:-1]}
+    kinds = {k: sum(bool(getattr(block, k)) for block in a.blocks) for k in KINDS if hasattr(a.blocks[0], k)}
     sites = ", ".join(k if n == a.n_layers else f"{k} ({n}/{a.n_layers})" for k, n in kinds.items() if n)
     skipped = sum(not block.on_text for block in a.blocks)
     return {
         "sites": sites or "the stream only",
         "heads": f"{a.n_heads} / {a.n_kv_heads}" if a.n_heads else "",
         "rows": rows_of(lm),
-        "experts": max((e.count for i in range(a.n_layers) for e in experts(lm.model, a, i)), default=0) or "",
+        "experts": max((e.count for block in lm.model.get_submodule(a.path) for e in experts(block)), default=0) or "",
         "padding": padding_of(lm),
         "error": f"{a.error:.0e}",
         "identity": max((b.identity for b in a.blocks), key=len),
@@ -182,11 +182,14 @@ def page(rows: list[dict[str, Any]]) -> str:
         own = [row for row in rows if row["family"] == family]
         n = Counter(row["state"] for row in own)
         buildable = n["proved"] + n["refused"]
+        share = (
+            f"{n['proved']} of {buildable} that can be built are proved ({100 * n['proved'] / max(1, buildable):.1f} %), "
+            f"{n['refused']} are refused; {n['unbuildable']} could not be built."
+        )
         lines += [
             f"## {title}",
             "",
-            f"{n['proved']} of {buildable} that can be built are proved ({100 * n['proved'] / max(1, buildable):.1f} %), "
-            + f"{n['refused']} are refused; {n['unbuildable']} could not be built.",
+            share,
             "",
             "| type | class | sites | heads / KV | rows | experts | padding | error | |",
             "|---|---|---|---|---|---|---|---|---|",

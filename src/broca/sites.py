@@ -12,12 +12,29 @@ from typing import Literal, get_args
 
 from broca.errors import SiteUnavailable
 
-Kind = Literal["resid_pre", "resid_post", "attn_out", "mlp_out", "z", "mlp_act", "ssm_out", "ssm", "pattern"]
+Kind = Literal[
+    "resid_pre",
+    "resid_post",
+    "attn_out",
+    "mlp_out",
+    "z",
+    "mlp_act",
+    "ssm_out",
+    "ssm",
+    "experts",
+    "vision",
+    "connector",
+    "pattern",
+]
 """Residual stream before and after a block; what attention and MLP add to it; head outputs before the output
 projection; MLP hidden activations; what a recurrent or convolutional mixer adds, and its channels before the output
-projection; attention weights."""
+projection; the router's weight of each expert; the stream of the vision tower after its LAYER-th block; what the connector
+hands to the language stack (layer 0); attention weights."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+PICTURE_KINDS: tuple[Kind, ...] = ("vision", "connector")
+"""Sites whose tensors have patches of pictures where others have the tokens of a text."""
 
 _PATTERN = re.compile(r"(?P<layers>\*|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\.(?P<kind>\w+)")
 

@@ -120,7 +120,7 @@ def test_copies_are_equal():
         (lambda: UnitMask({POST0: np.zeros(0, bool)}), r"shape \(0,\)"),
         (lambda: UnitMask({POST0: np.zeros(3)}), "are float64"),
         (lambda: UnitMask({POST0: np.zeros(3, bool)}, "head"), "Heads are slices of z"),
-        (lambda: UnitMask({Z3: np.zeros(3, bool)}, "heads"), "'unit' or 'head'"),
+        (lambda: UnitMask({Z3: np.zeros(3, bool)}, "heads"), "'unit', 'head' or 'group'"),
         (lambda: mask(6), "6 is not a unit of 0.resid_post. Its units are 0 to 5"),
         (lambda: mask(-1), "-1 is not a unit"),
         (lambda: mask(1.0), "1.0 is not a unit"),

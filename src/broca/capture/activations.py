@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.capture.reduce import Reducer
-from broca.errors import GuardError, StatisticsError
+from broca.errors import GuardError, SiteUnavailable, StatisticsError
 from broca.models.hooks import Read, read
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Pool, Span, Tokens, pooled
-from broca.sites import Site
+from broca.sites import PICTURE_KINDS, Site
 
 R = TypeVar("R", bound=Reducer)
 
@@ -76,7 +76,15 @@ def shards(
     pool: Pool | None = None,
     spans: Sequence[Span] | None = None,
 ) -> Iterator[dict[Site, NDArray[Any]]]:
-    """Pooled activations ``(stimulus, unit)`` at each site, shard by shard, in the order of the texts."""
+    """Pooled activations ``(stimulus, unit)`` at each site, shard by shard, in the order of the texts.
+
+    Raises:
+        SiteUnavailable: if a site holds patches of pictures, which have no place among the tokens of a text.
+    """
+    if odd := [str(site) for site in sites if site.kind in PICTURE_KINDS]:
+        raise SiteUnavailable(
+            f"{', '.join(odd)}: patches of pictures are no tokens to pool. Lesion them, or look at others."
+        )
     for start in range(0, len(tokens), SHARD):
         part = slice(start, start + SHARD)
         yield _shard(lm, tokens[part], sites, pool or Pool(), spans[part] if spans is not None else None)

@@ -23,7 +23,7 @@ from broca.errors import SelectionError, SiteUnavailable
 from broca.items import fingerprint
 from broca.models.hooks import Edit, Inputs, edited, watched
 from broca.models.lm import LM
-from broca.sites import Site
+from broca.sites import PICTURE_KINDS, Site
 from broca.units import UnitMask
 
 Positions = Literal["all", "prompt", "generated", "last"] | tuple[int, ...]
@@ -137,6 +137,11 @@ class Lesion:
                 yield fired
 
     def _edit(self, lm: LM, site: Site, inputs: Inputs) -> Edit:
+        if site.kind in PICTURE_KINDS and (self.positions != "all" or isinstance(self.fill, Resample)):
+            raise SelectionError(
+                f"{site} holds patches of pictures, not tokens of a text. Lesion it at all positions, with another fill than "
+                "Resample."
+            )
         chosen = torch.tensor(flags_of(lm, site, self.units))
         fill = self._filler(site, inputs)
         on: dict[torch.device, Tensor] = {}
@@ -206,10 +211,10 @@ def _draws(inputs: Inputs, values: Tensor, n: int, seed: int) -> Tensor:
 
 
 def flags_of(lm: LM, site: Site, units: UnitMask) -> NDArray[np.bool_]:
-    """The site's selection as one boolean a unit; a selected head is all of its units."""
+    """The site's selection as one boolean a unit; a selected head, or group of heads, is all of its units."""
     chosen, width = units.at[site], lm.anatomy.width(site)
-    if units.grain == "head":
-        chosen = np.repeat(chosen, lm.anatomy.head_width(site))
+    if units.grain != "unit":
+        chosen = np.repeat(chosen, lm.anatomy.members(site, units.grain))
     if len(chosen) != width:
         raise SiteUnavailable(
             f"{site}: the selection is for {len(chosen)} units, this model has {width} there. It was made for another "

@@ -9,161 +9,26 @@ proof is refused at load, instead of silently lesioning the wrong tensor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from broca.errors import AnatomyError, ModelError, SiteUnavailable
+from broca.errors import AnatomyError, ModelError
+from broca.models.experts import experts
 from broca.models.probing import Probe, Seen, probe
 from broca.models.roles import Part, parts_of
-from broca.models.stream import Step, steps
-from broca.sites import KINDS, Kind, Site
+from broca.models.stream import steps
+from broca.models.vision import vision_of
+from broca.models.wiring import Anatomy, Block, Tap, tensor_of, with_tensor
+
+__all__ = ["Anatomy", "Block", "Tap", "block_dtype", "dissect", "tensor_of", "with_tensor"]
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest relative error of the residual identity, by dtype: about ten rounding steps of a block's sum."""
 _LISTS = ("layers", "layer", "h", "blocks", "block")
 """What lists of blocks are called; beside them there may be lists of cross attention, say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tap:
-    """Which side of which module carries a site's tensor."""
-
-    module: str
-    side: Literal["input", "output"]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One layer's wiring: module paths relative to the block; None where the layer has no such single tensor."""
-
-    attn_out: str | None
-    mlp_out: str | None
-    z: str | None
-    mlp_act: str | None
-    scale: float = 1.0
-    """By which what is written is multiplied; NaN where that differs between writers."""
-    error: float = float("nan")
-    """Relative error of the residual identity on the probe input."""
-    widths: Mapping[str, int] | None = None
-    """Units at `z`, `mlp_act` and `ssm`."""
-    ssm_out: str | None = None
-    ssm: str | None = None
-    steps: tuple[Step, ...] = ()
-    """The proved way of the stream through the block."""
-    others: tuple[str, ...] = ()
-    """Modules that write to the stream and have no site."""
-    heads: int | None = None
-    """Attention heads, where the block itself says so."""
-    on_text: bool = True
-    """Whether the block runs on text alone."""
-    constant: bool = False
-    """Whether the identity holds up to a vector that is the same for every token."""
-    channels: bool = False
-    """Whether every channel has scales of its own; those given are their means."""
-
-    @property
-    def identity(self) -> str:
-        """The proved identity in words."""
-        return in_words(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Anatomy:
-    """A decoder's wiring, in names shared by every architecture."""
-
-    path: str
-    """Module path of the list of blocks."""
-    blocks: tuple[Block, ...]
-    n_heads: int
-    n_kv_heads: int
-    d_model: int
-    positions: bool = True
-    """Whether position ids are counted from 0, as the model itself would count them."""
-
-    @property
-    def n_layers(self) -> int:
-        return len(self.blocks)
-
-    @property
-    def error(self) -> float:
-        """The worst relative error of the residual identity over the blocks."""
-        return max(block.error for block in self.blocks)
-
-    def tap(self, site: Site) -> Tap:
-        """The module and side that carry `site`.
-
-        Raises:
-            SiteUnavailable: if this model has no single tensor there.
-        """
-        if not 0 <= site.layer < self.n_layers:
-            raise SiteUnavailable(f"{site}: this model has layers 0 to {self.n_layers - 1}.")
-        path = f"{self.path}.{site.layer}"
-        if site.kind == "resid_pre":
-            return Tap(path, "input")
-        if site.kind == "resid_post":
-            return Tap(path, "output")
-        part = None if site.kind == "pattern" else getattr(self.blocks[site.layer], site.kind)
-        if part is None:
-            here = ", ".join(kind for kind in KINDS if self.has(Site(site.layer, kind)))
-            raise SiteUnavailable(
-                f"{site}: layer {site.layer} of this model has no single tensor at {site.kind!r}. It has {here}."
-            )
-        return Tap(f"{path}.{part}", "output" if site.kind.endswith("_out") else "input")
-
-    def has(self, site: Site) -> bool:
-        """Whether `site` can be read and edited."""
-        if not 0 <= site.layer < self.n_layers or site.kind == "pattern":
-            return False
-        return site.kind in ("resid_pre", "resid_post") or getattr(self.blocks[site.layer], site.kind) is not None
-
-    def width(self, site: Site) -> int:
-        """How many units `site` has."""
-        self.tap(site)
-        widths = self.blocks[site.layer].widths or {}
-        return widths.get(site.kind, self.d_model)
-
-    def sites(self, kind: Kind, *, images: bool = False) -> tuple[Site, ...]:
-        """Every site of `kind` that this model has; those of blocks that text alone skips only with `images`.
-
-        Raises:
-            SiteUnavailable: if no layer has one.
-        """
-        layers = (i for i, block in enumerate(self.blocks) if images or block.on_text)
-        found = tuple(site for site in (Site(layer, kind) for layer in layers) if self.has(site))
-        if not found:
-            self.tap(Site(0, kind))
-        return found
-
-    def head_width(self, site: Site) -> int:
-        """Units of one head at a `z` site.
-
-        Raises:
-            SiteUnavailable: if the site is not `z`, or its width is no multiple of the number of heads.
-        """
-        width, own = self.width(site), self.blocks[site.layer].heads
-        if site.kind != "z" or not self.n_heads or width % self.n_heads:
-            raise SiteUnavailable(f"{site}: {width} units are not {self.n_heads} heads. Heads are slices of 'z' sites.")
-        if own not in (None, self.n_heads):
-            raise SiteUnavailable(
-                f"{site}: this layer has {own} heads, the model's config says {self.n_heads}. Use single units there."
-            )
-        return width // self.n_heads
-
-
-def tensor_of(value: Any) -> Tensor:
-    """The hidden state in a module's input or output, which may be a tuple that starts with it."""
-    return value if isinstance(value, Tensor) else value[0]
-
-
-def with_tensor(value: Any, tensor: Tensor) -> Any:
-    """`value` with its hidden state replaced."""
-    if isinstance(value, list):
-        return [tensor, *value[1:]]
-    return tensor if isinstance(value, Tensor) else (tensor, *value[1:])
 
 
 def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, path: str | None = None) -> Anatomy:
@@ -203,6 +68,7 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
         or (1 if getattr(config, "multi_query", False) else heads),
         d_model=width,
         positions=shown.positions,
+        vision=vision_of(model, stack_path),
     )
 
 
@@ -285,6 +151,8 @@ def _wire(
             "{'attn_out': ..., 'mlp_out': ..., 'z': ..., 'mlp_act': ...})."
         )
     scales = [scale for step in found for _, scale in step.writers]
+    groups = [group for group in experts(block) if group.routed] if given is None else []
+    mixture = groups[0] if len(groups) == 1 else None
     common = max(scales) - min(scales) <= 1e-2 * abs(scales[0])
     writers = tuple(name for step in found for name, _ in step.writers)
     part = parts_of(block, seen, writers, layer_type) if given is None else _by_hand(seen, given)
@@ -295,7 +163,9 @@ def _wire(
         mlp_act=part.mlp_act,
         ssm_out=part.ssm_out,
         ssm=part.ssm,
-        widths={kind: seen.shapes[name][-1] for kind in ("z", "mlp_act", "ssm") if (name := getattr(part, kind))},
+        experts=mixture.path if mixture else None,
+        widths=({"experts": mixture.count} if mixture else {})
+        | {kind: seen.shapes[name][-1] for kind in ("z", "mlp_act", "ssm") if (name := getattr(part, kind))},
         scale=sum(scales) / len(scales) if common else float("nan"),
         error=max(step.error for step in found),
         steps=found,
@@ -311,24 +181,6 @@ def _by_hand(seen: Seen, given: Mapping[str, str | None]) -> Part:
         kind: name for kind in ("z", "mlp_act") if (name := given.get(kind)) and len(seen.shapes.get(name, ())) == 3
     }
     return Part(given.get("attn_out"), given.get("mlp_out"), batched.get("z"), batched.get("mlp_act"))
-
-
-def in_words(block: Block) -> str:
-    """The proved identity of a block, such as ``post = pre + 0.22 (self_attn + mlp)``."""
-    text = "pre"
-    for step in block.steps:
-        scales = {round(scale, 4) for _, scale in step.writers}
-        if len(scales) == 1 and len(step.writers) > 1:
-            (scale,) = scales
-            inner = " + ".join(name for name, _ in step.writers)
-            more = f" + {inner}" if scale == 1 else f" + {scale:g} ({inner})"
-        else:
-            more = "".join(f" + {'' if round(s, 4) == 1 else f'{s:.4g} '}{name}" for name, s in step.writers)
-        carry = "" if round(step.carry, 4) == 1 else f"{step.carry:.4g} "
-        text = f"{carry}{f'({text})' if carry and ' ' in text else text}{more}"
-        if step.norm:
-            text = f"{step.norm}({text})"
-    return f"post = {text}{' + constant' if block.constant else ''}{', channel by channel' if block.channels else ''}"
 
 
 def block_dtype(block: nn.Module) -> torch.dtype:

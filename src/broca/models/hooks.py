@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from broca.models.anatomy import Anatomy, Tap, tensor_of, with_tensor
+from broca.models.experts import rerouted
 from broca.models.probing import stream_key
 from broca.sites import Site
 
@@ -33,7 +34,7 @@ class _Chain:
     """The edits at one side of one module, and the hook that runs them."""
 
     edits: list[Edit]
-    handle: RemovableHandle
+    handle: Handle
 
 
 _chains: WeakKeyDictionary[nn.Module, dict[str, _Chain]] = WeakKeyDictionary()
@@ -85,7 +86,7 @@ def read(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *, stop
         stop: end each forward pass once every read has been made; the body must then expect no output, and ends
             there (`Stop` is swallowed). One forward pass a context.
     """
-    handles: list[RemovableHandle] = []
+    handles: list[Handle] = []
     waiting = set(reads)
     born = _depth.get()
 
@@ -104,7 +105,7 @@ def read(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *, stop
     try:
         for site, show in reads.items():
             tap = anatomy.tap(site)
-            handles.append(_hook(model.get_submodule(tap.module), tap, shown(site, show), first=False))
+            handles.append(_hook(model, tap, shown(site, show), first=False))
         yield
     except Stop:
         if not stop:
@@ -243,7 +244,7 @@ def _append(model: nn.Module, tap: Tap, edit: Edit) -> Callable[[], None]:
                 x = step(x)
             return x
 
-        chains[tap.side] = _Chain(edits, _hook(module, tap, run, first=True))
+        chains[tap.side] = _Chain(edits, _hook(model, tap, run, first=True))
     chain = chains[tap.side]
     chain.edits.append(edit)
 
@@ -257,7 +258,9 @@ def _append(model: nn.Module, tap: Tap, edit: Edit) -> Callable[[], None]:
     return undo
 
 
-def _hook(module: nn.Module, tap: Tap, edit: Edit, *, first: bool) -> RemovableHandle:
+def _hook(model: nn.Module, tap: Tap, edit: Edit, *, first: bool) -> Handle:
+    module = model.get_submodule(tap.module)
+
     def on_output(_m: nn.Module, _args: Any, output: Any) -> Any:
         before = tensor_of(output)
         after = edit(before)
@@ -271,6 +274,38 @@ def _hook(module: nn.Module, tap: Tap, edit: Edit, *, first: bool) -> RemovableH
         after = edit(kwargs[name])
         return None if after is kwargs[name] else (args, {**kwargs, name: after})
 
+    if tap.side == "routing":
+        return _routing(model.get_submodule(tap.block), module, tap.width, edit, first=first)
     if tap.side == "output":
         return module.register_forward_hook(on_output, prepend=first)
     return module.register_forward_pre_hook(on_input, with_kwargs=True, prepend=first)
+
+
+class _Both:
+    """Two handles as one."""
+
+    def __init__(self, *handles: RemovableHandle) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+Handle = RemovableHandle | _Both
+
+
+def _routing(block: nn.Module, module: nn.Module, count: int, edit: Edit, *, first: bool) -> _Both:
+    """Edit what a router gives its experts; the block says how the tokens that come in one row are to be told apart."""
+    shape: list[Any] = []
+
+    def enters(_m: nn.Module, args: Any, kwargs: Any) -> None:
+        shape[:] = [(args[0] if args else kwargs[stream_key(kwargs)]).shape]
+
+    def given(_m: nn.Module, args: Any, kwargs: Any) -> Any:
+        return rerouted(args, kwargs, edit, shape[0], count)
+
+    return _Both(
+        block.register_forward_pre_hook(enters, with_kwargs=True),
+        module.register_forward_pre_hook(given, with_kwargs=True, prepend=first),
+    )

@@ -19,7 +19,7 @@ from broca.models import hooks
 from broca.models.attention import attention_rows, check_tap
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, padded
-from broca.sites import KINDS, Site
+from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 from broca.studies import guards
 from broca.studies.ladder import Guard
 from broca.units import UnitMask
@@ -157,7 +157,8 @@ def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
     dull, moved = [], []
     tried: list[str] = []
-    for kind in KINDS[:-1]:
+    kinds: list[Kind] = [kind for kind in KINDS if kind not in PICTURE_KINDS]
+    for kind in kinds:
         here = [
             Site(i, kind)
             for i, block in enumerate(lm.anatomy.blocks)

@@ -171,12 +171,12 @@ class Bench:
         return {name: made[name] for name in names}
 
     def sizes(self, sites: Sequence[Site], grain: Grain) -> dict[Site, NDArray[np.float64]]:
-        """Root mean square of every unit's mean over a prompt's tokens; a head's is that of its units."""
+        """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units."""
         found = self._measured("moments", sites, Pool("mean"), len(self.items))
         squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in sites}
-        if grain == "head":
-            heads = self.lm.anatomy.n_heads
-            squares = {site: row.reshape(heads, -1).mean(1) for site, row in squares.items()}
+        if grain != "unit":
+            several = {site: self.lm.anatomy.members(site, grain) for site in squares}
+            squares = {site: row.reshape(-1, several[site]).mean(1) for site, row in squares.items()}
         return {site: np.sqrt(row) for site, row in squares.items()}
 
     def _measured(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:

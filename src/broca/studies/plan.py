@@ -151,7 +151,7 @@ def candidates(lm: LM, mask: UnitMask) -> dict[Site, Any]:
     """Every unit (or head) of the kinds of site that the mask has."""
     kinds: list[Kind] = list(dict.fromkeys(site.kind for site in mask.at))
     return {
-        site: np.ones(lm.anatomy.n_heads if mask.grain == "head" else lm.anatomy.width(site), dtype=bool)
+        site: np.ones(lm.anatomy.choices(site, mask.grain), dtype=bool)
         for kind in kinds
         for site in lm.anatomy.sites(kind, images=any(not lm.anatomy.blocks[own.layer].on_text for own in mask.at))
     }

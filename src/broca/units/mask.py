@@ -19,8 +19,8 @@ from broca.units.layout import Array, Layout
 if TYPE_CHECKING:
     import polars as pl
 
-Grain = Literal["unit", "head"]
-"""What is chosen: single coordinates of a site, or whole heads of a `z`."""
+Grain = Literal["unit", "head", "group"]
+"""What is chosen: single coordinates of a site, whole heads of a `z`, or those of its heads that share a key-value head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class UnitMask:
     """
 
     at: Mapping[Site, Array]
-    """For each site an array of shape (n,): n is the width of the site, or its number of heads."""
+    """For each site an array of shape (n,): n is the width of the site, its number of heads, or of key-value heads."""
     grain: Grain = "unit"
     _layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
         if self.grain not in get_args(Grain):
-            raise SelectionError(f"grain is {self.grain!r}. Choose 'unit' or 'head'.")
+            raise SelectionError(f"grain is {self.grain!r}. Choose 'unit', 'head' or 'group'.")
         layout = Layout.of(self.at, "flags")
         frozen = {}
         for site in layout.sites:
-            if self.grain == "head" and site.kind != "z":
+            if self.grain != "unit" and site.kind != "z":
                 raise SelectionError(f"Heads are slices of z, not of {site}. Use {site.layer}.z, or grain 'unit'.")
             flags = np.array(self.at[site])
             if flags.dtype != np.bool_:
