@@ -167,6 +167,17 @@ def test_every_route_and_batch_size_gives_the_same(name):
             np.testing.assert_allclose(column.to_numpy(), other, rtol=2e-3, atol=2e-5, err_msg=column.name)
 
 
+def test_shards_are_added_in_order_and_told(found, eager, monkeypatch):
+    told = []
+    monkeypatch.setattr("broca.capture.compare.SHARD", 4)
+    cut = compared(eager, pairs_of(eager), lens=True, size=4, progress=lambda *done: told.append(done))
+    assert told == [(4, 9), (8, 9), (9, 9)]
+    for table in ("points", "heads", "logits", "pairs"):
+        for column in getattr(cut, table)().select(pl.col(pl.Float64, pl.Float32)).iter_columns():
+            expected = getattr(found, table)()[column.name].to_numpy()
+            np.testing.assert_allclose(column.to_numpy(), expected, rtol=2e-3, atol=2e-5, err_msg=column.name)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 4, 9])
 def test_comparisons_of_parts_add_up_to_the_whole(found, eager, cut):
     pairs = pairs_of(eager)
@@ -231,6 +242,8 @@ def test_what_cannot_be_compared_is_refused(eager):
     bare = Aligned(pair.clean, pair.perturbed, pair.points)
     with pytest.raises(StimulusError, match="attention=False"):
         compared(eager, [bare])
+    with pytest.raises(StimulusError, match="looked at from nowhere"):
+        compared(eager, [pair], queries=["nowhere"])
     assert compared(eager, [bare], attention=False).heads().height == 0
     with pytest.raises(StimulusError, match="units wide"):
         compared(eager, [pair], sites=[Site(0, "resid_pre"), Site(0, "mlp_act")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,12 @@ def _meaning(
             "A pair says nothing about which tokens cover which, so attention cannot be carried from one run to the other. Give "
             "`covers`, or attention=False."
         )
+    looked_from = tuple(name for name in queries if name in classes)
+    if queries and not looked_from:
+        raise StimulusError(
+            f"Attention is to be looked at from {', '.join(queries)}, and points are of {', '.join(classes)}. Name some of these as "
+            "`queries`, or give attention=False."
+        )
     chosen = tuple(sites or (Site(0, "resid_pre"), *lm.anatomy.sites("resid_post")))
     widths = sorted({lm.anatomy.width(site) for site in chosen})
     if len(widths) > 1:
@@ -112,7 +118,7 @@ def _meaning(
     return Meaning(
         chosen,
         classes,
-        tuple(name for name in queries if name in classes),
+        looked_from,
         names(pairs, "segments"),
         components,
         _massive(lm, pairs[:_TEXTS], chosen),
@@ -170,7 +176,7 @@ def _looked(lm: LM, pairs: Sequence[Aligned], plan: _Plan) -> dict[str, Tensor]:
     with tapped(lm, watch.look, watch.show) if watch else nullcontext(), read(lm.model, lm.anatomy, reads):
         logits = lm.call(batch, **short).logits
     lm.assert_fired()
-    logits = logits[points.rows, where] if short else points.at(logits)
+    logits = replace(points, columns=where).at(logits) if short else points.at(logits)
     found = points.shifts([states[site] for site in meaning.sites], meaning)
     found["logits"] = points.means(_told(logits, plan.top))
     if plan.lens is not None:
@@ -214,7 +220,7 @@ class _Points:
 
     def means(self, values: Tensor) -> Tensor:
         """``(point, ...)`` to means ``(pair, class, ...)``; NaN where a pair has no such class."""
-        flat = values.to(torch.float64).reshape(len(values), -1)
+        flat = values.to(self.means_of).reshape(len(values), -1)
         out = (self.means_of @ flat).masked_fill((self.means_of.sum(1) == 0)[:, None], torch.nan)
         return out.reshape(-1, self.n_classes, *values.shape[1:])
 
