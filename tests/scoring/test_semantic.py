@@ -41,6 +41,7 @@ def test_rewordings_are_near_and_others_far(embedder):
     near, far = similarity(embedder, CLEAN, REWORDED), similarity(embedder, CLEAN, REWORDED[1:] + REWORDED[:1])
     assert min(near) > 0.7 > 0.3 > max(far)
     assert similarity(embedder, CLEAN, CLEAN) == pytest.approx([1.0] * 3, abs=1e-5)
+    assert similarity(embedder, ["", "a"], ["a", " \n"]) == [None, None]
 
 
 def test_batches_change_nothing_that_is_shown(embedder):

@@ -115,6 +115,8 @@ def kept(
         RunError: if the file is no such record, or cannot be written.
     """
     different = list(dict.fromkeys(asked))
+    if not different:
+        return []
     if cache is None:
         found = answer(different)
     else:
