@@ -66,7 +66,7 @@ class Cell:
     """What is patched: all units, or some, at sites, at the tokens of one class."""
 
     at: str
-    """A class of tokens, several joined by ``+``, or ``all``: every class of the case."""
+    """A class of tokens, or ``all``: every class of the case."""
     parts: Mapping[Site, NDArray[np.bool_] | None]
     """For each site which units; all of them when None."""
 
@@ -211,10 +211,10 @@ def _moves(
 
 
 def paired(case: Case, at: str) -> list[tuple[int, int]]:
-    """Positions in the donor and in the text, the last with the last, of the classes of a cell."""
+    """Positions in the donor and in the text, the last with the last, of one class of tokens or of all."""
     found = []
     for name, (theirs, own) in case.places.items():
-        if at == "all" or name in at.split("+"):
+        if at in (name, "all"):
             n = min(len(theirs), len(own))
             found += zip(theirs[len(theirs) - n :], own[len(own) - n :], strict=True)
     return found

@@ -14,10 +14,10 @@ from broca.reports.figures import INK
 from broca.reports.heat import heat, ordinal
 from broca.reports.record import Record
 from broca.reports.words import finite, number, percent
-from broca.studies.perturb.cases import CLASSES, WORD
+from broca.studies.perturb.cases import CLASSES, RANDOM
 from broca.studies.perturb.told import best
 
-PLACES = {"prefix": "before", "edited": "edited word", "boundary": "token behind it", WORD: "both", "suffix": "rest behind",
+PLACES = {"prefix": "before", "edited": "edited word", "boundary": "token behind it", "suffix": "rest behind",
           "operands": "operands", "answer": "last token"}  # fmt: skip
 _SITES = {"resid_post": "Residual stream", "attn_out": "Attention output", "mlp_out": "MLP output"}
 _DONORS = {
@@ -110,7 +110,7 @@ def _recovery(record: Record) -> list[Figure]:
 
 def _curves(table: pl.DataFrame) -> Figure:
     """Recovery at the edited word by layer, beside another text's run and other tokens."""
-    of = table.filter((pl.col("kind") == "resid_post") & pl.col("at").is_in([WORD, "random"]))
+    of = table.filter((pl.col("kind") == "resid_post") & pl.col("at").is_in(["edited", RANDOM]))
     rows = [
         {
             "layer": row["layer"],
@@ -124,7 +124,7 @@ def _curves(table: pl.DataFrame) -> Figure:
     ]
     names = [name for name in _DONORS.values() if any(row["series"] == name for row in rows)]
     top = best(table)
-    words = "Residual stream at the edited word and the token behind it, by layer, with 95 % intervals" + (
+    words = "Residual stream at the edited word, by layer, with 95 % intervals" + (
         f": the own clean run restores {percent(top['share'])} at most." if top else "."
     )
     x = alt.X("layer:Q", title="layer", axis=alt.Axis(format="d", tickMinStep=1, grid=False))

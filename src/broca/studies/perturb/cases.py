@@ -24,8 +24,6 @@ CLASSES = ("prefix", "edited", "boundary", "suffix", "operands", "answer")
 boundary is the token right behind the edited word, where a reader of letters first knows that the word has ended. The suffix is
 what stands behind it and is neither operand nor answer; the answer is the last token of the text, with what both answers
 begin with."""
-WORD = "edited+boundary"
-"""The edited word with the token behind it."""
 RANDOM = "random"
 """As many tokens as the edited word has, drawn from the others that both texts have: a control of position."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -21,7 +21,7 @@ from broca.sites import Kind, Site
 from broca.stats.paired import ratio_interval
 from broca.stats.reliability import rank_agreement
 from broca.studies.ladder import Guard
-from broca.studies.perturb.cases import CLASSES, RANDOM, WORD, Turned
+from broca.studies.perturb.cases import CLASSES, RANDOM, Turned
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ class Patches:
 
         def compute() -> Part:
             pairs = [
-                Lent(each.case.run, each.case.donor, {at: paired(each.case, at) for at in (*CLASSES, WORD, "all")})
+                Lent(each.case.run, each.case.donor, {at: paired(each.case, at) for at in (*CLASSES, "all")})
                 for each in self.cases
             ]
             metric = LogitDifference([each.case.right for each in self.cases], [each.case.wrong for each in self.cases])
@@ -115,8 +115,8 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
         boot: `n` and `seed` of the bootstrap.
     """
     lm, cases = patches.lm, [one.case for one in patches.cases]
-    cells = _cells(lm, KINDS, (*CLASSES, WORD))
-    stream = _cells(lm, ("resid_post",), ("edited", WORD, "answer"))
+    cells = _cells(lm, KINDS, CLASSES)
+    stream = _cells(lm, ("resid_post",), ("edited", "answer"))
     own = patches.run("patching", cases, cells)
     lost = own["donor"][:, 0] - own["before"][:, 0]
     kept = lost > threshold

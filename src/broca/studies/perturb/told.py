@@ -13,7 +13,7 @@ from broca.models.lm import LM
 from broca.studies.effects import limits, points
 from broca.studies.ladder import Guard
 from broca.studies.perturb.asked import CLEAN
-from broca.studies.perturb.cases import WORD, Left, Turned
+from broca.studies.perturb.cases import Left, Turned
 from broca.studies.perturb.grid import Floats, Grid
 from broca.studies.perturb.shown import Shown
 
@@ -39,7 +39,7 @@ def best(recovery: pl.DataFrame) -> dict[str, Any] | None:
     own = recovery.filter(
         (pl.col("direction") == "restore") & (pl.col("donor") == "own") & (pl.col("kind") == "resid_post")
     )
-    own = own.filter(pl.col("at") == WORD).drop_nulls("share").filter(pl.col("share").is_not_nan())
+    own = own.filter(pl.col("at") == "edited").drop_nulls("share").filter(pl.col("share").is_not_nan())
     return own.sort("share", descending=True).row(0, named=True) if len(own) else None
 
 
@@ -92,7 +92,7 @@ def claim(model: str, kinds: pl.DataFrame, recovery: pl.DataFrame, sentence: str
     if row is not None:
         beside = other(recovery, row)
         told += (
-            f" Where an answer turned, the clean run's residual stream at the edited word, with the token behind it, restores {row['share']:.0%} [{row['low']:.0%}, "
+            f" Where an answer turned, the clean run's residual stream at the edited word restores {row['share']:.0%} [{row['low']:.0%}, "
             f"{row['high']:.0%}] of the lost logit difference after layer {row['layer']}"
             + ("." if beside is None else f"; another text's run {beside:.0%}.")
         )
