@@ -10,6 +10,7 @@ import torch
 import zoo
 from broca.capture.activations import capture
 from broca.capture.reduce import Moments
+from broca.cli.execute import mask_of
 from broca.errors import SelectionError, SiteUnavailable
 from broca.interventions.lesion import Lesion
 from broca.models import hooks
@@ -196,3 +197,22 @@ def test_the_routing_of_experts_is_captured_like_any_site():
     last = seen[0][torch.arange(len(TEXTS)), batch.last]
     found = capture(lm, lm.tokenize(TEXTS), [site], Moments)[site]
     torch.testing.assert_close(torch.as_tensor(found.mean).float(), last.mean(0), rtol=0, atol=1e-6)
+
+
+def test_masks_as_they_are_written(tmp_path):
+    lm = zoo.lm("mixtral")
+    experts = mask_of(lm, "0.experts:0,2 2.experts:1")
+    assert experts == UnitMask.of({"0.experts": [0, 2], "2.experts": [1]}, n=4)
+    assert mask_of(lm, "1.group:1") == UnitMask.of({"1.z": [1]}, n=2, grain="group")
+    assert mask_of(lm, "1.head:1,3") == UnitMask.heads("1.1,1.3", n_heads=4)
+    assert mask_of(lm, "2.resid_post:31").total == 32
+    assert mask_of(lm, str(experts.save(tmp_path / "mask.safetensors"))) == experts
+    for text, told in (
+        ("1.group:2", "Its units are 0 to 1"),
+        ("0.experts:", "names no units"),
+        ("1.group:0 1.head:0", "chooses group and head"),
+        ("1.nowhere:0", "not a site"),
+        ("9.z:0", "layers 0 to 2"),
+    ):
+        with pytest.raises((SelectionError, SiteUnavailable), match=told):
+            mask_of(lm, text)

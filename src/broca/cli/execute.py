@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from broca.engines import Engine
     from broca.models.lm import LM
     from broca.runs import Run
+    from broca.units import UnitMask
 
 
 def loaded(name: str, how: Loading) -> LM:
@@ -123,14 +124,26 @@ def target_of(lm: LM, target: Target, looking: Looking) -> dict[str, Any]:
             f"--{' and --'.join(named)} were given. Give one of --contrast, --localizer, --units and --heads."
         )
     match named:
-        case {"units": path}:
-            return {"selection": UnitMask.load(path)}
+        case {"units": text}:
+            return {"selection": mask_of(lm, text)}
         case {"heads": text}:
             return {"selection": UnitMask.heads(text, n_heads=lm.anatomy.n_heads)}
         case {"localizer": path}:
             return {"localizer": open_run(path).spec["study"]}
         case _:
             return {"localizer": {"contrast": named.get("contrast", "belief"), **looking.fields}}
+
+
+def mask_of(lm: LM, text: str) -> UnitMask:
+    """The mask of a file, or of what is written.
+
+    Raises:
+        SelectionError: if it is neither.
+    """
+    from broca.units import UnitMask
+
+    written = ":" in text and not Path(text).exists()
+    return UnitMask.written(text, n=lm.anatomy.choices) if written else UnitMask.load(text)
 
 
 def parsed(given: dict[str, str] | None) -> dict[str, Any]:

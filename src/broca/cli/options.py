@@ -122,8 +122,9 @@ class Target:
     """Localize by this contrast and lesion what it selects (belief, where nothing else is given)."""
     localizer: Path | None = None
     """Lesion what this finished localize run ranks, instead."""
-    units: Path | None = None
-    """Lesion the units of this mask file, instead."""
+    units: str | None = None
+    """Lesion the units of this mask file, or those written as "3.experts:0,2 5.experts:1" (layer.kind:units; kinds of sites,
+    head, or group for heads that share a key-value head), instead."""
     heads: str | None = None
     """Lesion these heads, as "0.4,1.2" (layer.head), instead."""
 
@@ -133,8 +134,8 @@ class Target:
 class Under:
     """What is in force while the model answers: nothing, where none of these is given."""
 
-    units: Path | None = None
-    """Lesion the units or heads of this mask file."""
+    units: str | None = None
+    """Lesion the units of this mask file, or those written as "3.experts:0,2" (layer.kind:units, see lesion)."""
     heads: str | None = None
     """Lesion these heads, as "0.4,1.2" (layer.head)."""
     weights: Path | None = None

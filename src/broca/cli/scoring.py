@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from broca import terminal
-from broca.cli.execute import loaded, parsed
+from broca.cli.execute import loaded, mask_of, parsed
 from broca.cli.options import Loading, Tasks, Under, given
 from broca.errors import SpecError
 
@@ -168,7 +168,7 @@ def _under(model: str | None, under: Under, loading: Loading) -> tuple[LM, list[
     lm = loaded(model, loading)
     changes: list[Intervention] = []
     if under.units:
-        changes.append(Lesion(UnitMask.load(under.units)))
+        changes.append(Lesion(mask_of(lm, under.units)))
     if under.heads:
         changes.append(Lesion(UnitMask.heads(under.heads, n_heads=lm.anatomy.n_heads)))
     if under.weights:

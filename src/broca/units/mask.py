@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -108,6 +108,35 @@ class UnitMask:
                 )
             chosen.setdefault(Site(int(match[1]), "z"), []).append(int(match[2]))
         return cls.of(chosen, n=n_heads, grain="head")
+
+    @classmethod
+    def written(cls, text: str, *, n: Callable[[Site, Grain], int]) -> UnitMask:
+        """A mask of what is written LAYER.KIND:UNITS, KIND being a site's, `head` or `group`: ``"3.experts:0,2 5.experts:1"``.
+
+        `n` is how many units, heads or groups a site has.
+
+        Raises:
+            SelectionError: if the text is of another form, mixes grains, or names what does not exist.
+        """
+        chosen: dict[Site, list[int]] = {}
+        grains: set[Grain] = set()
+        for part in text.split():
+            place, _, units = part.partition(":")
+            layer, _, kind = place.partition(".")
+            grain: Grain = "head" if kind == "head" else "group" if kind == "group" else "unit"
+            if not re.fullmatch(r"\d+(,\d+)*", units):
+                raise SelectionError(
+                    f"{part!r} names no units. Write LAYER.KIND:UNITS, as '3.experts:0,2 5.experts:1'."
+                )
+            site = Site.parse(place if grain == "unit" else f"{layer}.z")
+            chosen.setdefault(site, []).extend(map(int, units.split(",")))
+            grains.add(grain)
+        if len(grains) != 1:
+            raise SelectionError(
+                f"{text!r} chooses {' and '.join(sorted(grains)) or 'nothing'}. Write units of one grain."
+            )
+        (grain,) = grains
+        return cls.of(chosen, n={site: n(site, grain) for site in chosen}, grain=grain)
 
     @property
     def sites(self) -> tuple[Site, ...]:
