@@ -19,6 +19,7 @@ _HOMES = {
     "Stimulus": "broca.items",
     "Contrast": "broca.items",
     "Item": "broca.items",
+    "Pictured": "broca.items",
     "Message": "broca.items",
     "BrocaError": "broca.errors",
     "Lesion": "broca.interventions.lesion",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import broca
+import pictures
 from broca import cli
 from broca.sites import Site
 from broca.units import UnitMask
@@ -42,6 +43,14 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, lm, tmp_path, monkey
         "texts": texts,
         "spans": [[(0, 4)] for _ in texts],
     }
+    if page.stem == "vision":
+        known["vlm"] = pictures.lm("llava")
+        (tmp_path / "seen").mkdir()
+        rows = [(shape, i) for shape in ("disc", "box") for i in range(1, 9)]
+        for shape, i in rows:
+            pictures.draw(tmp_path / "seen" / f"{shape}{i}.png", shape, f"hsl({40 * i}, 80%, 50%)")
+        table = [f"Look {i}.,{'positive' if shape == 'disc' else 'negative'},seen/{shape}{i}.png" for shape, i in rows]
+        (tmp_path / "shapes.csv").write_text("\n".join(["text,label,image", *table]), encoding="utf-8")
     if page.stem == "report":
         spec = broca.Localize(contrast="pain", sites="*.mlp_act")
         known["run"] = broca.run(spec, lm)

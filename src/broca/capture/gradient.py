@@ -25,6 +25,7 @@ from broca.errors import GuardError, SiteUnavailable, StatisticsError
 from broca.models.anatomy import Anatomy
 from broca.models.hooks import Edit, edited
 from broca.models.lm import LM
+from broca.models.quantised import refuse_gradients
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Kind, Site
 
@@ -196,6 +197,7 @@ def differentiated(
     Raises:
         GuardError: if a forward pass does not run a site exactly once.
     """
+    refuse_gradients(lm.model)
     caught: dict[Site, Tensor] = {}
 
     def catcher(site: Site) -> Edit:

@@ -12,6 +12,7 @@ import torch
 from broca.errors import ModelError
 from broca.models.access import access, hidden
 from broca.models.memory import announced, need
+from broca.models.quantised import stored
 from broca.registry import ORGANISMS, unknown
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -198,9 +199,7 @@ def takes_pictures(model: Any) -> bool:
 def weight_hash(model: Any) -> str:
     """The first 16 hex digits of the SHA-256 of every weight, by name, wherever it lies."""
     digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        if not isinstance(value, torch.Tensor):
-            continue
+    for key, value in sorted(stored(model).items()):
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
         for part in _plain(_fetched(model, key) if value.is_meta else value):
             if part.is_meta:
