@@ -95,7 +95,8 @@ def test_every_row_has_its_baselines(lm, pairs):
     assert len(defined) >= 16
     for name in (*BASELINES, "accuracy", "low", "high", "gain", "p", "null"):
         assert defined[name].is_not_null().all(), name
-    best = defined.select(pl.max_horizontal(*BASELINES)).to_series()
+    best = defined.select(pl.max_horizontal(*BASELINES, 0.5)).to_series()
+    assert (defined.filter(best="chance").select(pl.max_horizontal(*BASELINES)).to_series() <= 0.5).all()
     assert defined["gain"].to_list() == pytest.approx((defined["accuracy"] - best).to_list())
     # the embedding of the last token is the same whatever was perturbed, so nothing can be read from it
     last = defined.filter(site="0.resid_pre", point="answer")
@@ -108,7 +109,7 @@ def test_every_row_has_its_baselines(lm, pairs):
     assert len(transfers) == 2 * 2 * 4
     known = transfers.drop_nulls()
     assert known["gain"].to_list() == pytest.approx(
-        (known["accuracy"] - known.select(pl.max_horizontal(*BASELINES)).to_series()).to_list()
+        (known["accuracy"] - known.select(pl.max_horizontal(*BASELINES, 0.5)).to_series()).to_list()
     )
 
 

@@ -42,7 +42,7 @@ PROBES = pl.Schema(
     }
 )
 """One row a kind, site, point and split. `token`, `text` and `count` are accuracies of the baselines; `gain` is over the `best` of
-them, with a 95 % interval over groups; `p` is against labels exchanged within pairs, whose mean is `null`; `control` the accuracy on
+them, or over chance, with a 95 % interval over groups; `p` is against labels exchanged within pairs, whose mean is `null`; `control` the accuracy on
 a control task (with folds of rows only). `undefined` says why there is no accuracy."""
 TRANSFERS = pl.Schema(
     {"site": pl.String, "layer": pl.Int64, "point": pl.String, "learned": pl.String, "tested": pl.String, "pairs": pl.Int64}
@@ -147,10 +147,9 @@ class _Work:
             return sizes | {"undefined": f"{groups} different {_PLURAL[split]} are too few for {self.how.folds} folds"}
         found = self._told(rows, permutations=self.permutations)
         base = self._once((kind, point, split), partial(self._baselines, seen, point, split))
-        best = max(base, key=lambda name: base[name].accuracy.value)
-        gain = paired_bootstrap(
-            found.correct, base[best].correct, groups=rows.groups, n=self.n_bootstrap, seed=self.how.seed
-        )
+        rivals = {"chance": np.full(len(rows.y), 0.5)} | {name: each.correct for name, each in base.items()}
+        best = max(rivals, key=lambda name: rivals[name].mean())
+        gain = paired_bootstrap(found.correct, rivals[best], groups=rows.groups, n=self.n_bootstrap, seed=self.how.seed)
         row = sizes | {"accuracy": found.accuracy.value, "low": found.accuracy.low, "high": found.accuracy.high}
         row |= {name: each.accuracy.value for name, each in base.items()} | {"best": best}
         row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p": found.p, "null": found.null}
@@ -167,7 +166,7 @@ class _Work:
                 continue
             found = transfer(rows, self.how)
             base = self._once(("transfer", point), partial(self._across, seen, rows, point))
-            best = np.max([base[name] for name in BASELINES], axis=0)
+            best = np.max([np.full_like(found, 0.5), *(base[name] for name in BASELINES)], axis=0)
             for i, learned in enumerate(rows):
                 for j, tested in enumerate(rows):
                     values = {"accuracy": found[i, j], "gain": (found - best)[i, j]}
