@@ -6,7 +6,7 @@ import pytest
 
 import broca
 from broca import cli
-from broca.studies.demo import DEMO, ROUTED, TREES, WEIGHTS
+from broca.studies.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
 from broca.units import UnitMask
 
 
@@ -80,3 +80,14 @@ def test_the_demo_prints_the_ladder_and_the_report(tmp_path, monkeypatch, capsys
     for rung in ("selective", "reliable", "learned", "causal", "specific"):
         assert rung in out
     assert "report.html" in out
+
+
+def test_the_clean_word_restores_what_a_mistake_took(tmp_path):
+    short = TYPOS.model_copy(
+        update={"n": 60, "compare": 4, "draws": 20, "twins": 0, "n_bootstrap": 300, "patterns": "none"}
+    )
+    run = broca.run(short, broca.LM.load("sums"), tmp_path / "typos")
+    assert run.result["estimate"]["value"] >= 0.8
+    page = broca.report(run).read_text()
+    for name in ("What each kind of perturbation costs", "Where the damage can be undone", "Texts that turned"):
+        assert name in page

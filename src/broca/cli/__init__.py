@@ -43,19 +43,21 @@ RUNS = Path("runs")
 
 @app.command
 def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
-    """Test the belief networks of two shipped small models, read a third one's reasoning, and write the reports. No download.
+    """Test the belief networks of two small models, read a third one's reasoning, misspell for a fourth; with reports. No download.
 
     The first model's belief answers were taught to known places. Another says the second smallest number of a list: the way to it
-    is read from its attention. The last one's place is anybody's guess: it is asked of its heads, then of its weights.
+    is read from its attention. A third does sums asked for in words, with and without mistakes in them. The last one's place is
+    anybody's guess: it is asked of its heads, then of its weights.
 
     Args:
         out: Folder of runs.
     """
-    from broca.studies.demo import DEMO, ROUTED, TREES, WEIGHTS
+    from broca.studies.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
 
     engine = engine_of(working)
     executed(ROUTED, loaded("routed", Loading()), out, engine=engine)
     executed(TREES, loaded("kth", Loading()), out, "broca probe MODEL --task rules", engine=engine)
+    executed(TYPOS, loaded("sums", Loading()), out, "broca perturb MODEL --items YOUR_ITEMS.csv", engine=engine)
     next_one = "broca lesion MODEL --contrast YOURS.csv --items YOUR_ITEMS.csv"
     executed(WEIGHTS, loaded("beliefs", Loading()), out, engine=engine)
     executed(DEMO, loaded("beliefs", Loading()), out, next_one, engine=engine)

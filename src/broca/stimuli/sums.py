@@ -115,6 +115,8 @@ def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
     operation = tuple(OPERATIONS)[number % len(OPERATIONS)]
     frame, word = wording(rng, operation)
     a, b = drawn(rng, held=True)
+    while not a and not b:  # of which all operations make the same
+        a, b = drawn(rng, held=True)
     values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
     return Item(
         id=f"sums/{seed}/{number}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from broca.interventions.weights import Edit
 from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize
+from broca.studies.perturb import Perturb
 from broca.studies.probe import Probe
 from broca.studies.pruning import Pruning
 from broca.studies.sensitivity import Sensitivity
@@ -68,3 +69,12 @@ TREES = Probe(
     draws=20,
 )
 """In `kth`, which says the second smallest number of a list: is the way to it readable from attention, and is it the way?"""
+
+TYPOS = Perturb(
+    n=120,
+    kinds=("keyboard", "transpose", "delete", "substitute", "case", "homoglyph", "homophone", "repeat-word", "polite"),
+    compare=16,
+    cases=80,
+    draws=40,
+)
+"""In `sums`, which has never seen a mistake: what mistakes cost, and where the clean run's values undo them."""
