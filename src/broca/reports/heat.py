@@ -29,7 +29,12 @@ def heat(
         .mark_rect(color=INK["accent"])
         .encode(
             x=alt.X(f"{x[0]}:O", title=x[1], axis=ordinal(columns)),
-            y=alt.Y(f"{y[0]}:O", title=y[1] or None, axis=ordinal(rows), sort=list(order) if order else "ascending"),
+            y=alt.Y(
+                f"{y[0]}:O",
+                title=y[1] or None,
+                axis=figures.named_axis(order) if order else ordinal(rows),
+                sort=list(order) if order else "ascending",
+            ),
             opacity=alt.Opacity(
                 "value:Q", scale=scale, legend=alt.Legend(orient="top", title=None, format=".2~g", tickCount=4)
             ),

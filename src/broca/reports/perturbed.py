@@ -17,7 +17,7 @@ from broca.reports.words import finite, number, percent
 from broca.studies.perturb.cases import CLASSES, RANDOM
 from broca.studies.perturb.told import best
 
-PLACES = {"prefix": "before", "edited": "edited word", "boundary": "token behind it", "suffix": "rest behind",
+PLACES = {"prefix": "before", "edited": "edited word", "boundary": "next token", "suffix": "rest",
           "operands": "operands", "answer": "last token"}  # fmt: skip
 _SITES = {"resid_post": "Residual stream", "attn_out": "Attention output", "mlp_out": "MLP output"}
 _DONORS = {
@@ -64,7 +64,7 @@ def _accuracy(kinds: pl.DataFrame) -> Figure:
         low=pl.coalesce("drop_low", "drop"), high=pl.coalesce("drop_high", "drop"),
     )  # fmt: skip
     base = alt.Chart(figures.data(rows.select("kind", "drop", "low", "high", "significant").to_dicts()))
-    y = alt.Y("kind:N", sort=rows["kind"].to_list(), title=None, axis=alt.Axis(labelLimit=130, ticks=False, grid=False))
+    y = alt.Y("kind:N", sort=rows["kind"].to_list(), title=None, axis=figures.named_axis(rows["kind"].to_list()))
     axis = alt.Axis(format="+.0%", tickCount=5)
     colour = alt.Color(
         "significant:N",
