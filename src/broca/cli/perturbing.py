@@ -21,7 +21,7 @@ perturb = App(
     name="perturb", help="Perturb texts, and see what that does to a model; or score what was captured before."
 )
 
-_SHOWN = ("kind", "n", "missing", "mean", "sd", "min", "max", "low", "high", "p_holm", "unparsed")
+_SHOWN = ("kind", "n", "missing", "mean", "sd", "min", "max", "low", "high", "p_holm", "unparsed", "floor")
 
 
 @Parameter(name="*")

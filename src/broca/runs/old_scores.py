@@ -118,6 +118,8 @@ def scores(found: Sequence[Condition], by: Scorers) -> dict[str, pl.DataFrame]:
         keep("reward", rewards(by.reward, completions, cache=by.cache), "raw_score")
     if by.embedder is not None:
         keep("semantic", similarities(by.embedder, completions, cache=by.cache), "similarity")
+        floors = tables["semantic"].group_by("kind", maintain_order=True).agg(floor=pl.col("floor").mean())
+        tables["semantic_summary"] = tables["semantic_summary"].join(floors, on="kind", maintain_order="left")
     if by.judge is not None:
         keep("judge", judged(by.judge, completions, by.rubric, cache=by.cache), "score")
     if not tables:
