@@ -146,3 +146,40 @@ def test_the_same_words_with_other_pictures_are_other_stimuli(shapes):
         assert np.nanmax(np.abs(three.t[site])) < 1e-6
     assert one.contrast["fingerprint"] != three.contrast["fingerprint"]
     assert one.contrast["pictures"] == 16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lesion_of_the_vision_tower_reaches_pictures_and_no_words(kind, shapes):
+    lm = lm_of(kind)
+    site = Site(0, "vision")
+    lesion = Lesion(UnitMask({site: np.arange(lm.anatomy.width(site)) % 2 == 0}))
+    items = [Item(s.id, "What is it?", ("disc", "box"), 0, images=s.images) for s in shapes.positive[:3]]
+
+    def scored():
+        return np.array(Likelihood()(lm, items)["logprobs"].to_list())
+
+    intact = scored()
+    with lm.under(lesion):
+        held = scored()
+    with pytest.raises(GuardError, match="never ran"), lm.under(lesion):
+        Likelihood()(lm, [replace(item, images=()) for item in items])
+    assert np.abs(held - intact).max() > 1e-3
+    np.testing.assert_array_equal(scored(), intact)
+
+
+def test_units_of_the_vision_tower_climb_the_ladder(shapes, table, tmp_path):
+    lm = lm_of("llava")
+    site = Site(1, "vision")
+    spec = CausalTest(
+        selection=UnitMask({site: np.arange(lm.anatomy.width(site)) < 4}),
+        items=table(lm, "tower"),
+        draws=4,
+        match=("layer",),
+        sizes=(),
+        fills=("zero",),
+        n_bootstrap=50,
+        gate="mark",
+    )
+    run = broca.run(spec, lm, tmp_path / "run")
+    assert set(run.tables["items"]["condition"]) == {"intact", "lesion", "random"}
+    assert "1.vision" in broca.report(run).read_text(encoding="utf-8")
