@@ -8,6 +8,7 @@ import torch
 from broca.errors import AnatomyError, ModelError, SiteUnavailable, UnknownName
 from broca.models import hooks
 from broca.models.anatomy import dissect
+from broca.models.streams import Streams, mixed
 from broca.models.tiny import tiny, tiny_config
 from broca.sites import Site
 
@@ -29,6 +30,7 @@ CAUSAL = [
     "cohere2",
     "ctrl",
     "deepseek_v32",
+    "deepseek_v4",
     "doge",
     "electra",
     "ernie4_5_moe",
@@ -37,6 +39,7 @@ CAUSAL = [
     "falcon_mamba",
     "flex_olmo",
     "gemma3_text",
+    "gemma3n_text",
     "gemma4_text",
     "glm4_moe",
     "granitemoehybrid",
@@ -61,6 +64,7 @@ CAUSAL = [
     "phimoe",
     "qwen2_moe",
     "qwen3_next",
+    "qwen4_exp_text",
     "recurrent_gemma",
     "roberta",
     "rwkv",
@@ -110,6 +114,7 @@ IDENTITIES = {
     "mamba": "post = pre + mixer",
     "minimax": "post = post_attention_layernorm(input_layernorm(pre) + self_attn) + mlp",
     "falcon_h1": "post = pre + mamba + self_attn + feed_forward",
+    "deepseek_v4": "post = 4 streams mixed for each token, with self_attn + mlp",
     "rwkv": "post = pre_ln(pre) + attention + feed_forward",
 }
 
@@ -163,7 +168,7 @@ def test_the_wiring_is_proved(kind, family):
         assert (first.attn_out, first.mlp_out, first.ssm_out) == ROLES[kind]
     if kind in IDENTITIES:
         assert first.identity == IDENTITIES[kind]
-    if family == "image" or any(block.constant for block in anatomy.blocks):
+    if family == "image" or any(block.constant or block.streams > 1 for block in anatomy.blocks):
         return
     for layer, (block, seen) in enumerate(zip(anatomy.blocks, fresh_pass(model, anatomy), strict=True)):
         module = model.get_submodule(f"{anatomy.path}.{layer}")
@@ -174,8 +179,8 @@ def test_the_wiring_is_proved(kind, family):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("deepseek_v4", r"no single residual stream .* 1 of shape \(1, 16, 4, 64\)"),
-        ("gemma3n_text", r"no single residual stream"),
+        ("cpmant", r"no single residual stream .* 1 of shape \(1, 48, 64\) for one text of 16 tokens"),
+        ("xlnet", r"no single residual stream"),
         ("hrm_text", r"runs its blocks 6 times in one pass"),
         ("reformer", r"no single residual stream .* 2 of shape"),
         ("blt", r"no single residual stream .* 16 tokens"),
@@ -185,6 +190,37 @@ def test_the_wiring_is_proved(kind, family):
 def test_what_cannot_be_proved_is_refused_in_words(kind, reason):
     with pytest.raises(AnatomyError, match=reason):
         dissect(tiny(kind))
+
+
+def test_of_several_streams_the_parts_have_sites_and_the_stream_has_none():
+    model = tiny("gemma3n_text")
+    anatomy = dissect(model)
+    assert anatomy.blocks[0].streams == 4
+    assert anatomy.blocks[0].others == ("laurel", "post_per_layer_input_norm")
+    assert anatomy.d_model == 64
+    with pytest.raises(
+        SiteUnavailable, match=r"carries 4 residual streams side by side.* It has attn_out, mlp_out, z, mlp_act"
+    ):
+        anatomy.tap(Site(0, "resid_post"))
+    assert not anatomy.has(Site(0, "resid_pre"))
+    ids = torch.arange(5, 12)[None]
+    with torch.no_grad():
+        before = model(input_ids=ids, use_cache=False).logits
+        with hooks.edited(model, anatomy, {Site(1, "z"): torch.zeros_like}):
+            lesioned = model(input_ids=ids, use_cache=False).logits
+        model.model.layers[1].self_attn.o_proj.weight.zero_()
+        assert torch.equal(model(input_ids=ids, use_cache=False).logits, lesioned)
+    assert not torch.equal(before, lesioned)
+
+
+def test_streams_do_not_fit_without_one_of_their_writers():
+    draw = torch.Generator().manual_seed(0)
+    pre, attn, mlp, other = (torch.randn(16, *shape, 64, generator=draw) for shape in ((4,), (), (), ()))
+    mix, gains = torch.randn(16, 4, 4, generator=draw), torch.randn(2, 16, 4, 1, generator=draw)
+    post = mix @ pre + gains[0] * attn[:, None] + gains[1] * mlp[:, None]
+    found = mixed(Streams(pre, post, {}, {"other": other, "attn": attn, "mlp": mlp}), 1e-5)
+    assert [name for step in found for name, _ in step.writers] == ["attn", "mlp"]
+    assert mixed(Streams(pre, post, {}, {"other": other, "mlp": mlp}), 1e-3) is None
 
 
 def test_blocks_that_text_alone_skips_are_marked_and_left_out():

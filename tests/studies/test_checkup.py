@@ -80,6 +80,13 @@ def test_attention_that_is_not_there_and_attention_sinks_are_told():
     assert "goes to sinks" in found["attention rows"].text
 
 
+def test_several_streams_are_checked_at_what_writes_to_them():
+    found = {guard.name: guard for guard in checkup(wrapped("deepseek_v4"))}
+    assert "4 streams" in found["wiring"].text
+    assert found["lesions"].state == "passed"
+    assert "At attn_out, mlp_out" in found["lesions"].text
+
+
 def test_blocks_that_need_a_picture_are_told():
     found = {guard.name: guard for guard in checkup(wrapped("mllama", "image"))}
     assert "Blocks 1, 3 run only with a picture" in found["skipped blocks"].text

@@ -17,9 +17,10 @@ from torch import nn
 
 from broca.errors import AnatomyError, ModelError
 from broca.models.experts import experts
-from broca.models.probing import Probe, Seen, probe
+from broca.models.probing import Probe, Seen, probe, streams_of
 from broca.models.roles import Part, parts_of
 from broca.models.stream import steps
+from broca.models.streams import mixed
 from broca.models.vision import vision_of
 from broca.models.wiring import Anatomy, Block, Tap, tensor_of, with_tensor
 
@@ -52,7 +53,11 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
     for block in stack:
         _spelt(block, parts or {})
     shown = probe(model, stack)
-    width = _sound(model, shown)
+    width = (
+        getattr(config, "hidden_size", 0)
+        if all(_several(seen, config) for seen in shown.seen)
+        else _sound(model, shown)
+    )
     heads = getattr(config, "num_attention_heads", None) or 0
     heads = heads if isinstance(heads, int) else 0
     kinds = getattr(config, "layer_types", None) or ()
@@ -60,7 +65,7 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
     return Anatomy(
         path=stack_path,
         blocks=tuple(
-            _wire(block, seen, parts, kind, on_text=layer in shown.text)
+            _wire(block, seen, parts, kind, on_text=layer in shown.text, width=width)
             for layer, (block, seen, kind) in enumerate(zip(stack.children(), shown.seen, kinds, strict=True))
         ),
         n_heads=heads,
@@ -70,6 +75,12 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
         positions=shown.positions,
         vision=vision_of(model, stack_path),
     )
+
+
+def _several(seen: Seen, config: Any) -> bool:
+    """Whether a block carries several streams, as wide together as the config says that one is."""
+    width = getattr(config, "hidden_size", None)
+    return isinstance(width, int) and streams_of(seen, width) is not None
 
 
 def _sound(model: nn.Module, shown: Probe) -> int:
@@ -131,18 +142,31 @@ def _stack(model: nn.Module, n_layers: int | None) -> str:
 
 
 def _wire(
-    block: nn.Module, seen: Seen, given: Mapping[str, str | None] | None, layer_type: str | None, *, on_text: bool
+    block: nn.Module,
+    seen: Seen,
+    given: Mapping[str, str | None] | None,
+    layer_type: str | None,
+    *,
+    on_text: bool,
+    width: int,
 ) -> Block:
     """The block's way of the stream, and what its writers are."""
     if given is not None:
         wanted = {given.get("attn_out"), given.get("mlp_out")}
         seen.outputs = {name: x for name, x in seen.outputs.items() if name in wanted}
     tolerance = _TOLERANCE.get(block_dtype(block), 1e-3)
-    record, loose = seen.record(block), {}
-    found = steps(record, tolerance)
-    for more in ({"constant": True}, {"constant": True, "channels": True}) if given is None else ():
-        if found is None:
-            found, loose = steps(record, tolerance, **more), more
+    side_by_side = streams_of(seen, width)
+    loose: dict[str, Any] = {}
+    if side_by_side is not None:
+        found, loose = mixed(side_by_side, tolerance), {"streams": side_by_side.pre.shape[1]}
+        seen.outputs |= seen.thin
+        seen.inputs |= seen.thin_inputs
+    else:
+        record = seen.record(block)
+        found = steps(record, tolerance)
+        for more in ({"constant": True}, {"constant": True, "channels": True}) if given is None else ():
+            if found is None:
+                found, loose = steps(record, tolerance, **more), more
     if found is None:
         tried = ", ".join(name for name in seen.outputs if "." not in name)
         raise AnatomyError(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from broca.errors import AnatomyError
 from broca.models.placement import device_of
 from broca.models.stream import Record
+from broca.models.streams import Streams, several
 
 TOKENS = 16
 _STREAM = ("hidden_states", "hidden", "x", "activations", "input")
@@ -35,6 +36,9 @@ class Seen:
     outputs: dict[str, Tensor] = field(default_factory=dict)
     """Outputs of modules of the stream's size, by path relative to the block."""
     inputs: dict[str, Tensor] = field(default_factory=dict)
+    thin: dict[str, Tensor] = field(default_factory=dict)
+    """Outputs ``(1, token, channel)`` of the block's own parts that are narrower than the stream."""
+    thin_inputs: dict[str, Tensor] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of what modules were given."""
     runs: Counter[str] = field(default_factory=Counter)
@@ -65,6 +69,18 @@ class Probe:
     """Whether position ids counted from 0 are those that the model makes itself."""
     tokens: int
     """How many tokens the decoder was shown; 0 where an image may add some."""
+
+
+def streams_of(seen: Seen, width: int) -> Streams | None:
+    """A block of several streams of this width, for `broca.models.streams`; None where there is one."""
+    if seen.pre is None or seen.post is None or seen.pre.shape != seen.post.shape:
+        return None
+    pre, post = (several(x, width, TOKENS) for x in (seen.pre, seen.post))
+    if pre is None or post is None:
+        return None
+    points = {name: x for name, given in seen.inputs.items() if (x := several(given, width, TOKENS)) is not None}
+    writers = {name: out[0] for name, out in seen.thin.items() if out.shape[-1] == width and seen.runs[name] == 1}
+    return Streams(pre, post, points, writers)
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -193,8 +209,12 @@ def _runs(seen: Seen, name: str, _module: nn.Module, args: Any, kwargs: Any, out
         return
     if isinstance(into, Tensor) and into.numel() == seen.pre.numel():
         seen.inputs[name] = into.detach().clone()
+    elif isinstance(into, Tensor) and "." not in name and into.shape[:2] == (1, TOKENS):
+        seen.thin_inputs[name] = into.detach().clone()
     if out is not None and out.numel() == seen.pre.numel():
         seen.outputs[name] = out.detach().clone()
+    elif out is not None and "." not in name and out.shape[:2] == (1, TOKENS) and out.numel() < seen.pre.numel():
+        seen.thin[name] = out.detach().clone()
 
 
 def _counts_from_0(model: nn.Module, given: Mapping[str, Any]) -> bool:

@@ -70,7 +70,7 @@ def parts_of(block: nn.Module, seen: Seen, writers: tuple[str, ...], layer_type:
             continue
         writer, owner = found[role][0]
         # Some blocks (OPT, Llama 4) flatten (batch, token, unit) before the MLP: no tensor there has a batch to edit.
-        whole = seen.pre is not None and seen.outputs[writer].ndim == seen.pre.ndim
+        whole = seen.pre is not None and seen.outputs[writer].ndim >= min(3, seen.pre.ndim)
         paths[out] = writer if whole else None
         projection = _projection(owner, role, seen, modules) if whole else None
         paths[inner] = projection if projection and len(seen.shapes.get(projection, ())) == 3 else None

@@ -18,8 +18,8 @@ _LEAST_CARRY = 0.01
 """Below this share the stream is not carried on: what looks like a writer contains it."""
 _GAIN = 4.0
 """A further writer is real if it makes the error smaller by this factor."""
-_MOST = 48
-"""Modules tried in one block."""
+_MOST, _TRIPLES = 48, 16
+"""Modules tried in one block; those of which three together are tried."""
 _DEPTH = 8
 
 
@@ -76,7 +76,7 @@ def steps(
         if len(writers) < _MOST and x.any() and not any(map(x.equal, (*streams, *writers.values()))):
             writers[name] = x
     # A close fit is sought first: where one writer outweighs the others, a loose one would do without them.
-    for close, most in product((tolerance / 100, tolerance), (2, 3)):
+    for close, most in product((tolerance / (100 if tolerance < 1e-2 else 5), tolerance), (2, 3)):
         search = _Search(writers, points, {n: flat(record.outputs[n]) for n in points}, post, close)
         found = search.walk(flat(record.pre), most, _DEPTH, frozenset())
         if found is not None:
@@ -131,7 +131,8 @@ class _Search:
 
     def _fits(self, gram: Tensor, count: int) -> Iterator[tuple[float, tuple[int, ...]]]:
         """The error of every set of `count` writers, from inner products alone."""
-        sets = list(combinations(range(1, gram.shape[-1] - 1), count))
+        among = gram.shape[-1] - 2 if count < 3 else min(_TRIPLES, gram.shape[-1] - 2)
+        sets = list(combinations(range(1, among + 1), count))
         if not sets:
             return
         index = torch.tensor(sets, device=gram.device)

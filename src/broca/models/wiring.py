@@ -13,6 +13,8 @@ from broca.models.stream import Step
 from broca.models.vision import Vision
 from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 
+_STREAM = ("resid_pre", "resid_post")
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:
@@ -54,6 +56,8 @@ class Block:
     """Whether the block runs on text alone."""
     constant: bool = False
     """Whether the identity holds up to a vector that is the same for every token."""
+    streams: int = 1
+    """Residual streams side by side, mixed anew for each token; where there are several, the stream has no site."""
     channels: bool = False
     """Whether every channel has scales of its own; those given are their means."""
 
@@ -98,18 +102,23 @@ class Anatomy:
         if not 0 <= site.layer < self.n_layers:
             raise SiteUnavailable(f"{site}: this model has layers 0 to {self.n_layers - 1}.")
         path = f"{self.path}.{site.layer}"
+        if site.kind in _STREAM and self.blocks[site.layer].streams > 1:
+            raise SiteUnavailable(
+                f"{site}: this model carries {self.blocks[site.layer].streams} residual streams side by side, not one. It has "
+                f"{self._here(site.layer)}."
+            )
         if site.kind == "resid_pre":
             return Tap(path, "input")
         if site.kind == "resid_post":
             return Tap(path, "output")
         part = None if site.kind == "pattern" else getattr(self.blocks[site.layer], site.kind)
         if part is None:
-            here = ", ".join(kind for kind in KINDS if self.has(Site(site.layer, kind)))
             raise SiteUnavailable(
-                f"{site}: layer {site.layer} of this model has no single tensor at {site.kind!r}. It has {here}."
+                f"{site}: layer {site.layer} of this model has no single tensor at {site.kind!r}. It has "
+                f"{self._here(site.layer)}."
             )
         if site.kind == "experts":
-            return Tap(f"{path}.{part}", "routing", path, self.width(site))
+            return Tap(f"{path}.{part}", "routing", path, (self.blocks[site.layer].widths or {})["experts"])
         return Tap(f"{path}.{part}", "output" if site.kind.endswith("_out") else "input")
 
     def _before_language(self, site: Site) -> Tap:
@@ -130,15 +139,18 @@ class Anatomy:
             return site.layer < own.n_blocks if site.kind == "vision" else own.connector is not None and site.layer == 0
         if not 0 <= site.layer < self.n_layers or site.kind == "pattern":
             return False
-        return site.kind in ("resid_pre", "resid_post") or getattr(self.blocks[site.layer], site.kind) is not None
+        block = self.blocks[site.layer]
+        return block.streams == 1 if site.kind in _STREAM else getattr(block, site.kind) is not None
+
+    def _here(self, layer: int) -> str:
+        return ", ".join(kind for kind in KINDS if kind not in PICTURE_KINDS and self.has(Site(layer, kind)))
 
     def width(self, site: Site) -> int:
         """How many units `site` has."""
         if site.kind in PICTURE_KINDS:
             self.tap(site)
             return self.vision.width if self.vision and site.kind == "vision" else self.d_model
-        if site.kind != "experts":
-            self.tap(site)
+        self.tap(site)
         widths = self.blocks[site.layer].widths or {}
         return widths.get(site.kind, self.d_model)
 
@@ -205,6 +217,9 @@ def with_tensor(value: Any, tensor: Tensor) -> Any:
 
 def in_words(block: Block) -> str:
     """The proved identity of a block, such as ``post = pre + 0.22 (self_attn + mlp)``."""
+    if block.streams > 1:
+        wrote = " + ".join(name for step in block.steps for name, _ in step.writers)
+        return f"post = {block.streams} streams mixed for each token, with {wrote}"
     text = "pre"
     for step in block.steps:
         scales = {round(scale, 4) for _, scale in step.writers}

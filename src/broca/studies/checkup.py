@@ -198,18 +198,22 @@ def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     )
 
 
-def _shown(lm: LM, batch: Batch, layer: int) -> tuple[dict[int, Tensor], Tensor]:
-    """The stream before each block up to `layer`, and the next-token logits."""
-    seen: dict[int, Tensor] = {}
-    sites = [Site(i, "resid_pre") for i in range(layer + 1) if lm.anatomy.blocks[i].on_text]
+def _shown(lm: LM, batch: Batch, layer: int) -> tuple[dict[Site, Tensor], Tensor]:
+    """The stream before each block up to `layer`, or what earlier blocks write to several; and the next-token logits."""
+    seen: dict[Site, Tensor] = {}
+    a = lm.anatomy
+    sites = [Site(i, "resid_pre") for i in range(layer + 1) if a.blocks[i].on_text and a.has(Site(i, "resid_pre"))]
+    if not sites:
+        wrote: tuple[Kind, ...] = ("mlp_out", "attn_out", "ssm_out")
+        sites = [Site(i, kind) for i in range(layer) for kind in wrote if a.has(Site(i, kind))]
 
-    def keep(i: int) -> Callable[[Tensor], None]:
-        return lambda x: seen.__setitem__(i, x.clone())
+    def keep(site: Site) -> Callable[[Tensor], None]:
+        return lambda x: seen.__setitem__(site, x.clone())
 
-    with hooks.read(lm.model, lm.anatomy, {site: keep(site.layer) for site in sites}):
+    with hooks.read(lm.model, lm.anatomy, {site: keep(site) for site in sites}):
         logits = lm.next_logits(batch)
     return seen, logits
 
 
-def _same(one: dict[int, Tensor], other: dict[int, Tensor], up_to: int) -> bool:
-    return all(torch.equal(x, other[i]) for i, x in one.items() if i <= up_to)
+def _same(one: dict[Site, Tensor], other: dict[Site, Tensor], up_to: int) -> bool:
+    return all(torch.equal(x, other[site]) for site, x in one.items() if site.layer <= up_to)
