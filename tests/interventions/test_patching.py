@@ -10,7 +10,7 @@ from torch import Tensor
 
 from broca.errors import GuardError, SelectionError, SiteUnavailable, StimulusError
 from broca.interventions.patch import Patch, activations_at
-from broca.interventions.patching import Case, Cell, patched
+from broca.interventions.patching import Case, Cell, paired, patched
 from broca.interventions.plant import text_key
 from broca.models.tokens import Tokens
 from broca.sites import Site
@@ -171,6 +171,21 @@ def test_a_patch_in_force_gives_what_the_grid_gives():
             lm.generate(["another text"])
         assert lm.generate([PAIRS[0][1]], max_new_tokens=3)
     assert lm.condition == ()
+
+
+@pytest.mark.parametrize("heads", [None, "1.0, 1.3"])
+def test_a_patch_of_several_places_and_chosen_heads_is_that_of_the_grid(heads):
+    lm = tiny("llama")
+    site, case = Site(1, "z"), cases(lm)[0]
+    own = paired(case, "word")
+    held = activations_at(lm, [case.donor], [[a for a, _ in own]], [site])
+    mask = None if heads is None else UnitMask.heads(heads, n_heads=4)
+    flags = None if mask is None else np.repeat(mask.at[site], 8)
+    found = patched(lm, [case], [Cell("word", {site: flags})])
+    with lm.under(Patch({text_key(case.run.ids): ([b for _, b in own], held[0])}, mask)):
+        logits = lm.next_logits(next(lm.batches([case.run])))[0]
+    assert float(logits[case.right] - logits[case.wrong]) == pytest.approx(found.after[0, 0, 0], abs=2e-5)
+    assert abs(found.restored[0, 0]) > 1e-4
 
 
 def test_patches_of_other_values_have_other_addresses_and_bad_ones_are_refused():

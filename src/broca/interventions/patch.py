@@ -86,7 +86,7 @@ class Patch:
                 yield fired
 
     def _edit(self, site: Site, units: NDArray[np.bool_] | None, inputs: Inputs) -> Edit:
-        where = slice(None) if units is None else torch.from_numpy(np.flatnonzero(units))
+        where = None if units is None else torch.from_numpy(np.flatnonzero(units))
 
         def edit(x: Tensor) -> Tensor:
             if inputs.decoding:
@@ -103,7 +103,11 @@ class Patch:
                     )
                 start = int(keep.int().argmax())
                 columns = torch.tensor([start + place for place in known[0]])
-                x[row, columns[:, None], where] = torch.from_numpy(known[1][site]).to(x)[:, where]
+                held = torch.from_numpy(known[1][site]).to(x)
+                if where is None:
+                    x[row, columns] = held
+                else:
+                    x[row, columns[:, None], where] = held[:, where]
             return x
 
         return edit
