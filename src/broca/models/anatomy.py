@@ -9,6 +9,7 @@ proof is refused at load, instead of silently lesioning the wrong tensor.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,7 +20,7 @@ from broca.errors import AnatomyError, ModelError
 from broca.models.experts import experts
 from broca.models.probing import Probe, Seen, probe, streams_of
 from broca.models.roles import Part, parts_of
-from broca.models.stream import steps
+from broca.models.stream import Step, steps
 from broca.models.streams import mixed
 from broca.models.vision import vision_of
 from broca.models.wiring import Anatomy, Block, Tap, tensor_of, with_tensor
@@ -174,6 +175,7 @@ def _wire(
             "stream. Describe it by hand: broca.models.anatomy.dissect(model, parts="
             "{'attn_out': ..., 'mlp_out': ..., 'z': ..., 'mlp_act': ...})."
         )
+    found = tuple(_snapped(step) for step in found)
     scales = [scale for step in found for _, scale in step.writers]
     groups = [group for group in experts(block) if group.routed] if given is None else []
     mixture = groups[0] if len(groups) == 1 else None
@@ -198,6 +200,16 @@ def _wire(
         on_text=on_text,
         **loose,
     )
+
+
+def _snapped(step: Step) -> Step:
+    """Constants to six digits, and as 1 where they are but for rounding: the last bits depend on the machine."""
+
+    def near(x: float) -> float:
+        return 1.0 if abs(x - 1) <= 2 * step.error else float(f"{x:.6g}")
+
+    writers = tuple((name, near(scale)) for name, scale in step.writers)
+    return replace(step, carry=near(step.carry), writers=writers, error=float(f"{step.error:.1e}"))
 
 
 def _by_hand(seen: Seen, given: Mapping[str, str | None]) -> Part:
