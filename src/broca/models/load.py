@@ -229,16 +229,6 @@ def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from _plain(getattr(value, name))
 
 
-def tokenizer_hash(tokenizer: Any) -> str | None:
-    """16 hex digits of a tokenizer's whole content and chat template; None without a tokenizer."""
-    if tokenizer is None:
-        return None
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    template = getattr(tokenizer, "chat_template", None)
-    return hashlib.sha256(f"{content}\n{template}".encode("utf-8", "backslashreplace")).hexdigest()[:16]
-
-
 def _told(name: str, action: Any) -> Any:
     """Run a transformers loader; turn what it may raise into one clear error."""
     from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError

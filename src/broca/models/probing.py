@@ -235,7 +235,10 @@ def _inputs(model: Any) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Inputs from the plainest on, and whether there is an image in them."""
     device = device_of(model)
     accepts = inspect.signature(model.forward).parameters
-    ids = torch.arange(3, 3 + TOKENS, device=device)[None]
+    text: Any = model.config.get_text_config(decoder=True)
+    # Past the special ids, within the smallest vocabulary.
+    known = max(1, (getattr(text, "vocab_size", None) or TOKENS + 3) - 3)
+    ids = 3 + torch.arange(TOKENS, device=device)[None] % known
     plain: dict[str, Any] = {"input_ids": ids, "use_cache": False}
     if "bbox" in accepts:
         plain["bbox"] = torch.zeros(1, TOKENS, 4, dtype=torch.long, device=device)

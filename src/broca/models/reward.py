@@ -16,7 +16,8 @@ import torch
 from broca.errors import ModelError
 from broca.items import Message, Text, fingerprint
 from broca.models.fitting import in_parts
-from broca.models.load import load, tokenizer_hash, weight_hash
+from broca.models.hashes import tokenizer_hash
+from broca.models.load import load, weight_hash
 from broca.models.tokens import Rendered, tokenize
 
 Form = Literal["template", "segments", "joined"]

@@ -22,7 +22,7 @@ from broca import __version__
 from broca.capture.raw import CONVENTION, Raw, Wanted, raw, raw_bytes, split
 from broca.errors import RunError
 from broca.items import fingerprint
-from broca.models.load import tokenizer_hash
+from broca.models.hashes import tokenizer_hash
 from broca.models.tokens import Chat, Prompt
 from broca.runs.files import TEMPORARY, digest, read, write, writing
 from broca.runs.formats import json_to_bytes

@@ -47,7 +47,7 @@ class Identity:
     @classmethod
     def of(cls, study: Study, lm: Any) -> Identity:
         """The identity of `study` on `lm` as it stands, with the interventions in force."""
-        from broca.models.load import tokenizer_hash
+        from broca.models.hashes import tokenizer_hash
 
         hashes = getattr(study, "data_fingerprints", dict)
         return cls(
