@@ -28,6 +28,8 @@ from broca.models.matrices import matrices
 from broca.models.quantised import quantised
 from broca.models.tokens import Pool, pooled
 from broca.models.twins import untrained
+from broca.runs.provenance import opening
+from broca.runs.spec import Identity
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.studies.localize import Localize
@@ -109,6 +111,9 @@ def test_results_do_not_depend_on_the_placement(split, folder, whole, expected, 
     assert lm.device == torch.device("cpu")
     found = results(lm)
     assert (found["text"], found["fingerprint"]) == (expected["text"], expected["fingerprint"])
+    assert opening(Localize(), lm, Identity({}, {}), "x")["model"]["device_map"] == {
+        name: str(place) for name, place in lm.model.hf_device_map.items()
+    }
     for name in ("t", "scores", "slopes"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
     with pytest.raises(SiteUnavailable, match="offloaded"):

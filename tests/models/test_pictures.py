@@ -15,6 +15,9 @@ from PIL import Image
 import pictures
 import zoo
 from broca.capture import Gather, capture
+from broca.capture.attention import head_summary
+from broca.capture.gradient import Logit, attribution
+from broca.capture.objectives import Asked
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Item, Message, Pictured
@@ -222,6 +225,40 @@ def test_memory_that_runs_out_halves_batches_of_pictures(drawn):
     torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
     assert sizes[:3] == [8, 4, 2]
     assert lm.notes == ["Out of memory: batch size lowered from 32 to 2."]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_see_pictures_and_no_neighbours(kind, drawn):
+    lm, site = lm_of(kind), Site(1, "resid_post")
+    tokens = lm.tokenize([one for one in prompts(drawn) if isinstance(one, Pictured)])
+    together = attribution(lm, tokens, [site], Logit(40), Gather)[site].result()
+    alone = [attribution(lm, [one], [site], Logit(40), Gather)[site].result()[0] for one in tokens]
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-5)
+    same_words = lm.tokenize([Pictured("What is it?", drawn[i : i + 1]) for i in (0, 1)])
+    one, other = attribution(lm, same_words, [site], Logit(40), Gather)[site].result()
+    assert np.abs(one - other).max() > 1e-4
+
+
+def test_attention_is_read_beside_pictures(drawn):
+    lm = lm_of("llava")
+    summary = head_summary(lm, [Pictured("What is it?", drawn[:1]), "words alone"])
+    alone = head_summary(lm, [Pictured("What is it?", drawn[:1])])
+    words = head_summary(lm, ["words alone"])
+    np.testing.assert_allclose(2 * summary.entropy, alone.entropy + words.entropy, rtol=1e-4)
+
+
+def test_weights_are_not_scored_on_pictures(drawn):
+    lm = lm_of("llava")
+    (question,) = Likelihood().questions(lm, [Item("a", "What?", ("disc", "box"), 0, images=drawn[:1])])
+    with pytest.raises(StimulusError, match="weights are scored on words alone"):
+        Asked(question)
+
+
+def test_pictures_that_are_lost_on_the_way_are_told(drawn):
+    lm = lm_of("llava")
+    (batch,) = lm.batches(lm.tokenize([Pictured("What?", drawn[:1])]))
+    with pytest.raises(GuardError, match="works on words alone"):
+        lm.call(replace(batch, beside={}))
 
 
 def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):

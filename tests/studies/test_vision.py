@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def test_localize_lesion_report(kind, shapes, table, tmp_path):
     intact, lesioned = (rows.filter(pl.col("condition") == name)["logprobs"].to_list() for name in ("intact", "lesion"))
     assert not np.allclose(intact[0], lesioned[0])
     page = broca.report(run)
-    assert "shapes" in page.read_text(encoding="utf-8")
+    assert "“shapes”: 8 positive against 8 negative stimuli, with 16 pictures" in page.read_text(encoding="utf-8")
+    manifest = json.loads((run.path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["model"]["processor"] == type(lm.processor).__name__
 
 
 def test_layers_that_words_skip_are_no_candidates_and_it_is_said(shapes):

@@ -61,6 +61,8 @@ def facts(record: Record) -> list[tuple[str, str]]:
         out.append(("answers that turned", f"{number(task.get('turned'))}, {number(task.get('used'))} patched"))
     if finite(contrast.get("n_positive")) and finite(contrast.get("n_negative")):
         out.append(("stimuli", f"{number(contrast['n_positive'])} + {number(contrast['n_negative'])}"))
+    if finite(contrast.get("pictures")) and contrast["pictures"]:
+        out.append(("pictures", number(contrast["pictures"])))
     return out
 
 

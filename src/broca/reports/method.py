@@ -147,7 +147,9 @@ def _shown(fields: _Fields, result: Spec) -> list[str]:
             if all(map(finite, sides))
             else ""
         )
-        sentences.append(f"The model was shown the contrast “{told(name)}”{sizes}.")
+        pictures = contrast.get("pictures")
+        beside = f", with {count(pictures, 'picture')}" if finite(pictures) and pictures else ""
+        sentences.append(f"The model was shown the contrast “{told(name)}”{sizes}{beside}.")
     if contrast.get("source"):
         sentences.append(f"Source of the stimuli: {str(contrast['source']).rstrip('.')}.")
     if model.get("layers") or model.get("n_layers"):

@@ -99,6 +99,9 @@ def _model(lm: Any) -> dict[str, Any]:
         "dtype": dtype_name(lm),
         "attention": getattr(config, "_attn_implementation", None),
         "batch_size": getattr(lm, "batch_size", None),
+        "device_map": {k: str(v) for k, v in (getattr(getattr(lm, "model", None), "hf_device_map", None) or {}).items()}
+        or None,
+        "processor": type(lm.processor).__name__ if getattr(lm, "processor", None) is not None else None,
         "parameters": getattr(lm, "n_parameters", None),
         "anatomy": {
             name: plain(getattr(anatomy, name))
