@@ -22,6 +22,7 @@ from broca.errors import GuardError, ModelError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Item, Message, Pictured
 from broca.models import pictures as viewing
+from broca.models import processed
 from broca.models.continuation import continuation_logprobs
 from broca.models.lm import LM
 from broca.models.load import load_processor, model_class
@@ -264,7 +265,7 @@ def test_pictures_that_are_lost_on_the_way_are_told(drawn):
 def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):
     lm = LM.wrap(pictures.build("llava"), pictures.tokenizer(), processor=pictures.processor("llava"))
     opened = []
-    monkeypatch.setattr(viewing, "opened", lambda path, own=viewing.opened: opened.append(path) or own(path))
+    monkeypatch.setattr(processed, "opened", lambda path, own=processed.opened: opened.append(path) or own(path))
     shown = [Pictured("What is it?", (path,)) for path in drawn]
     before = continuation_logprobs(lm, shown, [[" red", " blue", " green"]] * 3)
     assert sorted(opened) == sorted(drawn)
@@ -272,7 +273,7 @@ def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):
     lm.__dict__.pop("viewer")
     assert continuation_logprobs(lm, shown, [[" red", " blue", " green"]] * 3) == before
     assert len(opened) > 6
-    assert len(lm.viewer._at_hand) == 1
+    assert (len(lm.viewer._words), len(lm.viewer._pixels)) == (1, 1)
 
 
 @settings(max_examples=8, deadline=None)
@@ -336,7 +337,7 @@ def test_a_colour_picture_stays_one_and_turns_upright(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
-    seen = viewing.opened(str(tmp_path / "x.jpg"))
+    seen = processed.opened(str(tmp_path / "x.jpg"))
     assert (seen.mode, seen.size) == ("RGB", (20, 30))
     assert seen.getpixel((5, 5))[0] > 200 > seen.getpixel((5, 5))[1]
 
@@ -392,7 +393,7 @@ def test_pictures_need_pillow(monkeypatch, drawn):
 
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ModelError, match="pip install 'broca"):
-        viewing.opened(drawn[0])
+        processed.opened(drawn[0])
 
 
 def test_a_site_that_never_runs_is_told(drawn):

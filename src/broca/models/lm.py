@@ -95,7 +95,7 @@ class LM:
         tight = warned(name, dtype, device)
         model, tokenizer = load(name, **how)
         processor, notes = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
-        notes = [*tight, *notes]
+        notes, tokenizer = [*tight, *notes], getattr(processor, "tokenizer", tokenizer)
         return cls(
             model,
             tokenizer,
@@ -199,7 +199,10 @@ class LM:
             return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
         rendered = [self.render(text, chat=chat) for text in texts]
         words = iter(tok.tokenize(self.tokenizer, [it for it in rendered if not it.images], truncate=truncate))
-        return [self.viewer.tokenize(it, truncate=truncate) if it.images else next(words) for it in rendered]
+        # One picture after the other: what goes on from a prompt then finds it at hand.
+        order = sorted((i for i, it in enumerate(rendered) if it.images), key=lambda i: rendered[i].images)
+        seen = {i: self.viewer.tokenize(rendered[i], truncate=truncate) for i in order}
+        return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
 
     def render(self, text: tok.Prompt, *, chat: tok.Chat = "auto") -> tok.Rendered:
         """The string to tokenise, with a place for each picture."""

@@ -6,43 +6,20 @@ made again when it is batched, unless they are still at hand: pixels of many pic
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
 from broca.items import Pictured, Text, picture_hash
-from broca.models.tokens import Chat, Rendered, Span, Tokens, one_bos
+from broca.models.processed import Processed, Shelf, fitted, lengthened, process, state_of
+from broca.models.tokens import Chat, Rendered, Tokens, one_bos
 
 AT_HAND = 256 * 2**20
-"""Bytes of processed pictures that are kept."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Processed:
-    """What a processor makes of one prompt."""
-
-    ids: list[int]
-    offsets: list[Span] | None
-    """Characters of the prompt, placeholders of pictures unexpanded."""
-    pictures: tuple[int, ...]
-    by_token: Mapping[str, Tensor]
-    """``(1, token, ...)``"""
-    others: Mapping[str, Tensor]
-    """One row a picture, a patch or a prompt."""
-    text: str
-    expanded: str | None
-    """The prompt as the tokenizer got it; None where that is not known."""
-
-    @property
-    def size(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (*self.by_token.values(), *self.others.values()))
+"""Bytes of pixels that are kept, and of tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +39,8 @@ class Shown:
     def beside(self, n: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Values of `n` tokens: those behind the prompt are text, and see of the pictures what its last token sees."""
         made = self.viewer.processed(self.prompt)
-        return {name: _fitted(values[:, self.start :], n) for name, values in made.by_token.items()}, made.others
+        by_token = {name: fitted(values[:, self.start :], n) for name, values in made.by_token.items()}
+        return by_token, self.viewer.pixels(self.prompt)
 
 
 class Viewer:
@@ -70,9 +48,9 @@ class Viewer:
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
-        self._at_hand: OrderedDict[Hashable, Processed] = OrderedDict()
-        self._last: dict[Hashable, Hashable] = {}
-        self._size = 0
+        self._words: Shelf[Processed] = Shelf(AT_HAND, lambda it: 64 * len(it.ids) + _bytes(it.by_token.values()))
+        self._pixels: Shelf[Mapping[str, Tensor]] = Shelf(AT_HAND, lambda it: _bytes(it.values()))
+        self._last: dict[Hashable, str] = {}
 
     @property
     def template(self) -> str | None:
@@ -154,156 +132,43 @@ class Viewer:
                     f"of {len(ids)}. Keep more tokens, or None for all."
                 )
             ids, offsets = ids[:truncate], offsets[:truncate] if offsets is not None else None
-        shapes = (
-            *sorted((name, *values.shape[2:]) for name, values in made.by_token.items()),
-            *sorted((name, *values.shape[1:]) for name, values in made.others.items()),
-        )
         return Tokens(
             tuple(ids),
             prompt.text,
             tuple(offsets) if offsets is not None else None,
             min(prefix, len(ids) - 1, *pictures[:1]),
             pictures,
-            Shown(self, prompt, shapes, start),
+            Shown(self, prompt, made.shapes, start),
         )
 
     def processed(self, prompt: Rendered) -> Processed:
-        """What the processor makes of one prompt, from those at hand where it is among them."""
-        seen = (prompt.images, tuple(map(_state, prompt.images)))
-        key = (prompt.text, *seen)
-        if key in self._at_hand:
-            self._at_hand.move_to_end(key)
-            return self._at_hand[key]
-        known = self._at_hand.get(self._last.get(seen))
-        made = (self._lengthened(known, prompt.text) if known else None) or self._process(prompt)
-        self._at_hand[key] = made
-        if known is None or made.others is not known.others:
-            self._last[seen] = key
-            self._size += made.size
-        while self._size > AT_HAND and len(self._at_hand) > 1:
-            self._size -= self._at_hand.popitem(last=False)[1].size
-        return made
+        """The words of one prompt, as the processor expands and tokenizes them."""
+        seen = _seen(prompt)
+        found = self._words.find((prompt.text, seen))
+        if found is None:
+            known = self._words.find((self._last.get(seen), seen))
+            found = lengthened(self.processor, known, prompt.text) if known else None
+        if found is None:
+            found, pixels = process(self.processor, prompt)
+            self._pixels.put(seen, pixels)
+            self._last[seen] = prompt.text
+        self._words.put((prompt.text, seen), found)
+        return found
 
-    def _process(self, prompt: Rendered) -> Processed:
-        pictures, words = [opened(path) for path in prompt.images], self.processor.tokenizer
-        fast = {"return_offsets_mapping": True} if getattr(words, "is_fast", False) else {}
-        try:
-            out = self.processor(text=[prompt.text], images=[pictures], return_text_replacement_offsets=True, **fast)
-            offsets, replaced = out.pop("offset_mapping", None), out.pop("text_replacement_offsets", None)
-            out.pop("attention_mask", None)
-            out.convert_to_tensors("pt")
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise StimulusError(
-                f"{type(self.processor).__name__} cannot read {prompt.text[:60]!r} with {len(pictures)} picture(s): {first} "
-                "Use fewer pictures, or check the prompt."
-            ) from error
-        tensors = {name: values for name, values in out.items() if isinstance(values, Tensor)}
-        places = tensors.pop("input_ids")
-        ids = places[0].tolist()
-        by_token = {name: values for name, values in tensors.items() if values.shape[:2] == places.shape}
-        others = {name: values for name, values in tensors.items() if name not in by_token}
-        swaps = [(it["span"], it["replacement"]) for it in replaced[0]] if replaced else []
-        expanded, bos = _expanded(prompt.text, swaps), getattr(words, "bos_token", None) or ""
-        # Some processors put a BOS into the string itself.
-        expanded = next((it for it in (expanded, bos + expanded) if words(it)["input_ids"] == ids), None)
-        marks = {i for i in getattr(self.processor, "image_token_ids", ()) if i is not None}
-        found = {i for i, token in enumerate(ids) if token in marks}
-        own = None
-        if expanded is not None and offsets:
-            lead = len(bos) if expanded.startswith(bos) and not prompt.text.startswith(bos) else 0
-            own, inside = _unexpanded([(a - lead, b - lead) for a, b in offsets[0]], swaps)
-            found = inside or found
-        return Processed(ids, own, tuple(sorted(found)), by_token, others, prompt.text, expanded)
-
-    def _lengthened(self, known: Processed, text: str) -> Processed | None:
-        """A prompt that goes on from a known one behind its pictures: only its words are new."""
-        if known.expanded is None or not known.pictures or not text.startswith(known.text):
-            return None
-        more = text[len(known.text) :]
-        words = self.processor.tokenizer
-        fast = bool(getattr(words, "is_fast", False))
-        out = words(known.expanded + more, return_offsets_mapping=fast)
-        ids, through = out["input_ids"], known.pictures[-1] + 1
-        if ids[:through] != known.ids[:through]:
-            return None
-        offsets = None
-        if fast and known.offsets is not None:
-            shift = len(known.expanded) - len(known.text)
-            tail = [(max(a - shift, 0), max(b - shift, 0)) for a, b in out["offset_mapping"][through:]]
-            offsets = known.offsets[:through] + tail
-        by_token = {name: _fitted(values, len(ids)) for name, values in known.by_token.items()}
-        return Processed(ids, offsets, known.pictures, by_token, known.others, text, known.expanded + more)
+    def pixels(self, prompt: Rendered) -> Mapping[str, Tensor]:
+        """The tensors of its pictures, which do not depend on the words."""
+        seen = _seen(prompt)
+        found = self._pixels.find(seen)
+        if found is None:
+            _, found = process(self.processor, prompt)
+            self._pixels.put(seen, found)
+        return found
 
 
-def opened(path: str) -> Any:
-    """A picture in its own colours and aspect, the right way up.
-
-    Raises:
-        ModelError: if Pillow is not installed.
-        StimulusError: if there is no such picture, or it is damaged.
-    """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ModelError("Pictures need Pillow: pip install 'broca[vision]'.") from error
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except FileNotFoundError as error:
-        raise StimulusError(f"There is no picture {path!r}. Check where the pictures lie.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StimulusError(f"The picture {path!r} is damaged, or no picture: {error}. Get it again.") from error
+def _seen(prompt: Rendered) -> Hashable:
+    """The pictures of a prompt as they are now."""
+    return prompt.images, tuple(map(state_of, prompt.images))
 
 
-def _state(path: str) -> Hashable:
-    try:
-        state = Path(path).stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size
-
-
-def _fitted(values: Tensor, n: int) -> Tensor:
-    """``(1, token, ...)`` values of `n` tokens: kinds of token are 0 (text) behind the prompt, masks go on as they end."""
-    short = n - values.shape[1]
-    if short <= 0:
-        return values[:, :n]
-    tail = values.new_zeros(1, short) if values.ndim == 2 else values[:, -1:].expand(-1, short, *values.shape[2:])
-    return torch.cat([values, tail], 1)
-
-
-def _expanded(text: str, swaps: Sequence[tuple[Span, str]]) -> str:
-    """The text with each placeholder replaced."""
-    parts, at = [], 0
-    for (start, end), new in swaps:
-        parts += text[at:start], new
-        at = end
-    return "".join((*parts, text[at:]))
-
-
-def _unexpanded(offsets: Sequence[Span], swaps: Sequence[tuple[Span, str]]) -> tuple[list[Span], set[int]]:
-    """Offsets into the expanded text as offsets into the text itself; and which tokens stand for pictures."""
-    found, inside, grown = [], set(), 0
-    news = []
-    for (start, end), new in swaps:
-        news.append((start + grown, start + grown + len(new), start, end))
-        grown += len(new) - (end - start)
-
-    def at(place: int, *, end: bool) -> int:
-        back = 0
-        for first, last, start, stop in news:
-            if first < place < last or place == (last if end else first):
-                return stop if end else start
-            if place >= last:
-                back = last - stop
-        return place - back
-
-    for i, (a, b) in enumerate(offsets):
-        if a >= b or b <= 0:
-            found.append((0, 0))
-            continue
-        if any(first <= a and b <= last for first, last, _, _ in news):
-            inside.add(i)
-        found.append((at(a, end=False), at(b, end=True)))
-    return found, inside
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
