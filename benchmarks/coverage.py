@@ -69,6 +69,12 @@ def told(lm: Any) -> dict[str, Any]:
     kinds = {k: sum(bool(getattr(block, k)) for block in a.blocks) for k in KINDS if hasattr(a.blocks[0], k)}
     sites = ", ".join(k if n == a.n_layers else f"{k} ({n}/{a.n_layers})" for k, n in kinds.items() if n)
     skipped = sum(not block.on_text for block in a.blocks)
+    notes = [f"{skipped} of {a.n_layers} blocks need an image"] if skipped else []
+    notes += [f"{a.blocks[0].streams} streams"] if a.blocks[0].streams > 1 else []
+    notes += ["up to scales of each channel"] if any(block.channels for block in a.blocks) else []
+    notes += ["up to a constant"] if any(block.constant and not block.channels for block in a.blocks) else []
+    others = sorted({name for block in a.blocks for name in block.others})
+    notes += [f"also writes: {', '.join(others)}"] if others else []
     return {
         "sites": sites or "the stream only",
         "heads": f"{a.n_heads} / {a.n_kv_heads}" if a.n_heads else "",
@@ -77,7 +83,7 @@ def told(lm: Any) -> dict[str, Any]:
         "padding": padding_of(lm),
         "error": f"{a.error:.0e}",
         "identity": max((b.identity for b in a.blocks), key=len),
-        "note": f"{skipped} of {a.n_layers} blocks need an image" if skipped else "",
+        "note": "; ".join(notes),
     }
 
 

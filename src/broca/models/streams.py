@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -72,19 +73,24 @@ def _step(
     seen: Streams, here: Tensor, there: Tensor, *, most: int, tolerance: float, used: frozenset[str] = frozenset()
 ) -> Step | None:
     names = [name for name in seen.writers if name not in used]
-    none: tuple[float, tuple[str, ...]] = (float("inf"), ())
-    best = [min(_fits(seen, here, there, names, n), default=none) for n in range(1, min(most, len(names)) + 1)]
-    for i, (error, chosen) in enumerate(best):
-        if error < tolerance and error <= _GAIN * min(other for other, _ in best[i:]) + 1e-5:
-            return Step(tuple((name, _NAN) for name in chosen), _NAN, None, error)
+    none: tuple[float, tuple[str, ...], float] = (float("inf"), (), float("inf"))
+    best = [
+        min(_fits(seen, here, there, names, n), key=itemgetter(0), default=none)
+        for n in range(1, min(most, len(names)) + 1)
+    ]
+    for i, (error, chosen, exact) in enumerate(best):
+        if error < tolerance and error <= _GAIN * min(other for other, *_ in best[i:]) + 1e-5:
+            return Step(tuple((name, _NAN) for name in chosen), _NAN, None, exact)
     return None
 
 
 def _fits(
     seen: Streams, here: Tensor, there: Tensor, names: list[str], count: int
-) -> Iterator[tuple[float, tuple[str, ...]]]:
+) -> Iterator[tuple[float, tuple[str, ...], float]]:
+    """The error of every set of `count` writers: rounded first, so that of equal fits the set listed first counts."""
     moved = (there - here).norm().clamp(min=1e-300)
     for chosen in combinations(names, count):
         used = torch.cat([here, *(seen.writers[name][:, None] for name in chosen)], 1)
         left = there - there @ torch.linalg.pinv(used, rtol=1e-9) @ used
-        yield round(float(left.norm() / moved), 6), chosen
+        error = float(left.norm() / moved)
+        yield round(error, 6), chosen, error
