@@ -91,7 +91,7 @@ def _recovery(record: Record) -> list[Figure]:
     if table is None:
         return []
     own = table.filter((pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_null())
-    out = [_curves(table)]
+    out = [_curves(table), *_by_kind(record)]
     for kind, title in _SITES.items():
         part = own.filter((pl.col("kind") == kind) & pl.col("at").is_in(CLASSES))
         if part.is_empty():
@@ -106,6 +106,21 @@ def _recovery(record: Record) -> list[Figure]:
         chart = heat(shown, ("layer", "layer"), ("place", ""), title, domain=(0.0, 1.0), order=order)
         out.append(draw(chart, f"recovery-{kind.replace('_', '-')}", alt_text=words, caption=words))
     return out
+
+
+def _by_kind(record: Record) -> list[Figure]:
+    """The edited word, each kind by itself."""
+    table = record.tables.get("recovery_kinds")
+    own = None if table is None else table.filter((pl.col("at") == "edited") & pl.col("share").is_not_null())
+    if own is None or own["perturbation"].n_unique() < 2:
+        return []
+    order = (
+        own.group_by("perturbation").agg(pl.col("share").max()).sort("share", descending=True)["perturbation"].to_list()
+    )
+    words = f"Residual stream at the edited word, kinds apart, of at least three cases each. Most of {order[0]} is restored, least of {order[-1]}."
+    shown = own.with_columns(value=pl.col("share").clip(0, 1))
+    chart = heat(shown, ("layer", "layer"), ("perturbation", ""), "By kind", domain=(0.0, 1.0), order=order)
+    return [draw(chart, "recovery-kinds", alt_text=words, caption=words)]
 
 
 def _curves(table: pl.DataFrame) -> Figure:

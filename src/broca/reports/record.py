@@ -97,6 +97,7 @@ _PERTURB: Mapping[str, Mapping[str, Any]] = {
     "recovery": dict.fromkeys(("direction", "donor", "kind", "at"), _TEXT)
     | {"layer": _WHOLE, "n": _WHOLE}
     | dict.fromkeys(("share", "low", "high"), _REAL),
+    "recovery_kinds": {"perturbation": _TEXT, "layer": _WHOLE, "at": _TEXT, "n": _WHOLE, "share": _REAL},
     "units": {"layer": _WHOLE, "unit": _WHOLE, "share": _REAL, "chosen": _FLAG},
     "patterns": {"layer": _WHOLE, "head": _WHOLE, "share": _REAL},
     "compared_points": {"kind": _TEXT, "class": _TEXT, "layer": _WHOLE, "relative_distance": _REAL},

@@ -23,7 +23,7 @@ from broca.studies.perturb import asked, told
 from broca.studies.perturb.asked import Asking, Way
 from broca.studies.perturb.cases import CASES, Left, Turned, table, turned
 from broca.studies.perturb.compared import Comparisons, comparisons
-from broca.studies.perturb.grid import RECOVERY, Grid, Patches, grid
+from broca.studies.perturb.grid import BY_KIND, RECOVERY, Grid, Patches, grid
 from broca.studies.perturb.patterns import PATTERNS, By, patterns
 from broca.studies.perturb.probes import PROBES, TRANSFERS, Probed, probed
 from broca.studies.perturb.selected import UNITS, Choosing, Selected, What, selected
@@ -200,6 +200,8 @@ class PerturbResult:
     """The texts that were patched."""
     recovery: pl.DataFrame
     """One row a patch of a layer and class of tokens."""
+    recovery_kinds: pl.DataFrame
+    """One row a kind of perturbation, layer and place of the residual stream: kinds are never pooled here."""
     units: pl.DataFrame
     """One row a head or neuron."""
     patterns: pl.DataFrame
@@ -260,6 +262,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         compared_logits=seen.inside.logits,
         cases=table(cases) if cases else pl.DataFrame(schema=CASES),
         recovery=recovery,
+        recovery_kinds=pl.DataFrame(schema=BY_KIND) if after.grid is None else after.grid.kinds,
         units=after.selected.table,
         patterns=after.patterns,
         examples=told.examples(lm, cases, lost, spec.examples),

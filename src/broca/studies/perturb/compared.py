@@ -90,7 +90,13 @@ def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, memo: Memo, prog
             parts.append(part.with_columns(kind=pl.lit(kind)))
     progress("comparing runs", len(texts.kinds), len(texts.kinds))
     whole = {name: pl.concat(parts, how="diagonal_relaxed") for name, parts in tables.items()}
-    return Comparisons(whole["points"], whole["heads"], whole["logits"], _guard(whole["degenerate"]), warnings)
+    return Comparisons(
+        whole["points"],
+        whole["heads"],
+        whole["logits"],
+        _guard(_moving(whole["degenerate"], whole["points"])),
+        warnings,
+    )
 
 
 def _readable(lm: LM) -> tuple[bool, tuple[str, ...]]:
@@ -117,6 +123,19 @@ def _aligned(lm: LM, pair: Pair, chat: Chat) -> Aligned:
         {name: aligned.positions(name) for name in _SEGMENTS},
         pair.id,
     )
+
+
+def _moving(degenerate: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
+    """Without the figures of places that no mistake can reach: there both runs are the same, in every layer."""
+    far = points.group_by("kind", "class").agg(pl.col("relative_distance").max())
+    still = far.filter(pl.col("relative_distance") < _SAME).select("kind", place=pl.col("class"))
+    return degenerate.with_columns(place=pl.col("figure").str.extract(r" at (\S+)$")).join(
+        still, on=["kind", "place"], how="anti"
+    )
+
+
+_SAME = 1e-5
+"""Relative distance of the same run in batches of other shapes."""
 
 
 def _guard(degenerate: pl.DataFrame) -> Guard:

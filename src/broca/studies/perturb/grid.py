@@ -37,6 +37,13 @@ token's, in nats. `kl`: mean divergence from the donor's run that is left, in na
 patching foretells."""
 
 
+BY_KIND = {"perturbation": pl.String, "layer": pl.Int64, "at": pl.String, "n": pl.Int64, "share": pl.Float64, "low": pl.Float64,
+           "high": pl.Float64}  # fmt: skip
+"""The residual stream at the edited word and at the last token, each kind of perturbation by itself."""
+_FEW = 3
+"""Cases of a kind below which it has no row."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
     """Cases that are patched in one model, with the numbers of each patch, which are computed once."""
@@ -95,6 +102,8 @@ class Grid:
 
     table: pl.DataFrame
     """`RECOVERY`."""
+    kinds: pl.DataFrame
+    """`BY_KIND`."""
     guards: tuple[Guard, ...]
     lost: Floats
     """What there was to restore in each case, in logits."""
@@ -134,7 +143,10 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
     itself = patches.run("patching with itself", few, cells)
     work = sum(run.found["work"] for run in runs)
     table = pl.DataFrame(rows, schema=RECOVERY)
-    return Grid(table, _guards(own, itself, cells, lost), lost, kept, np.asarray(work, np.int64), _agreement(table))
+    kinds = pl.DataFrame(_by_kind(patches, runs[0], lost, kept, boot), schema=BY_KIND)
+    return Grid(
+        table, kinds, _guards(own, itself, cells, lost), lost, kept, np.asarray(work, np.int64), _agreement(table)
+    )
 
 
 def lent(cases: Sequence[Turned]) -> list[Case]:
@@ -193,6 +205,24 @@ class _Run:
                  "estimate": guess}
             )  # fmt: skip
         return out
+
+
+def _by_kind(
+    patches: Patches, run: _Run, lost: Floats, kept: NDArray[np.bool_], boot: Mapping[str, int]
+) -> list[dict[str, object]]:
+    kinds, groups, out = np.array([one.pair.kind for one in patches.cases]), np.asarray(patches.groups), []
+    for column, cell in enumerate(run.cells):
+        site = _site(cell)
+        if site.kind != "resid_post" or cell.at not in ("edited", "answer"):
+            continue
+        change = run.found["after"][:, column, 0] - run.found["before"][:, 0]
+        for kind in sorted(set(kinds)):
+            here = kept & (kinds == kind) & ~np.isnan(change)
+            if here.sum() >= _FEW:
+                low, share, high = share_of(change[here], lost[here], groups[here], boot)
+                out.append({"perturbation": kind, "layer": site.layer, "at": cell.at, "n": int(here.sum()), "share": share, "low": low,
+                            "high": high})  # fmt: skip
+    return out
 
 
 def share_of(gain: Floats, lost: Floats, groups: np.ndarray, boot: Mapping[str, int]) -> tuple[float, float, float]:

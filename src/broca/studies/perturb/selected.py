@@ -261,8 +261,9 @@ def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple
 def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosing, *, matched: bool) -> Rung:
     low, share, high = own
     numbers = {"share": share, "low": low, "high": high, "cases": n, "draws": len(drawn)}
-    if not len(drawn):
-        return Rung("causal", "not tested", "No random choices were drawn (draws = 0).", numbers)
+    if 1 / (len(drawn) + 1) > how.alpha:
+        why = f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
+        return Rung("causal", "not tested", why, numbers)
     band, p = quantile_band(drawn), float(empirical_p(share, drawn, "greater"))
     return Rung(
         "causal",

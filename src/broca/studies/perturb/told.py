@@ -55,10 +55,15 @@ def other(recovery: pl.DataFrame, row: dict[str, Any]) -> float | None:
 
 
 def summary(kinds: pl.DataFrame) -> pl.DataFrame:
-    """The table of kinds for people, those that hurt most first."""
-    return kinds.sort("drop", "kind").select(
-        "kind", "n", "clean", "perturbed", pl.col("drop").alias("change"), pl.col("drop_low").alias("low"),
-        pl.col("drop_high").alias("high"), pl.col("p_holm").alias("p"), "broken", "mended",
+    """The table of kinds for people, those that hurt most first; changes in points, with their 95 % intervals."""
+    rows = kinds.sort("drop", "kind").iter_rows(named=True)
+    return pl.DataFrame(
+        [
+            {"kind": row["kind"], "n": row["n"], "clean": f"{row['clean']:.1%}", "perturbed": f"{row['perturbed']:.1%}",
+             "change": f"{points(row['drop']).removesuffix(' points')} {limits(row['drop_low'], row['drop_high'])}",
+             "p (Holm)": f"{row['p_holm']:.2g}", "broken": row["broken"], "mended": row["mended"]}
+            for row in rows
+        ]
     )  # fmt: skip
 
 
@@ -76,7 +81,7 @@ def recovered(recovery: pl.DataFrame, n: int = 8) -> pl.DataFrame:
         "share",
         "low",
         "high",
-        pl.col("estimate").alias("attribution"),
+        "estimate",
     )
 
 
