@@ -61,7 +61,7 @@ def summary(kinds: pl.DataFrame) -> pl.DataFrame:
         [
             {"kind": row["kind"], "n": row["n"], "clean": f"{row['clean']:.1%}", "perturbed": f"{row['perturbed']:.1%}",
              "change": f"{points(row['drop']).removesuffix(' points')} {limits(row['drop_low'], row['drop_high'])}",
-             "p (Holm)": f"{row['p_holm']:.2g}", "broken": row["broken"], "mended": row["mended"]}
+             "p (Holm)": f"{row['p_holm']:.2g}", "broken": row["broken"]}
             for row in rows
         ]
     )  # fmt: skip
