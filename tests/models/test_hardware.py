@@ -248,6 +248,8 @@ def test_too_little_memory_is_said_before_loading(folder, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda _: 1000)
     lm = LM.load(folder, device="cpu")
     assert "1000 B free on cpu. That is too little: take a smaller dtype" in lm.notes[0]
+    monkeypatch.setattr("broca.models.load.need", lambda _: None)
+    assert LM.load(folder, device="cpu").notes == lm.notes
     monkeypatch.setattr(memory, "free", lambda _: None)
     assert LM.load(folder, device="cpu").notes == []
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from broca.errors import BrocaError, GuardError
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
-from broca.models.load import load, load_processor, warned, weight_hash
+from broca.models.load import load, load_processor, weight_hash
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
 from broca.models.tokens import Batch, Tokens
@@ -92,10 +92,10 @@ class LM:
         how = {"revision": revision, "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
         if offload is not None:
             how["offload"] = offload
-        tight = warned(name, dtype, device)
-        model, tokenizer = load(name, **how)
-        processor, notes = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
-        notes, tokenizer = [*tight, *notes], getattr(processor, "tokenizer", tokenizer)
+        notes: list[str] = []
+        model, tokenizer = load(name, **how, notes=notes)
+        processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
+        notes, tokenizer = [*notes, *lack], getattr(processor, "tokenizer", tokenizer)
         return cls(
             model,
             tokenizer,

@@ -11,7 +11,7 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.access import access, hidden
-from broca.models.memory import announced, need
+from broca.models.memory import Need, announced, need
 from broca.models.quantised import stored
 from broca.registry import ORGANISMS, unknown
 
@@ -29,8 +29,12 @@ def load(
     trust_remote_code: bool,
     head: Head = "CausalLM",
     offload: str | Path | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Any, Any]:
-    """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors."""
+    """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors.
+
+    Where memory will not do, `notes` are told so before a weight is read.
+    """
     from transformers import AutoConfig
 
     if dtype not in _DTYPES:
@@ -39,6 +43,9 @@ def load(
     options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
     tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
     config = _told(name, lambda: AutoConfig.from_pretrained(path, **options))
+    text, tight = announced(name, need(path) or _planned(config, head), dtype, device)
+    if tight and notes is not None:
+        notes.append(text)
     spread = not isinstance(device, str) or device in ("balanced", "sequential", "balanced_low_0")
     placement = {"device_map": device} if spread else {}
     if spread and offload is not None:
@@ -131,12 +138,17 @@ def announcement(name: str, dtype: str, device: str | Mapping[str, Any]) -> tupl
     return announced(name, need(locate(name)), dtype, device)
 
 
-def warned(name: str, dtype: str, device: str | Mapping[str, Any]) -> list[str]:
-    """The announcement, where memory will not do."""
-    if dtype not in _DTYPES:
-        return []
-    text, tight = announcement(name, dtype, device)
-    return [text] if tight else []
+def _planned(config: Any, head: Head) -> Need | None:
+    """The size of a model whose weights are not here yet, from its config; None where its class is not transformers' own."""
+    if getattr(config, "auto_map", None):
+        return None
+    try:
+        with torch.device("meta"):
+            model = model_class(config, head).from_config(config)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, NotImplementedError):
+        return None
+    n = sum(p.numel() for p in model.parameters())
+    return Need(n, n * (getattr(config, "dtype", None) or torch.float32).itemsize)
 
 
 def quiet() -> None:
