@@ -17,6 +17,7 @@ from broca.models import hooks
 from broca.models.lm import LM
 from broca.models.tiny import tiny
 from broca.sites import Site
+from broca.studies.causal import CausalTest
 from broca.units import UnitMask
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Rr]o[Pp][Ee].*")
@@ -216,3 +217,16 @@ def test_masks_as_they_are_written(tmp_path):
     ):
         with pytest.raises((SelectionError, SiteUnavailable), match=told):
             mask_of(lm, text)
+
+
+@pytest.mark.parametrize(("name", "text"), [("mixtral", "1.experts:0"), ("llama", "1.group:1")])
+def test_the_causal_test_takes_every_kind_and_draws_random_ones_like_it(name, text, tmp_path):
+    rows = [f"where is {word}?,box|bag,{i % 2}" for i, word in enumerate(("key", "cup", "hat", "pen", "map", "fan"))]
+    (tmp_path / "items.csv").write_text("\n".join(["prompt,choices,answer", *rows]))
+    lm = zoo.lm(name)
+    mask = mask_of(lm, text)
+    asked = str(tmp_path / "items.csv")
+    found = CausalTest(selection=mask, items=asked, draws=2, gate="mark", fills=("zero", "mean")).run(lm)
+    (causal,) = (rung for rung in found.verdict.rungs if rung.name == "causal")
+    assert causal.state != "not tested"
+    assert "random" in causal.text
