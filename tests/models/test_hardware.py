@@ -222,6 +222,25 @@ def test_plain_models_are_not_taken_for_packed_ones():
     assert quantised(pictures.build("gemma3")) is None
 
 
+def test_codes_in_buffers_are_packed_weights():
+    """As GPTQ and AWQ keep them: four bits each, eight in an integer."""
+
+    class QuantLinear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("qweight", torch.zeros(4, 32, dtype=torch.int32))
+            self.register_buffer("scales", torch.ones(1, 32))
+
+    model = zoo.build("llama")
+    model.model.layers[1].mlp.down_proj = QuantLinear()
+    assert quantised(model) == "int32"
+    model = zoo.build("llama")
+    model.model.layers[1].mlp.down_proj.weight = torch.nn.Parameter(
+        torch.zeros(32, 48, dtype=torch.float8_e4m3fn), requires_grad=False
+    )
+    assert quantised(model) == "float8_e4m3fn"
+
+
 def test_the_need_is_read_from_the_headers(folder, whole):
     size = memory.need(folder)
     assert size is not None

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from broca.errors import StimulusError
+from broca.models.access import access, hidden
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_table, read_text
 
 KNOWN = {
@@ -154,10 +155,12 @@ def fetched(hub_id: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = snapshot_download(hub_id, repo_type="dataset", revision=revision, allow_patterns=list(HUB[hub_id]))
+        folder = snapshot_download(
+            hub_id, repo_type="dataset", revision=revision, allow_patterns=list(HUB[hub_id]), **access()
+        )
     except (OSError, ValueError) as error:
         raise StimulusError(
-            f"The data set {hub_id} cannot be had from the hub: {str(error).splitlines()[0]} Check the connection and the "
+            f"The data set {hub_id} cannot be had from the hub: {hidden(str(error)).splitlines()[0]} Check the connection and the "
             "revision, or give the path of a file that you have."
         ) from error
     return Path(folder)
