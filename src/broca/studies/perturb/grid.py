@@ -150,13 +150,16 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
 
 
 def lent(cases: Sequence[Turned]) -> list[Case]:
-    """Each case with the clean text of another one, whose right answer is another."""
-    order = list(range(len(cases)))
+    """Each case with the clean text of another one, whose right answer is another, and so is the word that is edited there.
+
+    Where no other case is unlike in both, one with another answer; where none has, the case itself.
+    """
+    words = [tuple(one.case.donor.ids[i] for i in one.case.places.get("edited", ((), ()))[0]) for one in cases]
     found = []
     for i, one in enumerate(cases):
-        others = order[i + 1 :] + order[:i]
-        other = next((j for j in others if cases[j].right != one.right), i)
-        found.append(one.case.lent(cases[other].case))
+        others = [j for j in (*range(i + 1, len(cases)), *range(i)) if cases[j].right != one.right]
+        unlike = [j for j in others if words[j] != words[i]]
+        found.append(one.case.lent(cases[next(iter(unlike or others), i)].case))
     return found
 
 
