@@ -162,6 +162,8 @@ def _shrunk(cls: Any, own: Mapping[str, Any], *, part: bool = False) -> Any:
             made[name] = _ENDS[name]
         elif name == "is_decoder" and not part:
             made[name] = True
+    # Some fields are read by the model and declared by no class.
+    made |= {name: value for name, value in own.items() if name not in declared and not isinstance(value, Mapping)}
     return cls(**_rotary(made, default))
 
 

@@ -15,6 +15,15 @@ _COMPASS: dict[str, Any] = {"rope_parameters": {"full_attention": {**_ROPE, "mro
 _SPARSE: dict[str, Any] = {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1}
 _VOCABULARY_MAP = {"<image>": 127, "IMGIMGAZ": 126, "IMGIMGBZ": 125, "<|extra_200|>": 124}
 _VQ: dict[str, Any] = {"base_channels": 32, "channel_multiplier": (1, 1), "latent_channels": 32}
+_NOTE: dict[str, Any] = {
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_q_lora_rank": 8,
+    "swa_kv_lora_rank": 8,
+    "swa_head_dim": 24,
+    "swa_qk_nope_head_dim": 16,
+    "swa_v_head_dim": 16,
+}
 _EXP: dict[str, Any] = {
     "indexer_n_heads": 4,
     "indexer_kv_heads": 1,
@@ -33,11 +42,18 @@ FIELDS: dict[str, dict[str, Any]] = {
     "codegen": {"rotary_dim": 8},
     "cohere_compass": {"text_config": _COMPASS},
     "cohere_compass_text": _COMPASS,
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "text_config": {**_SPARSE, "mlp_layer_types": ["dense", "sparse", "sparse"], "first_k_dense_replace": None}
     },
     "deepseek_v2": _SPARSE,
     "dots1": {"n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2, "first_k_dense_replace": 1},
+    "dots3_note": {
+        "text_config": _NOTE,
+        "vision_config": {"num_hidden_layers": 42},
+        "audio_config": {"adapter_input_size": 64},
+    },
+    "dots3_note_text": _NOTE,
     "emu3": {"vocabulary_map": _VOCABULARY_MAP, "vq_config": {**_VQ, "latent_channels": 4}},
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {**_ROPE, "mrope_section": [3, 3, 2]}}},
     "gemma3n": {"text_config": {"num_kv_shared_layers": 0}},
