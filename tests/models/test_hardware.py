@@ -273,6 +273,28 @@ def test_too_little_memory_is_said_before_loading(folder, monkeypatch):
     assert LM.load(folder, device="cpu").notes == []
 
 
+@pytest.mark.parametrize(
+    ("device", "there"),
+    [
+        ("auto", 10),
+        ("cuda:1", 20),
+        ("cpu", 5),
+        ("balanced", 35),
+        ({"a": 1}, 20),
+        ({"a": "cuda:0", "b": "1"}, 30),
+        ({"a": 0, "b": "cpu"}, 15),
+        ({"a": 0, "b": "disk"}, None),
+    ],
+)
+def test_what_is_free_is_counted_where_the_model_goes(device, there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    index = {0: 10, torch.device("cuda:0"): 10, 1: 20, torch.device("cuda:1"): 20}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (index[place], 99))
+    monkeypatch.setattr(memory, "_host", lambda: 5)
+    assert memory.free(device) == there
+
+
 @given(st.integers(0, 10**14))
 def test_bytes_in_words(n):
     number, unit = memory.in_words(n).split()

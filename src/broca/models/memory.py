@@ -56,7 +56,7 @@ def free(device: str | Mapping[str, Any]) -> int | None:
         return torch.cuda.mem_get_info(torch.device(device))[0]
     places = _places(device)
     gpus = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()) if places is None or i in places]
-    host = _host()
+    host = _host() if places is None or "cpu" in places else 0
     # Disk holds whatever is left over.
     return None if host is None or (places and "disk" in places) else sum(gpus) + host
 
