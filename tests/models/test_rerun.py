@@ -134,3 +134,25 @@ def test_a_class_whose_cache_cannot_be_cut_is_run_from_its_first_token_and_says_
     )
     assert recorded.way == "skipped"
     assert any(note.startswith("Patching:") for note in lm.notes)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["gpt_oss", "llama"])
+def test_what_was_proved_of_short_texts_is_proved_again_of_longer_ones(name):
+    """A cache that can be cut within a sliding window cannot beyond it."""
+    lm = tiny(name)
+    site, way = Site(1, "resid_post"), {}
+    for texts in (["a few", "words"], TEXTS, ["a few", "words"]):
+        batch = next(lm.batches(lm.tokenize(texts)))
+        start = batch.ids.shape[1] - 2
+        found, whole = record(lm, batch), record(lm, batch, way="whole")
+
+        def halved(values: Tensor, first: int, start: int = start) -> Tensor:
+            return torch.cat([values[:, : start - first], values[:, start - first :] / 2], 1)
+
+        torch.testing.assert_close(
+            found.again({site: halved}, start=start), whole.again({site: halved}, start=start), atol=2e-5, rtol=1e-5
+        )
+        way[batch.ids.shape[1]] = found.way
+    assert set(way.values()) == {"skipped" if name == "gpt_oss" else "cached"}
+    assert sum("spared" in note for note in lm.notes) == (name == "gpt_oss")

@@ -192,15 +192,20 @@ def _twin(cache: Any) -> Any:
 
 # -- the proof -----------------------------------------------------------------------------------------------------
 
-_proved: WeakKeyDictionary[nn.Module, Way] = WeakKeyDictionary()
+_proved: WeakKeyDictionary[nn.Module, tuple[Way, int]] = WeakKeyDictionary()
 
 
 def _way(lm: LM, batch: Batch) -> Way:
-    """The fastest way that gives the logits of whole passes; looked into once for each model."""
-    if lm.model not in _proved:
+    """The fastest way that gives the logits of whole passes; looked into once for each model, and again for longer texts.
+
+    A sliding window lets a cache be cut as long as texts are shorter than it.
+    """
+    way, width = _proved.get(lm.model, ("cached", 0))
+    if width < batch.ids.shape[1] and (way != "whole" or not width):
         with hooks.suspended():
-            _proved[lm.model] = _prove(lm, batch)
-    return _proved[lm.model]
+            way = _prove(lm, batch)
+        _proved[lm.model] = way, batch.ids.shape[1]
+    return way
 
 
 def _prove(lm: LM, batch: Batch) -> Way:
@@ -240,5 +245,6 @@ def _prove(lm: LM, batch: Batch) -> Way:
         way = "whole"
     if way != "cached":
         spared = "only blocks below a change" if way == "skipped" else "nothing"
-        lm.notes.append(f"Patching: of this model {spared} can be spared from running again ({'; '.join(off)}).")
+        note = f"Patching: of this model {spared} can be spared from running again ({'; '.join(off)})."
+        lm.notes = [*(other for other in lm.notes if not other.startswith("Patching: of this model")), note]
     return way
