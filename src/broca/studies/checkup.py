@@ -155,33 +155,22 @@ def _attention(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
 def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     """At the middle layer of each kind: it bites, comes back bit for bit, and nothing before it moves."""
     batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
+    at = {site: np.arange(n) < max(1, n // 8) for site in _middles(lm) for n in (lm.anatomy.width(site),)}
+    guards.identity(lm, UnitMask(at), tokens)
+    deepest = max(site.layer for site in at)
+    before, intact = _shown(lm, batch, deepest)
     dull, moved = [], []
-    tried: list[str] = []
-    kinds: list[Kind] = [kind for kind in KINDS if kind not in PICTURE_KINDS]
-    for kind in kinds:
-        here = [
-            Site(i, kind)
-            for i, block in enumerate(lm.anatomy.blocks)
-            if block.on_text and lm.anatomy.has(Site(i, kind))
-        ]
-        if not here:
-            continue
-        site = here[len(here) // 2]
-        width = lm.anatomy.width(site)
-        mask = UnitMask({site: np.arange(width) < max(1, width // 8)})
-        guards.identity(lm, mask, tokens)
-        before, intact = _shown(lm, batch, site.layer)
-        with lm.under(Lesion(mask)):
-            under, lesioned = _shown(lm, batch, site.layer)
+    for site, flags in at.items():
+        with lm.under(Lesion(UnitMask({site: flags}))):
+            under, lesioned = _shown(lm, batch, deepest)
             lm.assert_fired()
-        after, restored = _shown(lm, batch, site.layer)
-        if not torch.equal(intact, restored) or not _same(before, after, site.layer):
+        after, restored = _shown(lm, batch, deepest)
+        if not torch.equal(intact, restored) or not _same(before, after, deepest):
             raise GuardError(
                 f"A lesion at {site} left a trace: the logits after it are not those before it. Report this class."
             )
-        tried.append(kind)
         if torch.equal(intact, lesioned):
-            dull.append(str(site))
+            dull.append(site)
         if not _same(before, under, site.layer - (site.kind == "resid_pre")):
             moved.append(str(site))
     if moved:
@@ -190,12 +179,22 @@ def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
             "its class."
         )
     if dull:
-        text = f"A lesion of an eighth of the units at {', '.join(dull)} moves no logit. Narrowed: no lesions there."
+        named = ", ".join(map(str, dull))
+        text = f"A lesion of an eighth of the units at {named} moves no logit. Narrowed: no lesions there."
         yield Guard("lesions", "marked", text)
-    told = ", ".join(kind for kind in tried if not any(site.endswith(f".{kind}") for site in dull))
-    yield Guard(
-        "lesions", "passed", f"At {told}: logits move, nothing before the site does, and all comes back bit for bit."
-    )
+    told = ", ".join(site.kind for site in at if site not in dull)
+    if told:
+        text = f"At {told}: logits move, nothing before the site does, and all comes back bit for bit."
+        yield Guard("lesions", "passed", text)
+
+
+def _middles(lm: LM) -> Iterator[Site]:
+    """Of each kind that runs on text the site in the middle."""
+    kinds: list[Kind] = [kind for kind in KINDS if kind not in PICTURE_KINDS]
+    for kind in kinds:
+        layers = [i for i, block in enumerate(lm.anatomy.blocks) if block.on_text and lm.anatomy.has(Site(i, kind))]
+        if layers:
+            yield Site(layers[len(layers) // 2], kind)
 
 
 def _shown(lm: LM, batch: Batch, layer: int) -> tuple[dict[Site, Tensor], Tensor]:
