@@ -119,6 +119,55 @@ def study(
 
 
 @perturb.command
+def capture(
+    model: str,
+    *,
+    items: str = "sums",
+    options: Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.seed 1.")] = None,
+    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    n: int = 200,
+    sites: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    top: int = 10,
+    new_tokens: int = 16,
+    loading: Loading = Loading(),
+    out: Path = Path("raw"),
+) -> None:
+    """Keep what no reduction can tell: states, attention, top logits and completions of clean and perturbed texts, in safetensors.
+
+    The size is said before anything runs. The same command goes on after a kill, with the same bytes.
+
+    Args:
+        model: Directory, hub id or shipped organism.
+        items: Items by name, or a file of items or pairs.
+        kinds: Kinds of perturbation; all, or all that the file has.
+        n: Clean texts at most.
+        sites: Such as 5.resid_post, *.mlp_out, or 5.pattern for attention; the residual streams of all layers where left out.
+        top: Of how many tokens the logits after each position are kept.
+        new_tokens: How many tokens each text is continued by.
+        out: Folder to write to.
+    """
+    from broca.capture.raw import Wanted, raw_bytes
+    from broca.runs.shards import write_raw
+    from broca.sites import sites as matching
+    from broca.studies.perturb.shown import source_of
+
+    study = study_of(
+        {"kind": "perturb", "items": items, "options": parsed(options), "n": n, "kinds": kinds or [], "controls": False}
+    )
+    lm = loaded(model, loading)
+    texts = study.texts(lm)
+    rows = [(f"{source_of(pair)}/clean", pair.clean) for pair in texts.clean.values()]
+    rows += [(pair.id, pair.perturbed) for pair in texts.pairs]
+    chosen = tuple(site for each in sites or ["*.resid_post"] for site in matching(each, lm.anatomy.n_layers))
+    wanted = Wanted(chosen, top=top, new_tokens=new_tokens)
+    size = raw_bytes(lm, [text for _, text in rows], wanted)
+    terminal.out.print(f"{len(rows):,} texts at {len(chosen)} sites: {terminal.bytes_in_words(size)} to write.")
+    with terminal.progress() as tell:
+        write_raw(out, lm, rows, wanted, progress=lambda done, total: tell("capturing", done, total))
+    terminal.following({"raw": str(out)})
+
+
+@perturb.command
 def score(
     *pt_dir: Path,
     items: Path,
