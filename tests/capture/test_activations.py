@@ -9,7 +9,7 @@ import torch
 import zoo
 from broca.capture import Gather, Moments, capture
 from broca.errors import SiteUnavailable, StatisticsError
-from broca.models.tokens import Pool
+from broca.models.pool import Pool
 from broca.sites import Site
 
 TEXTS = [f"{'a longer ' * (i % 4)}text number {i}." for i in range(70)]

@@ -10,7 +10,8 @@ import zoo
 from broca.capture import Gather, capture
 from broca.errors import SelectionError, SiteUnavailable
 from broca.interventions import Keep, Lesion, Mean, Noise, Resample, Zero
-from broca.models.tokens import Pool, padded
+from broca.models.pool import Pool
+from broca.models.tokens import padded
 from broca.sites import Site
 from broca.units import UnitMask
 

@@ -15,7 +15,8 @@ from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights, text_key
 from broca.items import Item
 from broca.models.lm import LM
-from broca.models.tokens import Pool, padded
+from broca.models.pool import Pool
+from broca.models.tokens import padded
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.units import UnitMask

@@ -25,8 +25,8 @@ from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.models.load import announcement, footprint, weight_hash
 from broca.models.matrices import matrices
+from broca.models.pool import Pool, pooled
 from broca.models.quantised import quantised
-from broca.models.tokens import Pool, pooled
 from broca.models.twins import untrained
 from broca.runs.provenance import opening
 from broca.runs.spec import Identity

@@ -26,9 +26,9 @@ from broca.models import processed
 from broca.models.continuation import continuation_logprobs
 from broca.models.lm import LM
 from broca.models.load import load_processor, model_class
+from broca.models.pool import Pool
 from broca.models.sampling import sampled
 from broca.models.source import sourced
-from broca.models.tokens import Pool
 from broca.models.twins import untrained
 from broca.scoring import Generation, Likelihood
 from broca.sites import Site

@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 import zoo
 from broca.errors import StimulusError
 from broca.items import Message
-from broca.models.tokens import Pool, Tokens, batches, padded, pooled, tokenize
+from broca.models.pool import Pool, pooled
+from broca.models.tokens import Tokens, batches, padded, tokenize
 
 CORPUS = ["Sally puts the ball in the basket.", "Ça va? Où est le café?", "猫が好き 🐱🐱 and the ball 🧑‍🚀"]
 TEXT = "The 🐱 sat; Ça 🧑‍🚀 猫!"

@@ -14,7 +14,7 @@ from broca.engines.memo import forget
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Contrast, Stimulus
-from broca.models.tokens import Pool
+from broca.models.pool import Pool
 from broca.stimuli.benchmarks import benchmark
 from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize

@@ -10,7 +10,7 @@ import zoo
 from broca.capture import Gather, capture
 from broca.errors import StatisticsError
 from broca.items import Contrast, Stimulus
-from broca.models.tokens import Pool
+from broca.models.pool import Pool
 from broca.stats.permutation import permutation_test
 from broca.studies.localize import Localize
 

@@ -20,7 +20,8 @@ from broca.capture.reduce import Reducer
 from broca.errors import GuardError, SiteUnavailable, StatisticsError
 from broca.models.hooks import Read, read
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Pool, Span, Tokens, pooled
+from broca.models.pool import Pool, pooled
+from broca.models.tokens import Batch, Span, Tokens
 from broca.sites import PICTURE_KINDS, Site
 
 R = TypeVar("R", bound=Reducer)

@@ -17,7 +17,7 @@ from broca.engines.memo import Memo, Part
 from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
 from broca.items import Item, fingerprint
 from broca.models.lm import LM, Intervention
-from broca.models.tokens import Pool
+from broca.models.pool import Pool
 from broca.sites import Site
 from broca.studies.maps import cell
 from broca.units import Grain, UnitMask

@@ -16,7 +16,8 @@ from broca.engines.memo import Memo, Progress, forget, silent
 from broca.errors import SiteUnavailable
 from broca.items import Contrast
 from broca.models.lm import LM
-from broca.models.tokens import Chat, Magnitude, Pool
+from broca.models.pool import Magnitude, Pool
+from broca.models.tokens import Chat
 from broca.sites import Site, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of

@@ -25,7 +25,8 @@ from broca.engines.memo import Json, Memo, Part
 from broca.errors import StatisticsError
 from broca.items import fingerprint
 from broca.models.lm import LM
-from broca.models.tokens import Pool, Tokens
+from broca.models.pool import Pool
+from broca.models.tokens import Tokens
 from broca.sites import Site
 from broca.stats.welch import welch, welch_from_samples
 from broca.studies.shown import Shown, Split

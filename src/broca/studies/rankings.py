@@ -14,7 +14,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from broca.capture import Moments, capture
 from broca.capture.gradient import attribution, squared_gradients
 from broca.engines.memo import Memo, Progress
-from broca.models.tokens import Pool, Tokens
+from broca.models.pool import Pool
+from broca.models.tokens import Tokens
 from broca.organisms.planted import Floats
 from broca.stats.power import welch_power
 from broca.stats.welch import welch

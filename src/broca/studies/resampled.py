@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from broca.engines.cells import cells
 from broca.engines.memo import Json, Memo, Progress
 from broca.models.lm import LM
-from broca.models.tokens import Pool
+from broca.models.pool import Pool
 from broca.sites import Site
 from broca.stats.confounds import partial_welch
 from broca.stats.exchange import Arrangements, Sides, arrange
