@@ -148,6 +148,17 @@ def test_a_lent_donor_is_another_items():
     assert lent.places == {"word": (second.places["word"][0], first.places["word"][1]), "end": ((20,), (17,))}
 
 
+def test_of_all_classes_a_token_is_patched_once_as_the_first_of_them_says():
+    lm = tiny("llama")
+    case = cases(lm)[2]
+    twice = Case(case.run, case.donor, {**case.places, "random": ((1, 4), (4, 5))}, case.right, case.wrong)
+    assert paired(twice, "random") == [(1, 4), (4, 5)]
+    assert sorted(paired(twice, "all")) == sorted(paired(case, "all"))
+    site = Site(1, "resid_post")
+    once, again = (patched(lm, [each], [Cell("all", {site: None})]).after for each in (case, twice))
+    np.testing.assert_array_equal(once, again)
+
+
 def test_positions_outside_a_text_are_refused():
     lm = tiny("llama")
     with pytest.raises(StimulusError, match="positions"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +19,13 @@ from broca.interventions.patching import paired
 from broca.models.lm import LM
 from broca.runs import open_run, run
 from broca.scoring.likelihood import Likelihood
+from broca.sites import Site
 from broca.stats.corrections import holm
 from broca.stimuli.sums import WORDS
 from broca.studies.perturb import Perturb, PerturbResult, asked
 from broca.studies.perturb.cases import CLASSES, turned
 from broca.studies.perturb.grid import Patches, grid, lent
+from broca.studies.perturb.selected import Choosing, selected
 from broca.studies.perturb.shown import source_of
 
 KINDS = ("keyboard", "transpose", "delete", "insert", "substitute", "case", "homoglyph", "polite")
@@ -176,6 +179,23 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
     assert numbers["learned"]["twins"] == 5
     states = {rung.name: rung.state for rung in found.verdict.rungs}
     assert states["selective"] == states["causal"] == states["specific"] == "passed"
+
+
+def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
+    """Where the model is its own twin, what was chosen by its first half has no head start in the second."""
+    monkeypatch.setattr(sys.modules[selected.__module__], "untrained", lambda own, _seed: own)
+    patches = Patches(lm, cases[0], forget, silent)
+    made = grid(patches, threshold=0.5, boot={"n": 50, "seed": 0})
+    how = Choosing("heads", "estimated", 12.5, 5, 5, 0.05, {"n": 50, "seed": 0})
+    numbers = {rung.name: rung.numbers for rung in selected(patches, made, how).rungs}
+    assert numbers["learned"]["t"] == pytest.approx(numbers["learned"]["t_untrained_largest"], abs=1e-3)
+    assert numbers["learned"]["cases"] == numbers["causal"]["cases"] < int(made.kept.sum())
+
+
+def test_estimates_of_all_tokens_are_the_sum_over_their_classes(lm, cases):
+    found = Patches(lm, cases[0], forget, silent).estimated({Site(0, "z"): lm.anatomy.n_heads})
+    by_class = np.nansum([found[f"{name}/0.z"] for name in CLASSES], 0)
+    np.testing.assert_allclose(found["all/0.z"], by_class, atol=1e-6)
 
 
 def test_neurons_are_ranked_by_estimates_and_patched_together(lm):

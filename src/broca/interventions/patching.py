@@ -211,13 +211,17 @@ def _moves(
 
 
 def paired(case: Case, at: str) -> list[tuple[int, int]]:
-    """Positions in the donor and in the text, the last with the last, of one class of tokens or of all."""
-    found = []
+    """Positions in the donor and in the text, the last with the last, of one class of tokens or of all.
+
+    Of all, a token of the text that several classes name is patched once, as the first of them says.
+    """
+    found: dict[int, int] = {}
     for name, (theirs, own) in case.places.items():
         if at in (name, "all"):
             n = min(len(theirs), len(own))
-            found += zip(theirs[len(theirs) - n :], own[len(own) - n :], strict=True)
-    return found
+            for i, j in zip(theirs[len(theirs) - n :], own[len(own) - n :], strict=True):
+                found.setdefault(j, i)
+    return [(i, j) for j, i in found.items()]
 
 
 def _change(values: Tensor, units: NDArray[np.bool_] | None, rows: Tensor, into: Tensor, out: Tensor) -> Change:

@@ -250,7 +250,7 @@ def _probes(record: Record) -> list[dict[str, Any]]:
     table = record.tables.get("probes")
     if table is None:
         return []
-    own = table.filter((pl.col("split") == "groups") & pl.col("accuracy").is_not_null())
+    own = table.filter((pl.col("split") == "wording") & pl.col("accuracy").is_not_null())
     return (
         own.sort("gain", descending=True, nulls_last=True)
         .group_by("kind", "point", maintain_order=True)

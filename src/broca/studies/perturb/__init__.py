@@ -96,8 +96,9 @@ class Perturb(Spec):
             raise ValueError("rewriter_server is where the rewriter runs: name it with rewriter")
         if min(self.n, self.words, self.min_letters, self.max_new_tokens, self.n_bootstrap) < 1:
             raise ValueError("n, words, min_letters, max_new_tokens and n_bootstrap are 1 or more")
-        if min(self.compare, self.probes, self.cases, self.draws, self.twins, self.examples, self.threshold) < 0:
-            raise ValueError("compare, probes, cases, draws, twins, examples and threshold are 0 or more")
+        counts = self.compare, self.probes, self.cases, self.draws, self.twins, self.examples
+        if min(*counts, self.threshold, self.seed) < 0:
+            raise ValueError("compare, probes, cases, draws, twins, examples, threshold and seed are 0 or more")
         if not 0 < self.percent < 100:
             raise ValueError("percent is the share to choose: give more than 0 and less than 100")
         return self

@@ -36,7 +36,14 @@ class Comparisons:
     warnings: tuple[str, ...]
 
 
-NOTHING = Comparisons(pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), None, ())
+_KEYS = {"kind": pl.String, "class": pl.String}
+NOTHING = Comparisons(
+    pl.DataFrame(schema={**_KEYS, "site": pl.String, "layer": pl.Int64, "relative_distance": pl.Float64}),
+    pl.DataFrame(schema={"kind": pl.String, "query": pl.String, "layer": pl.Int64, "head": pl.Int64}),
+    pl.DataFrame(schema={**_KEYS, "kl": pl.Float64}),
+    None,
+    (),
+)
 
 
 @dataclass(eq=False)

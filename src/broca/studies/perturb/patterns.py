@@ -44,7 +44,7 @@ def patterns(patches: Patches, grid: Grid, by: By, boot: Mapping[str, int]) -> t
         change = (arrays["after"][:, column] - arrays["before"])[kept]
         low, share, high = share_of(change, grid.lost[kept], groups[kept], boot)
         rows.append(
-            {"layer": layer, "head": head, "n": int(kept.sum()), "restored": float(change.mean()), "share": share, "low": low,
+            {"layer": layer, "head": head, "n": int(kept.sum()), "restored": float(change.mean()) if len(change) else None, "share": share, "low": low,
              "high": high}
         )  # fmt: skip
     return pl.DataFrame(rows, schema=PATTERNS), ""

@@ -116,22 +116,16 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
     count = max(1, round(how.percent / 100 * found.values.shape[1]))
     chosen = np.argsort(-found.values[first].mean(0), kind="stable")[:count]
     mask = found.mask(chosen, "head" if how.what == "heads" else "unit")
-    test = permutation_test(
-        found.values[first],
-        np.zeros_like(found.values[first]),
-        groups=(groups[first], groups[first]),
-        paired=True,
-        seed=how.seed,
-    )
+    t, p_max, selective = _signed(found.values[first], groups[first], chosen, how)
     held = replace(cases, cases=tuple(cases.cases[i] for i in second))
     lost = grid.lost[kept]
     rungs = (
-        _selective(test.p_max[chosen], how),
+        selective,
         _reliable(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
-        _learned(cases, found, mask, chosen, how),
+        _learned(held, found, mask, (chosen, second), how),
         *_tested(held, mask, lost[second], how),
     )
-    return Selected(mask, _table(found, (test.t, test.p_max), chosen, lost, how), rungs)
+    return Selected(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
 
 
 def _mapped(cases: Patches, how: Choosing) -> _Map:
@@ -165,6 +159,20 @@ def _jointly(cases: Patches, mask: UnitMask) -> Cell:
     return Cell("all", {s: np.repeat(f, cases.lm.anatomy.width(s) // len(f)) for s, f in mask.at.items() if f.any()})
 
 
+def _signed(
+    values: Floats, groups: np.ndarray, chosen: NDArray[np.int64], how: Choosing
+) -> tuple[Floats, Floats, Rung]:
+    """Of each candidate t and p (max-T) over arbitrary signs of groups, NaN where there are too few of them; and the rung."""
+    try:
+        test = permutation_test(
+            values, np.zeros_like(values), groups=(groups, groups), paired=True, seed=how.seed, alpha=how.alpha
+        )
+    except StatisticsError as error:
+        nothing = np.full(values.shape[1], np.nan)
+        return nothing, nothing, Rung("selective", "not tested", f"In the half that chose: {error}", {})
+    return test.t, test.p_max, _selective(test.p_max[chosen], how)
+
+
 def _selective(p_max: Floats, how: Choosing) -> Rung:
     hits = int((p_max <= how.alpha).sum())
     return Rung(
@@ -192,9 +200,12 @@ def _reliable(first: Floats, second: Floats, count: int, what: What) -> Rung:
     )
 
 
-def _learned(cases: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Rung:
-    """Crawford & Howell (1998): one value against the few of a control sample."""
-    own = float(_t(found.values[:, chosen]).mean())
+def _learned(
+    held: Patches, found: _Map, mask: UnitMask, at: tuple[NDArray[np.int64], NDArray[np.int64]], how: Choosing
+) -> Rung:
+    """Crawford & Howell (1998): one value against the few of a control sample, in cases that chose nothing."""
+    chosen, second = at
+    own = float(_t(found.values[np.ix_(second, chosen)]).mean())
     if how.twins < ENOUGH_TWINS:
         return Rung(
             "learned",
@@ -204,20 +215,20 @@ def _learned(cases: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int
         )
     random = []
     for i in range(how.twins):
-        cases.progress("patching untrained twins", i, how.twins)
+        held.progress("patching untrained twins", i, how.twins)
         twin = replace(
-            cases, lm=untrained(cases.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
+            held, lm=untrained(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
         )
         random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
-    cases.progress("patching untrained twins", how.twins, how.twins)
+    held.progress("patching untrained twins", how.twins, how.twins)
     spread = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / how.twins)
     p = float(stats.t.sf((own - np.mean(random)) / spread, how.twins - 1)) if spread else 0.0
     return Rung(
         "learned",
         "passed" if p <= how.alpha and own > max(random) else "failed",
-        f"The chosen {how.what} restore with a mean t of {own:.1f}; in {how.twins} untrained twins the same ones do with "
-        f"{min(random):+.1f} to {max(random):+.1f} (p = {p:.2g}).",
-        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": how.twins},
+        f"In {len(second)} cases that did not choose them, the chosen {how.what} restore with a mean t of {own:.1f}; in "
+        f"{how.twins} untrained twins the same ones do with {min(random):+.1f} to {max(random):+.1f} (p = {p:.2g}).",
+        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": how.twins, "cases": len(second)},
     )
 
 
@@ -244,7 +255,9 @@ def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple
     """The causal and the specific rung, in cases that chose nothing."""
     others = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
     layer: tuple[Literal["layer"], ...] = ("layer",) if prod(others) >= how.draws else ()
-    random = [random_like(mask, seed=how.seed + i, match=layer, among="rest") for i in range(how.draws)]
+    enough = 2 * mask.count <= sum(map(len, mask.at.values()))
+    draws = range(how.draws if enough else 0)
+    random = [random_like(mask, seed=how.seed + i, match=layer, among="rest") for i in draws]
     cells = [_jointly(held, each) for each in (mask, *random)]
     groups = np.asarray(held.groups)
     arrays = held.run("patching the choice", [one.case for one in held.cases], cells)
@@ -262,7 +275,11 @@ def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosin
     low, share, high = own
     numbers = {"share": share, "low": low, "high": high, "cases": n, "draws": len(drawn)}
     if 1 / (len(drawn) + 1) > how.alpha:
-        why = f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
+        few = f"percent = {how.percent:g} leaves too few {how.what} to draw from: "
+        why = (
+            (few if len(drawn) < how.draws else "")
+            + f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
+        )
         return Rung("causal", "not tested", why, numbers)
     band, p = quantile_band(drawn), float(empirical_p(share, drawn, "greater"))
     return Rung(
