@@ -46,7 +46,7 @@ def found(lm) -> PerturbResult:
 
 @pytest.fixture(scope="module")
 def cases(lm, found):
-    return turned(lm, SPEC.texts(lm), found.answers, chat="auto", most=60, seed=0)
+    return turned(lm, SPEC.texts(lm), found.answers, way="choices", chat="auto", most=60, seed=0)
 
 
 def test_accuracies_are_those_of_each_text_asked_by_itself(lm, found):

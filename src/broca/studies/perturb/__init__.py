@@ -139,7 +139,7 @@ class Perturb(Spec):
         found = asked.by_kind(answers, texts.kinds, **boot)
         inside = comparisons(lm, texts, most=self.compare, chat=self.chat, memo=memo, progress=progress)
         told_apart = _probed(self, lm, texts, memo, progress)
-        cases, left = turned(lm, texts, answers, chat=self.chat, most=self.cases, seed=self.seed)
+        cases, left = turned(lm, texts, answers, way=way, chat=self.chat, most=self.cases, seed=self.seed)
         patched = _patched(self, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
         return _result(self, lm, _Seen(texts, answers, found, inside, told_apart, cases, left), patched)
 

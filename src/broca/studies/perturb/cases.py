@@ -17,13 +17,14 @@ from broca.models.questions import Question
 from broca.models.tokens import Chat, Tokens
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.align import Alignment, align
+from broca.studies.perturb.asked import Way
 from broca.studies.perturb.shown import Shown, source_of
 
 CLASSES = ("prefix", "edited", "boundary", "suffix", "operands", "answer")
 """Classes of tokens that are patched. The prefix is the same in both runs, so nothing there may have an effect: a check. The
 boundary is the token right behind the edited word, where a reader of letters first knows that the word has ended. The suffix is
-what stands behind it and is neither operand nor answer; the answer is the last token of the text, with what both answers
-begin with."""
+what stands behind it and is neither operand nor answer; the answer is the last token of the text, with what a chat template puts
+behind it and what both answers begin with."""
 RANDOM = "random"
 """As many tokens as the edited word has, drawn from the others that both texts have: a control of position."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -57,7 +58,7 @@ class Left:
 
 
 def turned(
-    lm: LM, texts: Shown, answers: pl.DataFrame, *, chat: Chat, most: int, seed: int
+    lm: LM, texts: Shown, answers: pl.DataFrame, *, way: Way, chat: Chat, most: int, seed: int
 ) -> tuple[tuple[Turned, ...], Left]:
     """The pairs that turned, at most so many, kinds in turn.
 
@@ -68,6 +69,7 @@ def turned(
         lm: the model.
         texts: what was shown.
         answers: what was said, `ANSWERS`.
+        way: how it was said.
         chat: whether the chat template was used.
         most: cases at most.
         seed: of the choice among more.
@@ -78,11 +80,13 @@ def turned(
         for pair in texts.pairs
         if said[source_of(pair)]["correct"] and not said[pair.id]["correct"] and said[pair.id]["said"]
     ]
-    broken = list({pair.perturbed: pair for pair in broken}.values())  # two kinds may make the same mistake
+    shown = lm.tokenize([pair.perturbed for pair in broken], chat=chat)
+    # Two kinds may make the same mistake, or mistakes that the tokenizer takes for the same.
+    broken = list({tokens.ids: pair for tokens, pair in zip(shown, broken, strict=True)}.values())
     chosen = _in_turn(broken, most, seed)
     strings = [(said[source_of(pair)]["said"], said[pair.id]["said"]) for pair in chosen]
     clean, perturbed = (
-        _questions(lm, chosen, strings, chat=chat, perturbed=side, choices=bool(texts.items)) for side in (False, True)
+        _questions(lm, chosen, strings, chat=chat, perturbed=side, choices=way == "choices") for side in (False, True)
     )
     made = []
     for pair, both, *questions in zip(chosen, strings, clean, perturbed, strict=True):
@@ -161,7 +165,9 @@ def _places(aligned: Alignment, asked: Sequence[tuple[int, int]]) -> dict[str, S
     """Clean and perturbed positions of every class of tokens; those that both answers begin with belong to the answer."""
     end = aligned.points["edited"][0] if "edited" in aligned.points else None
     behind = next(((i, j) for i, j in aligned.matched if end is not None and i == end + 1), None)
-    kinds = {"between": "suffix"} | ({behind[0]: "boundary"} if behind else {})
+    text = [i for i, own in enumerate(aligned.clean) if own != "special"]
+    after = dict.fromkeys(range(text[-1] + 1, len(aligned.clean)), "answer")
+    kinds = {"between": "suffix"} | after | ({behind[0]: "boundary"} if behind and behind[0] not in after else {})
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in CLASSES}
     for i, j in aligned.matched:
         own = aligned.clean[i]

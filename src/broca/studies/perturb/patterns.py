@@ -119,6 +119,7 @@ def _carried(one: Turned) -> tuple[Sequence[Sequence[int]], tuple[tuple[int, ...
     covers = [own or (word if aligned.clean[i] == "edited" else ()) for i, own in enumerate(aligned.covers)]
     covers += [(len(aligned.perturbed) + i,) for i in range(len(case.donor) - len(aligned.clean))]
     pairs = sorted({pair for at in _BEHIND if at in case.places for pair in zip(*case.places[at], strict=True)})
+    pairs = pairs or [(len(case.donor) - 1, len(case.run) - 1)]  # a mistake in the last word
     return covers, (tuple(i for i, _ in pairs), tuple(j for _, j in pairs))
 
 

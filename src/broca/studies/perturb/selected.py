@@ -17,10 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from broca.errors import StatisticsError
+from broca.errors import SiteUnavailable, StatisticsError
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained
-from broca.sites import Site
+from broca.sites import Kind, Site
 from broca.stats.intervals import Interval
 from broca.stats.nulls import empirical_p, quantile_band
 from broca.stats.paired import paired_bootstrap
@@ -33,6 +33,7 @@ from broca.units import UnitMask
 from broca.units.draws import random_like
 
 What = Literal["heads", "neurons"]
+_SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
 ENOUGH_CASES, ENOUGH_TWINS = 20, 5
 _SHOWN = 200
 UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
@@ -109,8 +110,11 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
         why = (
             f"{len(kept)} cases of {len(set(groups))} groups lost enough to be patched; {ENOUGH_CASES} of 4 are needed."
         )
-        names = ("selective", "reliable", "learned", "causal", "specific")
-        return Selected(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
+        return _untested(why)
+    try:
+        patches.lm.anatomy.sites(_SITE[how.what])
+    except SiteUnavailable as error:
+        return _untested(f"This model has no {how.what} to choose from. {error}")
     first, second = halves(len(kept), seed=how.seed, groups=groups)
     found = _mapped(cases, how)
     count = max(1, round(how.percent / 100 * found.values.shape[1]))
@@ -128,10 +132,14 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
     return Selected(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
 
 
+def _untested(why: str) -> Selected:
+    names = ("selective", "reliable", "learned", "causal", "specific")
+    return Selected(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
+
+
 def _mapped(cases: Patches, how: Choosing) -> _Map:
     lm, what = cases.lm, how.what
-    kind = "z" if what == "heads" else "mlp_act"
-    sites = lm.anatomy.sites(kind)
+    sites = lm.anatomy.sites(_SITE[what])
     n = {site: lm.anatomy.n_heads if what == "heads" else lm.anatomy.width(site) for site in sites}
     by_site = cases.estimated(n)
     estimates = np.concatenate([by_site[f"all/{site}"] for site in sites], 1)

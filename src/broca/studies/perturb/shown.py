@@ -91,6 +91,11 @@ def shown(
     else:
         asked = benchmark(name, **({"n": n} if "n" not in options and name in BENCHMARKS else {}), **options)[:n]
         items = {item.id: item for item in asked}
+        pictured = next((item for item in asked if item.images), None)
+        if pictured is not None:
+            raise StimulusError(
+                f"Item {pictured.id!r} has pictures, which perturbed runs are not compared and patched with. Give items of text alone."
+            )
         wanted = list(kinds) or [*(KINDS_OF_WORDS if write else ALL), *(REWRITTEN if write else ())]
         drawn = [kind for kind in wanted if write is None or kind not in REWRITTEN]
         parts = [build(asked, drawn, severity=severity, choice=choice, seed=seed)] if drawn else []

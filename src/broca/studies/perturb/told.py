@@ -70,7 +70,7 @@ def summary(kinds: pl.DataFrame) -> pl.DataFrame:
 def recovered(recovery: pl.DataFrame, n: int = 8) -> pl.DataFrame:
     """What restores most, the best layer of each place; the last token after the last layer is the output itself, and left out."""
     own = recovery.filter(
-        (pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_null()
+        (pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_nan()
     )
     output = (pl.col("kind") == "resid_post") & (pl.col("at") == "answer") & (pl.col("layer") == pl.col("layer").max())
     most = own.filter(~output).sort("share", descending=True).group_by("kind", "at", maintain_order=True).first()
