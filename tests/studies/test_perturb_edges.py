@@ -35,7 +35,7 @@ from broca.studies.perturb.cases import turned
 from broca.studies.perturb.patterns import _carried
 from broca.studies.perturb.probes import PROBES
 from broca.studies.perturb.shown import Shown, source_of
-from broca.studies.perturb.told import recovered
+from broca.studies.perturb.told import gate, recovered
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +183,23 @@ def test_places_that_no_case_has_are_left_out_of_what_restores_most(lm, items):
     shares = recovered(made.recovery)["share"]
     assert len(shares)
     assert shares.is_not_nan().all()
+
+
+def test_where_all_answers_are_alike_no_other_run_is_lent(lm, items, tmp_path):
+    rows = [json.loads(line) for line in Path(items).read_text().splitlines()]
+    common = max({row["choices"][0] for row in rows}, key=lambda first: sum(row["choices"][0] == first for row in rows))
+    alike = tmp_path / "alike.jsonl"
+    alike.write_text("\n".join(json.dumps(row) for row in rows if row["choices"][0] == common))
+    made = spec(str(alike), compare=0, kinds=("delete", "transpose", "case", "insert", "substitute", "duplicate")).run(
+        lm
+    )
+    assert made.task["used"] >= 2
+    assert set(made.recovery["donor"]) == {"own", "elsewhere"}
+    assert "another text" not in made.claim
+
+
+def test_chance_is_that_of_choices_only_where_choices_are_asked(lm, items):
+    texts = spec(items).texts(lm)
+    answers = asked_in_turn(texts, ("x", "y")).with_columns(correct=pl.int_range(pl.len()) % 3 == 0)
+    assert gate(answers, texts, "choices").state == "marked"
+    assert gate(answers, texts, "generated").state == "passed"

@@ -141,7 +141,7 @@ class Perturb(Spec):
         told_apart = _probed(self, lm, texts, memo, progress)
         cases, left = turned(lm, texts, answers, way=way, chat=self.chat, most=self.cases, seed=self.seed)
         patched = _patched(self, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
-        return _result(self, lm, _Seen(texts, answers, found, inside, told_apart, cases, left), patched)
+        return _result(self, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
 
 
 def _probed(spec: Perturb, lm: LM, texts: Shown, memo: Memo, progress: Progress) -> Probed:
@@ -232,6 +232,7 @@ class _Seen:
     """What was shown and said."""
 
     texts: Shown
+    way: Way
     answers: pl.DataFrame
     kinds: pl.DataFrame
     inside: Comparisons
@@ -245,7 +246,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     verdict = Verdict.of(*after.selected.rungs)
     recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
     guards = (
-        told.gate(answers, texts),
+        told.gate(answers, texts, seen.way),
         *([seen.inside.guard] if seen.inside.guard else ()),
         *(after.grid.guards if after.grid else ()),
     )

@@ -132,12 +132,13 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
     estimates = patches.estimated(dict.fromkeys((site for cell in cells for site in cell.parts), 1))
     foretold = np.stack([estimates[f"{cell.at}/{_site(cell)}"][:, 0] for cell in cells], 1)
     elsewhere = _cells(lm, ("resid_post",), (RANDOM,))
-    runs = (
+    runs = [
         _Run("restore", "own", cells, own, foretold),
         _Run("break", "own", stream, patches.run("patching back", [case.reversed for case in cases], stream)),
-        _Run("restore", "other", stream, patches.run("patching from other texts", lent(patches.cases), stream)),
         _Run("restore", "elsewhere", elsewhere, patches.run("patching elsewhere", cases, elsewhere)),
-    )
+    ]
+    if others := lent(patches.cases):
+        runs.insert(2, _Run("restore", "other", stream, patches.run("patching from other texts", others, stream)))
     rows = [row for run in runs for row in run.rows(lost, kept, patches.groups, boot)]
     few = [case.itself for case in cases[:16]]
     itself = patches.run("patching with itself", few, cells)
@@ -152,14 +153,16 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
 def lent(cases: Sequence[Turned]) -> list[Case]:
     """Each case with the clean text of another one, whose right answer is another, and so is the word that is edited there.
 
-    Where no other case is unlike in both, one with another answer; where none has, the case itself.
+    Where no other case is unlike in both, one with another answer; nothing where all have the same answer.
     """
     words = [tuple(one.case.donor.ids[i] for i in one.case.places.get("edited", ((), ()))[0]) for one in cases]
     found = []
     for i, one in enumerate(cases):
         others = [j for j in (*range(i + 1, len(cases)), *range(i)) if cases[j].right != one.right]
         unlike = [j for j in others if words[j] != words[i]]
-        found.append(one.case.lent(cases[next(iter(unlike or others), i)].case))
+        if not others:
+            return []
+        found.append(one.case.lent(cases[(unlike or others)[0]].case))
     return found
 
 

@@ -270,13 +270,16 @@ def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple
     groups = np.asarray(held.groups)
     arrays = held.run("patching the choice", [one.case for one in held.cases], cells)
     gains = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
-    other = held.run("patching the choice from other texts", lent(held.cases), cells[:1])
-    foreign = other["after"][:, 0, 0] - other["before"][:, 0]
     low, share, high = share_of(gains[:, 0], lost, groups, how.boot)
     drawn = gains[:, 1:].sum(0) / lost.sum()
-    return _causal((low, share, high), drawn, len(lost), how, matched=bool(layer)), _specific(
-        gains[:, 0], foreign, lost, groups, how
-    )
+    causal = _causal((low, share, high), drawn, len(lost), how, matched=bool(layer))
+    others = lent(held.cases)
+    if not others:
+        why = "All these cases have the same right answer, so none can lend a run with another."
+        return causal, Rung("specific", "not tested", why, {})
+    other = held.run("patching the choice from other texts", others, cells[:1])
+    foreign = other["after"][:, 0, 0] - other["before"][:, 0]
+    return causal, _specific(gains[:, 0], foreign, lost, groups, how)
 
 
 def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosing, *, matched: bool) -> Rung:

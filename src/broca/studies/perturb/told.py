@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from broca.models.lm import LM
 from broca.studies.effects import limits, points
 from broca.studies.ladder import Guard
-from broca.studies.perturb.asked import CLEAN
+from broca.studies.perturb.asked import CLEAN, Way
 from broca.studies.perturb.cases import Left, Turned
 from broca.studies.perturb.grid import Floats, Grid
 from broca.studies.perturb.shown import Shown
@@ -118,11 +118,11 @@ def estimate(recovery: pl.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def gate(answers: pl.DataFrame, texts: Shown) -> Guard:
-    """Does the model have the ability at all when texts are clean?"""
+def gate(answers: pl.DataFrame, texts: Shown, way: Way) -> Guard:
+    """Does the model have the ability at all when texts are clean? What is generated is right by chance hardly ever."""
     clean = answers.filter(pl.col("kind") == CLEAN)
     right, n = int(clean["correct"].sum()), len(clean)
-    chance = float(np.mean([1 / len(item.choices) for item in texts.items.values()])) if texts.items else 0.0
+    chance = float(np.mean([1 / len(item.choices) for item in texts.items.values()])) if way == "choices" else 0.0
     p = binomtest(right, n, chance, alternative="greater").pvalue if chance else float(right == 0)
     text = f"The model answers {right / n:.1%} of {n} clean texts" + (
         f" (chance {chance:.1%}, p = {p:.2g})." if chance else "."
