@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -70,6 +70,11 @@ def test_the_top_of_minus_x_is_the_bottom_of_x(scores, count):
 
 
 @law
+@example(
+    {Site(0, "resid_post"): np.array([-1.7e308, -1.7e308, -2, -2, -2]), Site(0, "z"): np.array([1.7e308, 1.7e308, -2])},
+    1,
+    "middle",
+)  # both ends of the sum overflow
 @given(maps(), st.integers(1, 47), st.sampled_from(["top", "bottom", "both", "middle"]))
 def test_a_larger_selection_holds_the_smaller(scores, count, side):
     assume(count < (~np.isnan(row(scores))).sum())

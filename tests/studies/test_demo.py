@@ -33,7 +33,7 @@ def test_the_routed_head_climbs_to_the_top(tmp_path):
     assert found.verdict.sentence == "Yes: selective, reliable, learned, causal and specific."
 
 
-@pytest.mark.parametrize(("head", "failed"), [(2, "causal"), (3, "causal")])
+@pytest.mark.parametrize(("head", "failed"), [(2, "causal"), pytest.param(3, "causal", marks=pytest.mark.slow)])
 def test_other_heads_of_the_same_model_do_not(head, failed):
     mask = UnitMask.of({"0.z": [head]}, n=5, grain="head")
     spec = ROUTED.model_copy(update={"localizer": None, "doses": (), "selection": mask, "n_bootstrap": 500})

@@ -30,7 +30,16 @@ from broca.studies.perturb.shown import source_of
 
 KINDS = ("keyboard", "transpose", "delete", "insert", "substitute", "case", "homoglyph", "polite")
 SPEC = Perturb(
-    n=150, kinds=KINDS, among=tuple(sorted(WORDS)), compare=8, cases=60, draws=30, twins=5, n_bootstrap=200, probes=0
+    n=150,
+    kinds=KINDS,
+    among=tuple(sorted(WORDS)),
+    compare=4,
+    cases=60,
+    draws=30,
+    twins=5,
+    patterns="layers",
+    n_bootstrap=200,
+    probes=0,
 )
 
 
@@ -200,7 +209,16 @@ def test_estimates_of_all_tokens_are_the_sum_over_their_classes(lm, cases):
 
 def test_neurons_are_ranked_by_estimates_and_patched_together(lm):
     spec = SPEC.model_copy(
-        update={"select": "neurons", "percent": 5.0, "twins": 0, "compare": 0, "patterns": "none", "draws": 20}
+        update={
+            "select": "neurons",
+            "percent": 5.0,
+            "twins": 0,
+            "compare": 0,
+            "patterns": "none",
+            "draws": 19,
+            "n": 100,
+            "cases": 40,
+        }
     )
     made = spec.run(lm)
     width = sum(lm.anatomy.width(site) for site in lm.anatomy.sites("mlp_act"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broca.interventions.weights import Edit
+from broca.stimuli.sums import WORDS
 from broca.studies.causal import CausalTest
 from broca.studies.localize import Localize
 from broca.studies.perturb import Perturb
@@ -72,9 +73,10 @@ TREES = Probe(
 
 TYPOS = Perturb(
     n=120,
-    kinds=("keyboard", "transpose", "delete", "substitute", "case", "homoglyph", "homophone", "repeat-word", "polite"),
+    kinds=("keyboard", "transpose", "delete", "substitute", "case", "homoglyph", "repeat-word"),
+    among=tuple(sorted(WORDS)),
     compare=16,
-    cases=80,
+    cases=60,
     draws=40,
 )
-"""In `sums`, which has never seen a mistake: what mistakes cost, and where the clean run's values undo them."""
+"""In `sums`, which has never seen a mistake: what mistakes in the word that counts cost, and where the clean run's values undo them."""

@@ -49,7 +49,7 @@ def centre(scores: Array) -> float:
     finite = scores[np.isfinite(scores)]
     if not finite.size:
         return 0.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # parts of the sum may be infinite, of either sign
         mean = float(np.mean(finite))
     return mean if np.isfinite(mean) else float(np.sum(finite / finite.size))
 
