@@ -8,8 +8,9 @@ import torch
 from tests.zoo import lm as tiny
 from torch import Tensor
 
+from broca.capture.places import at_places
 from broca.errors import GuardError, SelectionError, SiteUnavailable, StimulusError
-from broca.interventions.patch import Patch, activations_at
+from broca.interventions.patch import Patch
 from broca.interventions.patching import Case, Cell, paired, patched
 from broca.interventions.plant import text_key
 from broca.models.tokens import Tokens
@@ -170,8 +171,10 @@ def test_positions_outside_a_text_are_refused():
 def test_a_patch_in_force_gives_what_the_grid_gives():
     lm = tiny("llama")
     site, made = Site(1, "resid_post"), cases(lm)
-    held = activations_at(lm, [case.donor for case in made], [case.places["end"][0] for case in made], [site])
-    patch = Patch({text_key(case.run.ids): (case.places["end"][1], at) for case, at in zip(made, held, strict=True)})
+    held = at_places(lm, [case.donor for case in made], [site], [case.places["end"][0] for case in made])[site]
+    patch = Patch(
+        {text_key(case.run.ids): (case.places["end"][1], {site: at}) for case, at in zip(made, held, strict=True)}
+    )
     found = patched(lm, made, [Cell("end", {site: None})])
     with lm.under(patch):
         for batch in lm.batches([case.run for case in made]):
@@ -189,11 +192,11 @@ def test_a_patch_of_several_places_and_chosen_heads_is_that_of_the_grid(heads):
     lm = tiny("llama")
     site, case = Site(1, "z"), cases(lm)[0]
     own = paired(case, "word")
-    held = activations_at(lm, [case.donor], [[a for a, _ in own]], [site])
+    held = at_places(lm, [case.donor], [site], [[a for a, _ in own]])[site]
     mask = None if heads is None else UnitMask.heads(heads, n_heads=4)
     flags = None if mask is None else np.repeat(mask.at[site], 8)
     found = patched(lm, [case], [Cell("word", {site: flags})])
-    with lm.under(Patch({text_key(case.run.ids): ([b for _, b in own], held[0])}, mask)):
+    with lm.under(Patch({text_key(case.run.ids): ([b for _, b in own], {site: held[0]})}, mask)):
         logits = lm.next_logits(next(lm.batches([case.run])))[0]
     assert float(logits[case.right] - logits[case.wrong]) == pytest.approx(found.after[0, 0, 0], abs=2e-5)
     assert abs(found.restored[0, 0]) > 1e-4

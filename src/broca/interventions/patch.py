@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.errors import GuardError, SelectionError, StimulusError
+from broca.errors import GuardError, SelectionError
 from broca.interventions.lesion import flags_of
 from broca.interventions.plant import text_key
-from broca.models.hooks import Edit, Inputs, Read, edited, read, watched
+from broca.models.hooks import Edit, Inputs, edited, watched
 from broca.models.lm import LM
-from broca.models.tokens import Tokens
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -31,7 +30,8 @@ class Patch:
     """Put given activations in place while the prompt is read (activation patching: Vig et al., 2020; Meng et al., 2022).
 
     Args:
-        values: by `text_key` of the prompt: places among its tokens (0 is the first, BOS counted), and what to put there.
+        values: by `text_key` of the prompt: places among its tokens (0 is the first, BOS counted), and what to put there, such as
+            `broca.capture.places.at_places` reads of another text.
         units: in these units, or heads, alone; all when None.
 
     Raises:
@@ -111,34 +111,3 @@ class Patch:
             return x
 
         return edit
-
-
-def activations_at(
-    lm: LM, texts: Sequence[Tokens], places: Sequence[Sequence[int]], sites: Sequence[Site]
-) -> list[dict[Site, NDArray[np.floating]]]:
-    """What each text holds at its own places, for `Patch`: for each site ``(place, unit)``, float32 or wider.
-
-    Raises:
-        StimulusError: if there are not as many lists of places as texts.
-        SiteUnavailable: if the model has no such site.
-    """
-    if len(texts) != len(places):
-        raise StimulusError(f"{len(texts)} texts come with {len(places)} lists of places. Give one for each.")
-    found: list[dict[Site, NDArray[np.floating]]] = [{} for _ in texts]
-
-    def reader(site: Site, kept: dict[Site, Tensor]) -> Read:
-        def show(x: Tensor) -> None:
-            kept[site] = x
-
-        return show
-
-    for batch in lm.batches(texts):
-        kept: dict[Site, Tensor] = {}
-        with read(lm.model, lm.anatomy, {site: reader(site, kept) for site in sites}):
-            lm.call(batch)
-        for row, index in enumerate(batch.index):
-            at = [int(batch.start[row]) + place for place in places[index]]
-            for site, values in kept.items():
-                wide = values.dtype if values.dtype == torch.float64 else torch.float32
-                found[index][site] = values[row, at].to(wide).cpu().numpy()
-    return found

@@ -6,7 +6,6 @@ Colours are those of `INK`; see `drawing` for how they follow the page into the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -258,13 +257,6 @@ def layer_axis(layers: pl.DataFrame) -> alt.X:
         title="layer",
         scale=alt.Scale(domain=[first - 0.6, last + 0.6], nice=False),
         axis=alt.Axis(values=ticks, format="d", grid=False),
-    )
-
-
-def named_axis(names: Sequence[str]) -> alt.Axis:
-    """An axis of names, with room for the longest in any font."""
-    return alt.Axis(
-        labelLimit=200, labelAngle=0, ticks=False, grid=False, minExtent=7 * max(map(len, names), default=0)
     )
 
 

@@ -32,7 +32,7 @@ def heat(
             y=alt.Y(
                 f"{y[0]}:O",
                 title=y[1] or None,
-                axis=figures.named_axis(order) if order else ordinal(rows),
+                axis=named_axis(order) if order else ordinal(rows),
                 sort=list(order) if order else "ascending",
             ),
             opacity=alt.Opacity(
@@ -46,3 +46,10 @@ def heat(
 def ordinal(n: int) -> alt.Axis:
     """The axis of `n` places that are counted or named."""
     return alt.Axis(labelAngle=0, labelOverlap="greedy" if n > 16 else True, ticks=False, grid=False)
+
+
+def named_axis(names: Sequence[str]) -> alt.Axis:
+    """An axis of names, with room for the longest in any font."""
+    return alt.Axis(
+        labelLimit=200, labelAngle=0, ticks=False, grid=False, minExtent=7 * max(map(len, names), default=0)
+    )

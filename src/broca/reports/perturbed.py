@@ -11,7 +11,7 @@ import polars as pl
 from broca.reports import figures
 from broca.reports.drawing import Figure, draw
 from broca.reports.figures import INK
-from broca.reports.heat import heat, ordinal
+from broca.reports.heat import heat, named_axis, ordinal
 from broca.reports.record import Record
 from broca.reports.words import finite, number, percent
 from broca.studies.perturb.cases import CLASSES, RANDOM
@@ -64,7 +64,7 @@ def _accuracy(kinds: pl.DataFrame) -> Figure:
         low=pl.coalesce("drop_low", "drop"), high=pl.coalesce("drop_high", "drop"),
     )  # fmt: skip
     base = alt.Chart(figures.data(rows.select("kind", "drop", "low", "high", "significant").to_dicts()))
-    y = alt.Y("kind:N", sort=rows["kind"].to_list(), title=None, axis=figures.named_axis(rows["kind"].to_list()))
+    y = alt.Y("kind:N", sort=rows["kind"].to_list(), title=None, axis=named_axis(rows["kind"].to_list()))
     axis = alt.Axis(format="+.0%", tickCount=5)
     colour = alt.Color(
         "significant:N",
@@ -166,45 +166,39 @@ def _curves(table: pl.DataFrame) -> Figure:
 
 def _heads(record: Record) -> list[Figure]:
     out = []
-    units = record.tables.get("units")
-    heads = record.study.get("select", "heads") == "heads"
-    if units is not None and heads:
-        top = units.sort("share", descending=True).row(0, named=True)
-        words = f"Each head's output patched alone, at every aligned token: head {top['layer']}.{top['unit']} restores most ({percent(top['share'])})."
-        shown = units.with_columns(value=pl.col("share").clip(0, 1))
+    units, patterns = record.tables.get("units"), record.tables.get("patterns")
+    if units is not None and record.study.get("select", "heads") == "heads":
+        each = units.rename({"unit": "head"})
         out.append(
-            draw(
-                heat(shown, ("layer", "layer"), ("unit", "head"), "Heads", domain=(0.0, 1.0)),
-                "heads-patched",
-                alt_text=words,
-                caption=words,
-            )
+            _head_map(each, "Heads", "heads-patched", "Each head's output patched alone, at every aligned token")
         )
-    if units is not None and not heads:
-        top = units.sort("share", descending=True).row(0, named=True)
-        count = units.group_by("layer").len().sort("layer")
-        words = f"Layers of the {len(units)} neurons that attribution patching ranks highest; first {top['layer']}.{top['unit']}."
-        bars = alt.Chart(figures.data(count.to_dicts())).mark_bar(color=INK["accent"]).encode(
-            x=alt.X("layer:O", axis=ordinal(len(count))), y=alt.Y("len:Q", title="neurons")
-        )  # fmt: skip
-        out.append(
-            draw(figures.styled(alt.LayerChart(layer=[bars]), "Neurons"), "neurons", alt_text=words, caption=words)
-        )
-    table = record.tables.get("patterns")
-    part = None if table is None else table.filter(pl.col("head").is_not_null())
+    elif units is not None:
+        out.append(_neurons(units))
+    part = None if patterns is None else patterns.filter(pl.col("head").is_not_null())
     if part is not None and len(part):
-        top = part.sort("share", descending=True).row(0, named=True)
-        words = f"Each head's attention pattern replaced by that of the clean run: head {top['layer']}.{top['head']} restores most ({percent(top['share'])})."
-        shown = part.with_columns(value=pl.col("share").clip(0, 1))
-        out.append(
-            draw(
-                heat(shown, ("layer", "layer"), ("head", "head"), "Attention patterns", domain=(0.0, 1.0)),
-                "heads-patterns",
-                alt_text=words,
-                caption=words,
-            )
-        )
+        told = "Each head's attention pattern replaced by that of the clean run"
+        out.append(_head_map(part, "Attention patterns", "heads-patterns", told))
     return out
+
+
+def _head_map(table: pl.DataFrame, title: str, name: str, what: str) -> Figure:
+    """What each head restores, layer by layer."""
+    top = table.sort("share", descending=True, nulls_last=True).row(0, named=True)
+    words = f"{what}: head {top['layer']}.{top['head']} restores most ({percent(top['share'])})."
+    shown = table.with_columns(value=pl.col("share").clip(0, 1))
+    return draw(
+        heat(shown, ("layer", "layer"), ("head", "head"), title, domain=(0.0, 1.0)), name, alt_text=words, caption=words
+    )
+
+
+def _neurons(units: pl.DataFrame) -> Figure:
+    top = units.sort("share", descending=True, nulls_last=True).row(0, named=True)
+    count = units.group_by("layer").len().sort("layer")
+    words = f"Layers of the {len(units)} neurons that attribution patching ranks highest; first {top['layer']}.{top['unit']}."
+    bars = alt.Chart(figures.data(count.to_dicts())).mark_bar(color=INK["accent"]).encode(
+        x=alt.X("layer:O", axis=ordinal(len(count))), y=alt.Y("len:Q", title="neurons")
+    )  # fmt: skip
+    return draw(figures.styled(alt.LayerChart(layer=[bars]), "Neurons"), "neurons", alt_text=words, caption=words)
 
 
 def _inside(record: Record, kinds: pl.DataFrame) -> list[Figure]:
