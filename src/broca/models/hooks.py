@@ -7,7 +7,7 @@ module for good once ``output_hidden_states=True`` has been asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -113,6 +113,18 @@ def read(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *, stop
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def held(model: nn.Module, anatomy: Anatomy, sites: Iterable[Site]) -> Iterator[dict[Site, Tensor]]:
+    """Run the body with the tensors at some sites kept: yields the copies, ``(batch, token, unit)``, of the last pass."""
+    found: dict[Site, Tensor] = {}
+
+    def keep(site: Site) -> Read:
+        return lambda x: found.update({site: x.clone()})  # some blocks add to a tensor in place
+
+    with read(model, anatomy, {site: keep(site) for site in sites}):
+        yield found
 
 
 @dataclass(slots=True)
