@@ -22,6 +22,8 @@ class Scale:
     def fingerprint(self) -> str:
         return f"scale {self.site} {self.factor}"
 
+    reads_prompt = False  # it does the same to every token, wherever the prompt ends
+
     @contextmanager
     def applied(self, lm: broca.LM) -> Iterator[Mapping[broca.Site, int]]:
         with edited(lm.model, lm.anatomy, {self.site: lambda x: x * self.factor}) as fired:

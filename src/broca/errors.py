@@ -10,6 +10,7 @@ Each message says what was given, what would have been right, and what to do. No
   + StimulusError       stimuli, contrasts or items are malformed
   + SelectionError      a selection of units is impossible or empty
   + StatisticsError     a statistic is undefined for these numbers
+  + InterventionError   an intervention does not declare what the passes of a model have to know of it
   + GuardError          a guard stopped the study: its result would have been meaningless
   + EngineError         workers could not be started, reached or kept alive, or something cannot be sent to them
   + ServerError         a server of completions is gone, refuses, or answers with something else
@@ -60,6 +61,12 @@ class SelectionError(BrocaError):
 
 class StatisticsError(BrocaError):
     """A statistic is undefined for these numbers."""
+
+
+class InterventionError(BrocaError):
+    """An intervention does not declare what the passes of a model have to know of it."""
+
+    exit_code = 2
 
 
 class GuardError(BrocaError):

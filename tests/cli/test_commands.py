@@ -76,7 +76,7 @@ def test_inspect_prints_the_proof(broca, model):
     assert "LlamaForCausalLM" in out
     assert "resid_post − resid_pre = 1 × (attn_out + mlp_out), relative error" in out
     assert "float32 " in out
-    for check in ("wiring", "one BOS", "left to right", "padding", "attention rows", "lesions"):
+    for check in ("wiring", "one start", "left to right", "padding", "attention rows", "lesions"):
         assert f"{check} yes: " in out
     assert "next broca localize" in out
 

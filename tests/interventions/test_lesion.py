@@ -153,6 +153,7 @@ def test_positions_choose_tokens_of_the_text_whatever_the_padding(lm, side):
     for positions, wanted in (("last", [-1]), ((0, -2), [0, -2]), ("prompt", None)):
         seen = []
         module = lm.model.get_submodule(lm.anatomy.tap(site).module)
+        lm.forward(batch)  # what is proved once is proved
         with lm.under(Lesion(units(lm, site, [0]), positions=positions)):
             handle = module.register_forward_hook(lambda _m, _a, out, seen=seen: seen.append(out))
             lm.forward(batch)

@@ -155,12 +155,12 @@ def test_swaps_nest_see_each_other_and_sleep_when_suspended():
     batch = batch_of(lm, TYPO)
     plain, seen = lm.forward(batch), []
 
-    def even(_layer, _inputs, shape, _compute):
+    def even(_layer, shape, _compute):
         rows = torch.full((2, shape[0], 1, shape[2]), 0.0)
         rows[..., -1:] = 0.5
         return Replaced(torch.tensor([[shape[1] - 1]]), rows)
 
-    def look(layer, _inputs, shape, compute):
+    def look(layer, shape, compute):
         seen.append((layer, compute(torch.tensor([[shape[1] - 1]]), [3])))
 
     with swapped(lm, even), swapped(lm, look):

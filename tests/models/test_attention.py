@@ -294,11 +294,10 @@ def test_padding_ids_do_not_matter():
         assert torch.allclose(rows, attention_rows(lm, other)[layer], atol=1e-6)
 
 
-def test_calls_without_input_ids_are_refused():
+def test_a_model_called_by_itself_is_refused_for_nobody_says_what_passes():
     lm = zoo.lm("llama")
-    embedded = lm.model.get_input_embeddings()(torch.tensor([[3, 4, 5]]))
-    with pytest.raises(GuardError, match="input_ids"), tapped(lm, Look(), lambda _: None):
-        lm.model(inputs_embeds=embedded)
+    with pytest.raises(GuardError, match="called directly"), tapped(lm, Look(), lambda _: None):
+        lm.model(torch.tensor([[3, 4, 5]]))
 
 
 def test_each_text_may_have_rows_of_its_own():

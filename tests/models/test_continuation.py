@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 import zoo
 from broca.errors import GuardError, StimulusError
 from broca.interventions.lesion import Lesion, Mean, Resample
-from broca.models import continuation
+from broca.models import continuation, hooks
 from broca.models.build import fresh
 from broca.models.continuation import continuation_logprobs, logprobs
 from broca.models.lm import LM
@@ -216,7 +216,7 @@ def test_a_cache_that_does_not_repeat_is_found_out_once(lm, monkeypatch, repeat)
     assert len(notes) <= 3, "at most one note a kind of batch"
 
 
-def test_a_model_that_minds_its_padding_is_read_one_text_at_a_time(lm, monkeypatch):
+def test_a_model_that_minds_its_padding_is_read_in_batches_of_one_length(lm, monkeypatch):
     truth = flat(continuation_logprobs(lm, PROMPTS, OPTIONS, way="alone"))
     forward = lm.model.forward
     lm.accepts  # noqa: B018 - the signature is read before it is hidden
@@ -226,7 +226,7 @@ def test_a_model_that_minds_its_padding_is_read_one_text_at_a_time(lm, monkeypat
 
     monkeypatch.setattr(lm.model, "forward", blind)
     np.testing.assert_allclose(flat(continuation_logprobs(lm, PROMPTS, OPTIONS)), truth, rtol=0, atol=1e-5)
-    assert any("one text at a time" in note for note in lm.notes)
+    assert any("only texts of one length share a batch" in note for note in lm.notes)
 
 
 def test_the_guard_sees_the_bare_model(lm, monkeypatch):
@@ -252,28 +252,51 @@ def test_lesions_act_on_prompt_and_options_alike_whatever_the_batch(lm, fill):
     with lm.under(Lesion(UnitMask.of({site: list(range(16))}, n=32), **made)):
         whole = flat(continuation_logprobs(lm, PROMPTS, OPTIONS, size=16))
         np.testing.assert_allclose(flat(continuation_logprobs(lm, PROMPTS, OPTIONS, size=3)), whole, rtol=0, atol=1e-5)
-        if fill != "resample":  # whose draw depends on the text that is read, prompt or prompt and option
-            np.testing.assert_allclose(
-                flat(continuation_logprobs(lm, PROMPTS, OPTIONS, way="alone")), whole, rtol=0, atol=1e-5
+        np.testing.assert_allclose(
+            flat(continuation_logprobs(lm, PROMPTS, OPTIONS, way="alone")), whole, rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("positions", ["prompt", "last", "generated", (0, -2)])
+def test_positions_are_the_same_tokens_whether_options_share_a_reading_or_not(lm, positions):
+    lesion = Lesion(UnitMask.of({Site(1, "resid_post"): list(range(16))}, n=32), positions=positions)
+    plain = flat(continuation_logprobs(lm, PROMPTS, OPTIONS))
+    with lm.under(lesion):
+        found = {
+            way: flat(continuation_logprobs(lm, PROMPTS, OPTIONS, way=way)) for way in ("cached", "plain", "alone")
+        }
+    assert np.abs(found["cached"] - plain).max() > 1e-3
+    np.testing.assert_allclose(found["plain"], found["cached"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found["alone"], found["cached"], rtol=0, atol=1e-5)
+
+
+def test_what_takes_all_that_passes_for_the_prompt_is_refused_where_prompt_and_option_pass_together(lm):
+    class Last:
+        fingerprint, reads_prompt = "last column", True
+
+        def applied(self, lm):
+            return hooks.edited(
+                lm.model,
+                lm.anatomy,
+                {Site(1, "resid_post"): lambda x: x.index_fill(1, torch.tensor([x.shape[1] - 1]), 0)},
             )
 
-
-def test_without_a_cache_lesions_at_positions_are_refused(lm):
-    lesion = Lesion(UnitMask.of({Site(1, "resid_post"): [0]}, n=32), positions="last")
-    with lm.under(lesion), pytest.raises(GuardError, match="positions='all'"):
-        continuation_logprobs(lm, PROMPTS, OPTIONS, way="plain")
+    with lm.under(Last()):
+        continuation_logprobs(lm, PROMPTS, OPTIONS, way="cached")
+        with pytest.raises(GuardError, match="reads_prompt = False"):
+            continuation_logprobs(lm, PROMPTS, OPTIONS, way="plain")
 
 
 def test_an_edit_that_never_ran_is_reported(lm):
     class Idle:
-        fingerprint = "idle"
+        fingerprint, reads_prompt = "idle", False
 
         def applied(self, _lm):
             from contextlib import nullcontext
 
             return nullcontext({Site(0, "z"): 0})
 
-    with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z never ran"):
+    with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z did not run"):
         continuation_logprobs(lm, ["a"], [("x",)])
 
 

@@ -10,6 +10,7 @@ import torch
 import zoo
 from broca.errors import SiteUnavailable
 from broca.models import hooks
+from broca.models.passes import current
 from broca.sites import Site
 
 RESID = Site(1, "resid_post")
@@ -112,6 +113,7 @@ def test_transformers_recorders_see_the_lesion_and_survive():
 
 def test_hooks_of_others_are_left_alone(lm, batch):
     block = lm.model.get_submodule(lm.anatomy.tap(RESID).module)
+    lm.forward(batch)  # what is proved once is proved
     calls = []
     theirs = block.register_forward_hook(lambda *_: calls.append(1))
     with hooks.edited(lm.model, lm.anatomy, {RESID: zero}), hooks.read(lm.model, lm.anatomy, {RESID: calls.append}):
@@ -130,7 +132,6 @@ def test_nothing_is_left_after_an_exception(lm, batch):
     with (
         pytest.raises(RuntimeError, match="reader"),
         hooks.edited(lm.model, lm.anatomy, {RESID: zero}),
-        hooks.watched(lm.model),
         hooks.asked(lm.model, lambda _: None, use_cache=True),
         hooks.read(lm.model, lm.anatomy, {Z: fail}),
     ):
@@ -163,18 +164,25 @@ def test_stop_ends_the_pass_once_all_is_read(lm, batch):
 
 
 @pytest.mark.parametrize("texts", [["abcd"], ["abcd", "a"]], ids=["no padding", "padding"])
-def test_watched_tells_prompts_from_decoding(texts):
+@pytest.mark.parametrize("options", [{}, {"use_cache": False}, {"num_beams": 2}, {"cache_implementation": "static"}])
+def test_each_pass_of_generation_says_what_it_is(texts, options):
     lm = zoo.lm("llama")
     seen = []
-    with (
-        hooks.watched(lm.model) as inputs,
-        hooks.read(lm.model, lm.anatomy, {RESID: lambda x: seen.append((x.shape[1], inputs.decoding))}),
-    ):
-        lm.generate(texts, max_new_tokens=3)
-    assert seen == [(5, False), (1, True), (1, True)]
-    assert inputs.prompt is not None
-    assert inputs.prompt.shape == (len(texts), 5)
-    assert inputs.calls == 3
+
+    def look(x):
+        shown = current()
+        assert len(shown.tokens) == len(x)
+        assert shown.width == x.shape[1]
+        seen.append((shown.past, shown.past + shown.width, shown.at("generated").sum(1).tolist(), shown.prompts[-1]))
+
+    with hooks.read(lm.model, lm.anatomy, {RESID: look}):
+        lm.generate(texts, max_new_tokens=3, **options)
+    whole = options.get("use_cache") is False
+    rows = len(texts) * options.get("num_beams", 1)
+    assert [past for past, *_ in seen] == ([0, 0, 0] if whole else [0, 5, 6])
+    assert [columns for _, columns, *_ in seen] == [5, 6, 7]
+    assert [new for _, _, new, _ in seen] == [[n if whole else min(n, 1)] * rows for n in range(3)]
+    assert {prompt for *_, prompt in seen} == {lm.tokenize(texts)[-1].ids}
 
 
 def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
@@ -183,7 +191,6 @@ def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
     with (
         hooks.edited(lm.model, lm.anatomy, {RESID: zero}) as fired,
         hooks.read(lm.model, lm.anatomy, {RESID: outside.append}),
-        hooks.watched(lm.model) as inputs,
     ):
         with hooks.suspended():
             assert torch.equal(lm.forward(batch), plain)
@@ -192,7 +199,7 @@ def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
                 hooks.read(lm.model, lm.anatomy, {RESID: inside.append}),
             ):
                 lm.forward(batch)
-        assert (fired, outside, inputs.calls) == ({RESID: 0}, [], 0)
+        assert (fired, outside) == ({RESID: 0}, [])
         assert bool((inside[0] == 1).all())
         lm.forward(batch)
     assert fired == {RESID: 1}

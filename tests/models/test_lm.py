@@ -244,6 +244,8 @@ def test_one_weight_changes_the_fingerprint():
 class Nothing:
     """An intervention at a site, named."""
 
+    reads_prompt = False
+
     def __init__(self, name, site="1.z", edit=torch.zeros_like):
         self.fingerprint, self.site, self.edit = name, Site.parse(site), edit
 

@@ -62,8 +62,9 @@ class Slow:
     is_fast = False
     bos_token_id, eos_token_id, all_special_ids = 1, 2, (1, 2)
 
-    def __call__(self, texts, **_):
-        return {"input_ids": [[1, *map(ord, text), 2] for text in texts]}
+    def __call__(self, texts, *, add_special_tokens=True, **_):
+        front, behind = ([1], [2]) if add_special_tokens else ([], [])
+        return {"input_ids": [[*front, *map(ord, text), *behind] for text in texts]}
 
 
 # -- special tokens --------------------------------------------------------------------------------------------------

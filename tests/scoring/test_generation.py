@@ -169,14 +169,14 @@ def test_what_does_not_fit_is_refused_by_name(lm):
 
 def test_an_edit_that_never_ran_is_reported(lm):
     class Idle:
-        fingerprint = "idle"
+        fingerprint, reads_prompt = "idle", False
 
         def applied(self, _lm):
             from contextlib import nullcontext
 
             return nullcontext({Site(0, "z"): 0})
 
-    with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z never ran"):
+    with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z did not run"):
         Generation()(lm, [ITEM])
 
 

@@ -245,10 +245,10 @@ def test_mistakes(lm, tasks, tmp_path):
 
 def test_an_intervention_that_never_ran_is_no_result(lm):
     class Idle:
-        fingerprint = "idle"
+        fingerprint, reads_prompt = "idle", False
 
         def applied(self, _):
             return nullcontext({Site(0, "z"): 0})
 
-    with lm.under(Idle()), pytest.raises(GuardError, match=r"0.z never ran"):
+    with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z did not run"):
         Harness(lm).loglikelihood(requests(("The key", " box")))

@@ -30,7 +30,7 @@ def test_a_sound_model_passes_every_check(name):
     found = checkup(lm)
     assert [guard.name for guard in found] == [
         "wiring",
-        "one BOS",
+        "one start",
         "left to right",
         "padding",
         "attention rows",
@@ -104,7 +104,7 @@ def test_a_doubled_bos_is_told():
     lm.tokenize = lambda texts: [
         type(one)((1, 5, *one.ids[: 3 + i]), one.text) for i, one in enumerate(LM.tokenize(lm, texts))
     ]
-    assert states(lm)["one BOS"] == "marked"
+    assert states(lm)["one start"] == "marked"
 
 
 def test_a_lesion_that_reaches_back_stops_everything():

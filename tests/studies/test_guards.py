@@ -17,7 +17,7 @@ TEXT, OTHER = "ab cd ef? gh", "ab dc ef? gh"
 class Returned:
     """Attention patching as Error Mech Analysis published it: the attentions are edited in what the model returns."""
 
-    fingerprint = "published"
+    fingerprint, reads_prompt = "published", False
 
     @contextmanager
     def applied(self, lm):

@@ -56,7 +56,7 @@ def chosen_shares(
     n = sum(matrix.address.size for matrix in matrices)
     rows = []
     with ExitStack() as stack:
-        stack.enter_context(asking(lm.model, {m.parameter for m in matrices}))
+        stack.enter_context(asking(lm, {m.parameter for m in matrices}))
         stack.enter_context(look.accumulating())
         for i, asked in enumerate(samples):
             look.found, look.total = {}, 0.0

@@ -24,8 +24,8 @@ from broca.capture.towards import Positions, Towards, given, on_texts, refuse_un
 from broca.errors import GuardError, SiteUnavailable, StatisticsError
 from broca.models.anatomy import Anatomy
 from broca.models.hooks import Edit, edited
+from broca.models.limits import has_gradients
 from broca.models.lm import LM
-from broca.models.quantised import refuse_gradients
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Kind, Site
 
@@ -197,7 +197,7 @@ def differentiated(
     Raises:
         GuardError: if a forward pass does not run a site exactly once.
     """
-    refuse_gradients(lm.model)
+    has_gradients(lm)
     caught: dict[Site, Tensor] = {}
 
     def catcher(site: Site) -> Edit:
@@ -210,7 +210,7 @@ def differentiated(
 
     edits = {site: catcher(site) for site in sites}
     with torch.enable_grad(), _still(lm.model), edited(lm.model, anatomy, edits) as fired:
-        total = metric(_next_logits(lm, batch), batch).sum()
+        total = metric(lm.last_logits(batch), batch).sum()
         if wrong := [str(site) for site, times in fired.items() if times != 1]:
             raise GuardError(
                 f"A forward pass runs {', '.join(wrong)} {fired[next(s for s in sites if str(s) == wrong[0])]} times, not "
@@ -223,14 +223,6 @@ def differentiated(
         {site: x.detach() for site, x in caught.items()},
         {site: torch.zeros_like(caught[site]) if g is None else g for site, g in found},
     )
-
-
-def _next_logits(lm: LM, batch: Batch) -> Tensor:
-    """As `LM.next_logits`, with a graph."""
-    short = {"logits_to_keep": 1} if batch.side == "left" and "logits_to_keep" in lm.accepts else {}
-    logits = lm.model(**lm.arguments(batch, **short)).logits
-    where = torch.full_like(batch.last, logits.shape[1] - 1) if short else batch.last
-    return logits[torch.arange(len(batch), device=logits.device), where.to(logits.device)].float()
 
 
 @contextmanager

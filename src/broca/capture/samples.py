@@ -205,7 +205,11 @@ class Work:
         """Summed log-probabilities of all rows, sample by sample, with a graph; and how many tokens each prices."""
         every = [row for sample in rows for row in sample]
         batch = padded(
-            [Tokens(r.ids, "") for r in every], range(len(every)), self.lm.pad, side="right", device=self.lm.device
+            [Tokens(r.ids, "", prompt=r.start) for r in every],
+            range(len(every)),
+            self.lm.pad,
+            side="right",
+            device=self.lm.device,
         )
         self.mask = batch.mask
         logits = _logits(self.lm, batch)
@@ -264,7 +268,7 @@ class Work:
 
 def _logits(lm: LM, batch: Batch) -> Tensor:
     """Next-token logits at every position, with a graph."""
-    return lm.model(**lm.arguments(batch)).logits
+    return lm.run(batch).logits
 
 
 def _logprob(logits: Tensor, row: Row) -> Tensor:

@@ -21,6 +21,7 @@ from broca.capture.objectives import Asked, Objective, Row
 from broca.capture.samples import Score, Sums, Work
 from broca.engines.memo import Draft
 from broca.errors import BrocaError, GuardError, StatisticsError
+from broca.models.limits import has_gradients
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
 
@@ -76,7 +77,7 @@ def sensitivity(
     work = Work(lm, objective, matrices, _sums(lm, matrices, scores, halves=halves, precision=precision, on=sums_on))
     steps = _steps(rows, lm.batch_size if batched else 1, halves=halves)
     with ExitStack() as stack:
-        stack.enter_context(asking(lm.model, () if batched else {m.parameter for m in matrices}))
+        stack.enter_context(asking(lm, () if batched else {m.parameter for m in matrices}))
         if "activation-weight" in scores:
             stack.enter_context(work.seeing_inputs())
         stack.enter_context(work.catching() if batched else work.accumulating())
@@ -168,8 +169,14 @@ def _sums(
 
 
 @contextmanager
-def asking(model: nn.Module, wanted: Any) -> Iterator[None]:
-    """Run the body with these parameters asking for a gradient, and no other."""
+def asking(lm: LM, wanted: Any) -> Iterator[None]:
+    """Run the body with these parameters asking for a gradient, and no other.
+
+    Raises:
+        GuardError: if there would be no gradient.
+    """
+    has_gradients(lm)
+    model: nn.Module = lm.model
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     try:
         for name, parameter in model.named_parameters():

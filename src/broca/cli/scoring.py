@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from broca.items import Item
-    from broca.models.lm import LM, Intervention
+    from broca.models.force import Intervention
+    from broca.models.lm import LM
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.form question.")]
 How = Literal["likelihood", "generation", "sampled"]

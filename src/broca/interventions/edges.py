@@ -20,8 +20,8 @@ from torch import Tensor
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions.plant import text_key
 from broca.models.attention import severed
-from broca.models.hooks import Inputs
 from broca.models.lm import LM
+from broca.models.passes import Pass, current
 from broca.models.tokens import Chat, Prompt, Span
 from broca.sites import Site
 from broca.units import UnitMask
@@ -62,10 +62,7 @@ class EdgeLesion:
         content = [sorted(self.edges.items()), self.heads.fingerprint if self.heads else None, self.after]
         return hashlib.sha256(json.dumps(["edges", content]).encode()).hexdigest()[:16]
 
-    @property
-    def reads_prompt(self) -> bool:
-        """What it does depends on the whole prompt."""
-        return True
+    reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
@@ -77,42 +74,46 @@ class EdgeLesion:
         """
         chosen = heads_by_layer(lm, self.heads)
         fired = dict.fromkeys((Site(layer, "pattern") for layer in chosen), 0)
-        made: tuple[int, Tensor | None] = (-1, None)
+        made: tuple[Pass | None, int, Tensor | None] = (None, 0, None)
 
-        def cut(layer: int, inputs: Inputs, shape: tuple[int, int, int]) -> Tensor | None:
+        def cut(layer: int, shape: tuple[int, int, int]) -> Tensor | None:
             nonlocal made
             if layer not in chosen:
                 return None
-            if made[0] != inputs.calls:
-                made = (inputs.calls, self._gone(inputs, shape[1], shape[2]))
-            if made[1] is None:
-                return None
             fired[Site(layer, "pattern")] += 1
+            shown = current()
+            if made[0] is not shown or made[1] != shape[2]:
+                made = (shown, shape[2], self._gone(shown, shape[2]))
+            if made[2] is None:
+                return None
             heads = chosen[layer]
-            return made[1] if heads.all() else made[1] & heads.to(made[1].device)[None, :, None, None]
+            return made[2] if heads.all() else made[2] & heads.to(made[2].device)[None, :, None, None]
 
         with severed(lm, cut):
             yield fired
 
-    def _gone(self, inputs: Inputs, n_queries: int, n_keys: int) -> Tensor | None:
-        """Which edges of this call are cut, ``(batch, 1, query, key)``; None if none is."""
-        if inputs.decoding and not self.after:
+    def _gone(self, shown: Pass, n_keys: int) -> Tensor | None:
+        """Which edges of a pass are cut, ``(batch, 1, query, key)``; None if none is."""
+        if not shown.has_prompt and not self.after:
             return None
-        shown = prompts_shown(inputs)
-        gone = torch.zeros(len(shown), 1, n_queries, n_keys, dtype=torch.bool)
-        for row, (ids, start) in enumerate(shown):
+        after = shown.at("generated") if self.after else None
+        # A sliding window has let go of the first columns.
+        lost = max(0, shown.mask.shape[1] - n_keys)
+        gone = torch.zeros(len(shown.tokens), 1, shown.width, n_keys, dtype=torch.bool)
+        for row, (ids, start) in enumerate(zip(shown.prompts, shown.start, strict=True)):
             known = self.edges.get(text_key(ids))
             if known is None:
                 raise GuardError(
                     f"The model was shown a text of {len(ids)} tokens that this edge lesion has no edges for, "
                     "so it would be answered intact. Give edges for each text; an option must not change the prompt's last token."
                 )
-            queries, keys = known
-            columns = torch.tensor([start + key for key in keys])
-            rows = torch.arange(n_queries) if inputs.decoding else torch.tensor([start + query for query in queries])
+            rows = torch.tensor([start + query - shown.past for query in known[0]])
+            columns = torch.tensor([start + key - lost for key in known[1]])
+            rows, columns = rows[rows >= 0], columns[columns >= 0]
+            if after is not None:
+                rows = torch.cat([rows, after[row].nonzero()[:, 0]])
             gone[row, 0, rows[:, None], columns] = True
-        assert inputs.ids is not None
-        return gone.to(inputs.ids.device) if gone.any() else None
+        return gone.to(shown.mask.device) if gone.any() else None
 
 
 def heads_by_layer(lm: LM, heads: UnitMask | None) -> dict[int, Tensor]:
@@ -133,18 +134,6 @@ def heads_by_layer(lm: LM, heads: UnitMask | None) -> dict[int, Tensor]:
         if flags.any():
             found[site.layer] = torch.tensor(np.array(flags))
     return found
-
-
-def prompts_shown(inputs: Inputs) -> list[tuple[list[int], int]]:
-    """For each row of the call under way: the token ids of its prompt, and where that begins in the row."""
-    assert inputs.ids is not None
-    assert inputs.prompt is not None
-    assert inputs.prompt_mask is not None
-    prompts = [row[keep.bool()].tolist() for row, keep in zip(inputs.prompt, inputs.prompt_mask, strict=True)]
-    starts = inputs.prompt_mask.int().argmax(1).tolist()
-    # Options of one item, or beams, share the prompt that was read once.
-    share = len(inputs.ids) // len(prompts)
-    return [(prompts[row // share], starts[row // share]) for row in range(len(inputs.ids))]
 
 
 def edges_between(

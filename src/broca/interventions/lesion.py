@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,11 @@ from torch import Tensor
 
 from broca.errors import SelectionError, SiteUnavailable
 from broca.items import fingerprint
-from broca.models.hooks import Edit, Inputs, edited, watched
+from broca.models.hooks import Edit, edited
 from broca.models.lm import LM
+from broca.models.passes import Positions, current
 from broca.sites import PICTURE_KINDS, Site
 from broca.units import UnitMask
-
-Positions = Literal["all", "prompt", "generated", "last"] | tuple[int, ...]
-"""Which tokens: all; the prompt's; those after the prompt; the prompt's last; or places in the prompt, counted from 0 at
-its first real token, or from -1 at its last."""
 
 Values = Mapping[Site, NDArray[Any]]
 
@@ -119,10 +116,7 @@ class Lesion:
     def fingerprint(self) -> str:
         return fingerprint(["lesion", self.units.fingerprint, self.fill.fingerprint, self.positions])
 
-    @property
-    def reads_prompt(self) -> bool:
-        """Whether what it does at a token depends on where the prompt ends, or on the whole prompt."""
-        return self.positions != "all" or isinstance(self.fill, Resample)
+    reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
@@ -131,30 +125,29 @@ class Lesion:
         Raises:
             SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
         """
-        with watched(lm.model) as inputs:
-            edits = {site: self._edit(lm, site, inputs) for site in self.units.at if self.units.at[site].any()}
-            with edited(lm.model, lm.anatomy, edits) as fired:
-                yield fired
+        edits = {site: self._edit(lm, site) for site in self.units.at if self.units.at[site].any()}
+        with edited(lm.model, lm.anatomy, edits) as fired:
+            yield fired
 
-    def _edit(self, lm: LM, site: Site, inputs: Inputs) -> Edit:
+    def _edit(self, lm: LM, site: Site) -> Edit:
         if site.kind in PICTURE_KINDS and (self.positions != "all" or isinstance(self.fill, Resample)):
             raise SelectionError(
                 f"{site} holds patches of pictures, not tokens of a text. Lesion it at all positions, with another fill than "
                 "Resample."
             )
         chosen = torch.tensor(flags_of(lm, site, self.units))
-        fill = self._filler(site, inputs)
+        fill = self._filler(site)
         on: dict[torch.device, Tensor] = {}
 
         def edit(values: Tensor) -> Tensor:
             mask = on.setdefault(values.device, chosen.to(values.device))
             if self.positions != "all":
-                mask = mask & tokens_at(self.positions, inputs, values).unsqueeze(-1)
+                mask = mask & current().at(self.positions, values.device).unsqueeze(-1)
             return torch.where(mask, fill(values), values)
 
         return edit
 
-    def _filler(self, site: Site, inputs: Inputs) -> Edit:
+    def _filler(self, site: Site) -> Edit:
         """What stands in for the values at `site`, broadcastable to them."""
         match self.fill:
             case Zero():
@@ -172,42 +165,13 @@ class Lesion:
                 return held.to
             case Resample(bank=bank, seed=seed):
                 donors = torch.tensor(_at(bank, site))
-                return lambda x: donors.to(x)[_draws(inputs, x, len(donors), seed)].unsqueeze(1)
+                return lambda x: donors.to(x)[_draws(x.device, len(donors), seed)].unsqueeze(1)
 
 
-def tokens_at(positions: Positions, inputs: Inputs, values: Tensor) -> Tensor:
-    """Which of the tokens now passing through are meant, ``(batch, token)``."""
-    batch, width = values.shape[:2]
-    everywhere = torch.ones((batch, width), dtype=torch.bool, device=values.device)
-    if positions == "all":
-        return everywhere
-    if inputs.decoding:
-        return everywhere if positions == "generated" else ~everywhere
-    if positions == "generated":
-        return ~everywhere
-    assert inputs.mask is not None
-    mask = inputs.mask.to(values.device).bool()
-    if positions == "prompt":
-        return mask
-    index = mask.long().cumsum(1) - 1
-    length = mask.sum(1, keepdim=True)
-    wanted = (-1,) if positions == "last" else positions
-    chosen = ~everywhere
-    for place in wanted:
-        chosen |= mask & (index == (place if place >= 0 else length + place))
-    return chosen
-
-
-def _draws(inputs: Inputs, values: Tensor, n: int, seed: int) -> Tensor:
-    """Which donor each row takes: a hash of its prompt's real tokens."""
-    assert inputs.prompt is not None
-    assert inputs.prompt_mask is not None
-    keys = [
-        zlib.crc32(row[keep.bool()].cpu().numpy().astype("<i8").tobytes(), seed & 0xFFFFFFFF) % n
-        for row, keep in zip(inputs.prompt, inputs.prompt_mask, strict=True)
-    ]
-    # Options of one item, or beams, share the prompt that was read once.
-    return torch.tensor(keys, device=values.device).repeat_interleave(len(values) // len(keys))
+def _draws(device: torch.device, n: int, seed: int) -> Tensor:
+    """Which donor each row takes: a hash of its prompt's tokens."""
+    keys = [zlib.crc32(np.asarray(ids, dtype="<i8").tobytes(), seed & 0xFFFFFFFF) % n for ids in current().prompts]
+    return torch.tensor(keys, device=device)
 
 
 def flags_of(lm: LM, site: Site, units: UnitMask) -> NDArray[np.bool_]:

@@ -16,8 +16,9 @@ from torch import Tensor
 from broca.errors import GuardError, SelectionError
 from broca.interventions.lesion import flags_of
 from broca.interventions.plant import text_key
-from broca.models.hooks import Edit, Inputs, edited, watched
+from broca.models.hooks import Edit, edited
 from broca.models.lm import LM
+from broca.models.passes import current
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -65,10 +66,7 @@ class Patch:
                 digest.update(f"{site}".encode() + np.ascontiguousarray(at[site]).tobytes())
         return digest.hexdigest()[:16]
 
-    @property
-    def reads_prompt(self) -> bool:
-        """What it does depends on the whole prompt."""
-        return True
+    reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
@@ -80,30 +78,28 @@ class Patch:
         """
         sites = next(iter(self.values.values()))[1]
         chosen = {site: None if self.units is None else flags_of(lm, site, self.units) for site in sites}
-        with watched(lm.model) as inputs:
-            edits = {site: self._edit(site, units, inputs) for site, units in chosen.items()}
-            with edited(lm.model, lm.anatomy, edits) as fired:
-                yield fired
+        edits = {site: self._edit(site, units) for site, units in chosen.items()}
+        with edited(lm.model, lm.anatomy, edits) as fired:
+            yield fired
 
-    def _edit(self, site: Site, units: NDArray[np.bool_] | None, inputs: Inputs) -> Edit:
+    def _edit(self, site: Site, units: NDArray[np.bool_] | None) -> Edit:
         where = None if units is None else torch.from_numpy(np.flatnonzero(units))
 
         def edit(x: Tensor) -> Tensor:
-            if inputs.decoding:
+            shown = current()
+            if not shown.has_prompt:
                 return x
-            assert inputs.prompt is not None
-            assert inputs.prompt_mask is not None
             x = x.clone()
-            for row, (ids, keep) in enumerate(zip(inputs.prompt, inputs.prompt_mask, strict=True)):
-                known = self.values.get(text_key(ids[keep.bool()].tolist()))
+            for row, (ids, start) in enumerate(zip(shown.prompts, shown.start, strict=True)):
+                known = self.values.get(text_key(ids))
                 if known is None:
                     raise GuardError(
-                        f"The model was shown a text of {int(keep.sum())} tokens that this patch has no activations for, so it "
-                        "would be answered unpatched. Give activations for each text."
+                        f"The model was shown a text of {len(ids)} tokens that this patch has no activations for, so it would be "
+                        "answered unpatched. Give activations for each text."
                     )
-                start = int(keep.int().argmax())
-                columns = torch.tensor([start + place for place in known[0]])
-                held = torch.from_numpy(known[1][site]).to(x)
+                columns = torch.tensor([start + place for place in known[0]]) - shown.past
+                here = columns >= 0
+                columns, held = columns[here], torch.from_numpy(known[1][site])[here].to(x)
                 if where is None:
                     x[row, columns] = held
                 else:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from broca.errors import GuardError, SelectionError, StimulusError
-from broca.interventions.edges import heads_by_layer, prompts_shown
+from broca.interventions.edges import heads_by_layer
 from broca.interventions.plant import text_key
 from broca.models.attention import Replaced, attention_rows, swapped
-from broca.models.hooks import Inputs
 from broca.models.lm import LM
+from broca.models.passes import Pass, current
 from broca.models.rows import Compute, carried
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
@@ -97,10 +97,7 @@ class PatternPatch:
                 digest.update(rows.detach().cpu().float().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    @property
-    def reads_prompt(self) -> bool:
-        """What it does depends on the whole prompt."""
-        return True
+    reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
@@ -118,32 +115,31 @@ class PatternPatch:
             raise SelectionError(f"A pattern has layer {max(layers)}, this model has {lm.anatomy.n_layers}.")
         fired = dict.fromkeys((Site(layer, "pattern") for layer in sorted(layers) if layer in chosen), 0)
 
-        def swap(layer: int, inputs: Inputs, shape: tuple[int, int, int], compute: Compute) -> Replaced | None:
-            # The prompt's rows are replaced where it is read; what follows it meets them in the cache.
-            if Site(layer, "pattern") not in fired or inputs.decoding:
+        def swap(layer: int, shape: tuple[int, int, int], compute: Compute) -> Replaced | None:
+            if Site(layer, "pattern") not in fired:
                 return None
             fired[Site(layer, "pattern")] += 1
-            return self._replaced(layer, chosen[layer], prompts_shown(inputs), shape, compute)
+            shown = current()
+            # The prompt's rows are replaced where it is read; what follows it meets them in the cache.
+            return self._replaced(layer, chosen[layer], shown, shape, compute) if shown.has_prompt else None
 
         with swapped(lm, swap):
             yield fired
 
     def _replaced(
-        self,
-        layer: int,
-        heads: tuple[int, ...],
-        shown: Sequence[tuple[list[int], int]],
-        shape: tuple[int, int, int],
-        compute: Compute,
+        self, layer: int, heads: tuple[int, ...], shown: Pass, shape: tuple[int, int, int], compute: Compute
     ) -> Replaced:
-        patterns = [self._pattern(ids, layer, shape[0]) for ids, _ in shown]
+        patterns = [self._pattern(ids, layer, shape[0]) for ids in shown.prompts]
         width = max(len(pattern.queries) for pattern in patterns)
-        at, real = torch.zeros(len(shown), width, dtype=torch.long), torch.zeros(len(shown), width, dtype=torch.bool)
-        weights = torch.zeros(len(shown), len(heads), width, shape[2])
-        for row, (pattern, (ids, start)) in enumerate(zip(patterns, shown, strict=True)):
+        at, real = (
+            torch.zeros(len(patterns), width, dtype=torch.long),
+            torch.zeros(len(patterns), width, dtype=torch.bool),
+        )
+        weights = torch.zeros(len(patterns), len(heads), width, shape[2])
+        for row, (pattern, ids, start) in enumerate(zip(patterns, shown.prompts, shown.start, strict=True)):
             if layer in pattern.rows:
-                n = len(pattern.queries)
-                at[row, :n], real[row, :n] = torch.tensor(pattern.queries) + start, True
+                n, columns = len(pattern.queries), torch.tensor(pattern.queries) + start - shown.past
+                at[row, :n], real[row, :n] = columns.clamp(min=0), columns >= 0
                 weights[row, :, :n, start : start + len(ids)] = pattern.rows[layer][list(heads)].to(weights)
         if self.strength < 1:
             own = compute(at, heads)

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from broca.errors import SiteUnavailable
-from broca.interventions.lesion import tokens_at
-from broca.models.hooks import Edit, Inputs, edited, watched
+from broca.models.hooks import Edit, edited
 from broca.models.lm import LM
+from broca.models.passes import current
 from broca.sites import Site
 
 Floats = NDArray[np.float64]
@@ -75,6 +75,8 @@ class Plant:
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
+    reads_prompt = False  # it goes by the pass under way
+
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the units in force; the weights come back bit for bit.
@@ -87,15 +89,14 @@ class Plant:
             with ExitStack() as stack:
                 for site, planted in self.at.items():
                     stack.enter_context(_written(output_weights(lm, site), planted))
-                inputs = stack.enter_context(watched(lm.model))
-                edits = {site: self._edit(site, planted, inputs) for site, planted in self.at.items()}
+                edits = {site: self._edit(site, planted) for site, planted in self.at.items()}
                 yield stack.enter_context(edited(lm.model, lm.anatomy, edits))
         finally:
             # A hash taken meanwhile is that of the edited weights.
             if not hashed:
                 vars(lm).pop("fingerprint", None)
 
-    def _edit(self, site: Site, planted: Planting, inputs: Inputs) -> Edit:
+    def _edit(self, site: Site, planted: Planting) -> Edit:
         known: dict[str, Floats] = {}
 
         def row(key: str) -> Floats:
@@ -110,10 +111,10 @@ class Plant:
             units = torch.as_tensor(planted.units, device=x.device)
             held = x.clone()
             held[..., units] = 0
-            if not inputs.decoding:
-                rows = torch.from_numpy(np.stack([row(key) for key in _keys(inputs)])).to(x)
-                last = tokens_at("last", inputs, x)
-                held[..., units] = rows[:, None] * last[..., None]
+            shown = current()
+            if shown.has_prompt:
+                rows = torch.from_numpy(np.stack([row(text_key(ids)) for ids in shown.prompts])).to(x)
+                held[..., units] = rows[:, None] * shown.at("last", x.device)[..., None]
             return held
 
         return edit
@@ -156,10 +157,3 @@ def _written(weights: Tensor, planted: Planting) -> Iterator[None]:
         yield
     finally:
         weights[units] = kept
-
-
-def _keys(inputs: Inputs) -> list[str]:
-    assert inputs.prompt is not None
-    assert inputs.prompt_mask is not None
-    ids, mask = inputs.prompt.cpu(), inputs.prompt_mask.cpu().bool()
-    return [text_key(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True)]

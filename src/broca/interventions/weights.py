@@ -81,6 +81,8 @@ class WeightMask:
     def fingerprint(self) -> str:
         return fingerprint(["weight mask", self.weights.fingerprint, asdict(self.edit)])
 
+    reads_prompt = False
+
     @contextmanager
     def applied(self, lm: LM) -> Iterator[None]:
         """Put the mask in force, in place; every weight comes back bit for bit.
@@ -149,6 +151,8 @@ class WeightDeltas:
     @property
     def fingerprint(self) -> str:
         return fingerprint(["weight deltas", [mask.fingerprint for mask in self.masks], list(self.rows)])
+
+    reads_prompt = False
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[None]:

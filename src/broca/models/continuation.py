@@ -20,6 +20,7 @@ from torch import Tensor
 
 from broca.errors import GuardError
 from broca.models.hooks import suspended
+from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.questions import Question, split
 from broca.models.tokens import Batch, Chat, Prompt, Side
@@ -32,7 +33,7 @@ _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.05}
 rotary angles; bfloat16 (0.25) rounds logits near 30 to the nearest 1/8."""
 
 _proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool, bool], Way]] = WeakKeyDictionary()
-"""By model, then by (pictures, options of more than one token, padded batches): the first way that passed the guard."""
+"""By model, then by (pictures, options of more than one token, prompts of several lengths): the first way that passed the guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ def continuation_logprobs(
 
     Raises:
         StimulusError: if an option adds no token, or the tokens of prompt and option do not fit the model's context.
-        GuardError: if the model's cache cannot be used and an intervention in force needs to know where prompts end,
-            or an edit in force never ran.
+        GuardError: if the model's cache cannot be used and an intervention in force takes all that passes for the prompt, or an
+            edit in force did not run.
     """
     return logprobs(lm, split(lm, prompts, options, chat=chat, names=names), way=way, size=size)
 
@@ -91,7 +92,7 @@ def logprobs(
         asked = [questions[i] for i in group]
         how = way or _way(lm, asked)
         if how != "cached":
-            _refuse_borders(lm)
+            _refuse_whole(lm)
         for i, values in zip(group, _priced(lm, asked, how, size=size, side=side), strict=True):
             options = questions[i].options
             sums, missed = values[: len(options)].T.tolist()
@@ -176,7 +177,7 @@ def _continued(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
             name: _onward(values, n, fed.shape[1]) for name, values in batch.beside.items() if _by_token(values, batch)
         },
     )
-    logits = lm.call(rest, use_cache=True, past_key_values=cache).logits
+    logits = lm.call(rest, past=batch.ids.shape[1], use_cache=True, past_key_values=cache).logits
     # One position at a time: the vocabulary is wide, and its float32 copy wider.
     later = [_seen(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])]
     # A padded position may hold anything, infinities too, so it is left out rather than multiplied by 0.
@@ -217,7 +218,7 @@ def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Sid
     out = np.zeros((*ids.shape[:2], 2))
     where = [(i, k) for i, question in enumerate(questions) for k in range(len(question.options))]
     # The last token of an option is priced but never read.
-    rows = [questions[i].shared.extended(questions[i].options[k][:-1]) for i, k in where]
+    rows = [questions[i].shared.answered(questions[i].options[k][:-1]) for i, k in where]
 
     def step(batch: Batch) -> list[list[float]]:
         cells = [where[row] for row in batch.index]
@@ -247,7 +248,8 @@ def _way(lm: LM, questions: Sequence[Question]) -> Way:
     alike = [q for q in questions if q.shared.key == questions[0].shared.key]
     by_length = sorted(alike, key=lambda q: len(q.shared))
     probe = [by_length[-1], by_length[0]] if len(by_length) > 1 else by_length
-    padded = len(probe[0].shared) != len(probe[-1].shared)
+    # Where padding moves the model, no batch is padded: see `LM.each`.
+    padded = len(probe[0].shared) != len(probe[-1].shared) and pads(lm, "left")
     proved = _proved.setdefault(lm.model, {})
     if (pictured, several, padded) not in proved and (pictured, several, True) not in proved:
         # Of the bare model: what an intervention does may rightly depend on where the prompt ends.
@@ -264,7 +266,7 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
     ways: tuple[Way, ...] = ("cached", "plain")
     for way in ways:
         try:
-            worst = float(np.abs(_priced(lm, probe, way, size=None, side="left")[..., 0] / counts - alone).max())
+            worst = float(np.abs(_priced(lm, probe, way, size=len(probe), side="left")[..., 0] / counts - alone).max())
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -285,12 +287,12 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
     return way
 
 
-def _refuse_borders(lm: LM) -> None:
-    """Without a cache, nothing tells an intervention where the prompt ends and an option starts."""
+def _refuse_whole(lm: LM) -> None:
+    """Prompt and option pass in one go: what takes all that it is shown for the prompt would edit the option."""
     for it in lm.interventions:
-        if getattr(it, "reads_prompt", getattr(it, "positions", "all") != "all"):
+        if it.reads_prompt:
             raise GuardError(
-                f"{type(it).__name__} acts at some positions of the prompt only, but this model's cache cannot be shared "
-                "between options, so the border between prompt and option is lost. Use positions='all' and a fill that "
-                "does not depend on the prompt, or score by generation."
+                f"{type(it).__name__} takes the tensor that it is shown for a prompt (reads_prompt = True), but this model's cache "
+                "cannot be shared between options, so that prompt and option pass together. Let it go by "
+                "broca.models.passes.current(), and declare reads_prompt = False; or score by generation."
             )

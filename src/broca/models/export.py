@@ -16,7 +16,8 @@ from typing import Any
 
 from broca.errors import ModelError
 from broca.models.build import save
-from broca.models.lm import LM, Intervention
+from broca.models.force import Intervention
+from broca.models.lm import LM
 from broca.models.load import load, weight_hash
 
 ABOUT = "broca.json"

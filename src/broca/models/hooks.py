@@ -7,19 +7,24 @@ module for good once ``output_hidden_states=True`` has been asked.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from broca.errors import GuardError
 from broca.models.anatomy import Anatomy, Tap, tensor_of, with_tensor
 from broca.models.experts import rerouted
+from broca.models.passes import Pass, running, step
 from broca.models.probing import stream_key
+from broca.models.tokens import Batch
 from broca.sites import Site
 
 Edit = Callable[[Tensor], Tensor]
@@ -127,51 +132,57 @@ def held(model: nn.Module, anatomy: Anatomy, sites: Iterable[Site]) -> Iterator[
         yield found
 
 
-@dataclass(slots=True)
-class Inputs:
-    """What the model was last called with; `mask` covers the cached tokens too."""
-
-    ids: Tensor | None = None
-    mask: Tensor | None = None
-    prompt: Tensor | None = None
-    """Token ids of the last call that had no cache behind it."""
-    calls: int = 0
-    """How often the model has been called."""
-    prompt_mask: Tensor | None = None
-
-    @property
-    def decoding(self) -> bool:
-        """Whether the last call went on from cached tokens."""
-        return self.ids is not None and self.mask is not None and self.mask.shape[1] > self.ids.shape[1]
-
-
 @contextmanager
-def watched(model: nn.Module) -> Iterator[Inputs]:
-    """Run the body with the model's input ids and attention mask in sight of the edits."""
-    inputs = Inputs()
+def decoding(
+    model: nn.Module, batch: Batch, counted: Callable[[Pass], AbstractContextManager[None]]
+) -> Iterator[Callable[..., Tensor]]:
+    """Run the body, which generates from a batch, with each forward pass told what it is.
+
+    Args:
+        model: the transformers model.
+        batch: the prompts, padded on the left.
+        counted: what each pass stands in, such as the guard that counts edits.
+
+    Yields:
+        a stopping criterion for transformers' `generate`, which stops nothing: by it the columns that are read are known.
+    """
+    read = batch.ids.shape[1]
     born = _depth.get()
+    open_passes: list[ExitStack] = []
 
     def before(_m: nn.Module, args: Any, kwargs: Any) -> None:
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        if not isinstance(ids, Tensor) or _depth.get() > born:
+        if _depth.get() > born:
             return
-        inputs.calls += 1
-        mask = kwargs.get("attention_mask")
-        inputs.ids = ids
-        if not isinstance(mask, Tensor) or mask.ndim != 2:
-            # `generate` drops a mask that hides nothing, so only the cache tells a decoding step from a prompt.
-            cache = kwargs.get("past_key_values")
-            behind = 0 if cache is None else int(cache.get_seq_length())
-            mask = ids.new_ones(len(ids), behind + ids.shape[1])
-        inputs.mask = mask
-        if not inputs.decoding:
-            inputs.prompt, inputs.prompt_mask = ids, inputs.mask
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if not isinstance(ids, Tensor):
+            raise GuardError(
+                f"{type(model).__name__} generates without token ids, so nothing says which tokens pass. Score its options instead."
+            )
+        entered = ExitStack()
+        shown = entered.enter_context(running(step(batch, ids, read)))
+        entered.enter_context(counted(shown))
+        open_passes.append(entered)
 
-    handle = model.register_forward_pre_hook(before, with_kwargs=True, prepend=True)
+    def after(_m: nn.Module, _args: Any, _kwargs: Any, _output: Any) -> None:
+        if _depth.get() <= born:
+            open_passes.pop().close()
+
+    def criterion(ids: Tensor, *_: Any, **__: Any) -> Tensor:
+        nonlocal read
+        read = ids.shape[1]
+        return ids.new_zeros(len(ids), dtype=torch.bool)
+
+    handles = [
+        model.register_forward_pre_hook(before, with_kwargs=True, prepend=True),
+        model.register_forward_hook(after, with_kwargs=True),
+    ]
     try:
-        yield inputs
+        yield criterion
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+        for entered in reversed(open_passes):  # a pass that failed
+            entered.__exit__(*sys.exc_info())
 
 
 @contextmanager

@@ -7,37 +7,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from broca.errors import BrocaError, GuardError
+from broca.models import decoding
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
+from broca.models.compiled import compiled, eager, uncompiled
+from broca.models.force import Forces, Intervention
+from broca.models.limits import decoder, fits, pads, within
 from broca.models.load import load, load_processor, weight_hash
+from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
 from broca.models.tokens import Batch, Tokens
-from broca.sites import Site
 
 T = TypeVar("T")
-
-
-class Intervention(Protocol):
-    """A reversible change to a model: in force inside the context, gone after it, bit for bit."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Content hash: part of the address of every result obtained under it."""
-        ...
-
-    def applied(self, lm: LM) -> AbstractContextManager[Mapping[Site, int] | None]:
-        """Put the change in force; yields how often each edit has fired, where it edits activations."""
-        ...
 
 
 @dataclass
@@ -62,7 +53,8 @@ class LM:
     """What `load` was called with: how another process gets the same model."""
     _wanted: int = field(default=0, repr=False)
     """The batch size before memory first ran out."""
-    _active: list[tuple[Intervention, Mapping[Site, int] | None]] = field(default_factory=list, repr=False)
+    forces: Forces = field(default_factory=Forces, repr=False)
+    """The interventions in force."""
 
     @classmethod
     def load(
@@ -94,6 +86,7 @@ class LM:
             how["offload"] = offload
         notes: list[str] = []
         model, tokenizer = load(name, **how, notes=notes)
+        decoder(model)
         processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
         notes, tokenizer = [*notes, *lack], getattr(processor, "tokenizer", tokenizer)
         return cls(
@@ -120,12 +113,16 @@ class LM:
             anatomy: its wiring, where it is not to be found.
             name: what to call it.
 
+        A compiled model is run as it was before compilation.
+
         Raises:
+            ModelError: if it is no transformers decoder.
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
-        return cls(
-            model.eval(), tokenizer, anatomy or dissect(model), name=name or type(model).__name__, processor=processor
-        )
+        notes = [_COMPILED] if compiled(model) else []
+        model = decoder(uncompiled(model)).eval()
+        name = name or type(model).__name__
+        return cls(model, tokenizer, anatomy or dissect(model), name=name, notes=notes, processor=processor)
 
     def __repr__(self) -> str:
         a = self.anatomy
@@ -155,39 +152,30 @@ class LM:
     @property
     def condition(self) -> tuple[str, ...]:
         """Fingerprints of the interventions in force, outermost first: part of every result's address."""
-        return tuple(intervention.fingerprint for intervention, _ in self._active)
+        return tuple(force.intervention.fingerprint for force in self.forces.all)
 
     @property
     def interventions(self) -> tuple[Intervention, ...]:
         """What is in force, outermost first."""
-        return tuple(intervention for intervention, _ in self._active)
+        return tuple(force.intervention for force in self.forces.all)
 
     @contextmanager
     def under(self, *interventions: Intervention) -> Iterator[LM]:
-        """Run the body with every intervention in force, applied left to right; nests; restores bit for bit."""
-        before = len(self._active)
-        try:
-            with ExitStack() as stack:
-                for intervention in interventions:
-                    fired = stack.enter_context(intervention.applied(self))
-                    self._active.append((intervention, fired))
-                yield self
-        finally:
-            # Also when a later intervention could not be applied: what is not in force must not be in the address.
-            del self._active[before:]
+        """Run the body with every intervention in force, applied left to right; nests; restores bit for bit.
+
+        Raises:
+            InterventionError: if one does not declare what an intervention must.
+        """
+        with self.forces.applied(self, interventions):
+            yield self
 
     def assert_fired(self) -> None:
-        """The *fired* guard: every edit in force has run at least once.
+        """The *fired* guard over all passes so far; each pass is guarded by itself too.
 
         Raises:
             GuardError: naming the sites whose edit never ran.
         """
-        silent = [str(site) for _, fired in self._active for site, times in (fired or {}).items() if not times]
-        if silent:
-            raise GuardError(
-                f"The intervention at {', '.join(silent)} never ran: this forward pass skips these modules, so the "
-                "result would be the intact model's. Choose sites that the model uses on this input."
-            )
+        self.forces.assert_fired()
 
     # -- tokens ----------------------------------------------------------------------------------------------------
 
@@ -217,29 +205,54 @@ class LM:
 
     @property
     def pad(self) -> int:
-        """The id that fills padded positions. It is masked, so any id would do."""
+        """The id that fills padded positions: the tokenizer's, or another one that the model knows. It is masked."""
         ids = (getattr(self.tokenizer, name, None) for name in ("pad_token_id", "eos_token_id"))
-        return next((i for i in ids if i is not None), 0)
+        return next((i for i in ids if i is not None and i < (self.vocabulary or i + 1)), 0)
 
     def batches(self, tokens: Sequence[Tokens], *, size: int | None = None, side: tok.Side = "left") -> Iterator[Batch]:
         """See `broca.models.tokens.batches`."""
         return tok.batches(tokens, size or self.batch_size, self.pad, side=side, device=self.device)
 
+    def padded(self, tokens: Sequence[Tokens], index: Sequence[int] | None = None, *, side: tok.Side = "left") -> Batch:
+        """One batch of some texts (all, when None), which have the same `key`."""
+        return tok.padded(
+            tokens, range(len(tokens)) if index is None else index, self.pad, side=side, device=self.device
+        )
+
     def each(
-        self, tokens: Sequence[Tokens], step: Callable[[Batch], T], *, size: int | None = None, side: tok.Side = "left"
+        self,
+        tokens: Sequence[Tokens],
+        step: Callable[[Batch], T],
+        *,
+        size: int | None = None,
+        side: tok.Side = "left",
+        more: int = 0,
     ) -> Iterator[tuple[Batch, T]]:
         """Run `step` on every batch; when memory runs out, halve the batch, say so once, and go on.
 
-        `step` must leave nothing behind when it raises: its result is what is kept.
+        `step` must leave nothing behind when it raises: its result is what is kept. A model that padding moves is shown texts of
+        one length in each batch.
+
+        Args:
+            tokens: the texts.
+            step: what is done with a batch.
+            size: texts a batch; `batch_size` when None.
+            side: of the padding.
+            more: tokens that will follow each text.
 
         Raises:
-            BrocaError: if a single text does not fit.
+            StimulusError: if a text does not fit the model: it is too long, or has tokens without an embedding.
+            GuardError: if the model is in training mode.
+            BrocaError: if a single text does not fit into memory.
         """
-        waiting = tok.buckets(tokens, size or self.batch_size)
+        fits(self, tokens, more=more)
+        size = size or self.batch_size
+        mixed = size > 1 and len({len(row) for row in tokens}) > 1
+        waiting = tok.buckets(tokens, size, alike=mixed and not pads(self, side))
         while waiting:
             rows = waiting[0]
             try:
-                batch = tok.padded(tokens, rows, self.pad, side=side, device=self.device)
+                batch = self.padded(tokens, rows, side=side)
                 result = step(batch)
             except torch.OutOfMemoryError as error:
                 if len(rows) == 1:
@@ -271,18 +284,43 @@ class LM:
         limits = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
         return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
 
+    @property
+    def vocabulary(self) -> int | None:
+        """How many token ids have an embedding; None where the embedding is no table."""
+        table = getattr(self.model.get_input_embeddings(), "weight", None)
+        return None if table is None or table.ndim != 2 else len(table)
+
     @cached_property
     def accepts(self) -> frozenset[str]:
         """The arguments that the model's forward takes."""
         return frozenset(inspect.signature(self.model.forward).parameters)
 
+    def run(self, batch: Batch, *, past: int = 0, spared: int = 0, **more: Any) -> Any:
+        """One forward pass: the model's own output for a batch, with the right mask and position ids; with a graph where asked for.
+
+        Args:
+            batch: its mask covers the columns read before, too.
+            past: how many those are.
+            spared: blocks below this one hand on what they handed on before.
+            more: further arguments of the model.
+
+        Raises:
+            StimulusError: if the columns outrun the model's positions.
+            GuardError: if an edit in force did not run in this pass, or pictures were lost on the way.
+        """
+        shown = Pass(batch.tokens, batch.mask, past)
+        within(self, shown)
+        counted = self.forces.counted(shown, pictured=bool(batch.beside), spared=spared)
+        with eager(), running(shown), counted:
+            return self.model(**self.arguments(batch, **more))
+
     @torch.no_grad()
     def call(self, batch: Batch, **more: Any) -> Any:
-        """The model's own output for a batch, with the right mask and position ids, without a cache unless asked."""
-        return self.model(**self.arguments(batch, **more))
+        """`run` without a graph, and without a cache unless asked."""
+        return self.run(batch, **more)
 
     def arguments(self, batch: Batch, **more: Any) -> dict[str, Any]:
-        """What `call` calls the model with.
+        """What `run` calls the model with.
 
         Raises:
             GuardError: if the pictures of a batch were lost on the way.
@@ -325,12 +363,24 @@ class LM:
         """Next-token logits at every position, ``(batch, token, vocabulary)``."""
         return self.call(batch).logits
 
+    @torch.no_grad()
     def next_logits(self, batch: Batch) -> Tensor:
         """Logits after each text's last token, ``(batch, vocabulary)`` in float32."""
+        return self.last_logits(batch)
+
+    def last_logits(self, batch: Batch) -> Tensor:
+        """`next_logits`, with a graph where asked for."""
         short = {"logits_to_keep": 1} if batch.side == "left" and "logits_to_keep" in self.accepts else {}
-        logits = self.call(batch, **short).logits
+        logits = self.run(batch, **short).logits
         where = torch.full_like(batch.last, logits.shape[1] - 1) if short else batch.last
         return logits[torch.arange(len(batch), device=logits.device), where.to(logits.device)].float()
+
+    def all_logits(self, tokens: Sequence[Tokens], *, size: int | None = None) -> Tensor:
+        """`next_logits` of every text, in the order given, ``(text, vocabulary)`` on the CPU."""
+        rows: dict[int, Tensor] = {}
+        for batch, logits in self.each(tokens, self.next_logits, size=size):
+            rows |= dict(zip(batch.index, logits.cpu(), strict=True))
+        return torch.stack([rows[i] for i in range(len(tokens))])
 
     @torch.no_grad()
     def generate(
@@ -344,6 +394,8 @@ class LM:
     ) -> list[str]:
         """Continue each text; greedy unless `do_sample=True` and a `seed` are given.
 
+        Of the model's `generation_config` the ids of special tokens count, and nothing else: see `broca.models.decoding`.
+
         Args:
             texts: prompts or chats.
             max_new_tokens: how many tokens at most.
@@ -353,30 +405,29 @@ class LM:
 
         Returns:
             the new text of each, special tokens left out.
+
+        Raises:
+            StimulusError: if an option cannot be had, or a prompt leaves no room for what is asked for.
+            UnknownName: if transformers has no such option.
+            ModelError: if transformers cannot generate with this model.
         """
-        options = {"do_sample": False, "pad_token_id": self.pad, **options}
-        if not options["do_sample"]:
-            options = {"temperature": None, "top_p": None, "top_k": None, **options}
+        how = decoding.settings(self, max_new_tokens, options)
 
         def step(batch: Batch) -> list[str]:
-            made = self.model.generate(
-                input_ids=batch.ids,
-                attention_mask=batch.mask,
-                max_new_tokens=max_new_tokens,
-                **self.seen(batch),
-                **options,
-            )
-            return self.tokenizer.batch_decode(made[:, batch.ids.shape[1] :], skip_special_tokens=True)
+            return self.tokenizer.batch_decode(decoding.generated(self, batch, how), skip_special_tokens=True)
 
         out = [""] * len(texts)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            for batch, made in self.each(self.tokenize(texts, chat=chat), step):
+            for batch, made in self.each(self.tokenize(texts, chat=chat), step, more=max_new_tokens):
                 for i, text in zip(batch.index, made, strict=True):
                     out[i] = text
         return out
+
+
+_COMPILED = "This model was compiled: it is run without its graphs, which would not see what is put in force or looked at later."
 
 
 def _cut(rows: tuple[int, ...], size: int) -> list[tuple[int, ...]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from broca.errors import ModelError, StimulusError
 from broca.items import Pictured, Text, picture_hash
 from broca.models.processed import Processed, Shelf, fitted, lengthened, process, state_of
-from broca.models.tokens import Chat, Rendered, Tokens, one_bos
+from broca.models.tokens import Chat, Frame, Rendered, Tokens, templated
 
 AT_HAND = 256 * 2**20
 """Bytes of pixels that are kept, and of tokens."""
@@ -109,8 +109,10 @@ class Viewer:
         return Rendered(self._templated(parts), templated=True, images=images)
 
     def _templated(self, turns: Sequence[Mapping[str, Any]]) -> str:
-        return self.processor.apply_chat_template(
-            list(turns), chat_template=self.template, tokenize=False, add_generation_prompt=True
+        return templated(
+            lambda: self.processor.apply_chat_template(
+                list(turns), chat_template=self.template, tokenize=False, add_generation_prompt=True
+            )
         )
 
     def tokenize(self, prompt: Rendered, *, truncate: int | None = None) -> Tokens:
@@ -121,8 +123,7 @@ class Viewer:
                 picture.
         """
         made, words = self.processed(prompt), self.processor.tokenizer
-        special = frozenset(getattr(words, "all_special_ids", ()))
-        ids, offsets, prefix = one_bos(words, made.ids, made.offsets, special, templated=prompt.templated)
+        ids, offsets, prefix = Frame.of(words).once(made.ids, made.offsets)
         start = next(i for i in range(len(made.ids)) if made.ids[i : i + len(ids)] == ids)
         pictures = tuple(i - start for i in made.pictures)
         if truncate is not None and truncate < len(ids):

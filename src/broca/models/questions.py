@@ -67,6 +67,12 @@ def _cut(name: str, prompt: Tokens, options: Sequence[str], whole: Sequence[Toke
             f"{name}: these options tokenise to nothing after the prompt: {empty}. Give each option characters that the "
             "tokenizer keeps."
         )
+    alike = [option for i, option in enumerate(options) if any(whole[i].ids == other.ids for other in whole[:i])]
+    if alike:
+        raise StimulusError(
+            f"{name}: the tokenizer writes these options with the same tokens as another one: {alike}. The model cannot tell them "
+            "apart, so the item would be answered by their order. Use other options, or another tokenizer."
+        )
     if not shared:
         raise StimulusError(
             f"{name}: the prompt {prompt.text[:60]!r} shares no token with the prompt and its options, so nothing is "

@@ -88,7 +88,7 @@ class Recorded:
         self.work.whole += lm.anatomy.n_layers * width * len(self.batch)
         edits = {site: _edit(change, start) for site, change in changes.items()}
         with _skipping(lm, self.outputs[:below], start), hooks.edited(lm.model, lm.anatomy, edits) as fired:
-            logits = _logits(lm, self.batch, start, self._before(start))[0]
+            logits = _logits(lm, self.batch, start, self._before(start), spared=below)[0]
         silent = [str(site) for site, times in fired.items() if not times]
         if silent:
             raise GuardError(f"The change at {', '.join(silent)} never ran: this forward pass skips these modules.")
@@ -120,8 +120,8 @@ def record(lm: LM, batch: Batch, *, way: Way | None = None, work: Work | None = 
     if batch.side != "left":
         raise StimulusError("Texts that are run again end in the same column. Pad them on the left.")
     way = way or _way(lm, batch)
-    if way == "cached" and any(getattr(it, "reads_prompt", False) for it in lm.interventions):
-        way = "skipped"  # what acts at some places of a prompt must see the whole of it
+    if way == "cached" and any(it.reads_prompt for it in lm.interventions):
+        way = "skipped"  # what takes all that passes for the prompt must see the whole of it
     return _record(lm, batch, way, work or Work())
 
 
@@ -145,11 +145,11 @@ def _record(lm: LM, batch: Batch, way: Way, work: Work) -> Recorded:
     return Recorded(lm, batch, logits, way, work, outputs, cache)
 
 
-def _logits(lm: LM, batch: Batch, start: int, cache: Any, *, keep: bool = False) -> tuple[Tensor, Any]:
+def _logits(lm: LM, batch: Batch, start: int, cache: Any, *, keep: bool = False, spared: int = 0) -> tuple[Tensor, Any]:
     short = {"logits_to_keep": 1} if "logits_to_keep" in lm.accepts else {}
     part = Batch(batch.ids[:, start:], batch.mask, batch.positions[:, start:], batch.index, batch.tokens)
     behind = {"past_key_values": cache} if cache is not None else {}
-    output = lm.call(part, use_cache=keep or cache is not None, **behind, **short)
+    output = lm.call(part, past=start, spared=spared, use_cache=keep or cache is not None, **behind, **short)
     return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
 
 

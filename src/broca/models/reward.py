@@ -18,7 +18,7 @@ from broca.items import Message, Text, fingerprint
 from broca.models.fitting import in_parts
 from broca.models.hashes import tokenizer_hash
 from broca.models.load import load, weight_hash
-from broca.models.tokens import Rendered, tokenize
+from broca.models.tokens import Rendered, templated, tokenize
 
 Form = Literal["template", "segments", "joined"]
 
@@ -125,7 +125,8 @@ class RewardModel:
             return kinds | {"truncated": long}
         if self.form == "template":
             turns = [*_turns(question), {"role": "assistant", "content": completion}]
-            written = Rendered(self.tokenizer.apply_chat_template(turns, tokenize=False), templated=True)
+            chat = templated(lambda: self.tokenizer.apply_chat_template(turns, tokenize=False))
+            written = Rendered(chat, templated=True)
         else:
             written = Rendered(f"{_plain(question)}\n{completion}")
         ids = tokenize(self.tokenizer, [written])[0].ids

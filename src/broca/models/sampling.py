@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StimulusError
+from broca.models import decoding
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Prompt
 
@@ -40,7 +41,7 @@ def sampled(
             "and up to 1."
         )
     numbers = torch.from_numpy(np.ascontiguousarray(draws, dtype=np.float64))
-    quiet = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": lm.pad}
+    how = decoding.settings(lm, numbers.shape[1], {})
 
     def step(batch: Batch) -> list[str]:
         mine, width = numbers[list(batch.index)], batch.ids.shape[1]
@@ -49,18 +50,11 @@ def sampled(
             chosen = quantile(scores / temperature, mine[:, ids.shape[1] - width].to(scores.device), top_p)
             return torch.full_like(scores, float("-inf")).scatter(1, chosen[:, None], 0.0)
 
-        made = lm.model.generate(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            max_new_tokens=numbers.shape[1],
-            logits_processor=[pick],
-            **lm.seen(batch),
-            **quiet,
-        )
-        return lm.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
+        made = decoding.generated(lm, batch, how | {"logits_processor": [pick]})
+        return lm.tokenizer.batch_decode(made, skip_special_tokens=True)
 
     out = [""] * len(prompts)
-    for batch, made in lm.each(lm.tokenize(prompts), step):
+    for batch, made in lm.each(lm.tokenize(prompts), step, more=numbers.shape[1]):
         for i, text in zip(batch.index, made, strict=True):
             out[i] = text
     return out

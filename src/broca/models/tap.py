@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from broca.errors import GuardError
 from broca.models import hooks
 from broca.models.lm import LM
+from broca.models.passes import Pass, current
 from broca.models.rows import (
     Compute,
     Look,
@@ -37,11 +38,11 @@ from broca.models.rows import (
 
 Show = Callable[[Rows], None]
 
-Cut = Callable[[int, hooks.Inputs, tuple[int, int, int]], Tensor | None]
-"""Given a layer, what the model was called with, and how many heads, queries and keys there are: which edges to cut,
+Cut = Callable[[int, tuple[int, int, int]], Tensor | None]
+"""Given a layer, and how many heads, queries and keys there are in the pass under way: which edges to cut,
 ``(batch, 1 or head, query, key)``, boolean; None where there are none."""
 
-Swap = Callable[[int, hooks.Inputs, tuple[int, int, int], Compute], Replaced | None]
+Swap = Callable[[int, tuple[int, int, int], Compute], Replaced | None]
 """Given what a cut is given and what computes the model's own rows: the rows to put in their place; None where there are none."""
 
 BASES = ("sdpa", "eager")
@@ -54,22 +55,21 @@ class TapState:
     """A model whose kernel is tapped."""
 
     base: str
-    inputs: hooks.Inputs
     looks: list[tuple[Look, Show, int]] = field(default_factory=list)
     cuts: list[tuple[Cut, int]] = field(default_factory=list)
     swaps: list[tuple[Swap, int]] = field(default_factory=list)
     audit: dict[int, float] | None = None
     """In a proof: the worst error of each layer."""
-    shown: dict[int, int] = field(default_factory=dict)
-    """The call of the model in which each layer was last shown."""
-    _mask: tuple[int, Tensor] | None = None
-    _places: tuple[tuple[int, int], dict[Queries, Places]] | None = None
+    shown: dict[int, Pass] = field(default_factory=dict)
+    """The pass in which each layer was last shown."""
+    _mask: tuple[Pass, Tensor] | None = None
+    _places: tuple[tuple[Pass, int], dict[Queries, Places]] | None = None
 
     def places(self, rows: Queries, n_queries: int) -> Places:
-        """Where the queries stand in the call under way; worked out once a call."""
-        call = (self.inputs.calls, n_queries)
-        if self._places is None or self._places[0] != call:
-            self._places = (call, {})
+        """Where the queries stand in the pass under way; worked out once a pass."""
+        key = (current(), n_queries)
+        if self._places is None or self._places[0] != key:
+            self._places = (key, {})
         found = self._places[1]
         if rows not in found:
             found[rows] = placed(rows, self.mask, n_queries)
@@ -77,16 +77,11 @@ class TapState:
 
     @property
     def mask(self) -> Tensor:
-        """The mask of the call under way, boolean and on the CPU; fetched once a call."""
-        if self._mask is None or self._mask[0] != self.inputs.calls:
-            self._mask = (self.inputs.calls, _on_cpu(self.inputs))
+        """The mask of the pass under way, boolean and on the CPU; fetched once a pass."""
+        shown = current()
+        if self._mask is None or self._mask[0] is not shown:
+            self._mask = (shown, shown.mask.cpu().bool())
         return self._mask[1]
-
-
-def _on_cpu(inputs: hooks.Inputs) -> Tensor:
-    if inputs.mask is None:
-        raise GuardError("Attention is shown for calls of the whole model with input_ids. Call it that way.")
-    return inputs.mask.cpu().bool()
 
 
 _states: WeakKeyDictionary[nn.Module, TapState] = WeakKeyDictionary()
@@ -117,8 +112,8 @@ def switched(lm: LM) -> Iterator[TapState]:
         return
     decoder = decoder_of(lm)
     stack_of_blocks = lm.model.get_submodule(lm.anatomy.path)
-    with _restored(decoder.config), hooks.watched(lm.model) as inputs:
-        state = TapState(implementation_of(lm), inputs)
+    with _restored(decoder.config):
+        state = TapState(implementation_of(lm))
         homes = {module: (state, i) for i, block in enumerate(stack_of_blocks.children()) for module in block.modules()}
         try:
             _states[lm.model] = state
@@ -174,7 +169,7 @@ def _tap(
     state, layer = _homes[module]
     causal, shape = _causal(module, options), (query.shape[1], query.shape[2], key.shape[2])
     for cut, born in tuple(state.cuts):
-        gone = None if hooks.suspensions() > born else cut(layer, state.inputs, shape)
+        gone = None if hooks.suspensions() > born else cut(layer, shape)
         if gone is not None:
             attention_mask = _without(attention_mask, gone.to(query.device), query.dtype, state.base, causal=causal)
     result = _kernel(module, state.base)(module, query, key, value, attention_mask, **options)
@@ -183,26 +178,26 @@ def _tap(
     def compute(at: Tensor, heads: Sequence[int] | None) -> Tensor:
         return probabilities(query, key, attention_mask, at, causal=causal, heads=heads, options=options)
 
-    output, current = result[0], compute
+    output, own = result[0], compute
     for swap, born in tuple(state.swaps):
         with torch.no_grad():
-            new = None if hooks.suspensions() > born else swap(layer, state.inputs, shape, current)
+            new = None if hooks.suspensions() > born else swap(layer, shape, own)
         if new is not None:
-            output, current = rewritten(output, value, new), replaced(current, new)
+            output, own = rewritten(output, value, new), replaced(own, new)
     with torch.no_grad():
         if state.audit is not None:
             error = _unlike(compute(torch.arange(query.shape[2])[None], None), value, result[0], state.mask)
             state.audit[layer] = max(error, state.audit.get(layer, 0.0))
-        _shown(state, layer, shape, current)
+        _shown(state, layer, shape, own)
     return (output, *result[1:])
 
 
 def _shown(state: TapState, layer: int, shape: tuple[int, int, int], compute: Compute) -> None:
     """Show a layer's rows to whoever looks."""
     # Differential attention calls the kernel twice with the same queries and keys: one call has one set of rows.
-    if state.shown.get(layer) == state.inputs.calls:
+    if state.shown.get(layer) is current():
         return
-    state.shown[layer] = state.inputs.calls
+    state.shown[layer] = current()
     for look, show, born in tuple(state.looks):
         if hooks.suspensions() <= born:
             for block in blocks(look, layer, state.places(look.rows, shape[1]), shape, compute):
@@ -272,7 +267,7 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
                 f"{type(lm.model).__name__} bypasses transformers' attention interface and returns no attention "
                 "weights, so rows cannot be read. Read heads at 'z' sites instead."
             )
-        places = placed(look.rows, _on_cpu(inputs), next(iter(maps)).shape[2])
+        places = placed(look.rows, current().mask.cpu().bool(), next(iter(maps)).shape[2])
         for layer, full in enumerate(maps):
             wide = full.dtype if full.dtype == torch.float64 else torch.float32
 
@@ -283,11 +278,7 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
                 show(block)
 
     config = decoder_of(lm).config
-    with (
-        _restored(config),
-        hooks.watched(lm.model) as inputs,
-        hooks.asked(lm.model, seen, output_attentions=True),
-    ):
+    with _restored(config), hooks.asked(lm.model, seen, output_attentions=True):
         # Falcon computes its weights by hand when they are asked for, but with the boolean mask of its sdpa kernel added
         # to the scores: every key is then seen. The mask must be made for eager attention too.
         config._attn_implementation = "eager"  # noqa: SLF001 - the only name there is

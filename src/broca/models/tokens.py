@@ -6,7 +6,7 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ from broca.errors import StimulusError
 from broca.items import Pictured, Text
 
 Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
 Chat = Literal["auto", "never", "always"]
 """Whether the model's chat template is used: for chats only, never (contents joined by blank lines), or always."""
 
@@ -62,7 +63,8 @@ class Tokens:
 
     `offsets` are the characters of `text` that each token covers (None where the tokenizer cannot tell); `prefix` is
     the number of special tokens, such as BOS, that stand before the text; `pictures` are the positions of the tokens
-    that stand for pictures, all of those that the processor put in the place of each.
+    that stand for pictures, all of those that the processor put in the place of each; `prompt` is the number of tokens, from
+    the first on, that are the prompt, where others follow it: those of an answer.
     """
 
     ids: tuple[int, ...]
@@ -71,6 +73,7 @@ class Tokens:
     prefix: int = 0
     pictures: tuple[int, ...] = ()
     view: View | None = field(default=None, repr=False, compare=False)
+    prompt: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,9 +88,14 @@ class Tokens:
         """What the model is shown: the tokens, and hashes of the pictures. Part of the address of what is seen of it."""
         return self.ids if self.view is None else (*self.ids, *self.view.content)
 
-    def extended(self, ids: tuple[int, ...]) -> Tokens:
-        """The text with further tokens at its end."""
-        return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view)
+    @property
+    def n_prompt(self) -> int:
+        """How many of the tokens are the prompt: all, unless some answer it."""
+        return len(self.ids) if self.prompt is None else self.prompt
+
+    def answered(self, ids: tuple[int, ...]) -> Tokens:
+        """The prompt with the tokens of an answer at its end."""
+        return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view, self.n_prompt)
 
     def covering(self, span: Span) -> tuple[int, ...]:
         """The positions of the tokens that share a character with `span`.
@@ -147,7 +155,7 @@ class Batch:
 def tokenize(
     tokenizer: Any, texts: Sequence[Prompt], *, chat: Chat = "auto", truncate: int | None = None
 ) -> list[Tokens]:
-    """Tokenise each text alone, with exactly one BOS where the tokenizer has one and no EOS at the end.
+    """Tokenise each text alone, with what the tokenizer puts in front exactly once and nothing of its own at the end.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -156,7 +164,7 @@ def tokenize(
         truncate: keep this many tokens from the start, BOS counted.
 
     Raises:
-        StimulusError: if a text yields no tokens, a chat meets a tokenizer without a template, or `truncate` is below 1.
+        StimulusError: if a text yields no tokens, a chat template is missing or refuses, or `truncate` is below 1.
     """
     if truncate is not None and truncate < 1:
         raise StimulusError(f"truncate is {truncate}. Keep at least 1 token of each text, or None for all.")
@@ -167,11 +175,11 @@ def tokenize(
         if rendered
         else {}
     )
-    special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+    frame = Frame.of(tokenizer)
     found = []
     for i, it in enumerate(rendered):
         ids, offsets = list(encoded["input_ids"][i]), list(encoded["offset_mapping"][i]) if fast else None
-        ids, offsets, prefix = one_bos(tokenizer, ids, offsets, special, templated=it.templated)
+        ids, offsets, prefix = frame.once(ids, offsets)
         if not ids:
             raise StimulusError(f"{it.text[:60]!r} gives no tokens. Remove it, or check the tokenizer.")
         ids, offsets = ids[:truncate], offsets[:truncate] if offsets is not None else None
@@ -189,16 +197,21 @@ def batches(
         yield padded(tokens, index, pad, side=side, device=device)
 
 
-def buckets(tokens: Sequence[Tokens], size: int) -> list[tuple[int, ...]]:
+def buckets(tokens: Sequence[Tokens], size: int, *, alike: bool = False) -> list[tuple[int, ...]]:
     """Which texts share a batch: at most `size` of similar length, longest first, in an order that depends on the lengths alone.
 
     Texts with pictures share one only where what their processor makes of them has the same shapes.
+
+    Args:
+        tokens: the texts.
+        size: how many share one at most.
+        alike: whether only texts of one length do.
     """
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
-    alike: dict[Hashable, list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for i in order:
-        alike.setdefault(tokens[i].key, []).append(i)
-    return [tuple(rows[start : start + size]) for rows in alike.values() for start in range(0, len(rows), size)]
+        groups.setdefault((tokens[i].key, len(tokens[i]) if alike else None), []).append(i)
+    return [tuple(rows[start : start + size]) for rows in groups.values() for start in range(0, len(rows), size)]
 
 
 def padded(
@@ -257,26 +270,69 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         if isinstance(text, str)
         else [{"role": m.role, "content": m.content} for m in text]
     )
-    return Rendered(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True), templated=True)
+    return Rendered(
+        templated(lambda: tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)),
+        templated=True,
+    )
 
 
-def one_bos(
-    tokenizer: Any, ids: list[int], offsets: list[Span] | None, special: frozenset[int], *, templated: bool
-) -> tuple[list[int], list[Span] | None, int]:
-    """Drop a doubled BOS and an EOS that the tokenizer appended; count the special tokens in front."""
-    bos, eos = getattr(tokenizer, "bos_token_id", None), getattr(tokenizer, "eos_token_id", None)
-    start, end = 0, len(ids)
-    while bos is not None and end - start > 1 and ids[start] == bos and ids[start + 1] == bos:
-        start += 1
-    # A prompt that ends in EOS has nothing left to predict. A template may rightly end in one: then it covers characters.
-    if (
-        eos is not None
-        and end - start > 1
-        and ids[end - 1] == eos
-        and (not templated if offsets is None else offsets[-1][0] == offsets[-1][1])
-    ):
-        end -= 1
-    prefix = 0
-    while start + prefix < end - 1 and ids[start + prefix] in special:
-        prefix += 1
-    return ids[start:end], offsets[start:end] if offsets is not None else None, prefix
+def templated(apply: Callable[[], str]) -> str:
+    """What a chat template makes of a chat.
+
+    Raises:
+        StimulusError: if the template refuses, or fails.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return apply()
+    except TemplateError as error:
+        raise StimulusError(
+            f"The chat template refuses this chat: {error}. Change the turns (some templates take no system turn, or want user and "
+            "assistant in turns), or use chat='never'."
+        ) from error
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise StimulusError(
+            f"The chat template fails on this chat ({type(error).__name__}: {error}). Check the template, or use chat='never'."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a tokenizer puts around a text: found by asking it, since not all of it is called BOS or EOS."""
+
+    front: tuple[int, ...]
+    """BOS; or several, as of GLM."""
+    behind: tuple[int, ...]
+    """EOS, or a separator."""
+    special: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Frame:
+        """The frame of a tokenizer as it is set up now."""
+        special = frozenset(getattr(tokenizer, "all_special_ids", ()))
+        for text in ("a", "A b", "1"):
+            bare, framed = (list(tokenizer([text], add_special_tokens=add)["input_ids"][0]) for add in (False, True))
+            for start in range(len(framed) - len(bare) + 1):
+                if bare and framed[start : start + len(bare)] == bare:
+                    front, behind = tuple(framed[:start]), tuple(framed[start + len(bare) :])
+                    return cls(front, behind, special | {*front, *behind})
+        return cls((), (), special)
+
+    def once(self, ids: list[int], offsets: list[Span] | None) -> tuple[list[int], list[Span] | None, int]:
+        """The ids of a text with the front once, which a chat template may have written too, and without what is put behind.
+
+        A prompt that ends in what the tokenizer puts behind has nothing left to predict; what a template wrote there stays.
+
+        Returns:
+            ids, offsets, and how many special tokens stand in front.
+        """
+        n, start, end = len(self.front), 0, len(ids)
+        while n and end - start > n and tuple(ids[start + n : start + 2 * n]) == self.front:
+            start += n
+        if self.behind and end - start > len(self.behind) and tuple(ids[end - len(self.behind) : end]) == self.behind:
+            end -= len(self.behind)
+        prefix = 0
+        while start + prefix < end - 1 and ids[start + prefix] in self.special:
+            prefix += 1
+        return ids[start:end], offsets[start:end] if offsets is not None else None, prefix

@@ -89,8 +89,10 @@ def evaluate(
         GuardError: An intervention in force never ran.
     """
     try:
+        from jinja2 import TemplateError
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.tasks import TaskManager
+        from yaml import YAMLError
 
         from broca.scoring.harness_model import Harness
     except ImportError as error:
@@ -99,17 +101,33 @@ def evaluate(
     manager = TaskManager(include_path=include, include_defaults=not all(map(_is_file, files)))
     _known(files, manager)
     model = Harness(lm, cache=cache)
-    found: Any = simple_evaluate(
-        model,
-        tasks=list(files),
-        num_fewshot=shots,
-        limit=limit,
-        apply_chat_template=chat,
-        gen_kwargs=dict(generation) if generation else None,
-        task_manager=manager,
-        bootstrap_iters=0,
-        fewshot_random_seed=seed,
-    )
+    try:
+        found: Any = simple_evaluate(
+            model,
+            tasks=list(files),
+            num_fewshot=shots,
+            limit=limit,
+            apply_chat_template=chat,
+            gen_kwargs=dict(generation) if generation else None,
+            task_manager=manager,
+            bootstrap_iters=0,
+            fewshot_random_seed=seed,
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        TemplateError,
+        YAMLError,
+    ) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), "no more is said")
+        raise SpecError(
+            f"lm-eval could not ask {', '.join(files)} ({type(error).__name__}: {first}). Check the task file and its data; a data set "
+            "of the hub needs the network, or a copy in its cache."
+        ) from error
     if not found or not any(found["samples"].values()):
         raise StimulusError(
             f"{', '.join(files)}: there are no documents to ask about. Check the task's data and the limit."

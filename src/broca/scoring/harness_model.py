@@ -20,7 +20,7 @@ from broca.items import fingerprint
 from broca.models.continuation import logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question
-from broca.models.tokens import Tokens
+from broca.models.tokens import Frame, Tokens, templated
 from broca.scoring.answered import Answered
 
 _LENGTH = 2048
@@ -56,13 +56,24 @@ class Harness(TemplateLM):
         self._answered = Answered(cache) if cache else None
 
     @property
-    def eot_token_id(self) -> int:
+    def eot_token_id(self) -> int | None:  # type: ignore[override] - a tokenizer may have none
         return self.tokenizer.eos_token_id
 
     @property
     def prefix_token_id(self) -> int:
-        bos = self.tokenizer.bos_token_id
-        return self.eot_token_id if bos is None else bos
+        """What stands in front of a text of which the first token is priced too.
+
+        Raises:
+            StimulusError: if the tokenizer has nothing for it.
+        """
+        ids = (*Frame.of(self.tokenizer).front[-1:], self.tokenizer.bos_token_id, self.eot_token_id)
+        found = next((i for i in ids if i is not None), None)
+        if found is None:
+            raise StimulusError(
+                "This tokenizer has neither BOS nor EOS, so nothing can stand before the first token of a text that is to be priced. "
+                "Set tokenizer.bos_token or tokenizer.eos_token to a token that the model knows, or ask tasks with a context."
+            )
+        return found
 
     @property
     def tokenizer_name(self) -> str:
@@ -72,7 +83,7 @@ class Harness(TemplateLM):
     def _spelling(self) -> str:
         """Hash of the tokenizer: requests are texts, and what a model is shown of them are tokens."""
         fast = getattr(self.tokenizer, "backend_tokenizer", None)
-        return fingerprint([fast.to_str() if fast is not None else self.tokenizer.get_vocab(), self.prefix_token_id])
+        return fingerprint([fast.to_str() if fast is not None else self.tokenizer.get_vocab(), self.eot_token_id])
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
         """Tokens as the model is shown them everywhere else: one BOS where the tokenizer has one, and no EOS."""
@@ -81,11 +92,13 @@ class Harness(TemplateLM):
         return list(self.lm.tokenize([string])[0].ids)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm-eval's signature
-        return self.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
+        return templated(
+            lambda: self.tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
         )
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:  # noqa: FBT001, FBT002
@@ -152,8 +165,10 @@ class Harness(TemplateLM):
         counts: list[int] = []
         for request in requests:
             (text,) = request.args
+            whole = self.lm.tokenize([text])[0]
             own = get_rolling_token_windows(
-                token_list=self.tok_encode(text),
+                # What the tokenizer puts in front is context already: priced after itself it would count for nothing known.
+                token_list=list(whole.ids[whole.prefix :]),
                 prefix_token=self.prefix_token_id,
                 max_seq_len=self.max_length,
                 context_len=1,
@@ -177,13 +192,16 @@ class Harness(TemplateLM):
     def _written(self, asked: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         """What follows contexts that are to be continued in one and the same way."""
         how: dict[str, Any] = dict(normalize_gen_kwargs(asked[0][1], self.max_gen_toks))
-        until = handle_stop_sequences(how.pop("until", None), eos=self.tokenizer.decode([self.eot_token_id]))
+        eos = None if self.eot_token_id is None else self.tokenizer.decode([self.eot_token_id])
+        until = handle_stop_sequences(how.pop("until", None), eos=eos)
         n = how.pop("max_gen_toks")
         if not how.get("do_sample"):
             how = {name: value for name, value in how.items() if name not in {"temperature", "top_p", "top_k"}}
         contexts = [self._room(context, self.max_length - n) for context, _ in asked]
         stops = [stop for stop in until if stop]
-        texts = self.lm.generate(contexts, max_new_tokens=n, stop_strings=stops, tokenizer=self.tokenizer, **how)
+        if stops:
+            how |= {"stop_strings": stops, "tokenizer": self.tokenizer}
+        texts = self.lm.generate(contexts, max_new_tokens=n, **how)
         self.lm.assert_fired()
         return [postprocess_generated_text(text, until, None) for text in texts]
 

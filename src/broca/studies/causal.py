@@ -120,7 +120,7 @@ class CausalTest(Spec):
             size = bench.sizes(list(candidates(lm, self.selection)), self.selection.grain)
         plan = planned(self, lm, found, size)
         checks = guards.probe(lm, items, chat)
-        passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm, checks)]
+        passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm)]
         (intact,) = bench.tables([INTACT])
         own = next(iter(self.abilities))
         can = intact.filter(pl.col("ability") == own)

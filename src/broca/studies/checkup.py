@@ -17,8 +17,9 @@ from broca.errors import BrocaError, GuardError
 from broca.interventions.lesion import Lesion
 from broca.models import hooks
 from broca.models.attention import attention_rows, check_tap
+from broca.models.limits import pads
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Frame, Tokens
 from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 from broca.studies import guards
 from broca.studies.ladder import Guard
@@ -59,7 +60,12 @@ def checkup(lm: LM) -> tuple[Guard, ...]:
 
 
 def _alone(lm: LM, tokens: list[Tokens], which: int) -> Batch:
-    return padded(tokens, [which], lm.pad, device=lm.device)
+    return lm.padded(tokens, [which])
+
+
+def _batch(lm: LM, tokens: list[Tokens]) -> Batch:
+    """All texts side by side, or the longest alone where padding would move the model."""
+    return lm.padded(tokens if pads(lm, "left") else [max(tokens, key=len)])
 
 
 def _wiring(lm: LM) -> Iterator[Guard]:
@@ -79,19 +85,23 @@ def _wiring(lm: LM) -> Iterator[Guard]:
 
 
 def _start(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
-    bos = getattr(lm.tokenizer, "bos_token_id", None)
-    counts = sorted({one.ids.count(bos) for one in tokens})
-    if bos is None:
-        yield Guard("one BOS", "passed", "The tokenizer has no BOS; texts start with their first token.")
-    elif counts in ([1], [0]):
-        yield Guard(
-            "one BOS",
-            "passed",
-            f"Each text starts with {'one BOS' if counts == [1] else 'no BOS, as its tokenizer has it'}.",
-        )
-    else:
-        text = f"Texts have {' or '.join(map(str, counts))} BOS tokens. Narrowed: compare no first tokens and no means over a text."
-        yield Guard("one BOS", "marked", text)
+    frame = Frame.of(lm.tokenizer)
+    named = lm.tokenizer.convert_ids_to_tokens([*frame.front, *frame.behind])
+    front, behind = " ".join(named[: len(frame.front)]), " ".join(named[len(frame.front) :])
+    counts = sorted({_times(frame.front, one.ids) for one in tokens}) if front else [0]
+    if counts not in ([0], [1]):
+        text = f"Texts hold {front} {' or '.join(map(str, counts))} times. Narrowed: compare no first tokens and no means over a text."
+        yield Guard("one start", "marked", text)
+        return
+    text = f"Each text starts with {front}, once" if counts == [1] else "Texts start with their first token"
+    yield Guard(
+        "one start", "passed", f"{text}{f'; {behind}, which the tokenizer puts behind, is left out' if behind else ''}."
+    )
+
+
+def _times(front: tuple[int, ...], ids: tuple[int, ...]) -> int:
+    """How often the front stands in a text."""
+    return sum(ids[i : i + len(front)] == front for i in range(len(ids)))
 
 
 def _order(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
@@ -114,11 +124,8 @@ def _order(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
         yield Guard("left to right", "marked", text)
 
 
-def _padding(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
-    found = guards.padding(lm, tokens)
-    if found.state == "marked":
-        lm.batch_size = 1
-    yield found
+def _padding(lm: LM, _tokens: list[Tokens]) -> Iterator[Guard]:
+    yield guards.padding(lm)
 
 
 def _attention(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
@@ -130,7 +137,7 @@ def _attention(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     narrowed = "Narrowed: no attention maps, no probing, no cut edges; heads at 'z' sites stay."
     try:
         proof = check_tap(lm)
-        rows = attention_rows(lm, padded(tokens, range(len(tokens)), lm.pad, device=lm.device))
+        rows = attention_rows(lm, _batch(lm, tokens))
     except BrocaError as error:
         yield Guard("attention rows", "marked", f"{error} {narrowed}")
         return
@@ -154,7 +161,7 @@ def _attention(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
 
 def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     """At the middle layer of each kind: it bites, comes back bit for bit, and nothing before it moves."""
-    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
+    batch = _batch(lm, tokens)
     at = {site: np.arange(n) < max(1, n // 8) for site in _middles(lm) for n in (lm.anatomy.width(site),)}
     guards.identity(lm, UnitMask(at), tokens)
     deepest = max(site.layer for site in at)

@@ -16,7 +16,8 @@ from broca.engines.cells import cells
 from broca.engines.memo import Memo, Part
 from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
 from broca.items import Item, fingerprint
-from broca.models.lm import LM, Intervention
+from broca.models.force import Intervention
+from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.sites import Site
 from broca.studies.maps import cell

@@ -11,14 +11,13 @@ from scipy.stats import binomtest
 from broca.errors import GuardError
 from broca.interventions.lesion import Keep, Lesion
 from broca.items import Item
-from broca.models.lm import LM, Intervention
-from broca.models.tokens import Tokens, padded
+from broca.models.force import Intervention
+from broca.models.limits import pads, shift
+from broca.models.lm import LM
+from broca.models.tokens import SIDES, Tokens
 from broca.stimuli.baselines import baselines, mentioned
 from broca.studies.ladder import Guard
 from broca.units import UnitMask
-
-_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
-"""Largest difference of a next-token logit between two paddings of one text."""
 
 
 def probe(lm: LM, items: Sequence[Item], chat: str) -> list[Tokens]:
@@ -35,16 +34,14 @@ def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
     Raises:
         GuardError: if it does: then the hooks themselves alter the model.
     """
-    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
-    before = lm.next_logits(batch)
+    before = lm.all_logits(tokens)
     with lm.under(Lesion(mask, Keep())):
-        kept = lm.next_logits(batch)
-        lm.assert_fired()
-    after = lm.next_logits(batch)
+        kept = lm.all_logits(tokens)
+    after = lm.all_logits(tokens)
     if not torch.equal(before, kept) or not torch.equal(before, after):
         raise GuardError(
             "Holding the selected units at their own values changed the logits, so the lesion would measure the hook. "
-            "Is the model in eval mode and deterministic? Report this model's class."
+            "Is the model deterministic? Report this model's class."
         )
     return Guard(
         "identity", "passed", "Holding the units at their own values changes no bit, and nothing stays behind."
@@ -53,29 +50,25 @@ def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
 
 def effect(lm: LM, change: Intervention, tokens: Sequence[Tokens]) -> Guard:
     """An intervention that changes no logit is a no-op, and is reported as one."""
-    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
-    before = lm.next_logits(batch)
+    before = lm.all_logits(tokens)
     with lm.under(change):
-        difference = float((lm.next_logits(batch) - before).abs().max())
+        difference = float((lm.all_logits(tokens) - before).abs().max())
     if difference == 0:
         return Guard("effect", "marked", "The intervention changes no logit at all: it is a no-op on these prompts.")
     return Guard("effect", "passed", f"The intervention changes next-token logits (by up to {difference:.2g}).")
 
 
-def padding(lm: LM, tokens: Sequence[Tokens]) -> Guard:
-    """A text's logits must not depend on its neighbours in the batch, nor on the side of the padding."""
-    alone = torch.cat([lm.next_logits(padded(tokens, [i], lm.pad, device=lm.device)) for i in range(len(tokens))])
-    worst = 0.0
-    for side in ("left", "right"):
-        batch = padded(tokens, range(len(tokens)), lm.pad, side=side, device=lm.device)
-        worst = max(worst, float((lm.next_logits(batch) - alone).abs().max()))
-    if worst > _TOLERANCE.get(lm.dtype, 1e-3):
-        return Guard(
-            "padding",
-            "marked",
-            f"Padding moves this model's logits by up to {worst:.2g}: scores depend on the batch. Use batch size 1.",
+def padding(lm: LM) -> Guard:
+    """A text's logits must not depend on its neighbours in the batch: where they do, only texts of one length share one."""
+    moved = {side: shift(lm, side) for side in SIDES}
+    bad = [side for side in SIDES if not pads(lm, side)]
+    text = f"Batching moves no logit by more than {max(moved.values()):.1g}, on either padding side."
+    if bad:
+        text = (
+            f"Padding on the {' and the '.join(bad)} would move this model's logits by up to {max(moved.values()):.2g}, so only texts "
+            "of one length share a batch."
         )
-    return Guard("padding", "passed", f"Batching moves no logit by more than {worst:.1g}, on either padding side.")
+    return Guard("padding", "passed", text)
 
 
 def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: float, stop: bool) -> Guard:

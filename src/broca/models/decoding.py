@@ -1,0 +1,138 @@
+"""Decoding is what the call asks for: greedy is greedy, whatever a model's `generation_config` holds.
+
+Of that file only the ids of special tokens count, for a model cannot stop without them. Penalties, beams, forced tokens and all
+else are left out, and the run's manifest lists what was taken and what was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from broca.errors import ModelError, StimulusError
+from broca.models import hooks
+from broca.models.compiled import eager
+from broca.models.passes import Pass
+from broca.models.tokens import Batch
+from broca.registry import unknown
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+
+_TAKEN = ("bos_token_id", "eos_token_id", "decoder_start_token_id")
+_PLAIN = {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "num_beams": 1}
+"""What transformers would otherwise fill in: it keeps the 50 most probable tokens unless it is told not to."""
+_MORE = ("logits_processor", "stopping_criteria", "tokenizer")
+_REFUSED = {
+    "max_length": "Give max_new_tokens.",
+    "return_dict_in_generate": "What comes back are the texts.",
+    "num_return_sequences": "Give a text as often as you want it continued, with seeds.",
+    "assistant_model": "A draft model's tokens pass in numbers that nobody tells the interventions.",
+    "prompt_lookup_num_tokens": "Guessed tokens pass in numbers that nobody tells the interventions.",
+    "output_scores": "Use lm.next_logits, or a scorer.",
+    "output_logits": "Use lm.next_logits, or a scorer.",
+    "output_attentions": "Use broca.models.attention.",
+    "output_hidden_states": "Use broca.capture.",
+    "streamer": "Texts come back whole.",
+    "prefill_chunk_size": "Prompts are read whole.",
+}
+
+
+def settings(lm: LM, max_new_tokens: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of transformers' `generate`, each of them written out.
+
+    Args:
+        lm: the model.
+        max_new_tokens: how many tokens at most.
+        asked: what the caller wants otherwise.
+
+    Raises:
+        StimulusError: if an option cannot be had, or no token is asked for.
+        UnknownName: if transformers has no such option.
+        ModelError: if the model cannot generate.
+    """
+    from transformers import GenerationConfig
+
+    if max_new_tokens < 1:
+        raise StimulusError(f"max_new_tokens is {max_new_tokens}. Ask for 1 at least.")
+    if not callable(getattr(lm.model, "generate", None)):
+        raise ModelError(
+            f"{type(lm.model).__name__} cannot generate: transformers gives it no head for it. Score options instead."
+        )
+    known = (*vars(GenerationConfig()), *_MORE)
+    for name, value in asked.items():
+        if name in _REFUSED and value not in (None, False, 1):
+            raise StimulusError(f"{name}={value!r} cannot be had here. {_REFUSED[name]}")
+        if name not in known:
+            raise unknown("option of generate", name, tuple(name for name in known if not name.startswith("_")))
+    taken = {name: value for name, value in inherited(lm.model).items() if name not in asked}
+    return {**_PLAIN, **taken, "pad_token_id": lm.pad, "max_new_tokens": max_new_tokens, **asked}
+
+
+def inherited(model: Any) -> dict[str, Any]:
+    """What generation takes from the model's `generation_config`: ids of special tokens."""
+    own = getattr(model, "generation_config", None)
+    values = {name: getattr(own, name, None) for name in _TAKEN}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def ignored(model: Any) -> dict[str, Any]:
+    """What a model's `generation_config` asks for and generation leaves out, as it would be shown."""
+    from transformers import GenerationConfig
+
+    own, plain = getattr(model, "generation_config", None), GenerationConfig().to_dict()
+    if own is None:
+        return {}
+    left = (*_TAKEN, "pad_token_id", "transformers_version", "_from_model_config")
+    return {
+        name: value
+        for name, value in own.to_dict().items()
+        if name not in left and value is not None and value != plain.get(name)
+    }
+
+
+def generated(lm: LM, batch: Batch, how: Mapping[str, Any]) -> Tensor:
+    """The ids that follow each text of a batch padded on the left, ``(text, token)``.
+
+    Args:
+        lm: the model, under whatever is in force.
+        batch: the prompts.
+        how: from `settings`.
+
+    Raises:
+        ModelError: if transformers cannot generate in this way with this model.
+        GuardError: if an edit in force did not run in a pass.
+    """
+    pictured = bool(batch.beside)
+
+    def counted(shown: Pass) -> Any:
+        return lm.forces.counted(shown, pictured=pictured and shown.past == 0)
+
+    with eager(), _unconfigured(lm.model), hooks.decoding(lm.model, batch, counted) as columns:
+        more = {"stopping_criteria": [*(how.get("stopping_criteria") or ()), columns]}
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.seen(batch)}
+        try:
+            made = lm.model.generate(**given, **{**how, **more})
+        except (ValueError, NotImplementedError) as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ModelError(f"transformers cannot generate so with {type(lm.model).__name__}: {first}") from error
+    return made[:, batch.ids.shape[1] :]
+
+
+@contextmanager
+def _unconfigured(model: nn.Module) -> Iterator[None]:
+    """Run the body with generation settings of the model that say nothing: transformers fills in from them whatever a call leaves open."""
+    from transformers import GenerationConfig
+
+    owners = [module for module in model.modules() if "generation_config" in vars(module)]
+    before = [vars(owner)["generation_config"] for owner in owners]
+    try:
+        for owner in owners:
+            vars(owner)["generation_config"] = GenerationConfig()
+        yield
+    finally:
+        for owner, own in zip(owners, before, strict=True):
+            vars(owner)["generation_config"] = own
