@@ -139,9 +139,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build(name: str, *, attention: str | None = None, seed: int = 0) -> torch.nn.Module:
-    """A tiny model whose weights are large enough for every part to matter."""
-    model = fresh(CONFIGS[name], seed, attention=attention).float()
+def build(name: str, *, attention: str | None = None, seed: int = 0, positions: int | None = None) -> torch.nn.Module:
+    """A tiny model whose weights are large enough for every part to matter; with more positions for whole stories."""
+    more = {} if positions is None else {"max_position_embeddings": positions}
+    model = fresh({**CONFIGS[name], **more}, seed, attention=attention).float()
     draw = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -55,7 +55,7 @@ def test_mistakes_are_told_before_a_model_is_loaded(broca, words, code, told):
 
 
 def test_two_workers_localize(broca, tmp_path):
-    save(zoo.build("llama"), zoo.tokenizer(), tmp_path / "tiny")
+    save(zoo.build("llama", positions=1024), zoo.tokenizer(), tmp_path / "tiny")
     code, printed = broca(
         "localize", "tiny", "--contrast", "pain", "--sites", "*.mlp_act", "--workers", 2, "--threads", 1
     )

@@ -27,7 +27,7 @@ def contents(path):
 
 @pytest.fixture(scope="module")
 def lm():
-    return zoo.lm("llama")
+    return zoo.lm("llama", positions=1024)
 
 
 @pytest.fixture(scope="module")

@@ -44,13 +44,9 @@ def expected(lm, batch: Batch, site: Site) -> Tensor:
         module.register_forward_hook(on_output) if tap.side == "output" else module.register_forward_pre_hook(on_input)
     )
     try:
-        return lm.model(input_ids=batch.ids, attention_mask=batch.mask, **_places(lm, batch)).logits[:, -1]
+        return lm.call(batch).logits[:, -1]
     finally:
         handle.remove()
-
-
-def _places(lm, batch):
-    return {"position_ids": batch.positions} if "position_ids" in lm.accepts else {}
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gptj", "gemma2", "mixtral", "bloom", "opt", "qwen3", "falcon"])

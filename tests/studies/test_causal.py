@@ -25,7 +25,7 @@ NAMES = [f"{a}{b}" for a in "bcdfgh" for b in "aeiou"]
 
 @pytest.fixture(scope="module")
 def lm():
-    return zoo.lm("llama")
+    return zoo.lm("llama", positions=1024)
 
 
 @pytest.fixture(scope="module")

@@ -46,11 +46,11 @@ def test_bfloat16_passes_too():
     assert set(states(lm).values()) == {"passed"}
 
 
-def test_padding_that_moves_logits_narrows_to_one_text_a_batch():
+def test_padding_that_moves_logits_narrows_to_batches_of_one_length():
     lm = wrapped("rwkv")
-    assert states(lm)["padding"] == "marked"
-    assert lm.batch_size == 1
-    assert any("Use batch size 1" in note for note in lm.notes)
+    (padding,) = (guard for guard in checkup(lm) if guard.name == "padding")
+    assert "only texts of one length share a batch" in padding.text
+    assert any("only texts of one length share a batch" in note for note in lm.notes)
     n = len(lm.notes)
     checkup(lm)
     assert len(lm.notes) == n

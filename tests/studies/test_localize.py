@@ -18,7 +18,7 @@ from broca.studies.localize import Localize
 
 @pytest.fixture(scope="module")
 def lm():
-    return zoo.lm("llama")
+    return zoo.lm("llama", positions=1024)
 
 
 def two_sides(n=24, apart="x"):

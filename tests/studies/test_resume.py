@@ -24,7 +24,7 @@ def contents(path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
 def test_kill_nine_at_ten_moments_and_resume(tmp_path):
-    lm = zoo.lm("llama")
+    lm = zoo.lm("llama", positions=1024)
     rows = [f"where is {i}?,box|bag,{i % 2}" for i in range(150)]
     (tmp_path / "items.csv").write_text("\n".join(["prompt,choices,answer", *rows]))
     spec = CausalTest(

@@ -120,7 +120,10 @@ def test_layers_that_words_skip_are_no_candidates_and_it_is_said(shapes):
     assert Localize(contrast=mixed, pool="mean").run(lm).selection["n_units"] == 4 * 32
     with pytest.raises(SiteUnavailable, match=r"3\.resid_post: these layers run beside pictures alone"):
         Localize(contrast=words, sites="2-3.resid_post").run(lm)
-    with pytest.raises(GuardError, match="never ran"), lm.under(Lesion(UnitMask({Site(3, "z"): np.ones(32, bool)}))):
+    with (
+        pytest.raises(GuardError, match=r"3\.z did not run"),
+        lm.under(Lesion(UnitMask({Site(3, "z"): np.ones(32, bool)}))),
+    ):
         Likelihood()(lm, [Item("w", "What?", ("disc", "box"), 0)])
 
 

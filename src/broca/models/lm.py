@@ -238,7 +238,7 @@ class LM:
             step: what is done with a batch.
             size: texts a batch; `batch_size` when None.
             side: of the padding.
-            more: tokens that will follow each text.
+            more: tokens that will be read behind each text: all but the last that is generated.
 
         Raises:
             StimulusError: if a text does not fit the model: it is too long, or has tokens without an embedding.
@@ -310,7 +310,7 @@ class LM:
         """
         shown = Pass(batch.tokens, batch.mask, past)
         within(self, shown)
-        counted = self.forces.counted(shown, pictured=bool(batch.beside), spared=spared)
+        counted = self.forces.counted(shown, pictured=bool(batch.beside) and not past, spared=spared)
         with eager(), running(shown), counted:
             return self.model(**self.arguments(batch, **more))
 
@@ -421,7 +421,7 @@ class LM:
         with torch.random.fork_rng(devices=devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            for batch, made in self.each(self.tokenize(texts, chat=chat), step, more=max_new_tokens):
+            for batch, made in self.each(self.tokenize(texts, chat=chat), step, more=max_new_tokens - 1):
                 for i, text in zip(batch.index, made, strict=True):
                     out[i] = text
         return out

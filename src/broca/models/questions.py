@@ -71,7 +71,8 @@ def _cut(name: str, prompt: Tokens, options: Sequence[str], whole: Sequence[Toke
     if alike:
         raise StimulusError(
             f"{name}: the tokenizer writes these options with the same tokens as another one: {alike}. The model cannot tell them "
-            "apart, so the item would be answered by their order. Use other options, or another tokenizer."
+            "apart, so the item would be answered by their order. Use other options (of letters, the texts: options='text'), or another "
+            "tokenizer."
         )
     if not shared:
         raise StimulusError(

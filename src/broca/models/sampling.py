@@ -54,7 +54,7 @@ def sampled(
         return lm.tokenizer.batch_decode(made, skip_special_tokens=True)
 
     out = [""] * len(prompts)
-    for batch, made in lm.each(lm.tokenize(prompts), step, more=numbers.shape[1]):
+    for batch, made in lm.each(lm.tokenize(prompts), step, more=numbers.shape[1] - 1):
         for i, text in zip(batch.index, made, strict=True):
             out[i] = text
     return out
