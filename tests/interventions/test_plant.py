@@ -15,6 +15,7 @@ from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights, text_key
 from broca.items import Item
 from broca.models.lm import LM
+from broca.models.load import weight_hash
 from broca.models.pool import Pool
 from broca.models.tokens import padded
 from broca.scoring import Likelihood
@@ -152,13 +153,15 @@ def test_options_that_share_a_prompt_can_be_scored(lm):
     assert Likelihood()(lm, items).equals(intact)
 
 
-def test_a_hash_of_the_edited_weights_is_not_kept(lm):
+def test_planted_weights_are_part_of_the_condition_and_not_of_the_model(lm):
     fresh = LM(lm.model, lm.tokenizer, lm.anatomy)
     _, plant = plant_in(fresh)
+    before, address = fresh.fingerprint, fresh.address
     with fresh.under(plant):
-        inside = fresh.fingerprint
-    assert fresh.fingerprint != inside
-    assert fresh.fingerprint == LM(lm.model, lm.tokenizer, lm.anatomy).fingerprint
+        assert fresh.fingerprint == before
+        assert fresh.address != address
+    assert fresh.fingerprint == weight_hash(lm.model) == before
+    assert fresh.address == address
 
 
 def test_every_choice_is_in_the_fingerprint(lm):

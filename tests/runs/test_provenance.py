@@ -106,7 +106,9 @@ def test_a_real_model_is_described(tmp_path):
     assert model["attention"] == "sdpa"
     assert model["fingerprint"] == lm.fingerprint
     assert model["parameters"] == lm.n_parameters
-    assert len(model["tokenizer"]) == 16
+    assert len(model["identity"]["tokenizer"]) == 16
+    assert model["identity"]["config"]["n_layer"] == 2
+    assert model["generation"] == {"inherited": {"bos_token_id": 0, "eos_token_id": 0}, "ignored": {}}
     assert {k: model["anatomy"][k] for k in ("n_layers", "n_heads", "d_model")} == {
         "n_layers": 2,
         "n_heads": 2,

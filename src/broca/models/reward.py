@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -16,8 +15,8 @@ import torch
 from broca.errors import ModelError
 from broca.items import Message, Text, fingerprint
 from broca.models.fitting import in_parts
-from broca.models.hashes import tokenizer_hash
-from broca.models.load import load, weight_hash
+from broca.models.identity import identity
+from broca.models.load import load
 from broca.models.tokens import Rendered, templated, tokenize
 
 Form = Literal["template", "segments", "joined"]
@@ -74,11 +73,10 @@ class RewardModel:
         model, tokenizer = load(name, **how, head="SequenceClassification")
         return cls(model, tokenizer, name, _label(model, name, label), revision)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Hash of the weights, the tokenizer, the dtype and the output that is read."""
-        content = [weight_hash(self.model), tokenizer_hash(self.tokenizer), str(self.model.dtype), self.label]
-        return fingerprint(content)
+        """Hash of everything that its scores depend on, as it is now, and of the output that is read."""
+        return fingerprint([identity(self.model, self.tokenizer), self.label])
 
     @property
     def form(self) -> Form:

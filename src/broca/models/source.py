@@ -30,7 +30,7 @@ class Source:
     """cpu, cuda, ...: without a number."""
     name: str
     revision: str | None
-    fingerprint: str
+    identity: Mapping[str, Any]
     batch_size: int
     attention: str | None
     """The attention implementation."""
@@ -67,11 +67,11 @@ class Source:
             lm.model.set_attn_implementation(self.attention)
         if self.generation is not None:
             lm.model.generation_config = self.generation
-        if lm.fingerprint != self.fingerprint:
+        if other := [name for name, value in lm.identity.items() if value != self.identity.get(name)]:
+            hooks = " Hooks of yours cannot be sent to workers: use one process." if "hooks" in other else ""
             raise EngineError(
-                f"A worker that loaded {self.path} got other weights ({lm.fingerprint}) than the model here has "
-                f"({self.fingerprint}): either this one or its files were changed after it was loaded. Save it with "
-                "save_pretrained, and load it from there."
+                f"A worker that loaded {self.path} got another model than the one here (other {', '.join(other)}): either this one "
+                f"or its files were changed after it was loaded. Save it with save_pretrained, and load it from there.{hooks}"
             )
         return lm
 
@@ -102,7 +102,7 @@ def sourced(lm: LM, *, here: bool = True) -> Iterator[Source]:
         device=lm.device.type,
         name=lm.name,
         revision=lm.revision,
-        fingerprint=lm.fingerprint,
+        identity={**lm.identity, "condition": []},
         batch_size=lm.batch_size,
         attention=getattr(config, "_attn_implementation", None),
         anatomy=lm.anatomy,

@@ -33,7 +33,7 @@ def opening(study: Study, lm: Any, identity: Identity, name: str) -> dict[str, A
         "hash": identity.hash,
         "spec_hash": Identity(identity.study, {}).hash,
         "seeds": dict(_seeds(identity.study)),
-        "model": {**_model(lm), **identity.model},
+        "model": {**_model(lm), "identity": identity.model},
         "data": dict(identity.data),
         "broca": __version__,
         "git": git(),
@@ -96,7 +96,9 @@ def _model(lm: Any) -> dict[str, Any]:
         "revision": getattr(lm, "revision", None),
         "commit": getattr(config, "_commit_hash", None),
         "class": type(lm.model).__name__ if getattr(lm, "model", None) is not None else None,
+        "fingerprint": lm.fingerprint,
         "dtype": dtype_name(lm),
+        "generation": _generation(lm),
         "attention": getattr(config, "_attn_implementation", None),
         "batch_size": getattr(lm, "batch_size", None),
         "device_map": {k: str(v) for k, v in (getattr(getattr(lm, "model", None), "hf_device_map", None) or {}).items()}
@@ -109,6 +111,15 @@ def _model(lm: Any) -> dict[str, Any]:
             if hasattr(anatomy, name)
         },
     }
+
+
+def _generation(lm: Any) -> dict[str, Any] | None:
+    """What texts are continued with, of the model's own settings: what is taken from them, and what is not."""
+    if getattr(lm, "model", None) is None:
+        return None
+    from broca.models.decoding import ignored, inherited
+
+    return {"inherited": plain(inherited(lm.model)), "ignored": plain(ignored(lm.model))}
 
 
 def _seeds(spec: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -217,7 +217,8 @@ def _other(place: Path, manifest: dict[str, Any], final: Path, identity: Identit
     with contextlib.suppress(RunError, KeyError, TypeError):
         there = Identity(
             study=read_spec(place / SPEC)["study"],
-            model={name: manifest["model"][name] for name in identity.model},
+            model=manifest["model"].get("identity")
+            or {k: v for k, v in manifest["model"].items() if k in identity.model},
             data={name: value for name, value in manifest["data"].items() if name in identity.data},
         )
         differences = identity.differences(there)

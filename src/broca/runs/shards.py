@@ -22,7 +22,6 @@ from broca import __version__
 from broca.capture.raw import CONVENTION, Raw, Wanted, raw, raw_bytes, split
 from broca.errors import RunError
 from broca.items import fingerprint
-from broca.models.hashes import tokenizer_hash
 from broca.models.tokens import Chat, Prompt
 from broca.runs.files import TEMPORARY, digest, read, write, writing
 from broca.runs.formats import json_to_bytes
@@ -161,10 +160,8 @@ def open_raw(folder: str | Path) -> RawCapture:
 def _manifest(lm: Any, rows: Sequence[tuple[str, Prompt]], wanted: Wanted, more: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the bytes of the shards depend on, and its hash; nothing of when or where."""
     config = {
-        "model": {"name": lm.name, "revision": lm.revision, "fingerprint": lm.fingerprint},
-        "tokenizer": tokenizer_hash(lm.tokenizer),
+        "model": {"name": lm.name, "revision": lm.revision, "fingerprint": lm.fingerprint, "identity": lm.identity},
         "dtype": dtype_name(lm),
-        "condition": list(lm.condition),
         "wanted": {**asdict(wanted), "sites": [str(site) for site in wanted.sites]},
         **more,
         "rows": [id for id, _ in rows],  # noqa: A001

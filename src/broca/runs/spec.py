@@ -47,19 +47,8 @@ class Identity:
     @classmethod
     def of(cls, study: Study, lm: Any) -> Identity:
         """The identity of `study` on `lm` as it stands, with the interventions in force."""
-        from broca.models.hashes import tokenizer_hash
-
         hashes = getattr(study, "data_fingerprints", dict)
-        return cls(
-            study=_dumped(study),
-            model={
-                "fingerprint": str(lm.fingerprint),
-                "tokenizer": tokenizer_hash(lm.tokenizer),
-                "dtype": dtype_name(lm),
-                "condition": list(getattr(lm, "condition", ())),
-            },
-            data=dict(hashes()),
-        )
+        return cls(study=_dumped(study), model=dict(lm.identity), data=dict(hashes()))
 
     @property
     def hash(self) -> str:

@@ -7,7 +7,6 @@ and their guards are ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from broca.errors import StimulusError
-from broca.items import fingerprint
 from broca.models.continuation import logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question
@@ -79,12 +77,6 @@ class Harness(TemplateLM):
     def tokenizer_name(self) -> str:
         return str(getattr(self.tokenizer, "name_or_path", "") or self.lm.name).replace("/", "__")
 
-    @cached_property
-    def _spelling(self) -> str:
-        """Hash of the tokenizer: requests are texts, and what a model is shown of them are tokens."""
-        fast = getattr(self.tokenizer, "backend_tokenizer", None)
-        return fingerprint([fast.to_str() if fast is not None else self.tokenizer.get_vocab(), self.eot_token_id])
-
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
         """Tokens as the model is shown them everywhere else: one BOS where the tokenizer has one, and no EOS."""
         if add_special_tokens is False:
@@ -120,14 +112,7 @@ class Harness(TemplateLM):
     ) -> list[Any]:
         if self._answered is None:
             return list(answer(list(requests))) if requests else []
-        about = (
-            self.lm.fingerprint,
-            *self.lm.condition,
-            str(self.lm.dtype),
-            self.max_length,
-            self._spelling,
-            method,
-        )
+        about = (self.lm.address, self.max_length, method)
         return self._answered(about, requests, answer, chunk=_CHUNK)
 
     def _loglikelihood_tokens(self, requests: Sequence[Encoded], **_: Any) -> list[tuple[float, bool]]:

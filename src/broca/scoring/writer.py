@@ -40,7 +40,7 @@ class Here:
         return {
             "model": self.lm.name,
             "revision": self.lm.revision,
-            "fingerprint": self.lm.fingerprint,
+            "fingerprint": self.lm.address,
             "condition": " ".join(self.lm.condition),
             "chat": self._chat,
             "max_new_tokens": self.max_new_tokens,
