@@ -64,12 +64,26 @@ def settings(lm: LM, max_new_tokens: int, asked: Mapping[str, Any]) -> dict[str,
         )
     known = (*vars(GenerationConfig()), *_MORE)
     for name, value in asked.items():
-        if name in _REFUSED and value not in (None, False, 1):
+        if name in _REFUSED and value not in (None, False) and (name, value) != ("num_return_sequences", 1):
             raise StimulusError(f"{name}={value!r} cannot be had here. {_REFUSED[name]}")
         if name not in known:
             raise unknown("option of generate", name, tuple(name for name in known if not name.startswith("_")))
+    _ranges(asked)
     taken = {name: value for name, value in inherited(lm.model).items() if name not in asked}
     return {**_PLAIN, **taken, "pad_token_id": lm.pad, "max_new_tokens": max_new_tokens, **asked}
+
+
+def _ranges(asked: Mapping[str, Any]) -> None:
+    """Refuse numbers that transformers would pass over."""
+    bounds = {"temperature": (0, float("inf")), "top_p": (0, 1), "min_p": (0, 1), "typical_p": (0, 1)}
+    for name, (low, high) in bounds.items():
+        value = asked.get(name)
+        if value is not None and not low < value <= high:
+            raise StimulusError(
+                f"{name} is {value}. Give a number above {low}{f' and up to {high}' if high == 1 else ''}."
+            )
+    if asked.get("temperature") is not None and not asked.get("do_sample"):
+        raise StimulusError("A temperature is for sampling. Add do_sample=True and a seed, or leave it out.")
 
 
 def inherited(model: Any) -> dict[str, Any]:

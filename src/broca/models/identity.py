@@ -143,8 +143,8 @@ def _states(model: nn.Module) -> Iterator[tuple[str, Any]]:
 _ADAPTERS = ("active_adapters", "disable_adapters", "merged_adapters")
 _PASSING = ("cache", "training", "gradient_checkpointing", "rope_deltas", "seen", "warn")
 """In the names of settings that passes change and answers do not depend on."""
-_OUTSIDE = ("name_or_path", "kernel_config", "loss_type", "all_tied_weights_keys")
-"""Settings of transformers about files, kernels and training."""
+_OUTSIDE = ("name_or_path", "kernel_config", "loss_type", "all_tied_weights_keys", "active_adapter")
+"""Settings about files, kernels and training; and what stands among the adapters by another name."""
 
 
 def _passing(name: str) -> bool:

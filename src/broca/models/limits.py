@@ -90,8 +90,10 @@ def within(lm: LM, shown: Pass) -> None:
 
     Raises:
         StimulusError: if a text outruns the model's positions.
-        GuardError: if the texts have different lengths, and padding moves this model.
+        GuardError: if the model is in training mode, or the texts have different lengths and padding moves it.
     """
+    if lm.model.training:
+        still(lm)
     lengths = {len(row) for row in shown.tokens}
     if lm.context is not None and max(lengths) > lm.context:
         raise StimulusError(

@@ -121,8 +121,9 @@ class LM:
             ModelError: if it is no transformers decoder.
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
-        notes = [_COMPILED] if compiled(model) else []
-        model = decoder(uncompiled(model)).eval()
+        own = decoder(uncompiled(model))
+        notes = [_COMPILED] if own is not model or compiled(own) else []
+        model = own.eval()
         name = name or type(model).__name__
         return cls(model, tokenizer, anatomy or dissect(model), name=name, notes=notes, processor=processor)
 
@@ -324,7 +325,11 @@ class LM:
         within(self, shown)
         counted = self.forces.counted(shown, pictured=bool(batch.beside) and not past, spared=spared)
         with eager(), running(shown), counted:
-            return self.model(**self.arguments(batch, **more))
+            try:
+                return self.model(**self.arguments(batch, **more))
+            except IndexError:
+                fits(self, batch.tokens)  # says which token has no embedding, where that is why
+                raise
 
     @torch.no_grad()
     def call(self, batch: Batch, **more: Any) -> Any:
