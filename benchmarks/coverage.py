@@ -181,7 +181,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "  convolutional mixers.",
         "* **rows**: attention rows are read beside the model's own kernel (*yes*), or from the weights that the class returns (*eager",
         "  weights*), or not at all; or the class takes no text alone, but an image or an encoder's input.",
-        "* **padding**: whether a text's logits depend on padding. Where they do on one side, use the other; on both, batch size 1.",
+        "* **padding**: whether a text's logits depend on padding. Where they do, only texts of one length share a batch.",
         "* **error**: of the identity, relative to what is written; float32.",
         "",
     ]

@@ -220,8 +220,10 @@ def test_encoder_decoders_wrapped_modules_and_what_is_no_model_are_refused():
         T5Config(**sizes, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=0)
     )
     for model in (bart, t5):
-        with pytest.raises(ModelError, match="has an encoder that reads the text"):
-            LM.wrap(model, zoo.tokenizer())
+        lm = LM.wrap(model, zoo.tokenizer())
+        for ask in DOORS.values():
+            with pytest.raises(ModelError, match="has an encoder that reads the text"):
+                ask(lm, "hello")
     for model in (nn.DataParallel(zoo.build("llama")), nn.Linear(2, 2), "llama"):
         with pytest.raises(ModelError, match="no transformers model"):
             LM.wrap(model, zoo.tokenizer())

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from broca.errors import AnatomyError, ModelError
+from broca.models.compiled import eager
 from broca.models.experts import experts
 from broca.models.probing import Probe, Seen, probe, streams_of
 from broca.models.roles import Part, parts_of
@@ -33,6 +34,7 @@ _LISTS = ("layers", "layer", "h", "blocks", "block")
 """What lists of blocks are called; beside them there may be lists of cross attention, say."""
 
 
+@eager()
 def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, path: str | None = None) -> Anatomy:
     """Find a decoder's parts and prove the finding on a probe input.
 

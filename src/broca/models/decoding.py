@@ -7,7 +7,7 @@ else are left out, and the run's manifest lists what was taken and what was not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from broca.errors import ModelError, StimulusError
 from broca.models import hooks
 from broca.models.compiled import eager
+from broca.models.force import on_words
 from broca.models.passes import Pass
 from broca.models.tokens import Batch
 from broca.registry import unknown
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from broca.models.lm import LM
 
 _TAKEN = ("bos_token_id", "eos_token_id", "decoder_start_token_id")
-_PLAIN = {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "num_beams": 1}
+_SAMPLED = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
 """What transformers would otherwise fill in: it keeps the 50 most probable tokens unless it is told not to."""
 _MORE = ("logits_processor", "stopping_criteria", "tokenizer")
 _REFUSED = {
@@ -70,7 +71,8 @@ def settings(lm: LM, max_new_tokens: int, asked: Mapping[str, Any]) -> dict[str,
             raise unknown("option of generate", name, tuple(name for name in known if not name.startswith("_")))
     _ranges(asked)
     taken = {name: value for name, value in inherited(lm.model).items() if name not in asked}
-    return {**_PLAIN, **taken, "pad_token_id": lm.pad, "max_new_tokens": max_new_tokens, **asked}
+    plain = _SAMPLED if asked.get("do_sample") else {"do_sample": False}
+    return {**plain, **taken, "num_beams": 1, "pad_token_id": lm.pad, "max_new_tokens": max_new_tokens, **asked}
 
 
 def _ranges(asked: Mapping[str, Any]) -> None:
@@ -121,12 +123,14 @@ def generated(lm: LM, batch: Batch, how: Mapping[str, Any]) -> Tensor:
         ModelError: if transformers cannot generate in this way with this model.
         GuardError: if an edit in force did not run in a pass.
     """
-    pictured = bool(batch.beside)
 
-    def counted(shown: Pass) -> Any:
-        return lm.forces.counted(shown, pictured=pictured and shown.past == 0)
+    def counted(shown: Pass) -> AbstractContextManager[None]:
+        return lm.forces.counted(on_words, str(shown))
 
-    with eager(), _unconfigured(lm.model), hooks.decoding(lm.model, batch, counted) as columns:
+    # transformers reads pictures before the first pass of the whole model.
+    pictures = lm.forces.counted(lambda site: bool(batch.beside) and not on_words(site), "the reading of the pictures")
+    passes = hooks.decoding(lm.model, batch, counted)
+    with eager(), _unconfigured(lm.model), pictures, passes as columns:
         more = {"stopping_criteria": [*(how.get("stopping_criteria") or ()), columns]}
         given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.seen(batch)}
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from broca.errors import GuardError, InterventionError
 from broca.models.hooks import suspensions
-from broca.models.passes import Pass
 from broca.sites import PICTURE_KINDS, Site
 
 if TYPE_CHECKING:
@@ -88,13 +87,12 @@ class Forces:
             raise _silent(silent, "never ran")
 
     @contextmanager
-    def counted(self, shown: Pass, *, pictured: bool, spared: int = 0) -> Iterator[None]:
-        """Run the body, one forward pass, and see that every edit in force ran in it.
+    def counted(self, due: Callable[[Site], bool], when: str) -> Iterator[None]:
+        """Run the body, and see that every edit in force that is due in it ran.
 
         Args:
-            shown: the pass.
-            pictured: whether pictures are read in it.
-            spared: blocks below this one hand on what they handed on before, and nothing inside them runs.
+            due: whether the module at a site runs in the body.
+            when: what the body is, for the message.
 
         Raises:
             GuardError: naming the sites whose edit did not run.
@@ -106,12 +104,15 @@ class Forces:
             str(site)
             for force, counts in zip(awake, before, strict=True)
             for site, times in force.runs.items()
-            if times == counts.get(site, 0)
-            and (pictured or site.kind not in PICTURE_KINDS)
-            and (site.layer >= spared or site.kind in ("resid_pre", "resid_post"))
+            if times == counts.get(site, 0) and due(site)
         ]
         if silent:
-            raise _silent(silent, f"did not run in a pass of {shown.width} columns after {shown.past}")
+            raise _silent(silent, f"did not run in {when}")
+
+
+def on_words(site: Site) -> bool:
+    """Whether a site's module runs where no pictures are read."""
+    return site.kind not in PICTURE_KINDS
 
 
 def _silent(sites: Sequence[str], what: str) -> GuardError:

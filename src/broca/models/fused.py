@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from broca.models.compiled import eager
 from broca.models.hooks import tapped
 from broca.units.weights import Indices
 
@@ -74,6 +75,7 @@ def _noise(model: Any, module: str, length: int) -> Tensor:
     return torch.randn(1, length, rows, generator=draw).to(weight.device, weight.dtype)
 
 
+@eager()
 def _shown(model: Any, module: str, reads: str, given: Tensor) -> Tensor | None:
     """What `reads` is given when `module` puts out `given` on as many tokens."""
     seen: list[Tensor] = []

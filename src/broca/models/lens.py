@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from broca.errors import AnatomyError
 from broca.models import hooks
+from broca.models.compiled import eager
 from broca.models.lm import LM
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -62,6 +63,7 @@ def lens(lm: LM) -> Lens:
     return cached[1]
 
 
+@eager()
 @torch.no_grad()
 def _proved(lm: LM) -> Lens:
     last, modules, logits = _followed(lm)

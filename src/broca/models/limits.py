@@ -7,7 +7,6 @@ here, before a pass is spent, and by every caller alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -30,8 +29,8 @@ _proofs: WeakKeyDictionary[nn.Module, dict[tuple[Side, torch.dtype, str | None],
 """By model, then by side, dtype and attention kernel: how far padding moves a logit."""
 
 
-def decoder(model: Any) -> Any:
-    """The model, if it is one that reads a text from left to right and can be asked for its parts.
+def transformers_model(model: Any) -> Any:
+    """The model, if it is one of transformers'.
 
     Raises:
         ModelError: if it is none.
@@ -41,15 +40,20 @@ def decoder(model: Any) -> Any:
             f"{type(model).__name__} is no transformers model: it has no config. Give the model itself: of one that is wrapped "
             "(DistributedDataParallel, say) its .module."
         )
-    if (
-        getattr(model.config, "is_encoder_decoder", False)
-        and "decoder_input_ids" in signature(model.forward).parameters
-    ):
-        raise ModelError(
-            f"{type(model).__name__} has an encoder that reads the text and a decoder that answers; broca studies decoders that do "
-            "both. Load another model, or the decoder alone (a ...ForCausalLM class) where transformers has one."
-        )
     return model
+
+
+def _reads_and_answers(lm: LM) -> None:
+    """See that one stack of blocks both reads a text and goes on from it.
+
+    Raises:
+        ModelError: if an encoder reads it.
+    """
+    if getattr(lm.model.config, "is_encoder_decoder", False) and "decoder_input_ids" in lm.accepts:
+        raise ModelError(
+            f"{type(lm.model).__name__} has an encoder that reads the text and a decoder that answers; broca shows texts to decoders "
+            "that do both. Load another model, or the decoder alone (a ...ForCausalLM class) where transformers has one."
+        )
 
 
 def fits(lm: LM, tokens: Sequence[Tokens], *, more: int = 0) -> None:
@@ -61,9 +65,11 @@ def fits(lm: LM, tokens: Sequence[Tokens], *, more: int = 0) -> None:
         more: tokens that will follow each.
 
     Raises:
+        ModelError: if an encoder reads the text.
         StimulusError: if a text is too long, or holds a token that has no embedding.
         GuardError: if the model is in training mode.
     """
+    _reads_and_answers(lm)
     still(lm)
     longest = max(tokens, key=len, default=None)
     if longest is None:
@@ -89,9 +95,11 @@ def within(lm: LM, shown: Pass) -> None:
     """See that the model computes each text of a pass as it would compute it alone.
 
     Raises:
+        ModelError: if an encoder reads the texts.
         StimulusError: if a text outruns the model's positions.
         GuardError: if the model is in training mode, or the texts have different lengths and padding moves it.
     """
+    _reads_and_answers(lm)
     if lm.model.training:
         still(lm)
     lengths = {len(row) for row in shown.tokens}

@@ -21,14 +21,15 @@ from broca.models import decoding
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
 from broca.models.compiled import compiled, eager, uncompiled
-from broca.models.force import Forces, Intervention
+from broca.models.force import Forces, Intervention, on_words
 from broca.models.identity import identity, weights
-from broca.models.limits import decoder, fits, pads, within
+from broca.models.limits import fits, pads, transformers_model, within
 from broca.models.load import load, load_processor
 from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
 from broca.models.tokens import Batch, Tokens
+from broca.sites import Site
 
 T = TypeVar("T")
 
@@ -88,7 +89,6 @@ class LM:
             how["offload"] = offload
         notes: list[str] = []
         model, tokenizer = load(name, **how, notes=notes)
-        decoder(model)
         processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
         notes, tokenizer = [*notes, *lack], getattr(processor, "tokenizer", tokenizer)
         return cls(
@@ -118,10 +118,10 @@ class LM:
         A compiled model is run as it was before compilation.
 
         Raises:
-            ModelError: if it is no transformers decoder.
+            ModelError: if it is no transformers model.
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
-        own = decoder(uncompiled(model))
+        own = transformers_model(uncompiled(model))
         notes = [_COMPILED] if own is not model or compiled(own) else []
         model = own.eval()
         name = name or type(model).__name__
@@ -323,8 +323,12 @@ class LM:
         """
         shown = Pass(batch.tokens, batch.mask, past)
         within(self, shown)
-        counted = self.forces.counted(shown, pictured=bool(batch.beside) and not past, spared=spared)
-        with eager(), running(shown), counted:
+        pictured = bool(batch.beside) and not past
+
+        def due(site: Site) -> bool:
+            return (pictured or on_words(site)) and (site.layer >= spared or site.kind in ("resid_pre", "resid_post"))
+
+        with eager(), running(shown), self.forces.counted(due, str(shown)):
             try:
                 return self.model(**self.arguments(batch, **more))
             except IndexError:

@@ -36,6 +36,9 @@ class Pass:
     past: int = 0
     """Columns that were read before; 0 where the pass reads its texts from the start."""
 
+    def __str__(self) -> str:
+        return f"a pass of {self.width} columns after {self.past}"
+
     @property
     def width(self) -> int:
         """How many columns pass now."""
