@@ -10,7 +10,13 @@ import torch
 from transformers import GenerationConfig
 
 import zoo
-from broca.errors import BrocaError, GuardError, InterventionError, StimulusError, UnknownName
+from broca.errors import (
+    BrocaError,
+    GuardError,
+    InterventionError,
+    StimulusError,
+    UnknownName,
+)
 from broca.interventions.lesion import Lesion, Resample
 from broca.items import Contrast, Item, Stimulus
 from broca.models import hooks

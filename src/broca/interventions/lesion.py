@@ -83,6 +83,12 @@ class Resample:
     bank: Values
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if empty := [str(site) for site, rows in self.bank.items() if not len(rows)]:
+            raise SelectionError(
+                f"The bank of {', '.join(empty)} is empty. Give at least one text's activations to draw from."
+            )
+
     @property
     def fingerprint(self) -> str:
         return _digest(f"resample {self.seed}", self.bank)
@@ -109,6 +115,15 @@ class Lesion:
     positions: Positions = "all"
 
     def __post_init__(self) -> None:
+        if isinstance(self.positions, list):
+            object.__setattr__(self, "positions", tuple(self.positions))
+        named = isinstance(self.positions, str) and self.positions in ("all", "prompt", "generated", "last")
+        numbers = isinstance(self.positions, tuple) and all(isinstance(at, int) for at in self.positions)
+        if not named and not (numbers and self.positions):
+            raise SelectionError(
+                f"positions={self.positions!r} names no tokens. Give 'all', 'prompt', 'generated', 'last', or places in the prompt such "
+                "as (0, -2)."
+            )
         if not self.units.count:
             raise SelectionError("A lesion of zero units changes nothing. Select at least one unit.")
 

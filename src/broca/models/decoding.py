@@ -129,7 +129,7 @@ def generated(lm: LM, batch: Batch, how: Mapping[str, Any]) -> Tensor:
 
     # transformers reads pictures before the first pass of the whole model.
     pictures = lm.forces.counted(lambda site: bool(batch.beside) and not on_words(site), "the reading of the pictures")
-    passes = hooks.decoding(lm.model, batch, counted)
+    passes = hooks.decoding(_generator(lm.model), batch, counted)
     with eager(), _unconfigured(lm.model), pictures, passes as columns:
         more = {"stopping_criteria": [*(how.get("stopping_criteria") or ()), columns]}
         given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.seen(batch)}
@@ -139,6 +139,13 @@ def generated(lm: LM, batch: Batch, how: Mapping[str, Any]) -> Tensor:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError(f"transformers cannot generate so with {type(lm.model).__name__}: {first}") from error
     return made[:, batch.ids.shape[1] :]
+
+
+def _generator(model: nn.Module) -> nn.Module:
+    """The module whose passes `generate` runs: the model itself, or the one inside what adapters have wrapped around it."""
+    from transformers import GenerationMixin
+
+    return next((module for module in model.modules() if isinstance(module, GenerationMixin)), model)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from broca.errors import BrocaError, GuardError
+from broca.errors import BrocaError, GuardError, ModelError, StimulusError
 from broca.items import fingerprint
 from broca.models import decoding
 from broca.models import tokens as tok
@@ -195,7 +195,18 @@ class LM:
     def tokenize(
         self, texts: Sequence[tok.Prompt], *, chat: tok.Chat = "auto", truncate: int | None = None
     ) -> list[Tokens]:
-        """Each text alone, see `broca.models.tokens.tokenize`; those with pictures by the processor."""
+        """Each text alone, see `broca.models.tokens.tokenize`; those with pictures by the processor.
+
+        Raises:
+            ModelError: if the model came without a tokenizer.
+            StimulusError: as `broca.models.tokens.tokenize`; and if one string is given where a list of texts is meant.
+        """
+        if self.tokenizer is None:
+            raise ModelError(f"{self.name} came without a tokenizer. Give it one: LM.wrap(model, tokenizer).")
+        if isinstance(texts, str):
+            raise StimulusError(
+                f"{texts[:60]!r} is one text, and its letters would be taken for many. Give a list: [{texts[:20]!r}]."
+            )
         if self.viewer is None:
             return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
         rendered = [self.render(text, chat=chat) for text in texts]
@@ -433,6 +444,8 @@ class LM:
             ModelError: if transformers cannot generate with this model.
         """
         how = decoding.settings(self, max_new_tokens, options)
+        if how.get("do_sample") and seed is None:
+            raise StimulusError("Sampling without a seed cannot be repeated. Give one: seed=0.")
 
         def step(batch: Batch) -> list[str]:
             return self.tokenizer.batch_decode(decoding.generated(self, batch, how), skip_special_tokens=True)

@@ -30,6 +30,9 @@ _TOKENS = 4096
 _CHUNK = 256
 """Requests that are answered before the answers are put on record."""
 
+_SEED = 1234
+"""Of sampled texts: lm-eval's own default for torch; one more each time, so that repeats of a request differ."""
+
 Encoded = tuple[tuple[str, str] | None, list[int], list[int]]
 """The texts of a request, the tokens of its context, and those of its continuation."""
 
@@ -52,6 +55,7 @@ class Harness(TemplateLM):
         self.cut = 0
         """Requests that were too long and lost their beginning, as lm-eval has it."""
         self._answered = Answered(cache) if cache else None
+        self._sampled = 0
 
     @property
     def eot_token_id(self) -> int | None:  # type: ignore[override] - a tokenizer may have none
@@ -184,6 +188,9 @@ class Harness(TemplateLM):
             how = {name: value for name, value in how.items() if name not in {"temperature", "top_p", "top_k"}}
         contexts = [self._room(context, self.max_length - n) for context, _ in asked]
         stops = [stop for stop in until if stop]
+        if how.get("do_sample"):
+            how["seed"] = _SEED + self._sampled
+            self._sampled += 1
         if stops:
             how |= {"stop_strings": stops, "tokenizer": self.tokenizer}
         texts = self.lm.generate(contexts, max_new_tokens=n, **how)
