@@ -192,6 +192,20 @@ def test_greedy_means_greedy_and_sampled_sampled_whatever_the_file_holds(leak):
     assert lm.model.generation_config is held
 
 
+def test_adapters_around_a_model_change_nothing_of_this():
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    lm = LM.wrap(peft.get_peft_model(zoo.build("llama"), config), zoo.tokenizer())
+    plain = lm.generate(TEXTS, max_new_tokens=5)
+    lm.model.generation_config.repetition_penalty = 3.0
+    assert lm.generate(TEXTS, max_new_tokens=5) == plain
+    site, flags = some(lm)
+    for positions in POSITIONS:
+        wanted = [lm.tokenizer.decode(by_hand(lm, text, positions, 5), skip_special_tokens=True) for text in TEXTS]
+        with lm.under(Lesion(UnitMask({site: flags}), positions=positions)):
+            assert lm.generate(TEXTS, max_new_tokens=5) == wanted
+
+
 def test_sampling_takes_what_the_call_says_and_nothing_else():
     lm = LM.wrap(zoo.build("llama"), zoo.tokenizer())
     every = lm.generate(["a"] * 300, max_new_tokens=1, do_sample=True, seed=0, temperature=50.0)
@@ -212,6 +226,7 @@ def test_sampling_takes_what_the_call_says_and_nothing_else():
         ({"top_p": 7.0, "do_sample": True, "seed": 0}, StimulusError, "above 0 and up to 1"),
         ({"temperature": 0.0, "do_sample": True, "seed": 0}, StimulusError, "temperature is 0"),
         ({"temperature": 2.0}, StimulusError, "do_sample=True"),
+        ({"do_sample": True}, StimulusError, "seed=0"),
         ({"num_beams": 3, "num_beam_groups": 2}, BrocaError, ""),
     ],
 )
@@ -324,6 +339,24 @@ def test_texts_side_by_side_are_refused_where_padding_moves_them():
     with pytest.raises(GuardError, match="Padding moves"):
         lm.call(lm.padded(tokens))
     lm.call(lm.padded(lm.tokenize(["ab", "cd"])))
+
+
+@pytest.mark.parametrize("positions", ["first", (), ("last",), 3, None])
+def test_positions_that_name_no_tokens_are_refused_when_they_are_written(positions):
+    with pytest.raises(SelectionError, match="names no tokens"):
+        Lesion(UnitMask({Site(0, "z"): np.ones(4, bool)}), positions=positions)
+    assert Lesion(UnitMask({Site(0, "z"): np.ones(4, bool)}), positions=[0, -1]).positions == (0, -1)
+
+
+def test_an_empty_bank_one_string_and_no_tokenizer_are_refused():
+    with pytest.raises(SelectionError, match=r"bank of 0\.z is empty"):
+        Resample({Site(0, "z"): np.zeros((0, 4))})
+    lm = wrapped("llama")
+    for ask in (lm.generate, lm.tokenize):
+        with pytest.raises(StimulusError, match="is one text"):
+            ask("Hello")
+    with pytest.raises(ModelError, match="without a tokenizer"):
+        LM.wrap(model("llama"), None).generate(["a"])
 
 
 # -- declarations --------------------------------------------------------------------------------------------------------
