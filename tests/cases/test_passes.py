@@ -14,6 +14,8 @@ from broca.errors import (
     BrocaError,
     GuardError,
     InterventionError,
+    ModelError,
+    SelectionError,
     StimulusError,
     UnknownName,
 )
