@@ -1,0 +1,24 @@
+"""The only place that writes and parses: files whole or absent, locks that die with their holder, content told by its digest.
+
+Whatever is kept goes through `write` or `replacing`; whatever is read back, through `parse`.
+"""
+
+from broca.storage.files import TEMPORARY, digest, probe, read, replacing, settle, sweep, write, writing
+from broca.storage.lock import locked
+from broca.storage.parse import parse_json, parse_toml, validated
+
+__all__ = [
+    "TEMPORARY",
+    "digest",
+    "locked",
+    "parse_json",
+    "parse_toml",
+    "probe",
+    "read",
+    "replacing",
+    "settle",
+    "sweep",
+    "validated",
+    "write",
+    "writing",
+]

@@ -1,0 +1,71 @@
+"""JSON and TOML of anybody, read through a schema: one error for whatever is wrong with it.
+
+Untrusted text nests too deep, holds numbers of ten thousand digits or half a surrogate pair, or is a list where a table is meant.
+Each reader says what it wants as a type; what is not that raises the reader's own error, with the place.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from broca.errors import BrocaError
+
+T = TypeVar("T")
+
+
+def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
+    """JSON as a value of a type.
+
+    Args:
+        content: the text, UTF-8.
+        kind: what it must be: a type, or anything that pydantic takes for one.
+        name: what it is, for the error: a path.
+        error: the class of the error.
+        advice: what to do about it.
+
+    Raises:
+        BrocaError: of the class `error`, if it is no JSON or not of that type, naming the place.
+    """
+    try:
+        value = from_json(content)
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{name} is no JSON: {_short(reason)}. {advice}") from reason
+    return validated(value, kind, name=name, error=error, advice=advice)
+
+
+def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
+    """TOML as a value of a type; arguments and errors as `parse_json`."""
+    try:
+        value = tomllib.loads(content if isinstance(content, str) else content.decode())
+    except UnicodeDecodeError as reason:
+        raise error(f"{name} is no text in UTF-8. {advice}") from reason
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{name} is not valid TOML: {_short(reason)}. {advice}") from reason
+    return validated(value, kind, name=name, error=error, advice=advice)
+
+
+def validated(value: Any, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
+    """A value of a type, from what JSON or TOML made; arguments and errors as `parse_json`."""
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError as reason:
+        first = reason.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        more = f" (and {reason.error_count() - 1} more)" if reason.error_count() > 1 else ""
+        raise error(f"{name}: {place}: {first['msg']}{more}, given {first['input']!r:.60}. {advice}") from reason
+    except RecursionError as reason:
+        raise error(f"{name} nests too deep. {advice}") from reason
+
+
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _short(reason: BaseException) -> str:
+    return next(iter(str(reason).splitlines()), type(reason).__name__)[:200]

@@ -1,0 +1,63 @@
+"""JSON and TOML of anybody: whatever is wrong with it is one error of the caller's own."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from broca.errors import BrocaError, StimulusError
+from broca.storage import parse_json, parse_toml
+
+HOSTILE = [
+    b"",
+    b"\xff\xfe",
+    b"{",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b"9" * 10_000,
+    b'"\\ud800"',
+    b'{"a": 1, }',
+    b"\0",
+    b"null",
+    b"[1, 2]",
+    b'{"rows": 3}',
+    b'{"rows": ["a"]}',
+    b'{"rows": {"0": 1}}',
+]
+
+
+class Rows(BaseModel):
+    rows: list[int]
+
+
+def parsed(content, read=parse_json):
+    return read(content, Rows, name="x.json", error=StimulusError, advice="Get it again.")
+
+
+@pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_no_such_thing_is_the_callers_error(content):
+    for read in (parse_json, parse_toml):
+        with pytest.raises(StimulusError, match=r"x\.json.* Get it again\.") as caught:
+            parsed(content, read)
+        assert len(str(caught.value)) < 500
+
+
+def test_what_is_right_comes_back():
+    assert parsed(b'{"rows": [1, 2]}').rows == [1, 2]
+    assert parsed(b"rows = [1, 2]", parse_toml).rows == [1, 2]
+
+
+def test_the_place_of_the_first_fault_is_named():
+    with pytest.raises(StimulusError, match=r"rows\.1: Input should be a valid integer.*given 'x'"):
+        parsed(b'{"rows": [1, "x"]}')
+
+
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_bytes_at_all_give_another_error(content):
+    for read in (parse_json, parse_toml):
+        with contextlib.suppress(BrocaError):
+            parsed(content, read)
