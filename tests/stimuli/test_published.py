@@ -90,7 +90,8 @@ def test_the_published_order_of_fantoms_answers_is_drawn_before_the_filter(tmp_p
     assert items[0].choices == ("a", "b")
     assert "characters: Ann, Bo and Cy. The question" in items[0].prompt
     assert items[0].prompt.endswith("\nAnswer:")
-    assert "Story:\nAnn: Hello." in items[0].prompt
+    assert "\nStory:Ann: A dog." in items[0].prompt
+    assert "\nStory:Ann: Hello." in benchmark(path, preset="tl", context="full")[0].prompt
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_the_whole_story_of_mmtom_is_told(tmp_path):
     assert (other.answer, other.ability, other.group) == (0, "goal-future-actions", "episode-6")
     (lost,) = benchmark(path, preset="tl")
     assert "fridge" not in lost.prompt
-    assert "Story: Actions taken by Ann: she walks.\nQuestion" in lost.prompt
+    assert "Story:\nActions taken by Ann: she walks.\nQuestion" in lost.prompt
     assert lost.choices == ("a", "b")
 
 
@@ -379,7 +380,7 @@ def test_options_within_the_questions_of_mmstar(tmp_path, text, options):
     (item,) = benchmark(path, images=str(tmp_path / "p"))
     assert item.tags["options"] == options
     assert (item.answer, item.tags["category"]) == (1, "coarse perception")
-    assert "\nQuestion: Which?\nOptions:" in item.prompt
+    assert item.prompt.partition("\nQuestion: ")[2].partition("\nOptions:")[0].strip() == "Which?"
     assert Path(item.images[0]).read_bytes() == PNG
 
 

@@ -48,7 +48,7 @@ FORMATS = (
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "tl": {
         "tomi": {"order": "first", "belief": "false", "style": "tl"},
-        "fantom": {"context": "full", "questions": "first", "belief": "false", "style": "tl"},
+        "fantom": {"context": "short", "questions": "first", "belief": "false", "style": "tl"},
         "opentom": {
             "questions": "both",
             "order": "first",

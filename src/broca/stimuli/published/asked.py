@@ -14,7 +14,7 @@ CONTEXT = (
     "The following multiple choice question is based on the following story. The question is related to "
     "Theory-of-Mind. Read the story and then answer the question. Choose the best answer among options provided."
 )
-"""What Jamaa et al. (2025) put before their questions about beliefs."""
+"""What Jamaa et al. (2025) put before most of their questions about beliefs."""
 
 
 def question(
@@ -36,7 +36,7 @@ def question(
     Args:
         name: The item's id.
         text: Story and question; it ends where options or the answer would come.
-        options: What may be answered.
+        options: What may be answered, with its white space (see `text_of`).
         answer: The index of what is right.
         ability: What the item measures.
         style: Of the prompt.
@@ -46,12 +46,22 @@ def question(
         tags: Of the item.
         images: Paths of what is shown beside the text.
     """
+    plain = tuple(option.strip() for option in options)
     if style == "ours":
-        return Item(name, f"{text}\nAnswer:", tuple(options), answer, ability, group, dict(tags or {}), images)
-    listing = "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
-    prompt = f"{context}\n{text}\nOptions:\n{listing}{tail}".rstrip("\n")
-    own = {**(tags or {}), "options": "|".join(options)}
+        return Item(name, f"{text}\nAnswer:", plain, answer, ability, group, dict(tags or {}), images)
+    listing = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+    prompt = f"{context}\n{text}\nOptions:\n{listing}" + (f"\n{tail}" if tail else "")
+    own = {**(tags or {}), "options": "|".join(plain)}
     return Item(name, prompt, tuple(LETTERS[: len(options)]), answer, ability, group, own, images)
+
+
+def text_of(table: Table, row: Row, column: str, style: Style) -> str:
+    """The text in one cell: to the letter in the style ``tl``, whose prompts keep its white space, else without what surrounds it.
+
+    Raises:
+        StimulusError: As `broca.stimuli.tables.Table.text`.
+    """
+    return table.text(row, column) if style == "tl" else table.word(row, column)
 
 
 def item_id(table: Table, row: Row, more: str = "") -> str:
@@ -61,14 +71,14 @@ def item_id(table: Table, row: Row, more: str = "") -> str:
 
 
 def listed(table: Table, row: Row, column: str) -> tuple[str, ...]:
-    """A list of two or more texts in one cell.
+    """A list of two or more texts in one cell, with their white space.
 
     Raises:
         StimulusError: It is something else.
     """
     value = row.cells.get(column)
-    texts = tuple(str(option).strip() for option in value) if isinstance(value, list | tuple) else ()
-    if len(texts) < 2 or not all(texts) or len(texts) > len(LETTERS):
+    texts = tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    if len(texts) < 2 or not all(text.strip() for text in texts) or len(texts) > len(LETTERS):
         raise StimulusError(
             f"{table.at(row)}: {column!r} is {shown(value)}. It must be a list of 2 to {len(LETTERS)} texts."
         )
