@@ -58,7 +58,8 @@ class Select:
     stream: Literal["generator", "legacy"] = "generator"
     """Random numbers of NumPy's Generator, or of its legacy RandomState."""
     order: Literal["site", "unit"] = "site"
-    """How random draws count units: site after site, or unit 0 of each site, then unit 1 of each."""
+    """How random draws count units, and ``threshold`` sums them for their mean, whose last bits decide who stands on the edge of the
+    middle: site after site, or unit 0 of each site, then unit 1 of each."""
     between: tuple[float, float] | None = None
     """For ``random``: only units whose score lies between these two percentiles, limits included."""
 
@@ -177,10 +178,10 @@ def _pick(row: Array, pool: Array, k: int, *, how: Select, layout: Layout, gener
         )
         advice = "Ask for fewer, or choose among 'all'." if how.among == "rest" else "Ask for fewer."
         raise SelectionError(f"{k} units {where} are asked for; {pool.size} alive ones are there{limits}. {advice}")
+    if how.order == "unit" and (how.side == "random" or how.ties == "threshold"):
+        pool = pool[np.lexsort((layout.site_of[pool], layout.index_of[pool]))]
     if how.side != "random":
         return pool[ranks.chosen(row[pool], k, side=how.side, ties=how.ties)]
-    if how.order == "unit":
-        pool = pool[np.lexsort((layout.site_of[pool], layout.index_of[pool]))]
     return pool[generator.choice(pool.size, k, replace=False)]
 
 
