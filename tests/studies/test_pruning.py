@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
 import torch
 from pydantic import ValidationError
+from scipy import stats
 
 import lists
 from broca.engines.memo import forget, silent

@@ -85,6 +85,13 @@ class Tokens:
         """What the model is shown: the tokens, and hashes of the pictures. Part of the address of what is seen of it."""
         return self.ids if self.view is None else (*self.ids, *self.view.content)
 
+    @property
+    def bare(self) -> Tokens:
+        """The text without the special tokens in front of it."""
+        offsets = None if self.offsets is None else self.offsets[self.prefix :]
+        pictures = tuple(place - self.prefix for place in self.pictures)
+        return Tokens(self.ids[self.prefix :], self.text, offsets, 0, pictures, self.view)
+
     def extended(self, ids: tuple[int, ...]) -> Tokens:
         """The text with further tokens at its end."""
         return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view)

@@ -51,7 +51,7 @@ def of_texts(spec: Sensitivity, lm: LM, found: Sequence[Stimulus]) -> Samples:
         cut_at = Windows(spec.window).cut(lm, found)
         return Samples(spec.general, _bare(spec, (text(tokens) for _, tokens in cut_at if len(tokens) > 1)), "full")
     every = lm.tokenize([stimulus.text for stimulus in found])
-    bare = [Tokens(t.ids[t.prefix :], t.text) for t in every]
+    bare = [each.bare for each in every]
     places = cut(lambda i: len(bare[i]), spec.n_general, documents=len(bare), window=spec.window, seed=spec.seed)
     rows = (Tokens(bare[i].ids[at : at + spec.window], bare[i].text) for i, at in places)
     return Samples(spec.general, tuple(map(text, rows)), "full")
