@@ -48,6 +48,7 @@ def test_the_command_writes_a_run_a_mask_and_the_published_tree(folder, monkeypa
         "mark",
     ]
     small = ["--n-score", 4, "--n-general", 4, "--window", 16, "--windows-of", 16]
+    small += ["--perplexity-source", folder / "texts.txt"]
     where = ["--out", folder / "runs", "--tree", folder / "tree"]
     code = ran(monkeypatch, folder / "opt-model", *shared, *asked, *small, *where)
     out = capsys.readouterr()
@@ -55,6 +56,7 @@ def test_the_command_writes_a_run_a_mask_and_the_published_tree(folder, monkeypa
     (path,) = list_runs(folder / "runs")["path"]
     run = open_run(path)
     assert run.spec["study"]["preset"] == "wu2025"
+    assert run.spec["study"]["dtype"] == "float16"
     assert (run.path / "mask.safetensors").is_file()
     assert (folder / "tree" / "1" / "0.01" / "irony" / "results.csv").is_file()
     assert len((folder / "tree" / "summary.csv").read_text().splitlines()[0].split(",")) >= 6

@@ -104,7 +104,8 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
         return find(expanded(name_or_path))
     if str(name_or_path) in HUB:
         revision = (options or {}).get("revision")
-        return find(fetched(str(name_or_path), None if revision is None else str(revision)))
+        files = HUB[str(name_or_path)]
+        return find(fetched(str(name_or_path), files, None if revision is None else str(revision)))
     known = (*BENCHMARKS, *HUB)
     raise unknown("Benchmark", str(name_or_path), known, "Or give the path of a table of items.")
 
