@@ -17,7 +17,7 @@ from broca.errors import SiteUnavailable
 from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Magnitude, Pool
-from broca.models.tokens import Chat
+from broca.models.tokens import Chat, Tokens
 from broca.sites import Site, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
@@ -134,7 +134,14 @@ class Localize(Spec):
         # A selection that no map could satisfy is refused now, not after the last stimulus.
         every = {site: np.arange(float(n)) for site, n in _widths(self, lm, where).items()}
         select(every, how, grain=self.grain)
-        positive, negative = shown(self.stimuli, lm, chat=self.chat, truncate=self.truncate, seed=self.seed)
+        positive, negative = shown(
+            self.stimuli,
+            lm,
+            chat=self.chat,
+            truncate=self.truncate,
+            seed=self.seed,
+            advice=presets.ADVICE.get(self.preset or "", ""),
+        )
         look = unit_maps if self.grain == "unit" else head_maps
         found = look(
             lm,
@@ -162,9 +169,9 @@ class Localize(Spec):
             memo=memo,
             progress=progress,
         )
-        counts = [len(tokens) for tokens in (*positive.tokens, *negative.tokens)]
         own = self.model_copy(update={"select": how})
-        local = _localization(own, lm, selection, whole, splits, more=more, counts=counts)
+        tokens = (*positive.tokens, *negative.tokens)
+        local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens)
         if self.also:
             table = across.across(self, local, lm, memo=memo, progress=progress)
             rungs = {rung.name: rung for rung in local.verdict.rungs}
@@ -273,6 +280,18 @@ def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
     return (text,) if idle else ()
 
 
+def _cut(spec: Localize, tokens: Sequence[Tokens]) -> tuple[str, ...]:
+    """Stimuli that truncation has made the same, in words."""
+    both = (*spec.stimuli.positive, *spec.stimuli.negative)
+    left, given = len({each.content for each in tokens}), len({stimulus.shown for stimulus in both})
+    if spec.truncate is None or left >= given:
+        return ()
+    return (
+        f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}: those that are the same tell nothing apart. Keep more of them "
+        "(truncate).",
+    )
+
+
 def _widths(spec: Localize, lm: LM, where: Sequence[Site]) -> dict[Site, int]:
     """Units, or heads, of each site."""
     return {site: lm.anatomy.n_heads if spec.grain == "head" else lm.anatomy.width(site) for site in where}
@@ -286,9 +305,9 @@ def _localization(
     splits: Mapping[Split, tuple[Maps, Maps]],
     *,
     more: resampled.Resampled,
-    counts: Sequence[int],
+    tokens: Sequence[Tokens],
 ) -> Localization:
-    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=counts)
+    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
     q = findings.adjusted(whole.p)
     selective = findings.selective(
         whole.p,
@@ -320,7 +339,7 @@ def _localization(
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
         guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection), *_idle(spec, lm), *lm.notes),
+        warnings=(*findings.warnings(contrast, selection), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."

@@ -65,6 +65,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 ``pool="mean"`` and no truncation for theory of mind and multiple demand."""
 
 
+ADVICE: Mapping[str, str] = {
+    "ll": " As published, ll cuts language stimuli alone: stories and sums are shown whole and pooled by their mean (pool = mean, truncate "
+    "= 512)."
+}
+"""What to do where a preset leaves nothing to tell apart."""
+
 OPTIONS: Mapping[str, Any] = {"style": "tl", "answers": "random"}
 """How every preset shows theory-of-mind stories, where the contrast is a folder of them: the ancestors' prompt, which
 ends in a True or False drawn at random."""
