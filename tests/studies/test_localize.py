@@ -253,7 +253,7 @@ def test_stimuli_that_truncation_makes_alike_are_told_with_what_to_do(tmp_path):
     with pytest.raises(StimulusError, match=r"keeps no others.*what they have in common\.$"):
         Localize(contrast=str(folder), preset="tl-abs", truncate=5).run(lm)
     alike = tuple(Stimulus(str(i), "the same words") for i in range(6))
-    with pytest.raises(StimulusError, match="All stimuli of 'same' are the same 15 tokens. Give sides that differ"):
+    with pytest.raises(StimulusError, match=r"All stimuli of 'same' are the same 15 tokens\. Give sides"):
         Localize(contrast=Contrast("same", alike, alike)).run(lm)
     longer = tuple(Stimulus(str(i), "the same words" + "!" * i) for i in range(6))
     with pytest.raises(StimulusError, match="begin with the same 15 tokens"):

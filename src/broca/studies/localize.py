@@ -286,10 +286,8 @@ def _cut(spec: Localize, tokens: Sequence[Tokens]) -> tuple[str, ...]:
     left, given = len({each.content for each in tokens}), len({stimulus.shown for stimulus in both})
     if spec.truncate is None or left >= given:
         return ()
-    return (
-        f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}: those that are the same tell nothing apart. Keep more of them "
-        "(truncate).",
-    )
+    text = f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}; those alike tell nothing apart. Keep more (truncate)."
+    return (text,)
 
 
 def _widths(spec: Localize, lm: LM, where: Sequence[Site]) -> dict[Site, int]:
