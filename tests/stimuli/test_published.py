@@ -398,7 +398,11 @@ def test_bad_mmstar(tmp_path):
 
 def test_doubled_options_of_mmstar(tmp_path):
     path = tmp_path / "mmstar.parquet"
-    pl.DataFrame([star(), star("Q\nOptions: A: x, B: y, C: y", "C")]).write_parquet(path)
+    twice = star("Q\nOptions: A: x, B: y, C: y", "C")
+    pl.DataFrame([star(), twice]).write_parquet(path)
+    with pytest.raises(StimulusError, match="gives two items the name 'mmstar:0'"):
+        benchmark(path, images="leave out")
+    pl.DataFrame([star(), {**twice, "index": 1}]).write_parquet(path)
     how = {"images": "leave out", "category": "coarse perception"}
     assert [item.answer for item in benchmark(path, **how)] == [1, 2]
     assert len(benchmark(path, doubled="drop", **how)) == 1
@@ -436,59 +440,6 @@ def test_bad_pairs_and_folders_of_them(tmp_path):
     assert [path.name for path in sources(tmp_path)] == ["a.jsonl", "b.jsonl"]
     with pytest.raises(StimulusError, match=r"line 1: .* are no two sentences"):
         benchmark(written(tmp_path / "same.jsonl", [pair(bad="The cats sit here.")], lines=True))
-
-
-def suite(*formulas, conditions=None):
-    regions = {"match": ["The woman", "plays", "the guitar"], "mismatch": ["The woman", "play", "the guitar"]}
-    return {
-        "meta": {"name": "agreement", "metric": "sum"},
-        "region_meta": {},
-        "predictions": [{"type": "formula", "formula": formula} for formula in formulas],
-        "items": [
-            {
-                "item_number": n,
-                "conditions": [
-                    {"condition_name": name, "regions": [{"region_number": i, "content": text} for i, text in enumerate(own, 1)]}
-                    for name, own in (conditions or regions).items()
-                ],
-            }
-            for n in (1, 2)
-        ],
-    }  # fmt: skip
-
-
-def test_predictions_that_are_minimal_pairs(tmp_path):
-    path = written(tmp_path / "agreement.json", suite("(2;%mismatch%) > (2;%match%)"))
-    one, other = benchmark(path)
-    assert (one.prompt, one.choices, one.answer, one.ability) == ("\nThe woman", (" plays", " play"), 0, "agreement")
-    assert (other.choices, other.answer, other.id) == ((" play", " plays"), 1, "agreement:2:1")
-    whole = benchmark(written(path, suite("(*;%match%) < (*;%mismatch%)")))[0]
-    assert whole.choices == (" plays the guitar", " play the guitar")
-    assert whole == benchmark(written(path, suite("[(2;%mismatch%) + (3;%mismatch%)] > [(2;%match%)+(3;%match%)]")))[0]
-    several = benchmark(written(path, suite("((2;%mismatch%) > (2;%match%)) & ((*;%mismatch%) > (*;%match%))")))
-    assert [item.tags["prediction"] for item in several] == ["1", "2", "1", "2"]
-
-
-@pytest.mark.parametrize(
-    ("formula", "message"),
-    [
-        ("(3;%mismatch%) > (3;%match%)", "no prediction that is a minimal pair"),
-        ("(2;%mismatch%) - (2;%match%) > (3;%match%) - (3;%mismatch%)", "no prediction that is a minimal pair"),
-        ("(2;%mismatch%) > (2;%mtach%)", "item 1: a prediction names mtach"),
-        ("(9;%mismatch%) > (9;%match%)", "item 1: a prediction names match"),
-        (3, "prediction .* has no formula"),
-    ],
-)
-def test_predictions_that_are_none(tmp_path, formula, message):
-    with pytest.raises(StimulusError, match=message):
-        benchmark(written(tmp_path / "s.json", suite(formula)))
-
-
-def test_a_suite_with_conditions_of_another_form(tmp_path):
-    broken = suite("(2;%a%) > (2;%b%)")
-    broken["items"][1]["conditions"] = [{"condition_name": "a"}]
-    with pytest.raises(StimulusError, match=r"item 2: its conditions have another form|item 1: a prediction names"):
-        benchmark(written(tmp_path / "s.json", broken))
 
 
 # -- files, folders, the hub -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import unknown
 from broca.stimuli import tomi
-from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, vision
+from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
 __all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "preset"]
@@ -41,7 +41,7 @@ FORMATS = (
     Format("mathvista", vision.MATHVISTA, vision.mathvista),
     Format("mmstar", vision.MMSTAR, vision.mmstar),
     Format("blimp", pairs.BLIMP, pairs.blimp),
-    Format("syntaxgym", pairs.SYNTAXGYM, pairs.syntaxgym),
+    Format("syntaxgym", syntaxgym.COLUMNS, syntaxgym.syntaxgym),
 )
 """The formats that are known."""
 

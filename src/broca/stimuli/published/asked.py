@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from broca.errors import StimulusError
@@ -101,12 +102,15 @@ def lettered(table: Table, row: Row, column: str, options: Sequence[str]) -> int
 
 
 def kept(table: Table, items: Sequence[Item], **filters: object) -> tuple[Item, ...]:
-    """The items, of which there must be some.
+    """The items, of which there must be some, each with a name of its own.
 
     Raises:
-        StimulusError: There are none.
+        StimulusError: There are none, or two have the same name.
     """
     if not items:
         said = ", ".join(f"{name}={value!r}" for name, value in filters.items())
         raise StimulusError(f"{table.path.name} has no items with {said}. Widen these options.")
+    twice = [name for name, n in Counter(item.id for item in items).items() if n > 1]
+    if twice:
+        raise StimulusError(f"{table.path.name} gives two items the name {twice[0]!r}. Number its rows anew.")
     return tuple(items)
