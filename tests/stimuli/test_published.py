@@ -109,6 +109,12 @@ def test_bad_fantom(tmp_path, own, message):
         benchmark(fantom(tmp_path, own))
 
 
+def test_a_conversation_in_which_nobody_speaks(tmp_path):
+    path = fantom(tmp_path, [qa("inaccessible")], full_context="Silence.")
+    with pytest.raises(StimulusError, match="entry 1: nobody speaks in 'full_context'"):
+        benchmark(path, preset="tl")
+
+
 # -- OpenToM ---------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +477,24 @@ def test_presets_that_do_not_fit(tmp_path):
         benchmark(written(tmp_path / "b.jsonl", [pair()], lines=True), preset="tl")
     with pytest.raises(UnknownName, match=r"option 'leval' is not known. Did you mean 'level'"):
         benchmark(path, leval=3)
+
+
+def test_a_file_that_lacks_one_column_of_a_format_is_told_which(tmp_path):
+    row = {name: value for name, value in star(image=None).items() if name != "index"}
+    path = written(tmp_path / "m.jsonl", [row], lines=True)
+    with pytest.raises(
+        StimulusError, match=r"m.jsonl has the columns of mmstar but for 'index'. Give the file as it was"
+    ):
+        benchmark(path, images="leave out")
+    own = {**row, "prompt": "q", "choices": "a|b", "answer": "a", "image": ""}
+    assert benchmark(written(path, [own], lines=True))[0].choices == ("a", "b")
+
+
+def test_seeds_that_no_generator_takes(tmp_path):
+    for path in (opentom(tmp_path, tom()), fantom(tmp_path, [qa("inaccessible")])):
+        for seed in (-1, 2**32):
+            with pytest.raises(StimulusError, match=f"Option 'seed' of benchmark '{path.name}' is {seed}"):
+                benchmark(path, seed=seed)
 
 
 def test_folders_of_one_benchmark_and_of_two(tmp_path):

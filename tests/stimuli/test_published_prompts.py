@@ -113,6 +113,8 @@ def test_mmstar_without_hints_in_our_style(tmp_path):
         ("Ratio a: b?\n(A) 1 a: 2\n(B) 2", ["1 a: 2", "2"]),
         ("Q?\nOptions:\nA:\u00a0x\nB:\u2003y", ["x", "y"]),
         ("Q?\nOptions: A: DNA: x, B: RNA: y", ["DNA: x", "RNA: y"]),
+        ("Q?\nOptions: (A): x (B): y", ["x", "y"]),
+        ("Q?\nOptions: (A) x (B) (c) 2020 (C) z", ["x", "(c) 2020", "z"]),
     ],
 )
 def test_options_of_many_forms(text, options):
@@ -128,8 +130,12 @@ def test_options_of_many_forms(text, options):
         ("Q?\nOptions: A: x, B: ", "none of them empty"),
         ("Q?\nOptions: A: , B: y", "none of them empty"),
         ("Q?\nOptions: B: x, C: y", "no options were found"),
-        ("Q?\nOptions: A: x, B: y, D: z", "option c is missing before d"),
-        ("Q?\nOptions: A: x, B: y, B: z, C: w", "option b comes twice"),
+        ("Q?\nOptions: A: x, B: y, D: z", "option D comes where C should"),
+        ("Q?\nOptions: (A) x, (B) y, (c) z", "option c comes where C should"),
+        ("Q?\nOptions: A: x, B: y, B: z, C: w", "option B comes twice"),
+        ("Options: A: x, B: y", "no question before the options"),
+        ("Question:\nOptions: A: x, B: y", "no question before the options"),
+        ("Q?\nOptions: A. x, B. y", "no options were found"),
         ("Q?\nOptions: 1: x, 2: y", "no options were found"),
         ("Q?\nOptions: x or y", "no options were found"),
     ],

@@ -141,6 +141,7 @@ def test_a_chain_of_three_and_its_late_premise(tmp_path):
         ({"questions": {"Q1": asked("?", "[(triple1]", 0)}}, "line 2, Q1: The proof .* is malformed"),
         ({"questions": {"Q1": asked("?", "[(triple1)]", "0")}}, "line 2, Q1: 'QDep' is '0'. It must be of type int"),
         ({"questions": {"Q1": {}}}, "line 2, Q1: there is no field 'question'"),
+        ({"questions": {"Q1": asked("?", "[(triple1)]", -1)}}, "line 2, Q1: 'QDep' is -1. It must be 0 or more"),
     ],
 )
 def test_a_malformed_theory_is_refused_with_its_line(tmp_path, change, said):
@@ -259,6 +260,24 @@ def test_published_prompts_have_solved_questions_before_them(meta, tmp_path):
     other = written(tmp_path / "train.jsonl", {**THEORY, "theory": "Another.", "questions": {"Q1": QUESTIONS["Q1"]}})
     (first, *_) = trees(meta, paper_compat=True, demos=1, demos_path=str(other))
     assert first.text.startswith("Another. The hen is old.: True or False?True\nThe hen is old.The hen")
+
+
+def test_numbers_that_cannot_be(meta, tmp_path):
+    for name in ("kth", "rules", meta):
+        for seed in (-1, 2**32):
+            with pytest.raises(
+                StimulusError, match=rf"Option 'seed' of .* is {seed}. Give a whole number from 0 to 4294967295"
+            ):
+                trees(name, seed=seed, n=1)
+    for n in (0, -1):
+        with pytest.raises(StimulusError, match=f"n is {n}. Give 1 or more"):
+            trees(meta, n=n)
+    with pytest.raises(StimulusError, match=r"No question of none\.jsonl is left: it has none"):
+        trees(written(tmp_path / "none.jsonl", {**THEORY, "questions": {}}))
+    around = [{"antecedents": [1], "consequent": 2}, {"antecedents": [2], "consequent": 1}]
+    for edges in (around, [{"antecedents": [1], "consequent": 1}]):
+        with pytest.raises(StimulusError, match="line 1: the edges go in a circle over unit"):
+            trees(written(tmp_path / "a.jsonl", {**ARC, "reasoning_graph_edges": edges}), paper_compat=True)
 
 
 def test_demos_that_there_are_no_prompts_for(meta, tmp_path):

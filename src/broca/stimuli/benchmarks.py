@@ -24,8 +24,8 @@ from broca.stimuli.flags import refuse_constant
 from broca.stimuli.options import call, expanded, looks_like_path
 from broca.stimuli.orders import all_orders, permuted
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.published import Format, find, format_of, preset
-from broca.stimuli.published.sources import HUB, check, fetched
+from broca.stimuli.published import Format, find, format_of, lacking, preset
+from broca.stimuli.published.sources import HUB, check, columns_of, fetched
 from broca.stimuli.tables import SUFFIXES, read_table
 
 __all__ = ["BENCHMARKS", "all_orders", "benchmark", "permuted", "sources", "table"]
@@ -127,7 +127,15 @@ def _read(path: Path, options: Mapping[str, object]) -> tuple[Item, ...]:
 def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
     if form:
         return form.reader
-    return wu2025.task_items if wu2025.is_task_file(path) else table
+    if wu2025.is_task_file(path):
+        return wu2025.task_items
+    near = lacking(path)
+    if near and not {"prompt", "choices", "answer"} <= columns_of(path):
+        raise StimulusError(
+            f"{path.name} has the columns of {near[0].name} but for {near[1]!r}. Give the file as it was published, or a table of items with "
+            "the columns prompt, choices and answer."
+        )
+    return table
 
 
 def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:

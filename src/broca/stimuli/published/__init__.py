@@ -18,7 +18,7 @@ from broca.stimuli import tomi
 from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
-__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "preset"]
+__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "lacking", "preset"]
 
 Reader = Callable[..., tuple[Item, ...]]
 
@@ -92,6 +92,17 @@ def format_of(path: Path) -> Format | None:
     """
     columns = columns_of(path)
     return next((form for form in FORMATS if form.columns <= columns), None)
+
+
+def lacking(path: Path) -> tuple[Format, str] | None:
+    """The format of which a file has all columns but one, and that one; None where there is none such.
+
+    Raises:
+        StimulusError: The file is missing or malformed.
+    """
+    columns = columns_of(path)
+    near = ((form, form.columns - columns) for form in FORMATS if len(form.columns) > 2)
+    return next(((form, *missing) for form, missing in near if len(missing) == 1), None)  # type: ignore[misc]
 
 
 def find(path: Path) -> tuple[Path, ...]:

@@ -78,7 +78,8 @@ def listed(table: Table, row: Row, column: str) -> tuple[str, ...]:
         StimulusError: It is something else.
     """
     value = row.cells.get(column)
-    texts = tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    known = isinstance(value, list | tuple) and all(isinstance(text, str | int | float) for text in value)
+    texts = tuple(map(str, value)) if known else ()  # type: ignore[arg-type] - it is one of the two
     if len(texts) < 2 or not all(text.strip() for text in texts) or len(texts) > len(LETTERS):
         raise StimulusError(
             f"{table.at(row)}: {column!r} is {shown(value)}. It must be a list of 2 to {len(LETTERS)} texts."

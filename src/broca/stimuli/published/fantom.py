@@ -52,6 +52,9 @@ def fantom(
     items: list[Item] = []
     for row in table.rows:
         story = text_of(table, row, f"{context}_context", style)
+        speakers = _speakers(table.text(row, "full_context"))
+        if style == "tl" and not speakers:
+            raise StimulusError(f"{table.at(row)}: nobody speaks in 'full_context'. Give lines such as 'Ann: Hello.'")
         for number, qa in _questions(table, row, first=questions == "first"):
             right, wrong = (text_of(table, qa, f"{which}_answer", style) for which in ("correct", "wrong"))
             if right.strip() == wrong.strip():
@@ -70,7 +73,7 @@ def fantom(
                     options.index(right),
                     ability=f"{'second-order-' if second else ''}{held}-belief",
                     style=style,
-                    context=_context(_speakers(table.text(row, "full_context"))),
+                    context=_context(speakers),
                     tail=tail,
                     group=f"conversation-{fingerprint(table.word(row, 'full_context'))[:8]}",
                 )

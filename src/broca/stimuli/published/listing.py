@@ -16,7 +16,7 @@ from broca.stimuli.tables import shown
 _FIRST = r"(?:\(a\)|a:)"
 _LABEL = re.compile(rf"\s*(?:Options|Choices):(?=\s*{_FIRST})", re.IGNORECASE)
 _FIRST_LINE = re.compile(rf"^{_FIRST}", re.IGNORECASE | re.MULTILINE)
-_MARK = re.compile(r"(?:^|(?<=[\s,]))(?:\((?P<bracketed>[A-Za-z])\)|(?P<plain>[A-Za-z]):)")
+_MARK = re.compile(r"(?:^|(?<=[\s,]))(?:\((?P<bracketed>[A-Za-z])\):?|(?P<plain>[A-Za-z]):)")
 _HINT = re.compile(r"\s*(?:Hint:.*?\n\s*(?=Question:))?(?:Question:|Hint:)?\s*", re.DOTALL)
 
 
@@ -37,7 +37,8 @@ def listing(text: str) -> Listing:
     """The question and the options of a text.
 
     Raises:
-        StimulusError: There are fewer than two options, one is empty, or their letters do not follow one another.
+        StimulusError: There is no question, or there are fewer than two options, one is empty, or their letters do not follow one
+            another.
     """
     label, first = _LABEL.search(text), _FIRST_LINE.search(text)
     end, start = label.span() if label else (first.start(), first.start()) if first else (0, len(text))
@@ -47,29 +48,33 @@ def listing(text: str) -> Listing:
             f"no options were found in {shown(text)}. They stand behind 'Options:', or on lines of their own, as 'A: x, B: y' or "
             "'(A) x (B) y', none of them empty."
         )
+    question = _HINT.sub("", text[:end], count=1).strip()
+    if not question:
+        raise StimulusError(f"there is no question before the options of {shown(text)}. Mend the row, or leave it out.")
     before = re.search("question:", text, re.IGNORECASE)
     published = re.split(r"\n(?:Options|Choices):", text[before.end() if before else 0 :], maxsplit=1)[0]
-    return Listing(_HINT.sub("", text[:end], count=1).strip(), options, published)
+    return Listing(question, options, published)
 
 
 def _options(text: str) -> tuple[str, ...]:
     """What stands between marks that are like the first one and follow one another from a on."""
-    marks = [(mark, mark.lastgroup, LETTERS.find(mark[mark.lastgroup or 0])) for mark in _MARK.finditer(text)]
-    first = marks[0] if marks else None
-    own: list[re.Match[str]] = []
-    beyond = 0
-    for mark, kind, small in marks:
-        if first is None or kind != first[1] or (small < 0) != (first[2] < 0):
+    marks = [(mark, mark.lastgroup, mark[mark.lastgroup or 0]) for mark in _MARK.finditer(text)]
+    if not marks:
+        return ()
+    _, kind, first = marks[0]
+    same = [(mark, LETTERS.index(letter.lower()), letter) for mark, own, letter in marks if own == kind]
+    found: list[re.Match[str]] = []
+    for mark, place, letter in same:
+        if letter.islower() != first.islower():
             continue
-        place = LETTERS.index(mark[kind or 0].lower())
-        if place == len(own):
-            own.append(mark)
-        elif place == len(own) - 1:
-            raise StimulusError(f"the option {LETTERS[place]} comes twice in {shown(text)}. Mend the row.")
-        beyond = max(beyond, place)
-    if own and beyond >= len(own):
-        raise StimulusError(
-            f"the option {LETTERS[len(own)]} is missing before {LETTERS[beyond]} in {shown(text)}. Mend the row."
-        )
-    ends = [*(mark.start() for mark in own[1:]), len(text)]
-    return tuple(text[mark.end() : end].strip().rstrip(",") for mark, end in zip(own, ends, strict=False))
+        if place == len(found):
+            found.append(mark)
+        elif place == len(found) - 1:
+            raise StimulusError(f"the option {letter} comes twice in {shown(text)}. Mend the row.")
+    for _, place, letter in same:
+        # of the other case, a letter is a mark where it would be the next one, and words elsewhere
+        if found and (place > len(found) if letter.islower() == first.islower() else place == len(found)):
+            wanted = LETTERS[len(found)] if first.islower() else LETTERS[len(found)].upper()
+            raise StimulusError(f"the option {letter} comes where {wanted} should, in {shown(text)}. Mend the row.")
+    ends = [*(mark.start() for mark in found[1:]), len(text)]
+    return tuple(text[mark.end() : end].strip().rstrip(",") for mark, end in zip(found, ends, strict=True))

@@ -74,7 +74,7 @@ def mathvista(
             _item(
                 table,
                 row,
-                f"mathvista:{row.cells['pid']}",
+                f"mathvista:{table.tag(row, 'pid', '')}",
                 asked=text_of(table, row, "question", style),
                 options=options,
                 answer=plain.index(answer),
@@ -118,8 +118,9 @@ def mmstar(
     for row in table.rows:
         if category not in {None, row.cells.get("category")}:
             continue
+        text = table.text(row, "question")
         try:
-            own = listing(table.text(row, "question"))
+            own = listing(text)
         except StimulusError as error:
             raise StimulusError(f"{table.at(row)}: {error}") from error
         answer = lettered(table, row, "answer", own.options)
@@ -129,7 +130,7 @@ def mmstar(
             _item(
                 table,
                 row,
-                f"mmstar:{row.cells['index']}",
+                f"mmstar:{table.tag(row, 'index', '')}",
                 asked=own.published if style == "tl" else own.question,
                 options=own.options,
                 answer=answer,

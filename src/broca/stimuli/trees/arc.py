@@ -149,6 +149,8 @@ def _tree(units: _Units, line: Line, depth: int | None, *, paper_compat: bool) -
     way = _longest(inner)
     if depth not in (None, max(0, len(way) - 1)):
         return "of another depth"
+    if paper_compat and len(set(way)) < len(way):
+        raise StimulusError(f"{line.where}: the edges go in a circle over unit {way[-1]}. Remove one of them.")
     if paper_compat and len(way) > 3:
         return "of more than two steps"
     edges = _published(inner, way) if paper_compat else units.edges

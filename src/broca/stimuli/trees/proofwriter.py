@@ -141,6 +141,8 @@ def _tree(theory: _Theory, name: str, line: Line, depth: int | None, *, paper_co
     """The tree of a question, or why it is left out."""
     text, answer, level = line.text("question"), line.field("answer", (bool, str)), line.field("QDep", int)
     proofs = line.field("proofs", str)
+    if level < 0:
+        raise StimulusError(f"{line.where}: 'QDep' is {level}. It must be 0 or more.")
     reasons = (
         ("of another depth", depth not in (None, level)),
         (
