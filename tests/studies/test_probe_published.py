@@ -186,3 +186,4 @@ def test_published_labels_and_prompts_are_read_whatever_the_options_say(path):
 def test_too_few_rows_leave_the_published_score_empty():
     found = Probe(options={"k": 1, "m": 4}, n=6, twins=1, folds=2, published=True, **QUICK).run(lists.reader())
     assert found.scores["f1_published"].to_list()[1] is None
+    assert any(text.startswith("S_P2 has no published score: ") for text in found.warnings)

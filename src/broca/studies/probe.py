@@ -155,15 +155,16 @@ class Probe(Spec):
         shown, held = self.divided(lm)
         work = steps.Work(self, lm, memo, progress)
         statements = Statements.of(shown)
+        # before all else: its prompts are the longest, and may not fit the model
+        published, missing = probe_published.published(work) if self.published else ({}, ())
         seen = work.looked(statements)
         answers = robustness.correct(lm, shown, chat=self.chat, memo=memo)
         found = work.scored(seen)
-        published = probe_published.published(work) if self.published else None
         maps = work.mapped(found, seen)
         after = work.lesioned(held, seen, maps.get("head_scores"))
         robust = work.robust(found, statements, answers)
         tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
-        return _result(work, seen, found, answers, tables, after=after)
+        return _result(work, seen, found, answers, tables, after=after, missing=missing)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,6 +222,7 @@ def _result(
     tables: Mapping[str, pl.DataFrame],
     *,
     after: probe_heads.After,
+    missing: tuple[str, ...],
 ) -> ProbeResult:
     spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
     reliable = head_maps.halves_agree(kept, statements, seed=spec.seed)
@@ -243,7 +245,7 @@ def _result(
         selected=after.mask,
         verdict=verdict,
         guards=(*probe_findings.guards_of(statements, answers, kept), *after.guards),
-        warnings=(*probe_findings.warnings(spec.twins, found), *after.warnings, *lm.notes),
+        warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),

@@ -15,7 +15,7 @@ from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 from broca.studies.findings import RELIABLE
 from broca.studies.ladder import Guard, Rung
-from broca.studies.probe_published import Published
+from broca.studies.probe_published import NONE, Published
 from broca.studies.probe_scores import Scored
 from broca.studies.statements import Floats, Statements
 
@@ -41,8 +41,7 @@ ASKED = {"useful": "which statements are useful", "step": "which step a useful s
 
 def score_table(found: Sequence[Scored], published: Published | None = None) -> pl.DataFrame:
     """One row a target, with the published scores beside ours where there are any."""
-    none = {"f1_published": None, "score_published": None}
-    rows = [each.row | none | dict((published or {}).get(each.target.name, none)) for each in found]
+    rows = [each.row | dict((published or {}).get(each.target.name, NONE)) for each in found]
     schema = {
         name: pl.String if name in _TEXT else pl.List(pl.Float64) if name in _LIST else pl.Float64 for name in rows[0]
     }

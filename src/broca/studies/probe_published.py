@@ -18,7 +18,7 @@ from broca.errors import StatisticsError
 from broca.models.twins import untrained
 from broca.stats.f1 import probing_score
 from broca.stats.published import cross_validated_f1, row_cut_f1
-from broca.studies.probe_scores import TARGETS
+from broca.studies.probe_scores import SYMBOLS, TARGETS
 from broca.studies.statements import Floats, Statements, looked_at, scaled
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Published = Mapping[str, Mapping[str, float | None]]
 """F1 and probing score of each target; None where there are too few rows."""
+NONE: Mapping[str, float | None] = {"f1_published": None, "score_published": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ LLAMA = Recipe(
 )
 
 
-def published(work: Work) -> Published:
-    """The published scores of a probe's task.
+def published(work: Work) -> tuple[Published, tuple[str, ...]]:
+    """The published scores of a probe's task, and why one is missing.
 
     Raises:
         StimulusError: if a tree does not fit the model, or the task has none with published labels.
@@ -77,7 +78,16 @@ def published(work: Work) -> Published:
     bare = Statements.of(spec.published_trees(work.lm, 0)) if recipe.demos else shown
     own = _read(work, shown, recipe.trained, None)
     random = [_read(work, bare, recipe.untrained, spec.seed + i) for i in range(spec.twins)]
-    return {target: _scores(recipe, target, (shown, own), [(bare, x) for x in random]) for target in TARGETS}
+    found, missing = {}, []
+    for target in TARGETS:
+        try:
+            f1, *others = (recipe.f1(target, *each) for each in ((shown, own), *((bare, x) for x in random)))
+        except StatisticsError as error:
+            missing.append(f"{SYMBOLS[target]} has no published score: {error}")
+            continue
+        score = float(probing_score(f1, np.mean(others))) if others else None
+        found[target] = {"f1_published": f1, "score_published": score}
+    return found, tuple(missing)
 
 
 def _read(work: Work, statements: Statements, how: Pooling, twin: int | None) -> Floats:
@@ -92,14 +102,3 @@ def _read(work: Work, statements: Statements, how: Pooling, twin: int | None) ->
         twin=None if twin is None else (f"untrained {twin}", partial(untrained, work.lm, twin)),
     )
     return scaled(values, statements.text, how)[..., 0]
-
-
-def _scores(
-    recipe: Recipe, target: str, own: tuple[Statements, Floats], random: list[tuple[Statements, Floats]]
-) -> dict[str, float | None]:
-    try:
-        f1, *others = (recipe.f1(target, statements, x) for statements, x in (own, *random))
-    except StatisticsError:
-        return {"f1_published": None, "score_published": None}
-    score = float(probing_score(f1, np.mean(others))) if others else None
-    return {"f1_published": f1, "score_published": score}
