@@ -146,7 +146,7 @@ class Item:
         """The prompt, with its pictures where it has any."""
         return Pictured(self.prompt, self.images) if self.images else self.prompt
 
-    def reordered(self, order: Sequence[int]) -> Item:
+    def reorder(self, order: Sequence[int]) -> Item:
         """The item with its choices in another order, and the same answer."""
         return replace(
             self,

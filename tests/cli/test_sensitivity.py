@@ -63,6 +63,27 @@ def test_the_command_writes_a_run_a_mask_and_the_published_tree(folder, monkeypa
     assert "broca export" in out.out
 
 
+def test_a_written_spec_loads_the_model_in_the_dtype_of_its_preset(folder, monkeypatch, capsys) -> None:
+    fields = {"preset": "wu2025", "task": folder / "tasks.json", "source": folder / "texts.txt"}
+    fields |= {
+        "general": folder / "texts.txt",
+        "perplexity_source": folder / "texts.txt",
+        "sweep": "0,0.01",
+        "gate": "mark",
+    }
+    small = "n_score = 2\nn_general = 2\nwindow = 16\ndraws = 1\nsweep_draws = 0\nnulls = ['matrix']\n"
+    study = "".join(f"{name} = '{value}'\n" for name, value in fields.items())
+    text = f"[model]\nname = '{folder / 'opt-model'}'\n[study]\nkind = 'sensitivity'\n{study}{small}"
+    (folder / "spec.toml").write_text(f"{text}reading = {{length = 16, texts = 'joined'}}\n")
+    monkeypatch.setattr(sys, "argv", ["broca", "run", str(folder / "spec.toml"), "--out", str(folder / "written")])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out = capsys.readouterr()
+    assert not caught.value.code, out.err
+    (path,) = list_runs(folder / "written")["path"]
+    assert open_run(path).spec["model"]["dtype"] == "float16"
+
+
 def test_mistakes_are_told_in_words(folder, monkeypatch, capsys) -> None:
     assert ran(monkeypatch, folder / "opt-model", "--sweep", "0:1") == 2
     assert "START:STOP:STEP" in " ".join(capsys.readouterr().err.split())

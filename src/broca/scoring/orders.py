@@ -98,7 +98,7 @@ def orders(item: Item, n: int | Literal["all"], seed: int = 0) -> list[Order]:
 
 def reordered(item: Item, order: Order) -> Item:
     """The item with its choices in another order, and the same answer."""
-    return item.reordered(order)
+    return item.reorder(order)
 
 
 def _together(item: Item, own: Sequence[Order], found: Sequence[tuple[int, list[float], str]]) -> Outcome:

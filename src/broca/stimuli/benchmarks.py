@@ -24,7 +24,7 @@ from broca.stimuli.flags import refuse_constant
 from broca.stimuli.options import call, expanded, looks_like_path
 from broca.stimuli.orders import all_orders, permuted
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.published import Format, find, format_of, lacking, preset
+from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetched
 from broca.stimuli.tables import SUFFIXES, read_table
 
@@ -129,7 +129,7 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
         return form.reader
     if wu2025.is_task_file(path):
         return wu2025.task_items
-    near = lacking(path)
+    near = nearest_format(path)
     if near and not {"prompt", "choices", "answer"} <= columns_of(path):
         raise StimulusError(
             f"{path.name} has the columns of {near[0].name} but for {near[1]!r}. Give the file as it was published, or a table of items with "

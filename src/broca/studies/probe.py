@@ -156,7 +156,7 @@ class Probe(Spec):
         work = steps.Work(self, lm, memo, progress)
         statements = Statements.of(shown)
         # before all else: its prompts are the longest, and may not fit the model
-        published, missing = probe_published.published(work) if self.published else ({}, ())
+        published, missing = probe_published.published_scores(work) if self.published else ({}, ())
         seen = work.looked(statements)
         answers = robustness.correct(lm, shown, chat=self.chat, memo=memo)
         found = work.scored(seen)

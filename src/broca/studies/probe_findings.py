@@ -15,7 +15,7 @@ from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 from broca.studies.findings import RELIABLE
 from broca.studies.ladder import Guard, Rung
-from broca.studies.probe_published import NONE, Published
+from broca.studies.probe_published import NONE, PublishedScores
 from broca.studies.probe_scores import Scored
 from broca.studies.statements import Floats, Statements
 
@@ -39,7 +39,7 @@ ENOUGH = 5
 ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
 
 
-def score_table(found: Sequence[Scored], published: Published | None = None) -> pl.DataFrame:
+def score_table(found: Sequence[Scored], published: PublishedScores | None = None) -> pl.DataFrame:
     """One row a target, with the published scores beside ours where there are any."""
     rows = [each.row | dict((published or {}).get(each.target.name, NONE)) for each in found]
     schema = {

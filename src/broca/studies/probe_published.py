@@ -24,7 +24,7 @@ from broca.studies.statements import Floats, Statements, looked_at, scaled
 if TYPE_CHECKING:
     from broca.studies.probe_steps import Work
 
-Published = Mapping[str, Mapping[str, float | None]]
+PublishedScores = Mapping[str, Mapping[str, float | None]]
 """F1 and probing score of each target; None where there are too few rows."""
 NONE: Mapping[str, float | None] = {"f1_published": None, "score_published": None}
 
@@ -35,8 +35,9 @@ class Recipe:
 
     demos: int
     """Solved questions before each prompt of the trained model."""
-    trained: Pooling
-    untrained: Pooling
+    pooling: Pooling
+    twin_pooling: Pooling
+    """Of untrained networks."""
     f1: Callable[[str, Statements, Floats], float]
     """Of a target and features ``(row, layer)`` of all statements."""
 
@@ -66,7 +67,7 @@ LLAMA = Recipe(
 )
 
 
-def published(work: Work) -> tuple[Published, tuple[str, ...]]:
+def published_scores(work: Work) -> tuple[PublishedScores, tuple[str, ...]]:
     """The published scores of a probe's task, and why one is missing.
 
     Raises:
@@ -76,8 +77,8 @@ def published(work: Work) -> tuple[Published, tuple[str, ...]]:
     recipe = GPT2 if spec.task == "kth" else LLAMA
     shown = Statements.of(spec.published_trees(work.lm, recipe.demos))
     bare = Statements.of(spec.published_trees(work.lm, 0)) if recipe.demos else shown
-    own = _read(work, shown, recipe.trained, None)
-    random = [_read(work, bare, recipe.untrained, spec.seed + i) for i in range(spec.twins)]
+    own = _read(work, shown, recipe.pooling, None)
+    random = [_read(work, bare, recipe.twin_pooling, spec.seed + i) for i in range(spec.twins)]
     found, missing = {}, []
     for target in TARGETS:
         try:

@@ -18,7 +18,7 @@ from broca.stimuli import tomi
 from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
-__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "lacking", "preset"]
+__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "nearest_format", "preset"]
 
 Reader = Callable[..., tuple[Item, ...]]
 
@@ -94,7 +94,7 @@ def format_of(path: Path) -> Format | None:
     return next((form for form in FORMATS if form.columns <= columns), None)
 
 
-def lacking(path: Path) -> tuple[Format, str] | None:
+def nearest_format(path: Path) -> tuple[Format, str] | None:
     """The format of which a file has all columns but one, and that one; None where there is none such.
 
     Raises:

@@ -28,7 +28,7 @@ class Listing:
     """Without what stands before it (a hint on how to answer, ``Question:``) and without the options."""
     options: tuple[str, ...]
     """As they stand, white space and all; the comma that divides two is no part of them."""
-    published: str
+    published_question: str
     """The question as Jamaa et al. (2025) show it: all up to the first ``question:`` is cut off, white space is kept, and options
     that have no label are left in it."""
 
@@ -52,8 +52,8 @@ def listing(text: str) -> Listing:
     if not question:
         raise StimulusError(f"there is no question before the options of {shown(text)}. Mend the row, or leave it out.")
     before = re.search("question:", text, re.IGNORECASE)
-    published = re.split(r"\n(?:Options|Choices):", text[before.end() if before else 0 :], maxsplit=1)[0]
-    return Listing(question, options, published)
+    shown_question = re.split(r"\n(?:Options|Choices):", text[before.end() if before else 0 :], maxsplit=1)[0]
+    return Listing(question, options, shown_question)
 
 
 def _options(text: str) -> tuple[str, ...]:

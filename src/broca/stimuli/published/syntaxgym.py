@@ -64,7 +64,7 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
         for n, sums in enumerate(comparisons, start=1):
             worse, better = (_passages(table, row, regions, side, start) for side in sums)
             if worse != better:
-                item = _compared(table, row, f"{sentence}:{n}", start, (better, worse), right=len(found) % 2)
+                item = _item(table, row, f"{sentence}:{n}", start, (better, worse), right=len(found) % 2)
                 name = str(meta.get("name") or path.stem)
                 found.append(replace(item, ability=name, group=sentence, tags={"prediction": str(n)}))
     if not found:
@@ -74,7 +74,7 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
     return kept(table, found)
 
 
-def _compared(
+def _item(
     table: Table, row: Row, name: str, start: str, sides: tuple[tuple[Passage, ...], tuple[Passage, ...]], *, right: int
 ) -> Item:
     """An item of two sides, the better one first: a minimal pair where both are one text after the same words."""
@@ -84,7 +84,7 @@ def _compared(
     if [len(side) for side in sides] == [1, 1] and context == other and not nested:
         return pair(table, row, name, start, (texts[0], texts[1]), ability="", right=right)
     item = Item(name, context, (texts[0], texts[1]), 0, passages=sides)
-    return item.reordered((1, 0)) if right else item
+    return item.reorder((1, 0)) if right else item
 
 
 def _regions(table: Table, row: Row) -> Regions:
@@ -141,13 +141,13 @@ def _comparisons(table: Table, prediction: object) -> Iterator[tuple[tuple[Regio
         raise StimulusError(f"{table.path.name}: prediction {shown(prediction)} has no formula. Give one as text.")
     names: dict[str, Region] = {}
 
-    def named(term: re.Match[str]) -> str:
+    def replace_term(term: re.Match[str]) -> str:
         name = _NAME.format(len(names))
         names[name] = (term[2], None if term[1] == "*" else int(term[1]))
         return f"({name})"
 
     # in Python's own words, to be taken apart by its own parser; nothing of it is run
-    text = _TERM.sub(named, formula).replace("[", "(").replace("]", ")").replace("&", " and ")
+    text = _TERM.sub(replace_term, formula).replace("[", "(").replace("]", ")").replace("&", " and ")
     text = re.sub(r"(?<![<>=!])=(?!=)", "==", text)
     try:
         for comparison in _conjuncts(ast.parse(text.strip(), mode="eval").body):

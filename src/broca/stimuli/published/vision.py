@@ -131,7 +131,7 @@ def mmstar(
                 table,
                 row,
                 f"mmstar:{table.tag(row, 'index', '')}",
-                asked=own.published if style == "tl" else own.question,
+                asked=own.published_question if style == "tl" else own.question,
                 options=own.options,
                 answer=answer,
                 ability="mmstar",

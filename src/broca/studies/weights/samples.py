@@ -87,12 +87,12 @@ def _read(spec: Sensitivity, source: str) -> tuple[Stimulus, ...]:
     if source in BENCHMARKS:
         return texts(source)[: None if joined else spec.n_read]
     found = texts(source, empty="keep" if joined else "drop")
-    if not spoken(found):
+    if not nonblank(found):
         raise StimulusError(f"{source!r} has no text with a word in it. Give texts to take perplexities of.")
     return found if joined else found[: spec.n_read]
 
 
-def spoken(found: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
+def nonblank(found: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
     """The texts that say something."""
     return tuple(each for each in found if not isinstance(each.text, str) or each.text.strip())
 
