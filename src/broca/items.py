@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -98,6 +98,10 @@ class Contrast:
         return fingerprint([*self.positive, *self.negative, len(self.positive)])
 
 
+Passage = tuple[str, str]
+"""A context, and a text that is priced after it; the text brings the space before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A question with an answer: `choices[answer]` is right."""
@@ -113,8 +117,19 @@ class Item:
     tags: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     """Paths of pictures, or of the frames of a video, in the order in which they are shown before the prompt."""
+    passages: tuple[tuple[Passage, ...], ...] = ()
+    """For each choice, what is priced instead of it after the prompt: texts after contexts of their own, summed. The same words after
+    two beginnings are compared so, and differences of differences. Only a likelihood can be asked of such an item."""
 
     def __post_init__(self) -> None:
+        if self.passages and (
+            len(self.passages) != len(self.choices)
+            or not all(own and all(before and said for before, said in own) for own in self.passages)
+        ):
+            raise StimulusError(
+                f"Item {self.id!r} has passages of {len(self.passages)} choices, and {len(self.choices)} choices. Give one or more for "
+                "each, none with an empty context or text."
+            )
         if len(self.choices) < 1 or any(not choice for choice in self.choices):
             raise StimulusError(
                 f"Item {self.id!r} has choices {self.choices!r}. Give at least one, none of them empty."
@@ -130,6 +145,15 @@ class Item:
     def shown(self) -> Text | Pictured:
         """The prompt, with its pictures where it has any."""
         return Pictured(self.prompt, self.images) if self.images else self.prompt
+
+    def reorder(self, order: Sequence[int]) -> Item:
+        """The item with its choices in another order, and the same answer."""
+        return replace(
+            self,
+            choices=tuple(self.choices[i] for i in order),
+            passages=tuple(self.passages[i] for i in order) if self.passages else (),
+            answer=order.index(self.answer),
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -356,9 +380,11 @@ def _object(value: object) -> object:
         return str(value)
     content = {f.name: getattr(value, f.name) for f in fields(value)}
     if isinstance(value, Item | Stimulus | Pictured):
-        # What has no pictures keeps the hash that it had before there were any.
+        # What has no pictures, or passages, keeps the hash that it had before there were any.
         images = [picture_hash(path) for path in content.pop("images")]
         content |= {"images": images} if images else {}
+        if not content.get("passages"):
+            content.pop("passages", None)
     return content
 
 

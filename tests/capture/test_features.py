@@ -12,9 +12,9 @@ import zoo
 from broca.capture.features import PRESETS, Pooling, features, pooling
 from broca.errors import StimulusError, UnknownName
 
-TEXTS = ("ab cd ef? gh", "a. bcd. what", "one two three four. five", "x y")
-SPANS = [[(0, 2), (3, 5), (6, 8)], [(0, 2), (3, 7)], [(0, 3), (4, 7), (8, 13), (14, 19)], [(0, 1)]]
-QUERIES = [(9, 12), (8, 12), (20, 24), (2, 3)]
+TEXTS = ("ab cd ef? gh", "a. bcd. what", "one two three four. five", "xz y")
+SPANS = [[(0, 2), (3, 5), (6, 8)], [(0, 2), (3, 7)], [(0, 3), (4, 7), (8, 13), (14, 19)], [(0, 2)]]
+QUERIES = [(9, 12), (8, 12), (20, 24), (3, 4)]
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +24,27 @@ def lm():
 
 @pytest.fixture(scope="module")
 def whole():
-    """``(layer, head, query, key)`` of each text alone, from eager attention, BOS in front."""
+    """``(layer, head, query, key)`` of each text alone, from eager attention, by whether a BOS is in front."""
     eager = zoo.lm("llama", attention="eager")
-    found = []
-    for text in TEXTS:
-        batch = next(eager.batches(eager.tokenize([text])))
-        found.append(torch.stack(eager.call(batch, output_attentions=True).attentions)[:, 0].double().numpy())
-    return found
+
+    def attention(ids):
+        seen = eager.model(torch.tensor([ids]), output_attentions=True).attentions
+        return torch.stack(seen)[:, 0].double().detach().numpy()
+
+    ids = [tokens.ids for tokens in eager.tokenize(TEXTS)]
+    return {"with": [attention(own) for own in ids], "without": [attention(own[1:]) for own in ids]}
 
 
 def by_hand(full, spans, query, how):
     """One text's ``(layer, head, span)``, by loops."""
-    rows = full[:, :, query[0] + 1 : query[1] + 1]
+    bos = int(how.bos == "with")
+    spans = [(spans[0][0] + how.skip, spans[0][1]), *spans[1:]]
+    rows = full[:, :, query[0] + bos : query[1] + bos]
     rows = rows[:, :, -1:] if how.query == "last" else rows
     steps = {
         "query": lambda x: {"last": x[:, :, -1], "max": x.max(2), "mean": x.mean(2)}[how.query],
         "heads": lambda x: x.mean(1, keepdims=True) if how.heads == "mean" else x,
-        "span": lambda x: np.stack([getattr(x[..., a + 1 : b + 1], how.span)(-1) for a, b in spans], -1),
+        "span": lambda x: np.stack([getattr(x[..., a + bos : b + bos], how.span)(-1) for a, b in spans], -1),
     }
     for step in how.order:
         rows = steps[step](rows)
@@ -56,11 +60,13 @@ WAYS = [
 
 
 @pytest.mark.parametrize(
-    "how", [*WAYS, *PRESETS.values()], ids=lambda how: f"{how.query}-{how.span}-{how.heads}-{how.order}"
+    "how",
+    [*WAYS, *PRESETS.values(), Pooling(bos="without"), Pooling("mean", "max", skip=1)],
+    ids=lambda how: f"{how.query}-{how.span}-{how.heads}-{how.order}-{how.bos}-{how.skip}",
 )
 def test_every_pooling_in_every_order_equals_loops_over_eagers_maps(lm, whole, how):
     found = features(lm, TEXTS, SPANS, queries=QUERIES, pooling=how, size=3)
-    for i, full in enumerate(whole):
+    for i, full in enumerate(whole[how.bos]):
         np.testing.assert_allclose(found.of(i), by_hand(full, SPANS[i], QUERIES[i], how), atol=1e-6)
 
 
@@ -88,7 +94,7 @@ def test_blocks_of_queries_and_batches_do_not_show(lm, monkeypatch):
     assert told == [(2, 4), (4, 4)]
 
 
-def test_a_class_that_bypasses_the_interface_gives_the_same_features(whole):
+def test_a_class_that_bypasses_the_interface_gives_the_same_features():
     own, eager = zoo.lm("gptj"), zoo.lm("gptj", attention="eager")
     batch = next(eager.batches(eager.tokenize([TEXTS[2]])))
     full = torch.stack(eager.call(batch, output_attentions=True).attentions)[:, 0].double().numpy()
@@ -130,6 +136,12 @@ def test_what_lies_beyond_the_context_is_refused_by_name(lm):
 def test_what_cannot_be_found_is_refused_by_name(lm):
     with pytest.raises(StimulusError, match=r"Text 0: statement 1 \(characters 40 to 50\) holds no token"):
         features(lm, ["short"], [[(40, 50)]])
+    with pytest.raises(
+        StimulusError, match=r"Text 1: its first statement is 1 tokens long, and the pooling leaves out 1"
+    ):
+        features(lm, ["short", "a b"], [[(0, 3)], [(0, 1), (2, 3)]], pooling=PRESETS["llama-code"])
+    with pytest.raises(StimulusError, match="skip is -1"):
+        Pooling(skip=-1)
     with pytest.raises(StimulusError, match="each once"):
         Pooling(order=("query", "query", "span"))
     with pytest.raises(UnknownName, match="Did you mean 'gpt2-paper'"):
@@ -137,7 +149,7 @@ def test_what_cannot_be_found_is_refused_by_name(lm):
     assert pooling("llama-code") is pooling(PRESETS["llama-code"])
 
 
-def test_statements_are_found_behind_a_chat_template(whole):
+def test_statements_are_found_behind_a_chat_template():
     lm = zoo.lm("llama")
     lm.tokenizer = zoo.tokenizer().__class__(tokenizer_object=lm.tokenizer.backend_tokenizer, bos_token="<bos>")
     lm.tokenizer.chat_template = "{% for m in messages %}Q: {{ m.content }}{% endfor %} A:"

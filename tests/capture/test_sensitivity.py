@@ -152,6 +152,25 @@ def test_sums_are_wide_where_the_model_is_narrow_and_the_model_is_left_as_it_was
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in lm.model.modules())
 
 
+def test_published_sums_of_a_float16_model_come_out_bit_for_bit() -> None:
+    """Each gradient squared as it arrives, by a hook, and added up by autograd; no loss scaling, one sample at a time."""
+    lm = zoo.lm("llama")
+    lm.model.half()
+    every = matrices(lm.model, lm.anatomy)
+    samples = [without_bos(text(tokens)) for tokens in lm.tokenize([*PROMPTS[:1], *PROMPTS[2:]])]
+    sums = sensitivity(
+        lm, samples, OBJECTIVES["full"], every, mode="single", halves=False, precision="float16", nonfinite="keep"
+    )
+    hooks = [lm.model.get_parameter(m.parameter).register_hook(torch.Tensor.square) for m in every]
+    for sample in samples:
+        ids = torch.tensor([sample.question.shared.ids])
+        lm.model(input_ids=ids, labels=ids).loss.backward()
+    for hook in hooks:
+        hook.remove()
+    differ = sum(int((sums.squares[0][m.parameter] != lm.model.get_parameter(m.parameter).grad).sum()) for m in every)
+    assert differ == 0
+
+
 def test_float16_sums_square_in_float16() -> None:
     lm = zoo.lm("llama")
     samples, every = asked(lm)[:1], matrices(lm.model, lm.anatomy)

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+import zoo
 from broca.errors import RunError
 from broca.runs.error_interp import convert, old_captures, read_converted, read_old_capture
 
@@ -51,6 +52,42 @@ def test_layers_become_sites_and_padding_a_mask(tmp_path):
     assert found.tensors["mask"].tolist() == [[False, False, True, True, True], [True] * 5]
     assert found.rows == (0, 1)
     assert found.texts[1] == "What is it: 1 + 1 = 2"
+
+
+def test_the_last_hidden_state_is_what_the_final_norm_gave(tmp_path):
+    lm = zoo.lm("llama")
+    ids = torch.arange(5, 11).reshape(2, 3)
+    left: dict[int, torch.Tensor] = {}
+    hooks = [
+        block.register_forward_hook(
+            lambda _m, _a, out, i=i: left.update({i: out[0] if isinstance(out, tuple) else out})
+        )
+        for i, block in enumerate(lm.model.model.layers)
+    ]
+    seen = lm.model(ids, output_hidden_states=True).hidden_states
+    for hook in hooks:
+        hook.remove()
+    states = {f"layer_{i}": state.detach() for i, state in enumerate(seen)}
+    assert len(states) == 4
+    maps = {f"layer_{i}": torch.ones(2, 2, 3, 3) for i in range(2)}
+    content = capture(hidden_states=states, attentions=maps, topk_vals=None, topk_indices=None, input_ids=ids)
+    path = saved(tmp_path / "activations_00000_00002.pt", content)
+    known = read_old_capture(path, blocks=3).tensors
+    assert [name for name in known if name.endswith(("resid_pre", "resid_post", "final_norm"))] == [
+        *("0.resid_pre", "0.resid_post", "1.resid_post", "final_norm")
+    ]
+    for layer in range(2):
+        assert known[f"{layer}.resid_post"].equal(left[layer])
+    assert not known["final_norm"].equal(left[2])
+    assert known["final_norm"].equal(lm.model.model.norm(left[2]))
+    unknown = read_old_capture(path).tensors  # attentions of blocks 0 and 1: nothing says what comes after state 1
+    assert {"0.resid_pre", "0.resid_post", "hidden_2", "hidden_3"} <= set(unknown)
+    assert "1.resid_post" not in unknown
+    assert "final_norm" in read_converted(convert(tmp_path, tmp_path / "new", blocks=3)[0]).tensors
+    with pytest.raises(RunError, match=r"has a layer 3, and blocks is 2. Give how many blocks the captured model has"):
+        read_old_capture(path, blocks=2)
+    with pytest.raises(RunError, match="has a layer 1, and blocks is 1"):
+        read_old_capture(saved(tmp_path / "b.pt", capture(hidden_states=None, attentions=maps)), blocks=1)
 
 
 def test_padding_on_the_right_and_a_row_of_nothing_else(tmp_path):

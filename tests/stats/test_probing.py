@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,7 +19,6 @@ from broca.stats.probing import (
     margins,
     nested,
     predictions,
-    published_f1,
     shuffled,
     waiting,
 )
@@ -161,24 +159,6 @@ def test_a_control_task_gives_each_type_one_label_and_can_be_learned_by_heart():
     one_hot = np.eye(30)[types] * 3
     guess = predictions(waiting(one_hot, folds(2000), Classifier())(labels[None], 2)[0])
     assert (guess == labels).mean() > 0.99
-
-
-def test_the_published_split_is_cut_at_a_row_and_scores_columns():
-    x, y, _ = rows(n_texts=50, per=8)
-    two = np.column_stack([np.ones_like(y), y])
-
-    def literal(labels):
-        found = []
-        for train, test in ((slice(0, 25), slice(25, None)), (slice(25, None), slice(0, 25))):
-            fit = KNeighborsClassifier(8, weights="distance").fit(x[train], labels[train])
-            found.append(f1_score(labels[test], fit.predict(x[test]), average="macro"))
-        return np.mean(found)
-
-    assert published_f1(x, y, 50) == pytest.approx(literal(y))
-    assert published_f1(x, two, 50) == pytest.approx(literal(two))
-    assert published_f1(x, np.ones((len(x), 2), int), 50) == 1  # k = 1: nothing to tell apart, yet a perfect score
-    with pytest.raises(StatisticsError, match="cannot be cut at row 200"):
-        published_f1(x[:100], y[:100], 400)
 
 
 def test_what_cannot_be_classified_is_refused():

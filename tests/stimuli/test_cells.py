@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections import Counter
 
@@ -445,4 +446,19 @@ def test_windows_lie_within_their_documents(lengths, seed, window):
         assert sum(length < window for length in lengths) >= len(lengths) / 2
         return
     assert found == cut()
-    assert all(0 <= start <= max(0, lengths[i] - window - 1) for i, start in found)
+    assert all(0 <= start <= lengths[i] - window for i, start in found)
+
+
+def test_windows_are_the_published_ones_up_to_the_last():
+    """A document until one is long enough, then a place: ``random.randint`` includes both its ends, so the last window counts."""
+    lengths = [3, 9, 12, 8, 30, 9]
+    for seed in range(40):
+        random.seed(seed)
+        expected = []
+        for _ in range(25):
+            while True:
+                document = random.randint(0, 5)
+                if lengths[document] >= 8:
+                    break
+            expected.append((document, 0 if lengths[document] == 8 else random.randint(0, lengths[document] - 8)))
+        assert wu2025.cut(lambda i: lengths[i], 25, documents=6, window=8, seed=seed) == tuple(expected)

@@ -36,7 +36,7 @@ def test_a_misspelt_name_and_a_missing_path():
         ({"n": "12"}, "Option 'n' of contrast 'language': Input should be a valid integer; '12' was given"),
         ({"n": 1}, "greater than or equal to 2; 1 was given"),
         ({"n": True}, "valid integer"),
-        ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": -1}, "Give a whole number from 0"),
         ({"words": 3}, "greater than or equal to 9"),
     ],
 )

@@ -46,6 +46,7 @@ def test_the_published_vectors_but_for_their_known_loss(shared):
         found = proof(text)
         assert list(found.nodes) == nodes
         assert [list(edge) for edge in found.edges] == edges + ([["7", "8"]] if text == CHAIN else [])
+        assert [list(edge) for edge in proof(text, paper_compat=True).edges] == edges
 
 
 trees_of_names = st.recursive(
@@ -78,6 +79,21 @@ def test_a_proof_that_was_written_is_read(shape, doubled):
 def test_an_edge_and_its_reverse():
     assert proof("((((a) -> b) -> a))", paper_compat=True).edges == (("a", "b"),)
     assert not proof("((((a) -> b) -> a))").ordered
+
+
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        (CHAIN, "5>7 4>7 1>7"),
+        ("(a b) -> c -> d -> e", "a>c b>c"),
+        ("a -> b", ""),
+        ("((a) -> b -> c)", "a>b"),
+        ("(((a) -> b) -> c)", "a>b b>c"),
+        ("((x ((a) -> b)) -> c)", "a>b b>c x>c"),
+    ],
+)
+def test_as_published_what_stands_in_no_brackets_leads_nowhere(text, edges):
+    assert " ".join(">".join(edge) for edge in proof(text, paper_compat=True).edges) == edges
 
 
 def test_failures_and_alternatives_are_told():

@@ -90,7 +90,8 @@ def test_the_published_order_of_fantoms_answers_is_drawn_before_the_filter(tmp_p
     assert items[0].choices == ("a", "b")
     assert "characters: Ann, Bo and Cy. The question" in items[0].prompt
     assert items[0].prompt.endswith("\nAnswer:")
-    assert "Story:\nAnn: Hello." in items[0].prompt
+    assert "\nStory:Ann: A dog." in items[0].prompt
+    assert "\nStory:Ann: Hello." in benchmark(path, preset="tl", context="full")[0].prompt
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,12 @@ def test_the_published_order_of_fantoms_answers_is_drawn_before_the_filter(tmp_p
 def test_bad_fantom(tmp_path, own, message):
     with pytest.raises(StimulusError, match=message):
         benchmark(fantom(tmp_path, own))
+
+
+def test_a_conversation_in_which_nobody_speaks(tmp_path):
+    path = fantom(tmp_path, [qa("inaccessible")], full_context="Silence.")
+    with pytest.raises(StimulusError, match="entry 1: nobody speaks in 'full_context'"):
+        benchmark(path, preset="tl")
 
 
 # -- OpenToM ---------------------------------------------------------------------------------------------------------
@@ -203,7 +210,7 @@ def test_the_whole_story_of_mmtom_is_told(tmp_path):
     assert (other.answer, other.ability, other.group) == (0, "goal-future-actions", "episode-6")
     (lost,) = benchmark(path, preset="tl")
     assert "fridge" not in lost.prompt
-    assert "Story: Actions taken by Ann: she walks.\nQuestion" in lost.prompt
+    assert "Story:\nActions taken by Ann: she walks.\nQuestion" in lost.prompt
     assert lost.choices == ("a", "b")
 
 
@@ -379,7 +386,7 @@ def test_options_within_the_questions_of_mmstar(tmp_path, text, options):
     (item,) = benchmark(path, images=str(tmp_path / "p"))
     assert item.tags["options"] == options
     assert (item.answer, item.tags["category"]) == (1, "coarse perception")
-    assert "\nQuestion: Which?\nOptions:" in item.prompt
+    assert item.prompt.partition("\nQuestion: ")[2].partition("\nOptions:")[0].strip() == "Which?"
     assert Path(item.images[0]).read_bytes() == PNG
 
 
@@ -397,7 +404,11 @@ def test_bad_mmstar(tmp_path):
 
 def test_doubled_options_of_mmstar(tmp_path):
     path = tmp_path / "mmstar.parquet"
-    pl.DataFrame([star(), star("Q\nOptions: A: x, B: y, C: y", "C")]).write_parquet(path)
+    twice = star("Q\nOptions: A: x, B: y, C: y", "C")
+    pl.DataFrame([star(), twice]).write_parquet(path)
+    with pytest.raises(StimulusError, match="gives two items the name 'mmstar:0'"):
+        benchmark(path, images="leave out")
+    pl.DataFrame([star(), {**twice, "index": 1}]).write_parquet(path)
     how = {"images": "leave out", "category": "coarse perception"}
     assert [item.answer for item in benchmark(path, **how)] == [1, 2]
     assert len(benchmark(path, doubled="drop", **how)) == 1
@@ -437,59 +448,6 @@ def test_bad_pairs_and_folders_of_them(tmp_path):
         benchmark(written(tmp_path / "same.jsonl", [pair(bad="The cats sit here.")], lines=True))
 
 
-def suite(*formulas, conditions=None):
-    regions = {"match": ["The woman", "plays", "the guitar"], "mismatch": ["The woman", "play", "the guitar"]}
-    return {
-        "meta": {"name": "agreement", "metric": "sum"},
-        "region_meta": {},
-        "predictions": [{"type": "formula", "formula": formula} for formula in formulas],
-        "items": [
-            {
-                "item_number": n,
-                "conditions": [
-                    {"condition_name": name, "regions": [{"region_number": i, "content": text} for i, text in enumerate(own, 1)]}
-                    for name, own in (conditions or regions).items()
-                ],
-            }
-            for n in (1, 2)
-        ],
-    }  # fmt: skip
-
-
-def test_predictions_that_are_minimal_pairs(tmp_path):
-    path = written(tmp_path / "agreement.json", suite("(2;%mismatch%) > (2;%match%)"))
-    one, other = benchmark(path)
-    assert (one.prompt, one.choices, one.answer, one.ability) == ("\nThe woman", (" plays", " play"), 0, "agreement")
-    assert (other.choices, other.answer, other.id) == ((" play", " plays"), 1, "agreement:2:1")
-    whole = benchmark(written(path, suite("(*;%match%) < (*;%mismatch%)")))[0]
-    assert whole.choices == (" plays the guitar", " play the guitar")
-    assert whole == benchmark(written(path, suite("[(2;%mismatch%) + (3;%mismatch%)] > [(2;%match%)+(3;%match%)]")))[0]
-    several = benchmark(written(path, suite("((2;%mismatch%) > (2;%match%)) & ((*;%mismatch%) > (*;%match%))")))
-    assert [item.tags["prediction"] for item in several] == ["1", "2", "1", "2"]
-
-
-@pytest.mark.parametrize(
-    ("formula", "message"),
-    [
-        ("(3;%mismatch%) > (3;%match%)", "no prediction that is a minimal pair"),
-        ("(2;%mismatch%) - (2;%match%) > (3;%match%) - (3;%mismatch%)", "no prediction that is a minimal pair"),
-        ("(2;%mismatch%) > (2;%mtach%)", "item 1: a prediction names mtach"),
-        ("(9;%mismatch%) > (9;%match%)", "item 1: a prediction names match"),
-        (3, "prediction .* has no formula"),
-    ],
-)
-def test_predictions_that_are_none(tmp_path, formula, message):
-    with pytest.raises(StimulusError, match=message):
-        benchmark(written(tmp_path / "s.json", suite(formula)))
-
-
-def test_a_suite_with_conditions_of_another_form(tmp_path):
-    broken = suite("(2;%a%) > (2;%b%)")
-    broken["items"][1]["conditions"] = [{"condition_name": "a"}]
-    with pytest.raises(StimulusError, match=r"item 2: its conditions have another form|item 1: a prediction names"):
-        benchmark(written(tmp_path / "s.json", broken))
-
-
 # -- files, folders, the hub -----------------------------------------------------------------------------------------
 
 
@@ -519,6 +477,24 @@ def test_presets_that_do_not_fit(tmp_path):
         benchmark(written(tmp_path / "b.jsonl", [pair()], lines=True), preset="tl")
     with pytest.raises(UnknownName, match=r"option 'leval' is not known. Did you mean 'level'"):
         benchmark(path, leval=3)
+
+
+def test_a_file_that_lacks_one_column_of_a_format_is_told_which(tmp_path):
+    row = {name: value for name, value in star(image=None).items() if name != "index"}
+    path = written(tmp_path / "m.jsonl", [row], lines=True)
+    with pytest.raises(
+        StimulusError, match=r"m.jsonl has the columns of mmstar but for 'index'. Give the file as it was"
+    ):
+        benchmark(path, images="leave out")
+    own = {**row, "prompt": "q", "choices": "a|b", "answer": "a", "image": ""}
+    assert benchmark(written(path, [own], lines=True))[0].choices == ("a", "b")
+
+
+def test_seeds_that_no_generator_takes(tmp_path):
+    for path in (opentom(tmp_path, tom()), fantom(tmp_path, [qa("inaccessible")])):
+        for seed in (-1, 2**32):
+            with pytest.raises(StimulusError, match=f"Option 'seed' of benchmark '{path.name}' is {seed}"):
+                benchmark(path, seed=seed)
 
 
 def test_folders_of_one_benchmark_and_of_two(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,7 @@ def test_a_chain_of_three_and_its_late_premise(tmp_path):
         ({"questions": {"Q1": asked("?", "[(triple1]", 0)}}, "line 2, Q1: The proof .* is malformed"),
         ({"questions": {"Q1": asked("?", "[(triple1)]", "0")}}, "line 2, Q1: 'QDep' is '0'. It must be of type int"),
         ({"questions": {"Q1": {}}}, "line 2, Q1: there is no field 'question'"),
+        ({"questions": {"Q1": asked("?", "[(triple1)]", -1)}}, "line 2, Q1: 'QDep' is -1. It must be 0 or more"),
     ],
 )
 def test_a_malformed_theory_is_refused_with_its_line(tmp_path, change, said):
@@ -211,16 +213,81 @@ def test_fragments_of_the_question_are_statements_only_when_asked(tmp_path):
 
 
 def test_the_published_labels_of_annotations(tmp_path):
-    """One step: all useful ones alike; two: the first premise alone apart, the chain's second step lost."""
+    """One step: all useful ones alike; two: one premise alone apart, the chain's second step lost.
+
+    The published code writes the longest way, [5, 7, 8], as a chain and puts the other statements before it, so that the premise
+    apart is one of these: 1 or 4, as the order of a Python set has it.
+    """
     longer = {**DEEP, "reasoning_graph_edges": [*DEEP["reasoning_graph_edges"], {"antecedents": [8], "consequent": 1}]}
     longer["reasoning_graph_edges"][0] = {"antecedents": [5, 4], "consequent": 7}
     path = written(tmp_path / "a.jsonl", ARC, DEEP, longer)
     one, two = trees(path, paper_compat=True)
     assert one.heights == (1, 1, 0, 0, 0, 0, 1)
-    assert two.heights == (2, 2, 1, 2, 2)
+    assert two.heights == (1, 2, 2, 2, 2)
     assert one.text.endswith("a magnet attracts a nail What sticks to a magnet?A) paper B) nail")
     assert read_arc(path, paper_compat=True).left_out == {"of more than two steps": 1}
     assert read_arc(path, n=1).left_out == {"not drawn": 2}
+
+
+def test_annotations_by_the_steps_of_their_longest_way(tmp_path):
+    path = written(tmp_path / "a.jsonl", ARC, DEEP)
+    for compat in (False, True):
+        assert [tree.id for tree in trees(path, depth=1, paper_compat=compat)] == ["Mercury_1"]
+        assert [tree.id for tree in trees(path, depth=2, paper_compat=compat)] == ["Mercury_2"]
+    assert read_arc(path, depth=3).left_out == {"of another depth": 2}
+
+
+def test_published_prompts_have_solved_questions_before_them(meta, tmp_path):
+    """Drawn with replacement by Python's generator, from all that have a proof and none by failure, alternatives included."""
+    theory = THEORY["theory"]
+    pool = [
+        f"{theory} {question['question']}: True or False?{question['answer']}\n"
+        for question in QUESTIONS.values()
+        if question["QLen"] != "" and "NAF" not in question["proofs"] and question["answer"] != "Unknown"
+    ]
+    assert len(pool) == 6
+    plain = trees(meta, paper_compat=True)
+    draw = random.Random(5)
+    for bare, shown in zip(plain, trees(meta, paper_compat=True, demos=4, seed=5), strict=True):
+        before = "".join(draw.choices(pool, k=4))
+        assert shown.text == before + bare.text
+        assert (shown.said, shown.heights) == (bare.said, bare.heights)
+        assert shown.text[slice(*shown.query)] == bare.text[slice(*bare.query)]
+    arc = written(tmp_path / "reasoning_annotated_dev.jsonl", ARC)
+    (one,) = trees(arc, paper_compat=True, demos=2)
+    solved = f"{ARC['context']} What sticks to a magnet?A) paper B) nailB\n"
+    assert one.text.startswith(2 * solved + "a magnet attracts irona nail")
+    other = written(tmp_path / "train.jsonl", {**THEORY, "theory": "Another.", "questions": {"Q1": QUESTIONS["Q1"]}})
+    (first, *_) = trees(meta, paper_compat=True, demos=1, demos_path=str(other))
+    assert first.text.startswith("Another. The hen is old.: True or False?True\nThe hen is old.The hen")
+
+
+def test_numbers_that_cannot_be(meta, tmp_path):
+    for name in ("kth", "rules", meta):
+        for seed in (-1, 2**32):
+            with pytest.raises(
+                StimulusError, match=rf"Option 'seed' of .* is {seed}. Give a whole number from 0 to 4294967295"
+            ):
+                trees(name, seed=seed, n=1)
+    for n in (0, -1):
+        with pytest.raises(StimulusError, match=f"n is {n}. Give 1 or more"):
+            trees(meta, n=n)
+    with pytest.raises(StimulusError, match=r"No question of none\.jsonl is left: it has none"):
+        trees(written(tmp_path / "none.jsonl", {**THEORY, "questions": {}}))
+    around = [{"antecedents": [1], "consequent": 2}, {"antecedents": [2], "consequent": 1}]
+    for edges in (around, [{"antecedents": [1], "consequent": 1}]):
+        with pytest.raises(StimulusError, match="line 1: the edges go in a circle over unit"):
+            trees(written(tmp_path / "a.jsonl", {**ARC, "reasoning_graph_edges": edges}), paper_compat=True)
+
+
+def test_demos_that_there_are_no_prompts_for(meta, tmp_path):
+    with pytest.raises(StimulusError, match="demos is 4 and paper_compat false"):
+        trees(meta, demos=4)
+    with pytest.raises(StimulusError, match="demos is -1"):
+        trees(meta, demos=-1, paper_compat=True)
+    none = written(tmp_path / "none.jsonl", {**THEORY, "questions": {"Q5": QUESTIONS["Q5"]}})
+    with pytest.raises(StimulusError, match="no solved questions"):
+        trees(meta, demos=1, paper_compat=True, demos_path=str(none))
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,34 @@ def test_too_few_stimuli_to_halve_say_how_many_would_do(lm, groups):
     few = [Stimulus(f"{i}", f"the cat {i}", g) for i, g in enumerate(groups or ("",) * 6)]
     with pytest.raises((StimulusError, StatisticsError), match=r"at least (4 stimuli a side|2 groups)"):
         Localize(contrast=Contrast("few", tuple(few[:3]), tuple(few[3:]))).run(lm)
+
+
+def test_stimuli_that_truncation_makes_alike_are_told_with_what_to_do(tmp_path):
+    """Stories behind a common instruction, as the published prompts have them, and the cut that was meant for sentences."""
+    folder = tmp_path / "tomloc"
+    folder.mkdir()
+    for i in range(1, 7):
+        for kind in "bp":
+            (folder / f"{i}{kind}_story.txt").write_text(f"The {kind} of {i} is put away by Ann.")
+            (folder / f"{i}{kind}_question.txt").write_text(f"Is it {i}?\n\nTrue\nFalse")
+    lm = zoo.lm("llama")
+    lm.model.config.max_position_embeddings = 1024
+    said = (
+        r"All stimuli of 'tomloc' begin with the same \d+ tokens \('In this experiment.*truncate = 12 keeps no others: nothing is left "
+        r"to tell apart. Keep more \(truncate = \d+ keeps all\).* As published, ll cuts language stimuli alone: stories and sums are shown "
+        r"whole and pooled by their mean \(pool = mean, truncate = 512\)"
+    )
+    with pytest.raises(StimulusError, match=said):
+        Localize(contrast=str(folder), preset="ll").run(lm)
+    assert Localize(contrast=str(folder), preset="ll", pool="mean", truncate=512).run(lm).selection["n_alive"] > 0
+    with pytest.raises(StimulusError, match=r"keeps no others.*what they have in common\.$"):
+        Localize(contrast=str(folder), preset="tl-abs", truncate=5).run(lm)
+    alike = tuple(Stimulus(str(i), "the same words") for i in range(6))
+    with pytest.raises(StimulusError, match=r"All stimuli of 'same' are the same 15 tokens\. Give sides"):
+        Localize(contrast=Contrast("same", alike, alike)).run(lm)
+    longer = tuple(Stimulus(str(i), "the same words" + "!" * i) for i in range(6))
+    with pytest.raises(StimulusError, match="begin with the same 15 tokens"):
+        Localize(contrast=Contrast("more", longer, longer), truncate=3).run(lm)
+    words = [tuple(Stimulus(f"{a}{i}", f"{a}{i % 3} tail {i}") for i in range(6)) for a in "xy"]
+    found = Localize(contrast=Contrast("cut", *words), truncate=3, pool="mean").run(lm)
+    assert [text for text in found.warnings if text.startswith("Cut to 3 tokens, 12 different stimuli are 6")]

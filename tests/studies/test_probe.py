@@ -12,10 +12,9 @@ import zoo
 from broca.capture.features import Pooling, features
 from broca.errors import StimulusError, UnknownName
 from broca.interventions.edges import EdgeLesion
-from broca.models.twins import untrained
 from broca.runs import open_run, run
 from broca.scoring import Likelihood
-from broca.stats.probing import Classifier, published_f1
+from broca.stats.probing import Classifier
 from broca.stimuli.trees import trees
 from broca.studies.cuts import cut_edges, matched
 from broca.studies.probe import Probe, ProbeResult
@@ -59,23 +58,6 @@ def test_features_are_the_attention_of_each_list(lm, found):
     assert [by_text[rows.text == i].max() for i in range(40)] == pytest.approx([1.0] * 40)
     place = found.attention.filter((pl.col("by") == "place") & (pl.col("layer") == 1) & (pl.col("label") == 2))
     assert place["attention"][0] == pytest.approx(kept[rows.place == 2, 1].mean(), rel=1e-5)
-
-
-def test_published_scores_are_those_of_the_published_pipeline(lm, found):
-    shown, _ = WHOLE.divided(lm)
-    rows = Statements.of(shown)
-
-    def f1(reader):
-        own = features(
-            reader, [t.text for t in shown], [t.statements for t in shown], queries=[t.query for t in shown],
-            pooling=Pooling("last", "mean", "mean", scale="example"),
-        )  # fmt: skip
-        return published_f1(own.values[..., 0], rows.height > 0, 40)
-
-    random = np.mean([f1(untrained(lm, seed)) for seed in range(3)])
-    row = found.scores.row(0, named=True)
-    assert row["f1_published"] == pytest.approx(f1(lm), abs=0.02)
-    assert row["score_published"] == pytest.approx((f1(lm) - random) / (1 - random), abs=0.05)
 
 
 def test_an_untrained_reader_is_told_that_nothing_was_learned(found):

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy import stats
 
 import lists
 from broca.engines.memo import forget, silent
@@ -24,7 +25,7 @@ from broca.studies.head_maps import (
     mean_by,
     place_of,
     preference,
-    rank_of,
+    ranks,
 )
 from broca.studies.pruning import Pruning, conditions, how_many, mask_of, orders_of, probe_weights, pruned, ranked
 from broca.studies.statements import Statements
@@ -74,17 +75,28 @@ def test_entropy_is_that_of_the_mean_row():
 def test_places_and_ranks_are_those_of_the_list():
     lists = trees("kth", k=2, m=5, n=30, pool=8, paper_compat=True)
     rows = Statements.of(lists)
-    rank = rank_of(rows)
+    at, rank = ranks(rows)
+    assert rank.tolist() == list(range(5)) * 30
     for i, tree in enumerate(lists):
         numbers = [int(said) for said in tree.said]
-        values = sorted(set(numbers))
-        for at, own in enumerate(rank[rows.text == i]):
-            first = numbers.index(numbers[at]) == at
-            assert own == (values.index(numbers[at]) if first else -1)
+        assert (at[5 * i : 5 * i + 5] - 5 * i).tolist() == [numbers.index(number) for number in sorted(numbers)]
     assert place_of(rows).tolist() == list(range(5)) * 30
-    assert rank_of(Statements.of(trees("rules", depth=1, n=3))) is None
+    assert ranks(Statements.of(trees("rules", depth=1, n=3))) is None
     mixed = Statements.of([*lists, *trees("kth", k=2, m=4, n=3, pool=8)])
     assert (place_of(mixed)[-12:] == -1).all()
+
+
+def test_entropy_by_size_is_the_published_one_where_numbers_repeat():
+    """The i-th smallest number, repeats counted, is looked up where its value first stands."""
+    lists = trees("kth", k=2, m=6, n=40, pool=9, paper_compat=True)
+    assert any(len(set(tree.said)) < 6 for tree in lists)
+    values = np.random.default_rng(1).random((240, 2, 3)) ** 4
+    mean = np.zeros((6, 2, 3))
+    for i, tree in enumerate(lists):
+        for size, number in enumerate(sorted(map(int, tree.said))):
+            mean[size] += values[6 * i + tree.said.index(str(number))] / 40
+    expected = stats.entropy(mean, axis=0) / np.log(6)
+    np.testing.assert_allclose(entropies(values, Statements.of(lists))["size"], expected)
 
 
 def test_means_and_tables_are_plain_averages():
@@ -93,7 +105,7 @@ def test_means_and_tables_are_plain_averages():
     np.testing.assert_allclose(mean_by(values, rows.place)[3], values[rows.place == 3].mean(0))
     table = attention_table(values, rows, (0, 4))
     cell = table.filter((pl.col("by") == "size") & (pl.col("label") == 1) & (pl.col("layer") == 4))["attention"][0]
-    assert cell == pytest.approx(values[rank_of(rows) == 1][:, 1].mean())
+    assert cell == pytest.approx(values[ranks(rows)[0][ranks(rows)[1] == 1]][:, 1].mean())
     assert table["by"].unique().sort().to_list() == ["place", "size", "step"]
     assert entropies(values, rows).keys() == {"place", "size"}
 

@@ -325,9 +325,11 @@ def test_the_preset_is_the_published_recipe_one_field_a_quirk(tmp_path) -> None:
 
 def test_the_preset_runs_on_cells_and_writes_the_published_columns(tmp_path) -> None:
     lm = zoo.lm("gpt2")
+    lm.model.half()
     spec = Sensitivity(
         preset="wu2025",
         task=str(tasks(tmp_path)),
+        perplexity_source="plain",
         sweep="0,0.01,0.02",
         arange=False,
         gate="mark",

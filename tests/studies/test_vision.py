@@ -127,6 +127,35 @@ def test_layers_that_words_skip_are_no_candidates_and_it_is_said(shapes):
         Likelihood()(lm, [Item("w", "What?", ("disc", "box"), 0)])
 
 
+@pytest.mark.parametrize("side", ["top", "bottom", "middle", "both"])
+def test_published_shares_count_layers_that_words_skip(side):
+    """The published map has a place for every layer, NaN where none ran: its share is of all of them."""
+    lm = lm_of("mllama")
+    words = Contrast(
+        "words",
+        tuple(Stimulus(f"p{i}", f"the x number {i}") for i in range(8)),
+        tuple(Stimulus(f"n{i}", f"the y number {i}") for i in range(8)),
+    )
+    found = Localize(contrast=words, preset="tl-abs", select={"percent": 10, "side": side}).run(lm)
+    t = np.full((32, 5), np.nan)
+    for site, values in found.t.items():
+        t[:, site.layer] = values
+    k, alive = int(t.size * 0.1), t[~np.isnan(t)]
+    away = np.abs(alive - alive.mean())
+    reach = np.partition(away, k)[k]
+    expected = {
+        "top": t >= np.sort(alive)[-k],
+        "bottom": t <= np.sort(alive)[k],
+        "middle": (t >= alive.mean() - reach) & (t <= alive.mean() + reach),
+        "both": np.abs(t) >= np.sort(np.abs(alive))[-k],
+    }[side]
+    chosen = {(site.layer, int(unit)) for site, flags in found.selected.at.items() for unit in np.flatnonzero(flags)}
+    assert chosen == {(int(layer), int(unit)) for unit, layer in np.argwhere(expected)}
+    assert (found.selection["n_units"], found.selection["n_dead"]) == (160, 160 - len(alive))
+    assert [text for text in found.warnings if "count in the percentage, as published" in text]
+    assert found.select(percent=20, side="top").count == 32  # another share of the same ranking counts them too
+
+
 def test_the_tokens_of_pictures_are_left_out_or_alone(shapes):
     lm = lm_of("llava")
     maps = {how: Localize(contrast=shapes, pool="mean", pictures=how).run(lm) for how in ("with", "without", "only")}

@@ -95,6 +95,19 @@ def test_thresholds_let_equals_in(seed):
     assert (middle == (np.abs(t - alive.mean()) <= reach + 1e-12)).all()
 
 
+def test_the_middle_is_summed_unit_by_unit():
+    """The mean of a published map is taken over unit 0 of all layers, then unit 1: its last bits decide who is on the edge."""
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        t = generator.normal(size=(37, 7))
+        t[generator.random(t.shape) < 0.2] = np.nan
+        alive, k = t[~np.isnan(t)], int(0.1 * t.size)
+        mean = np.mean(alive)
+        reach = np.partition(np.abs(alive - mean), k)[k]
+        found = select(by_site(t), replace(RULES, percent=10, side="middle")).mask
+        np.testing.assert_array_equal(as_matrix(found), (t >= mean - reach) & (t <= mean + reach))
+
+
 @pytest.mark.parametrize("seed", [1, 42, 1042])
 def test_random_units_are_those_of_the_legacy_stream(seed):
     generator = np.random.default_rng(seed)

@@ -38,20 +38,27 @@ class Pooling:
     """A maximum and a mean do not commute, so the order is part of what a feature means."""
     scale: Literal["none", "example"] = "none"
     """Leave the numbers as they are, or divide those of each text by the largest of them."""
+    bos: Literal["with", "without"] = "with"
+    """Show texts with the special tokens that the tokenizer puts before them, or without."""
+    skip: int = 0
+    """Tokens of the first statement that are left out: without a BOS its first one may be where heads look that look nowhere."""
 
     def __post_init__(self) -> None:
         if sorted(self.order) != ["heads", "query", "span"]:
             raise StimulusError(f"order is {self.order}. Give query, span and heads, each once, in the order wanted.")
+        if self.skip < 0:
+            raise StimulusError(f"skip is {self.skip}. Give 0, or how many tokens of the first statement to leave out.")
 
 
 PRESETS: Mapping[str, Pooling] = {
     "heads": Pooling(),
     "gpt2-paper": Pooling("last", "mean", "mean", ("query", "span", "heads"), "example"),
-    "llama-code": Pooling("max", "mean", "mean", ("query", "heads", "span")),
+    "llama-code": Pooling("max", "mean", "mean", ("query", "heads", "span"), bos="without", skip=1),
     "llama-paper": Pooling("max", "mean", "mean", ("span", "query", "heads")),
 }
 """``heads`` keeps every head: the mass that a statement gets from the question's last token. The others are the published
-features of GPT-2 and of LLaMA, the latter as its code and as its paper order the steps (Hou et al., 2023)."""
+features of GPT-2 and of LLaMA, the latter as its code and as its paper order the steps (Hou et al., 2023). The code shows no BOS and
+leaves out the first token of the first statement."""
 
 
 def pooling(name_or_pooling: str | Pooling) -> Pooling:
@@ -123,10 +130,19 @@ def features(
     proof = check_tap(lm)
     order = proof.layers if layers is None else tuple(layers)
     tokens = lm.tokenize(texts, chat=chat)
+    if pooling.bos == "without":
+        tokens = [each.bare for each in tokens]
     laid = [_Laid.of(*each, lm.context) for each in zip(tokens, texts, called, strict=True)]
     places = [
         [one.at(span, f"statement {k + 1}") for k, span in enumerate(own)] for one, own in zip(laid, spans, strict=True)
     ]
+    for own, name in zip(places, called, strict=True):
+        if pooling.skip >= len(own[0]):
+            raise StimulusError(
+                f"{name}: its first statement is {len(own[0])} tokens long, and the pooling leaves out {pooling.skip}. Leave "
+                "out this text, or give a pooling with a smaller skip."
+            )
+        own[0] = own[0][pooling.skip :]
     asked = [(len(one) - 1,) for one in tokens]
     if queries is not None:
         found = [one.at(span, "the question") for one, span in zip(laid, queries, strict=True)]

@@ -150,9 +150,7 @@ def text(tokens: Tokens) -> Asked:
 
 def without_bos(asked: Asked) -> Asked:
     """The sample without the special tokens in front of its text."""
-    shared = asked.question.shared
-    bare = Tokens(shared.ids[shared.prefix :], shared.text, None, 0)
-    return Asked(Question(bare, asked.question.options), asked.answer)
+    return Asked(Question(asked.question.shared.bare, asked.question.options), asked.answer)
 
 
 def coefficients(objective: Objective, logprobs: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:

@@ -122,7 +122,10 @@ class Work:
             if kept:
                 into = kept[self.half][path][rows]
                 g = gradient.to(into.device, into.dtype)
-                if square:
+                if square and into.dtype == torch.float16:
+                    # published sums round twice, once after the square: a fused step would round once
+                    into.add_(g.square(), alpha=weight)
+                elif square:
                     into.addcmul_(g, g, value=weight)
                 else:
                     into.add_(g.abs(), alpha=weight)

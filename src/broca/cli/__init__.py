@@ -227,6 +227,8 @@ def run(
         if loading.dtype == "auto":
             kept |= given(dtype=named.get("dtype"))
         loading = replace(loading, **kept)
+    if loading.dtype == "auto":
+        loading = replace(loading, dtype=getattr(study, "dtype", None) or "auto")
     engine = engine_of(working)
     executed(study, loaded(name, loading), out, engine=engine)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,6 +47,8 @@ class Scoring:
     """Texts to score by."""
     window: int | None = None
     """Tokens of a text to score by (128)."""
+    perplexity_source: str | None = None
+    """Texts whose perplexity is taken; by default further ones of --general, with the preset WikiText-2 (from the hub, or a file)."""
     windows_of: int | None = None
     """Tokens of a window of text whose perplexity is taken (128)."""
     layer_groups: int | None = None
@@ -118,12 +120,15 @@ def sensitivity(
     Args:
         model: Directory, hub id or shipped organism.
         task: The ability: a benchmark, a table of items, or a theory-of-mind task file.
-        general: Texts whose weights are left alone and whose perplexity is taken: plain, or a file.
+        general: Texts whose weights are left alone: plain, or a file.
         tree: Write cells as published too: a tree of CSV files and summary.csv, into this folder.
         out: Folder of runs.
     """
     fields = {"kind": "sensitivity", "task": task, "general": general, **given(options=parsed(options) or None)}
+    if scoring.preset and loading.dtype != "auto":
+        fields["dtype"] = loading.dtype
     study, engine = study_of(fields | scoring.fields | masking.fields), engine_of(working)
+    loading = replace(loading, dtype=study.dtype or loading.dtype)
     run = executed(study, loaded(model, loading), out, f"broca export RUN --to {model}-masked", engine=engine)
     if tree is not None:
         _tree(run, tree)

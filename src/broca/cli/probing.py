@@ -52,7 +52,7 @@ class Probing:
     n_items: int | None = None
     """Trees set aside for lesions."""
     published: bool | None = None
-    """Score as the published code does too, quirks included."""
+    """Score as the published code does too: its prompts, labels, features and folds, quirks included."""
     chat: Literal["auto", "never", "always"] | None = None
     """Whether the model's chat template is used."""
     examples: int | None = None

@@ -97,6 +97,13 @@ class Tokens:
         """The prompt with the tokens of an answer at its end."""
         return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view, self.n_prompt)
 
+    @property
+    def bare(self) -> Tokens:
+        """The text without the special tokens in front of it."""
+        offsets = None if self.offsets is None else self.offsets[self.prefix :]
+        pictures = tuple(place - self.prefix for place in self.pictures)
+        return Tokens(self.ids[self.prefix :], self.text, offsets, 0, pictures, self.view)
+
     def covering(self, span: Span) -> tuple[int, ...]:
         """The positions of the tokens that share a character with `span`.
 

@@ -2,7 +2,8 @@
 
 A folder has ``activations_00000_00128.pt`` and so on, one a batch, or ``normal_attn_batch_*.pt`` (attentions only), or a file
 of its patching script. Their layer numbers differ by one between hidden states and attentions; here each tensor is named by
-its site. Attention masks were not stored, so padding can be told only if its token is known and was not used otherwise.
+its site. The last hidden state of a model is what its final norm gave, no block's output; how many blocks there were was not stored.
+Nor were attention masks, so padding can be told only if its token is known and was not used otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _TENSORS = {"topk_vals": "topk_logits", "topk_indices": "topk_ids", "input_ids":
 class OldCapture:
     """One batch.
 
-    `tensors` by name: ``{layer}.resid_post`` and, for the embeddings, ``0.resid_pre`` ``(row, token, unit)``;
+    `tensors` by name: ``{layer}.resid_post``, for the embeddings ``0.resid_pre``, for the last hidden state ``final_norm``, and
+    ``hidden_{number}`` where it cannot be told which of these it is ``(row, token, unit)``;
     ``{layer}.pattern`` ``(row, head, query, key)``, or, of the patching script, ``pattern/{row}/{number}`` ``(head, query, key)``; ``topk_logits`` and ``topk_ids`` ``(row, token, k)``; ``ids`` and, where padding
     is known, ``mask`` ``(row, token)``.
     """
@@ -45,12 +47,14 @@ class OldCapture:
     tensors: Mapping[str, Tensor]
 
 
-def old_captures(folder: str | Path, *, pad: int | None = None) -> Iterator[OldCapture]:
+def old_captures(folder: str | Path, *, pad: int | None = None, blocks: int | None = None) -> Iterator[OldCapture]:
     """The batches of a folder, in the order of their rows' names, one in memory at a time.
 
     Args:
         folder: with ``.pt`` files; or one such file.
         pad: the token that padding was made of, on the left or the right: then a mask is worked out.
+        blocks: how many blocks the model has. When None, a hidden state is taken for a block's output only where the file has the
+            attention of a block that comes after.
 
     Raises:
         RunError: if there is no such folder, it has no ``.pt`` file, two files have the same row, or one is damaged or holds
@@ -62,7 +66,7 @@ def old_captures(folder: str | Path, *, pad: int | None = None) -> Iterator[OldC
         raise RunError(f"{place} has no .pt files. Give the folder that the captures were written to.")
     seen: dict[int, str] = {}
     for path in paths:
-        found = read_old_capture(path, pad=pad)
+        found = read_old_capture(path, pad=pad, blocks=blocks)
         for row in found.rows:
             if row in seen:
                 raise RunError(f"Row {row} is in {seen[row]} and in {path.name}. Give the captures of one condition.")
@@ -70,11 +74,12 @@ def old_captures(folder: str | Path, *, pad: int | None = None) -> Iterator[OldC
         yield found
 
 
-def read_old_capture(path: str | Path, *, pad: int | None = None) -> OldCapture:
+def read_old_capture(path: str | Path, *, pad: int | None = None, blocks: int | None = None) -> OldCapture:
     """One batch, as `old_captures`.
 
     Raises:
-        RunError: if the file is damaged, holds more than tensors, texts and numbers, or lacks what a capture has.
+        RunError: if the file is damaged, holds more than tensors, texts and numbers, lacks what a capture has, or has more layers
+            than `blocks`.
     """
     path = Path(path)
     found = _loaded(path)
@@ -85,7 +90,7 @@ def read_old_capture(path: str | Path, *, pad: int | None = None) -> OldCapture:
             f"{path} has no final_predictions and original_indices of the same length. It has "
             f"{', '.join(map(repr, found)) or 'nothing'}. Give a capture of Error Mech Analysis."
         )
-    tensors = dict(_tensors(path, found))
+    tensors = dict(_tensors(path, found, blocks))
     for name, tensor in tensors.items():
         if len(tensor) != len(rows) and "/" not in name:
             raise RunError(f"{path}: {name} has {len(tensor)} rows, and there are {len(rows)} texts. Capture it again.")
@@ -94,7 +99,9 @@ def read_old_capture(path: str | Path, *, pad: int | None = None) -> OldCapture:
     return OldCapture(path.stem, tuple(rows), tuple(texts), tensors)
 
 
-def convert(folder: str | Path, to: str | Path, *, pad: int | None = None) -> tuple[Path, ...]:
+def convert(
+    folder: str | Path, to: str | Path, *, pad: int | None = None, blocks: int | None = None
+) -> tuple[Path, ...]:
     """Write each batch as safetensors of the same name, whole or not at all; batches that are there already are left alone.
 
     Rows and texts are JSON in the metadata; read them back with `read_converted`.
@@ -103,6 +110,7 @@ def convert(folder: str | Path, to: str | Path, *, pad: int | None = None) -> tu
         folder: as for `old_captures`.
         to: the folder to write to, made if it is not there.
         pad: as for `old_captures`.
+        blocks: as for `old_captures`.
 
     Raises:
         RunError: as `old_captures`, or if the disk refuses.
@@ -110,7 +118,7 @@ def convert(folder: str | Path, to: str | Path, *, pad: int | None = None) -> tu
     to = Path(to).expanduser()
     to.mkdir(parents=True, exist_ok=True)
     written = []
-    for batch in old_captures(folder, pad=pad):
+    for batch in old_captures(folder, pad=pad, blocks=blocks):
         path = to / f"{batch.name}.safetensors"
         if not path.exists():
             header = json.dumps({"rows": batch.rows, "texts": batch.texts})
@@ -145,24 +153,39 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _tensors(path: Path, found: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def _tensors(path: Path, found: Mapping[str, Any], blocks: int | None) -> Iterator[tuple[str, Tensor]]:
     for old, name in _TENSORS.items():
         if old in found:
             yield name, _tensor(path, old, found[old])
-    for old, site in (("hidden_states", _hidden), ("attentions", _pattern)):
+    numbered: dict[str, dict[int, Tensor]] = {"hidden_states": {}, "attentions": {}}
+    for old in numbered:
         layers = found.get(old, {})
         if isinstance(layers, list):
             yield from _of_rows(path, layers)
-            continue
-        if not isinstance(layers, dict):
-            raise RunError(f"{path}: {old} is a {type(layers).__name__}. Give a capture of Error Mech Analysis.")
-        for key, tensor in layers.items():
-            number = _LAYER.fullmatch(str(key))
-            if number is None:
-                raise RunError(
-                    f"{path}: {old} has {key!r}, which names no layer. Give a capture of Error Mech Analysis."
-                )
-            yield site(int(number[1])), _tensor(path, old, tensor)
+        else:
+            numbered[old] = _layers(path, old, layers)
+    hidden, attentions = numbered.values()
+    last = max(attentions, default=-1) if blocks is None else blocks - 1
+    if blocks is not None and (over := [*(i for i in hidden if i > blocks), *(i for i in attentions if i >= blocks)]):
+        raise RunError(
+            f"{path} has a layer {over[0]}, and blocks is {blocks}. Give how many blocks the captured model has."
+        )
+    for number, tensor in hidden.items():
+        yield _hidden(number, last, known=blocks is not None), tensor
+    yield from ((f"{number}.pattern", tensor) for number, tensor in attentions.items())
+
+
+def _layers(path: Path, old: str, layers: object) -> dict[int, Tensor]:
+    """Tensors by the number of their layer."""
+    if not isinstance(layers, dict):
+        raise RunError(f"{path}: {old} is a {type(layers).__name__}. Give a capture of Error Mech Analysis.")
+    found: dict[int, Tensor] = {}
+    for key, tensor in layers.items():
+        number = _LAYER.fullmatch(str(key))
+        if number is None:
+            raise RunError(f"{path}: {old} has {key!r}, which names no layer. Give a capture of Error Mech Analysis.")
+        found[int(number[1])] = _tensor(path, old, tensor)
+    return found
 
 
 def _of_rows(path: Path, rows: list[Any]) -> Iterator[tuple[str, Tensor]]:
@@ -176,13 +199,19 @@ def _of_rows(path: Path, rows: list[Any]) -> Iterator[tuple[str, Tensor]]:
             yield f"pattern/{row}/{number}", _tensor(path, "attentions", tensor)
 
 
-def _hidden(layer: int) -> str:
-    """Hidden state i is what block i begins with, which is what the block before it left."""
-    return f"{layer - 1}.resid_post" if layer else "0.resid_pre"
+def _hidden(number: int, last: int, *, known: bool) -> str:
+    """Hidden state i is what block i begins with, which is what the block before it left; behind the last block stands a norm.
 
-
-def _pattern(layer: int) -> str:
-    return f"{layer}.pattern"
+    Args:
+        number: of the hidden state.
+        last: the last block, or the last that is known of.
+        known: whether it is the last one.
+    """
+    if number == 0:
+        return "0.resid_pre"
+    if number <= last:
+        return f"{number - 1}.resid_post"
+    return "final_norm" if known else f"hidden_{number}"
 
 
 def _tensor(path: Path, name: str, value: object) -> Tensor:

@@ -15,7 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item, Text
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Rendered
-from broca.scoring.prompts import beside, cued, letters, listed
+from broca.scoring.prompts import beside, cued, letters, listed, one_prompt
 from broca.scoring.rows import INVALID, Outcome, rows
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
@@ -80,8 +80,9 @@ class Generation:
         """Refuse items that could never be marked.
 
         Raises:
-            StimulusError: if an item's choices cannot be told apart by `match`.
+            StimulusError: if an item's choices cannot be told apart by `match`, or have contexts of their own.
         """
+        one_prompt(items)
         for item in items:
             self._keys(item)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
@@ -10,11 +11,11 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.models.continuation import logprobs
+from broca.models.continuation import Continuations, logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question, split
 from broca.models.tokens import Chat, Rendered
-from broca.scoring.prompts import beside, cued, joined, letters, listed
+from broca.scoring.prompts import beside, cued, joined, letters, listed, one_prompt
 from broca.scoring.rows import preferred, rows
 
 
@@ -45,10 +46,15 @@ class Likelihood:
         Raises:
             StimulusError: if an option tokenises to nothing, letters cannot be told apart, or an item is too long.
         """
+        if self.options == "letter":
+            one_prompt(items)
+        parts = [_parts(item) for item in items]
+        found = iter(logprobs(lm, self.questions(lm, [part for own in parts for part in own])))
         outcomes = []
-        for item, found in zip(items, logprobs(lm, self.questions(lm, items)), strict=True):
-            per = found.tokens if self.norm == "mean" else (1,) * len(found.tokens)
-            outcomes.append(preferred(item, [value / n for value, n in zip(found.logprobs, per, strict=True)]))
+        for item, own in zip(items, parts, strict=True):
+            values, tokens = _summed(item, [next(found) for _ in own])
+            per = tokens if self.norm == "mean" else (1,) * len(tokens)
+            outcomes.append(preferred(item, [value / n for value, n in zip(values, per, strict=True)]))
         return rows(items, outcomes)
 
     def questions(self, lm: LM, items: Sequence[Item]) -> list[Question]:
@@ -67,6 +73,7 @@ class Likelihood:
 
     def _asked(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
         """The prompt, and the strings that may follow it."""
+        one_prompt([item])
         if self.options == "text":
             prompt = cued(lm, item.shown, chat=self.chat, cue=self.cue or "")
             return prompt, tuple(joined(prompt, choice, self.join) for choice in item.choices)
@@ -75,6 +82,25 @@ class Likelihood:
         # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
         apart = prompt.text[-1:].isspace() or (prompt.templated and not cue)
         return replace(prompt, text=prompt.text + ("" if apart else self.join)), letters(item)
+
+
+def _parts(item: Item) -> list[Item]:
+    """What is priced: the choices after the prompt, or each passage of each choice after its own context."""
+    if not item.passages:
+        return [item]
+    return [Item(item.id, before, (said,), 0) for own in item.passages for before, said in own]
+
+
+def _summed(item: Item, found: Sequence[Continuations]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The log-probability of each choice and its tokens, those of its passages summed."""
+    if not item.passages:
+        return found[0].logprobs, found[0].tokens
+    each = iter(found)
+    sums = [[next(each) for _ in own] for own in item.passages]
+    return (
+        tuple(math.fsum(one.logprobs[0] for one in own) for own in sums),
+        tuple(sum(one.tokens[0] for one in own) for own in sums),
+    )
 
 
 def _told_apart(name: str, question: Question) -> None:

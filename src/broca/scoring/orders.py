@@ -6,7 +6,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import ClassVar, Literal
 
@@ -98,7 +98,7 @@ def orders(item: Item, n: int | Literal["all"], seed: int = 0) -> list[Order]:
 
 def reordered(item: Item, order: Order) -> Item:
     """The item with its choices in another order, and the same answer."""
-    return replace(item, choices=tuple(item.choices[i] for i in order), answer=order.index(item.answer))
+    return item.reorder(order)
 
 
 def _together(item: Item, own: Sequence[Order], found: Sequence[tuple[int, list[float], str]]) -> Outcome:

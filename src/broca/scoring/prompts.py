@@ -28,6 +28,20 @@ def words_alone(items: Iterable[Item]) -> None:
         )
 
 
+def one_prompt(items: Iterable[Item]) -> None:
+    """Refuse items whose choices are priced after contexts of their own: they ask nothing that could be answered in words.
+
+    Raises:
+        StimulusError: An item has passages.
+    """
+    seen = next((item for item in items if item.passages), None)
+    if seen is not None:
+        raise StimulusError(
+            f"Item {seen.id!r} compares texts after contexts of their own, not choices after one prompt. Score it by the likelihood of its "
+            "texts (the scorer likelihood, options='text'); weights, patches and written answers need other items."
+        )
+
+
 def beside(item: Item, text: Text) -> Text | Pictured:
     """What is made of an item's prompt, with the item's pictures where it has any."""
     return Pictured(text, item.images) if item.images else text

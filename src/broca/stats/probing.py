@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from broca.errors import StatisticsError
-from broca.stats.f1 import confusion, f1_of_classes, macro_f1
+from broca.stats.f1 import confusion, macro_f1
 from broca.stats.intervals import Array, codes
 
 Fold = tuple[Array, Array]
@@ -267,35 +267,3 @@ def control_labels(y: Any, types: Sequence[object], *, seed: int = 0) -> Array:
     _, kind = np.unique(np.asarray([repr(each) for each in types]), return_inverse=True)
     drawn = np.random.default_rng([seed, 2]).choice(labels, size=int(kind.max()) + 1)
     return drawn[kind]
-
-
-def published_f1(x: Any, y: Any, n_examples: int, how: Classifier | None = None) -> float:
-    """Macro-F1 as the published code computes it, quirks included (Hou et al., 2023).
-
-    Two folds that are cut at *row* n_examples // 2, though rows are statements: one trains on a small part, the other is tested
-    on it. Labels with several columns are scored a column each; a column that is constantly 1 has F1 1, which lifts the mean.
-
-    Args:
-        x: ``(row, feature)``.
-        y: ``(row,)`` classes, or ``(row, column)`` of 0 and 1.
-        n_examples: how many texts the rows come from.
-        how: the classifier; the published one when None.
-    """
-    features, labels = np.asarray(x, np.float64), np.asarray(y, np.int64)
-    cut = n_examples // 2
-    if not 0 < cut < len(features):
-        raise StatisticsError(
-            f"{len(features)} rows cannot be cut at row {cut}. Give rows of several statements a text."
-        )
-    parts = [np.arange(cut), np.arange(cut, len(features))]
-    found = []
-    for train, test in (parts, parts[::-1]):
-        votes = waiting(features, [(train, test)], how or Classifier())
-        columns = labels[:, None] if labels.ndim == 1 else labels
-        f1 = []
-        for column in columns.T:
-            guess = predictions(votes(column[None], 2)[0])[test]
-            each = f1_of_classes(confusion(column[test], guess, 2))
-            f1.append(np.nanmean(each) if labels.ndim == 1 else each[1])
-        found.append(np.mean(f1))
-    return float(np.mean(found))

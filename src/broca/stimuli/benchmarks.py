@@ -24,8 +24,8 @@ from broca.stimuli.flags import refuse_constant
 from broca.stimuli.options import call, expanded, looks_like_path
 from broca.stimuli.orders import all_orders, permuted
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.published import Format, find, format_of, preset
-from broca.stimuli.published.sources import HUB, check, fetched
+from broca.stimuli.published import Format, find, format_of, nearest_format, preset
+from broca.stimuli.published.sources import HUB, check, columns_of, fetched
 from broca.stimuli.tables import SUFFIXES, read_table
 
 __all__ = ["BENCHMARKS", "all_orders", "benchmark", "permuted", "sources", "table"]
@@ -104,7 +104,8 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
         return find(expanded(name_or_path))
     if str(name_or_path) in HUB:
         revision = (options or {}).get("revision")
-        return find(fetched(str(name_or_path), None if revision is None else str(revision)))
+        files = HUB[str(name_or_path)]
+        return find(fetched(str(name_or_path), files, None if revision is None else str(revision)))
     known = (*BENCHMARKS, *HUB)
     raise unknown("Benchmark", str(name_or_path), known, "Or give the path of a table of items.")
 
@@ -126,7 +127,15 @@ def _read(path: Path, options: Mapping[str, object]) -> tuple[Item, ...]:
 def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
     if form:
         return form.reader
-    return wu2025.task_items if wu2025.is_task_file(path) else table
+    if wu2025.is_task_file(path):
+        return wu2025.task_items
+    near = nearest_format(path)
+    if near and not {"prompt", "choices", "answer"} <= columns_of(path):
+        raise StimulusError(
+            f"{path.name} has the columns of {near[0].name} but for {near[1]!r}. Give the file as it was published, or a table of items with "
+            "the columns prompt, choices and answer."
+        )
+    return table
 
 
 def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:

@@ -33,6 +33,9 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
             if not known:
                 raise StimulusError(f"{what} takes no options, and {name!r} was given. Remove it.")
             raise unknown(f"{what[0].upper()}{what[1:]}: option", str(name), known)
+    seed = options.get("seed")
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise StimulusError(f"Option 'seed' of {what} is {seed}. Give a whole number from 0 to {2**32 - 1}.")
     checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))(function)
     try:
         return checked(*args, **options)

@@ -54,9 +54,4 @@ def all_orders(items: Iterable[Item]) -> tuple[Item, ...]:
 
 
 def _ordered(item: Item, order: Sequence[int]) -> Item:
-    return replace(
-        item,
-        choices=tuple(item.choices[i] for i in order),
-        answer=order.index(item.answer),
-        tags={**item.tags, "order": "-".join(map(str, order))},
-    )
+    return replace(item.reorder(order), tags={**item.tags, "order": "-".join(map(str, order))})

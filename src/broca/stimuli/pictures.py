@@ -13,7 +13,7 @@ from broca.stimuli.tables import Row, Table, parse_json, read_bytes, shown
 COLUMNS = ("image", "images")
 """Columns that name the pictures of a row: one, or several."""
 
-_LARGEST, _SQUARE, _SMALLEST = (650, 600), (650, 650), 40
+_LARGEST, _SQUARE = (650, 600), (650, 650)
 
 
 def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
@@ -39,19 +39,28 @@ def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def squashed(path: str, folder: Path) -> str:
+def squashed(path: str, folder: Path, *, smallest: int = 0) -> str:
     """A copy of a picture as Jamaa et al. (2025) showed it: grey, and 650 x 650 if it is wider than 650 or higher than 600.
 
-    Sides of fewer than 40 pixels are stretched to 40. The copy is named by its content, so it is written once.
+    The copy is named by its content, so it is written once.
+
+    Args:
+        path: Of the picture.
+        folder: Where copies are written.
+        smallest: Stretch sides of fewer pixels to so many first.
 
     Raises:
         StimulusError: The picture is missing or damaged.
         BrocaError: Pillow is not installed.
     """
     image = _picture(read_bytes(Path(path))).convert("L")
-    size = _SQUARE if any(side > most for side, most in zip(image.size, _LARGEST, strict=True)) else image.size
-    size = tuple(max(side, _SMALLEST) for side in size)
-    grey = (image if size == image.size else image.resize(size)).convert("RGB")
+    from PIL.Image import Resampling
+
+    # two steps, as theirs: a picture that is stretched and then squashed is filtered twice
+    image = image.resize(tuple(max(side, smallest) for side in image.size), Resampling.LANCZOS)
+    if any(side > most for side, most in zip(image.size, _LARGEST, strict=True)):
+        image = image.resize(_SQUARE, Resampling.LANCZOS)
+    grey = image.convert("RGB")
     name = hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()[:24]
     copy = folder / f"{name}-grey.png"
     if not copy.is_file():

@@ -3,6 +3,7 @@
 texts("plain")
 texts("training.json", n=100, seed=0)
 texts("beliefs/memory", n=50)
+texts("Salesforce/wikitext", empty="keep")
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,11 +23,18 @@ from broca.registry import unknown
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import call, expanded, is_folder, looks_like_path
+from broca.stimuli.published.sources import fetched
 from broca.stimuli.tables import SUFFIXES, Row, Table, parse_json, read_table, read_text
 from broca.stimuli.wu2025 import sampled
 
 PLAIN = "plain"
 """The name of the texts that come with broca."""
+
+HUB = {"Salesforce/wikitext": "wikitext-2-raw-v1/test-*.parquet"}
+"""Texts of the Hugging Face hub that are known by id: the test split of WikiText-2 (Merity et al., 2017), raw."""
+
+Empty = Literal["refuse", "drop", "keep"]
+"""What to do with rows that have no text: WikiText has blank lines among its rows, which belong to it where they are joined."""
 
 _COLUMNS = ("text", "txt")
 _SENTENCES = 10
@@ -39,23 +47,27 @@ def texts(source: str | Path, **options: object) -> tuple[Stimulus, ...]:
 
     Args:
         source: ``plain``; a benchmark, each item's prompt with its right answer; or a file. Of a ``.txt``, paragraphs
-            between blank lines are texts; a table (CSV, TSV, JSONL, JSON, Parquet) has them in a column ``text`` or ``txt``.
-        options: Of ``plain``: ``n`` (120) and ``seed``. Of a file: ``n``, ``seed`` and ``column``. Of a benchmark: its own.
+            between blank lines are texts; a table (CSV, TSV, JSONL, JSON, Parquet) has them in a column ``text`` or ``txt``; or
+            the id of one of `HUB`.
+        options: Of ``plain``: ``n`` (120) and ``seed``. Of a file: ``n``, ``seed``, ``column`` and ``empty``. Of a benchmark: its
+            own.
 
     Raises:
         UnknownName: Neither a name nor a file, or an option that it does not have.
-        StimulusError: The file is missing or malformed, or an option is of the wrong type.
+        StimulusError: The file is missing or malformed, the hub cannot be reached, or an option is of the wrong type.
     """
     if source == PLAIN:
         return call("The texts 'plain'", plain, options=options)
     if isinstance(source, str) and source in BENCHMARKS:
         return tuple(Stimulus(item.id, _answered(item), item.group) for item in benchmark(source, **options))
+    if str(source) in HUB:
+        source = _of_hub(str(source))
     if looks_like_path(source, suffixes=(*SUFFIXES, ".txt")):
         path = expanded(source)
         if is_folder(path):
             raise StimulusError(f"{str(path)!r} is a folder. Give the path of one file of texts.")
         return call(f"the texts of {path.name!r}", written, path, options=options)
-    known = (PLAIN, *BENCHMARKS)
+    known = (PLAIN, *BENCHMARKS, *HUB)
     raise unknown("Source of texts", str(source), known, "Or give the path of a .txt, .jsonl, .json, .csv or .parquet.")
 
 
@@ -85,7 +97,12 @@ def plain(*, n: _AtLeastOne = 120, seed: int = 0) -> tuple[Stimulus, ...]:
 
 
 def written(
-    path: str | Path, *, n: _AtLeastOne | None = None, seed: int | None = None, column: str | None = None
+    path: str | Path,
+    *,
+    n: _AtLeastOne | None = None,
+    seed: int | None = None,
+    column: str | None = None,
+    empty: Empty = "refuse",
 ) -> tuple[Stimulus, ...]:
     """The texts of a file.
 
@@ -94,6 +111,7 @@ def written(
         n: How many; all by default.
         seed: Shuffle them first, as Wu et al. (2025) did: Python's generator with this seed. None keeps the file's order.
         column: Where a table has the texts; ``text`` or ``txt`` by default.
+        empty: What to do with rows of a table that have none.
 
     Raises:
         StimulusError: The file is missing or malformed, has no such column, or has fewer than `n` texts.
@@ -110,8 +128,9 @@ def written(
         table.optional("group")
         ids = table.names(lambda index: str(index + 1))
         found = tuple(
-            Stimulus(own, table.text(row, name), table.tag(row, "group", ""))
+            Stimulus(own, text, table.tag(row, "group", ""))
             for row, own in zip(table.rows, ids, strict=True)
+            if (text := _text(table, row, name, empty)) is not None
         )
     if not found:
         raise StimulusError(f"{path.name} has no texts. Give at least one paragraph.")
@@ -119,6 +138,24 @@ def written(
         raise StimulusError(f"{n} texts were asked for, and {path.name} has {len(found)}. Ask for fewer.")
     order = range(len(found)) if seed is None else sampled(len(found), of=len(found), seed=seed)
     return tuple(found[index] for index in order)[:n]
+
+
+def _of_hub(name: str) -> Path:
+    """The file of a data set of the hub."""
+    found = sorted(fetched(name, [HUB[name]]).glob(HUB[name]))
+    if not found:
+        raise StimulusError(
+            f"The data set {name} has no file {HUB[name]!r} here. Fetch it again, or give the path of a file."
+        )
+    return found[0]
+
+
+def _text(table: Table, row: Row, column: str, empty: Empty) -> str | None:
+    """The text of a row; None where there is none and such rows are dropped."""
+    value = row.cells[column]
+    if empty == "refuse" or (isinstance(value, str) and value.strip()) or not isinstance(value, str | None):
+        return table.text(row, column)
+    return None if empty == "drop" else value or ""
 
 
 def _paragraphs(path: Path) -> Iterator[Stimulus]:

@@ -79,14 +79,16 @@ def is_tomi(table: Table) -> bool:
 
 
 def _item(table: Table, row: Row, held: str, style: Style, tail: str) -> Item:
-    story, question, answer = (table.word(row, column) for column in ("story", "question", "answer"))
-    containers = _containers(table, row)
+    whole = [table.text(row, column) for column in ("story", "question")]  # the style "tl" keeps white space
+    story, question, answer = *(text.strip() for text in whole), table.word(row, "answer")
+    spelled = _containers(table, row)
+    containers = tuple(container.strip() for container in spelled)
     if answer not in containers:
         raise StimulusError(f"{table.at(row)}: answer {shown(answer)} is not among cands {shown(list(containers))}.")
     prefix = "second-order-" if table.word(row, "qOrder") == "second_order" else ""
     if style == "tl":
-        options = "".join(f"\n{letter}. {text}" for letter, text in zip(LETTERS, containers, strict=False))
-        text = f"{_TL_CONTEXT}\nStory:{story}\nQuestion: {question}\nOptions:{options}\n"
+        options = "".join(f"\n{letter}. {text}" for letter, text in zip(LETTERS, spelled, strict=False))
+        text = f"{_TL_CONTEXT}\nStory:{whole[0]}\nQuestion: {whole[1]}\nOptions:{options}\n"
         choices = tuple(LETTERS[: len(containers)])
     else:
         text = prompt(story, question).removesuffix("Answer:")
@@ -111,13 +113,14 @@ def _flag(table: Table, row: Row) -> str:
 
 
 def _containers(table: Table, row: Row) -> tuple[str, ...]:
-    """The list in `cands`: JSON in some versions of the file, a Python literal in others; neither is evaluated."""
+    """The list in `cands`, with its white space: JSON in some versions of the file, a Python literal in others; neither is evaluated."""
     text = table.word(row, "cands")
     if not _LITERAL.fullmatch(text):
         raise StimulusError(f'{table.at(row)}: cands is {shown(text)}. It must be a list such as ["box", "bag"].')
-    containers = tuple(quoted[1:-1].strip() for quoted in re.findall(_QUOTED, text))
+    spelled = tuple(quoted[1:-1] for quoted in re.findall(_QUOTED, text))
+    containers = [container.strip() for container in spelled]
     if len(containers) < 2 or len(set(containers)) < len(containers) or not all(containers):
         raise StimulusError(f"{table.at(row)}: cands is {shown(text)}. It must hold two or more different containers.")
     if len(containers) > len(LETTERS):
         raise StimulusError(f"{table.at(row)}: cands holds {len(containers)} containers. At most {len(LETTERS)} fit.")
-    return containers
+    return spelled

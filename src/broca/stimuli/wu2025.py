@@ -305,5 +305,5 @@ def cut(
             raise StimulusError(
                 f"A hundred texts in a row have fewer than {window} tokens. Give longer texts, or shorter windows."
             )
-        found.append((document, draw.randint(0, length - window - 1) if length > window else 0))
+        found.append((document, draw.randint(0, length - window) if length > window else 0))
     return tuple(found)

@@ -17,20 +17,19 @@ def place_of(statements: Statements) -> Ints:
     return np.where(statements.size == usual, statements.place, -1)
 
 
-def rank_of(statements: Statements) -> Ints | None:
-    """The size rank of each number in its list, 0 for the smallest; None where statements are no numbers.
+def ranks(statements: Statements) -> tuple[Ints, Ints] | None:
+    """Rows in order of size, list by list, and the rank of each, 0 for the smallest; None where statements are no numbers.
 
-    Of equal numbers the first one alone has a rank, and they take up one rank: the others are -1.
+    Of equal numbers the first one stands for all, at each of the ranks that they take up, as in Hou et al. (2023).
     """
     if not all(said.isdecimal() for said in statements.said):
         return None
     values = np.array([int(said) for said in statements.said])
-    out = np.full(len(values), -1)
-    for text in range(len(statements.trees)):
-        rows = np.flatnonzero(statements.text == text)
-        _, first = np.unique(values[rows], return_index=True)
-        out[rows[first]] = np.arange(len(first))
-    return out
+    order = np.lexsort((statements.place, values, statements.text))
+    text, value = statements.text[order], values[order]
+    rank = np.arange(len(order)) - np.searchsorted(text, text)
+    new = np.r_[True, (text[1:] != text[:-1]) | (value[1:] != value[:-1])]
+    return order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))], rank
 
 
 def mean_by(values: Floats, labels: Ints) -> Floats:
@@ -55,22 +54,25 @@ def entropy(means: Floats) -> Floats:
 
 def attention_table(values: Floats, statements: Statements, layers: tuple[int, ...]) -> pl.DataFrame:
     """Mean attention, heads averaged, one row a layer and place, size rank or step."""
-    by = {"place": place_of(statements), "size": rank_of(statements), "step": statements.height}
+    means = _means(values, statements) | {"step": mean_by(values, statements.height)}
     rows = [
         {"by": name, "label": label, "layer": layer, "attention": float(mean)}
-        for name, labels in by.items()
-        if labels is not None
-        for label, means in enumerate(mean_by(values, labels).mean(-1))
-        for layer, mean in zip(layers, means, strict=True)
+        for name, each in means.items()
+        for label, of_layers in enumerate(each.mean(-1))
+        for layer, mean in zip(layers, of_layers, strict=True)
     ]
     return pl.DataFrame(rows, schema={"by": pl.String, "label": pl.Int64, "layer": pl.Int64, "attention": pl.Float64})
 
 
 def entropies(values: Floats, statements: Statements) -> dict[str, Floats]:
     """Entropy ``(layer, head)`` by place, and by size rank where statements are numbers."""
-    found = {"place": entropy(mean_by(values, place_of(statements)))}
-    rank = rank_of(statements)
-    return found if rank is None else found | {"size": entropy(mean_by(values, rank))}
+    return {name: entropy(means) for name, means in _means(values, statements).items()}
+
+
+def _means(values: Floats, statements: Statements) -> dict[str, Floats]:
+    """Mean attention ``(label, layer, head)`` by place, and by size rank where statements are numbers."""
+    found, sizes = {"place": mean_by(values, place_of(statements))}, ranks(statements)
+    return found if sizes is None else found | {"size": mean_by(values[sizes[0]], sizes[1])}
 
 
 def preference(values: Floats, statements: Statements, rows: np.ndarray | None = None) -> Floats:

@@ -17,7 +17,7 @@ from broca.errors import SiteUnavailable
 from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Magnitude, Pool
-from broca.models.tokens import Chat
+from broca.models.tokens import Chat, Tokens
 from broca.sites import Site, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
@@ -130,10 +130,18 @@ class Localize(Spec):
             StatisticsError: if an activation is NaN, or there are too few stimuli.
         """
         where = _sites(self, lm)
+        how = replace(self.select, idle=sum(_widths(self, lm, _idle_sites(self, lm)).values()))
         # A selection that no map could satisfy is refused now, not after the last stimulus.
-        widths = {s: lm.anatomy.n_heads if self.grain == "head" else lm.anatomy.width(s) for s in where}
-        select({site: np.arange(float(n)) for site, n in widths.items()}, self.select, grain=self.grain)
-        positive, negative = shown(self.stimuli, lm, chat=self.chat, truncate=self.truncate, seed=self.seed)
+        every = {site: np.arange(float(n)) for site, n in _widths(self, lm, where).items()}
+        select(every, how, grain=self.grain)
+        positive, negative = shown(
+            self.stimuli,
+            lm,
+            chat=self.chat,
+            truncate=self.truncate,
+            seed=self.seed,
+            advice=presets.ADVICE.get(self.preset or "", ""),
+        )
         look = unit_maps if self.grain == "unit" else head_maps
         found = look(
             lm,
@@ -146,13 +154,13 @@ class Localize(Spec):
         )
         whole, splits = findings.without_massive(found) if self.protect_massive else found
         whole = whole if self.select_on == "all" else splits["random"][0]
-        selection = select(whole.t, self.select, grain=self.grain)
+        selection = select(whole.t, how, grain=self.grain)
         more = resampled.resampled(
             lm,
             (positive, negative),
             where,
             self._pooling,
-            self.select,
+            how,
             permutations=self.permutations,
             resamples=self.resamples,
             lengths=self.lengths,
@@ -161,8 +169,9 @@ class Localize(Spec):
             memo=memo,
             progress=progress,
         )
-        counts = [len(tokens) for tokens in (*positive.tokens, *negative.tokens)]
-        local = _localization(self, lm, selection, whole, splits, more=more, counts=counts)
+        own = self.model_copy(update={"select": how})
+        tokens = (*positive.tokens, *negative.tokens)
+        local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens)
         if self.also:
             table = across.across(self, local, lm, memo=memo, progress=progress)
             rungs = {rung.name: rung for rung in local.verdict.rungs}
@@ -252,16 +261,38 @@ def _pictured(contrast: Contrast) -> bool:
     return all(stimulus.images for stimulus in (*contrast.positive, *contrast.negative))
 
 
+def _idle_sites(spec: Localize, lm: LM) -> list[Site]:
+    """Sites of layers that ``*`` leaves out, because these stimuli do not run them."""
+    if not spec.sites.startswith("*.") or _pictured(spec.stimuli):
+        return []
+    every = lm.anatomy.sites(sites(spec.sites, lm.anatomy.n_layers)[0].kind, images=True)
+    return [site for site in every if not lm.anatomy.blocks[site.layer].on_text]
+
+
 def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
     """Layers that these stimuli do not run, in words."""
-    idle = [layer for layer, block in enumerate(lm.anatomy.blocks) if not block.on_text]
-    if not idle or _pictured(spec.stimuli) or not spec.sites.startswith("*."):
-        return ()
+    idle = [site.layer for site in _idle_sites(spec, lm)]
+    counted = "count in the percentage, as published" if spec.select.base == "all" else "count in no percentage"
     text = (
         f"{len(idle)} of {lm.anatomy.n_layers} layers run beside pictures alone ({', '.join(map(str, idle))}); not every "
-        "stimulus has one, so their units are no candidates and count in no percentage."
+        f"stimulus has one, so their units are no candidates and {counted}."
     )
+    return (text,) if idle else ()
+
+
+def _cut(spec: Localize, tokens: Sequence[Tokens]) -> tuple[str, ...]:
+    """Stimuli that truncation has made the same, in words."""
+    both = (*spec.stimuli.positive, *spec.stimuli.negative)
+    left, given = len({each.content for each in tokens}), len({stimulus.shown for stimulus in both})
+    if spec.truncate is None or left >= given:
+        return ()
+    text = f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}; those alike tell nothing apart. Keep more (truncate)."
     return (text,)
+
+
+def _widths(spec: Localize, lm: LM, where: Sequence[Site]) -> dict[Site, int]:
+    """Units, or heads, of each site."""
+    return {site: lm.anatomy.n_heads if spec.grain == "head" else lm.anatomy.width(site) for site in where}
 
 
 def _localization(
@@ -272,9 +303,9 @@ def _localization(
     splits: Mapping[Split, tuple[Maps, Maps]],
     *,
     more: resampled.Resampled,
-    counts: Sequence[int],
+    tokens: Sequence[Tokens],
 ) -> Localization:
-    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=counts)
+    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
     q = findings.adjusted(whole.p)
     selective = findings.selective(
         whole.p,
@@ -306,7 +337,7 @@ def _localization(
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
         guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection), *_idle(spec, lm), *lm.notes),
+        warnings=(*findings.warnings(contrast, selection), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."

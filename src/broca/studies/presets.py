@@ -44,6 +44,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "precision": "float16",
         "nonfinite": "keep",
         "mode": "single",
+        "halves": False,
+        "dtype": "float16",
+        "perplexity_source": "Salesforce/wikitext",
         "sweep": "0:5e-5:2e-6",
         "arange": True,
         "ties": "strict",
@@ -61,6 +64,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Fields that a preset fills in where the user leaves them out. `ll` is as published for language; its scripts use
 ``pool="mean"`` and no truncation for theory of mind and multiple demand."""
 
+
+ADVICE: Mapping[str, str] = {
+    "ll": " As published, ll cuts language stimuli alone: stories and sums are shown whole and pooled by their mean (pool = mean, truncate "
+    "= 512)."
+}
+"""What to do where a preset leaves nothing to tell apart."""
 
 OPTIONS: Mapping[str, Any] = {"style": "tl", "answers": "random"}
 """How every preset shows theory-of-mind stories, where the contrast is a folder of them: the ancestors' prompt, which

@@ -18,8 +18,8 @@ from broca.models.tokens import Chat
 from broca.stats.probing import Classifier
 from broca.stimuli.corrupt import How as Corruption
 from broca.stimuli.options import accepted
-from broca.stimuli.trees import TREES, trees
-from broca.studies import head_maps, probe_findings, probe_heads, robustness
+from broca.stimuli.trees import TREES, reader_of, trees
+from broca.studies import head_maps, probe_findings, probe_heads, probe_published, robustness
 from broca.studies import probe_steps as steps
 from broca.studies.base import Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
@@ -68,7 +68,7 @@ class Probe(Spec):
     n_items: int = 256
     """Trees set aside for lesions, pruning and cuts: none of them is probed."""
     published: bool = False
-    """Score as the published code does too: folds cut at a row, and two columns of steps, one of them constant."""
+    """Score as the published code does too: its labels and prompts, features, classifier, folds and baseline, whatever is said here."""
     chat: Chat = "never"
     """Whether to use the model's chat template."""
     examples: int = 3
@@ -101,13 +101,28 @@ class Probe(Spec):
         """The content of a file of trees, which may change under its name."""
         if self.task in ("kth", "rules"):
             return {}
-        return {self.task: fingerprint([tree.fingerprint for tree in self._trees(None)])}
+        prints = {self.task: fingerprint([tree.fingerprint for tree in self._trees(None)])}
+        if self.published:
+            prints["published prompts"] = fingerprint([tree.fingerprint for tree in self.published_trees(None, 1)])
+        return prints
 
     def _trees(self, lm: LM | None) -> tuple[Tree, ...]:
         given = dict(self.options)
         if self.task in TREES and "n" in accepted(TREES[self.task]):
             given = {"n": self.n + (self.n_items if self.lesions else 0), **given}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **given)
+
+    def published_trees(self, lm: LM | None, demos: int) -> tuple[Tree, ...]:
+        """The trees of the published scores: with published labels and prompts, where the task has them.
+
+        Args:
+            lm: the model, whose numbers of one token `kth` takes.
+            demos: solved questions before each prompt.
+        """
+        own = accepted(reader_of(self.task))
+        kept = {name: value for name, value in (("paper_compat", True), ("demos", demos)) if name in own}
+        few = {"n": self.n} if self.task in TREES and "n" in own else {}
+        return trees(self.task, tokenizer=lm.tokenizer if lm else None, **{**few, **self.options, **kept})[: self.n]
 
     def divided(self, lm: LM) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:
         """The trees that are probed, and those set aside for lesions, of other theories; at most a third of all.
@@ -140,13 +155,16 @@ class Probe(Spec):
         shown, held = self.divided(lm)
         work = steps.Work(self, lm, memo, progress)
         statements = Statements.of(shown)
+        # before all else: its prompts are the longest, and may not fit the model
+        published, missing = probe_published.published_scores(work) if self.published else ({}, ())
         seen = work.looked(statements)
         answers = robustness.correct(lm, shown, chat=self.chat, memo=memo)
         found = work.scored(seen)
         maps = work.mapped(found, seen)
         after = work.lesioned(held, seen, maps.get("head_scores"))
         robust = work.robust(found, statements, answers)
-        return _result(work, seen, found, answers, {**maps, **after.tables, **robust}, after=after)
+        tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
+        return _result(work, seen, found, answers, tables, after=after, missing=missing)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,6 +222,7 @@ def _result(
     tables: Mapping[str, pl.DataFrame],
     *,
     after: probe_heads.After,
+    missing: tuple[str, ...],
 ) -> ProbeResult:
     spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
     reliable = head_maps.halves_agree(kept, statements, seed=spec.seed)
@@ -214,7 +233,6 @@ def _result(
     )
     return ProbeResult(
         spec=spec,
-        scores=probe_findings.score_table(found, published=spec.published),
         controls=pl.DataFrame([row for each in found for row in each.controls], schema=probe_findings.CONTROLS),
         probe_baselines=pl.DataFrame(
             [row for each in found for row in each.baselines], schema=probe_findings.BASELINES
@@ -227,7 +245,7 @@ def _result(
         selected=after.mask,
         verdict=verdict,
         guards=(*probe_findings.guards_of(statements, answers, kept), *after.guards),
-        warnings=(*probe_findings.warnings(spec.twins, found), *after.warnings, *lm.notes),
+        warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),

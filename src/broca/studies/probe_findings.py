@@ -11,11 +11,11 @@ from scipy.stats import binomtest
 
 from broca.capture.features import Pooling
 from broca.items import CONCLUSION
-from broca.stats.f1 import probing_score
-from broca.stats.probing import Classifier, published_f1
+from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 from broca.studies.findings import RELIABLE
 from broca.studies.ladder import Guard, Rung
+from broca.studies.probe_published import NONE, PublishedScores
 from broca.studies.probe_scores import Scored
 from broca.studies.statements import Floats, Statements
 
@@ -39,12 +39,9 @@ ENOUGH = 5
 ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
 
 
-def score_table(found: Sequence[Scored], *, published: bool) -> pl.DataFrame:
-    """One row a target."""
-    rows = []
-    for each in found:
-        own = _published(each) if published else {"f1_published": None, "score_published": None}
-        rows.append(each.row | own)
+def score_table(found: Sequence[Scored], published: PublishedScores | None = None) -> pl.DataFrame:
+    """One row a target, with the published scores beside ours where there are any."""
+    rows = [each.row | dict((published or {}).get(each.target.name, NONE)) for each in found]
     schema = {
         name: pl.String if name in _TEXT else pl.List(pl.Float64) if name in _LIST else pl.Float64 for name in rows[0]
     }
@@ -67,23 +64,6 @@ def summary(scores: pl.DataFrame) -> pl.DataFrame:
         pl.col("f1_random").alias("F1 random"),
         *why,
     )
-
-
-def _published(each: Scored) -> dict[str, float | None]:
-    """F1 and score by the published recipe, quirks included: defined where the mended ones are not."""
-    target = each.target
-    y = target.y
-    if target.name == "step":
-        y = np.column_stack([np.ones_like(y), y == y.max()])
-    trees = len(target.statements.trees)
-    own, *random = (
-        published_f1(values[target.rows].reshape(len(y), -1), y, trees, target.how.classifier)
-        for values in (target.own, *target.twins)
-    )
-    return {
-        "f1_published": own,
-        "score_published": float(probing_score(own, np.mean(random))) if random else None,
-    }
 
 
 def prediction_table(found: Sequence[Scored], statements: Statements) -> pl.DataFrame:

@@ -42,7 +42,9 @@ class Sensitivity(Spec):
     others: tuple[str, ...] = ()
     """Other abilities, which a specific mask leaves alone."""
     general: str = "plain"
-    """Texts whose sensitive weights are left alone, and of which perplexities are taken."""
+    """Texts whose sensitive weights are left alone."""
+    perplexity_source: str | None = None
+    """Texts of which perplexities are taken: all of them where `reading` joins them; `n_read` further ones of `general` when None."""
     controls: tuple[str, ...] = ()
     """Further items whose sensitive weights are left alone, such as the same stories with a question about reality."""
     source: str | None = None
@@ -62,7 +64,7 @@ class Sensitivity(Spec):
     n_general: int = 100
     """Texts to score weights by."""
     n_read: int = 40
-    """Other texts, to take perplexities of."""
+    """Texts to take perplexities of."""
     window: int = 128
     """Tokens of a text that is scored by."""
     windows: Literal["start", "random"] = "start"
@@ -76,6 +78,8 @@ class Sensitivity(Spec):
     score: Score = "squared-gradient"
     scope: Scope = "matrix"
     """Within what a fraction is taken."""
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] | None = None
+    """What the model must have been loaded in; anything when None."""
     bos: Literal["with", "without"] = "with"
     """Score weights with or without the special tokens before a text."""
     precision: Precision = "float32"
@@ -159,6 +163,7 @@ class Sensitivity(Spec):
         """Score, choose a fraction, mask, compare.
 
         Raises:
+            SpecError: if the model is of another dtype than the study asks for.
             GuardError: if the model lacks the ability, or a matrix gets no gradient.
             SelectionError: if no fraction leaves a weight to mask, or there are too few items to share out.
             SiteUnavailable: if weights are tied, quantised or offloaded.
@@ -167,6 +172,12 @@ class Sensitivity(Spec):
         from broca.studies.weights.result import result
         from broca.studies.weights.work import Work
 
+        own = str(lm.dtype).removeprefix("torch.")
+        if self.dtype not in {None, own}:
+            raise SpecError(
+                f"This study is done in {self.dtype}{f', as {self.preset} was' if self.preset else ''}, and the model was loaded in {own}. Load "
+                f"it in {self.dtype} (--dtype {self.dtype}), or ask for dtype={own!r}."
+            )
         return result(Work(self, lm, memo, progress))
 
 

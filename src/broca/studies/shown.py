@@ -35,14 +35,27 @@ class Shown:
         return 2 * self.half + self.odd
 
 
-def shown(contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed: int) -> tuple[Shown, Shown]:
+def shown(
+    contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed: int, advice: str = ""
+) -> tuple[Shown, Shown]:
     """Both sides tokenised, with halves that keep groups, and pairs across sides, together.
 
+    Args:
+        contrast: the stimuli.
+        lm: the model.
+        chat: whether its chat template is used.
+        truncate: tokens of each that are kept; all when None.
+        seed: of the random halves.
+        advice: what else to say where nothing is left to tell apart.
+
     Raises:
-        StimulusError: if a half would have fewer than 2 stimuli on one side.
+        StimulusError: if all stimuli are the same to the model, or a half would have fewer than 2 stimuli on one side.
     """
     both = (*contrast.positive, *contrast.negative)
     tokens = lm.tokenize([s.shown for s in both], chat=chat, truncate=truncate)
+    if len({each.content for each in tokens}) == 1:
+        whole = lm.tokenize([s.shown for s in both], chat=chat)
+        raise StimulusError(f"{_alike(contrast, tokens[0], [each.ids for each in whole], truncate)}{advice}")
     n = len(contrast.positive)
     groups = _groups(contrast)
 
@@ -66,6 +79,19 @@ def shown(contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed:
             f"have {fewest} on one side. Give at least 4 stimuli a side, in 4 groups or pairs (20 or more to find anything)."
         )
     return Shown(tokens[:n], half[:n], odd[:n], groups[:n]), Shown(tokens[n:], half[n:], odd[n:], groups[n:])
+
+
+def _alike(contrast: Contrast, one: Tokens, whole: Sequence[tuple[int, ...]], truncate: int | None) -> str:
+    """Why all stimuli are the same to the model, and what would be better."""
+    if truncate is None or len(set(whole)) == 1:
+        return f"All stimuli of {contrast.name!r} are the same {len(one)} tokens. Give sides that differ."
+    firsts = enumerate(zip(*whole, strict=False))
+    common = next((i for i, ids in firsts if len(set(ids)) > 1), min(map(len, whole)))
+    return (
+        f"All stimuli of {contrast.name!r} begin with the same {common} tokens ({one.text[:40]!r}...), and truncate = {truncate} keeps no "
+        f"others: nothing is left to tell apart. Keep more (truncate = {max(map(len, whole))} keeps all), or show the stimuli without "
+        "what they have in common."
+    )
 
 
 def _groups(contrast: Contrast) -> list[str]:

@@ -165,7 +165,7 @@ def looked_at(
         {
             "cell": "attention to statements",
             "trees": fingerprint([[tree.text, tree.statements, tree.query] for tree in trees]),
-            "pooling": [plain.query, plain.span, plain.heads, *plain.order],
+            "pooling": [plain.query, plain.span, plain.heads, *plain.order, plain.bos, plain.skip],
             "chat": chat,
             "twin": "" if twin is None else twin[0],
             "condition": list(lm.condition) if twin is None else [],

@@ -24,7 +24,7 @@ _Randomness = np.random.Generator | np.random.RandomState
 class Select:
     """What to select. Without `percent` and `count` it is 1 percent, and at least one unit.
 
-    The last seven fields exist to repeat published selections; their defaults are what we would do.
+    The last eight fields exist to repeat published selections; their defaults are what we would do.
 
     Raises:
         SelectionError: if fields contradict each other or a value is not one of those allowed.
@@ -58,9 +58,12 @@ class Select:
     stream: Literal["generator", "legacy"] = "generator"
     """Random numbers of NumPy's Generator, or of its legacy RandomState."""
     order: Literal["site", "unit"] = "site"
-    """How random draws count units: site after site, or unit 0 of each site, then unit 1 of each."""
+    """How random draws count units, and ``threshold`` sums them for their mean, whose last bits decide who stands on the edge of the
+    middle: site after site, or unit 0 of each site, then unit 1 of each."""
     between: tuple[float, float] | None = None
     """For ``random``: only units whose score lies between these two percentiles, limits included."""
+    idle: int = 0
+    """Further units that have no score, of layers that never ran, which ``base="all"`` counts over the model. A localizer sets it."""
 
     def __post_init__(self) -> None:
         if self.percent is not None and self.count is not None:
@@ -69,6 +72,8 @@ class Select:
             raise SelectionError(f"percent is {self.percent}. Give a number above 0, up to 100: 1 is one in a hundred.")
         if self.count is not None and (self.count != int(self.count) or self.count < 1):
             raise SelectionError(f"count is {self.count}. Give a whole number from 1.")
+        if self.idle < 0:
+            raise SelectionError(f"idle is {self.idle}. Give how many units never ran, 0 or more.")
         if self.seed < 0:
             raise SelectionError(f"seed is {self.seed}. Give 0 or a positive number.")
         for name, choices in _choices().items():
@@ -126,7 +131,8 @@ def select(
     for stratum, k in _quotas(layout, how, alive):
         flags[_pick(row, np.flatnonzero(pool & stratum), k, how=how, layout=layout, generator=generator)] = True
     mask = UnitMask(layout.split(flags), grain)
-    return Selection(mask, n_units=row.size, n_alive=n_alive, n_dead=row.size - n_alive, k=mask.count)
+    total = row.size + (how.idle if how.base == "all" else 0)
+    return Selection(mask, n_units=total, n_alive=n_alive, n_dead=total - n_alive, k=mask.count)
 
 
 def share(base: int, percent: float) -> int:
@@ -143,6 +149,8 @@ def _quotas(layout: Layout, how: Select, alive: Array) -> list[tuple[Array, int]
         layers = layout.layer_of
         strata = [layers == layer for layer in np.unique(layers)]
     sizes = [int((counted & stratum).sum()) for stratum in strata]
+    if how.base == "all" and how.within == "model":
+        sizes[0] += how.idle
     if how.count is not None:
         quotas = _apportion(how.count, sizes)
     else:
@@ -177,10 +185,10 @@ def _pick(row: Array, pool: Array, k: int, *, how: Select, layout: Layout, gener
         )
         advice = "Ask for fewer, or choose among 'all'." if how.among == "rest" else "Ask for fewer."
         raise SelectionError(f"{k} units {where} are asked for; {pool.size} alive ones are there{limits}. {advice}")
+    if how.order == "unit" and (how.side == "random" or how.ties == "threshold"):
+        pool = pool[np.lexsort((layout.site_of[pool], layout.index_of[pool]))]
     if how.side != "random":
         return pool[ranks.chosen(row[pool], k, side=how.side, ties=how.ties)]
-    if how.order == "unit":
-        pool = pool[np.lexsort((layout.site_of[pool], layout.index_of[pool]))]
     return pool[generator.choice(pool.size, k, replace=False)]
 
 

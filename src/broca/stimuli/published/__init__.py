@@ -15,10 +15,10 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import unknown
 from broca.stimuli import tomi
-from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, vision
+from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
-__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "preset"]
+__all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "nearest_format", "preset"]
 
 Reader = Callable[..., tuple[Item, ...]]
 
@@ -41,14 +41,14 @@ FORMATS = (
     Format("mathvista", vision.MATHVISTA, vision.mathvista),
     Format("mmstar", vision.MMSTAR, vision.mmstar),
     Format("blimp", pairs.BLIMP, pairs.blimp),
-    Format("syntaxgym", pairs.SYNTAXGYM, pairs.syntaxgym),
+    Format("syntaxgym", syntaxgym.COLUMNS, syntaxgym.syntaxgym),
 )
 """The formats that are known."""
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "tl": {
         "tomi": {"order": "first", "belief": "false", "style": "tl"},
-        "fantom": {"context": "full", "questions": "first", "belief": "false", "style": "tl"},
+        "fantom": {"context": "short", "questions": "first", "belief": "false", "style": "tl"},
         "opentom": {
             "questions": "both",
             "order": "first",
@@ -92,6 +92,17 @@ def format_of(path: Path) -> Format | None:
     """
     columns = columns_of(path)
     return next((form for form in FORMATS if form.columns <= columns), None)
+
+
+def nearest_format(path: Path) -> tuple[Format, str] | None:
+    """The format of which a file has all columns but one, and that one; None where there is none such.
+
+    Raises:
+        StimulusError: The file is missing or malformed.
+    """
+    columns = columns_of(path)
+    near = ((form, form.columns - columns) for form in FORMATS if len(form.columns) > 2)
+    return next(((form, *missing) for form, missing in near if len(missing) == 1), None)  # type: ignore[misc]
 
 
 def find(path: Path) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from broca.errors import StimulusError
@@ -14,7 +15,7 @@ CONTEXT = (
     "The following multiple choice question is based on the following story. The question is related to "
     "Theory-of-Mind. Read the story and then answer the question. Choose the best answer among options provided."
 )
-"""What Jamaa et al. (2025) put before their questions about beliefs."""
+"""What Jamaa et al. (2025) put before most of their questions about beliefs."""
 
 
 def question(
@@ -36,7 +37,7 @@ def question(
     Args:
         name: The item's id.
         text: Story and question; it ends where options or the answer would come.
-        options: What may be answered.
+        options: What may be answered, with its white space (see `text_of`).
         answer: The index of what is right.
         ability: What the item measures.
         style: Of the prompt.
@@ -46,12 +47,22 @@ def question(
         tags: Of the item.
         images: Paths of what is shown beside the text.
     """
+    plain = tuple(option.strip() for option in options)
     if style == "ours":
-        return Item(name, f"{text}\nAnswer:", tuple(options), answer, ability, group, dict(tags or {}), images)
-    listing = "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
-    prompt = f"{context}\n{text}\nOptions:\n{listing}{tail}".rstrip("\n")
-    own = {**(tags or {}), "options": "|".join(options)}
+        return Item(name, f"{text}\nAnswer:", plain, answer, ability, group, dict(tags or {}), images)
+    listing = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+    prompt = f"{context}\n{text}\nOptions:\n{listing}" + (f"\n{tail}" if tail else "")
+    own = {**(tags or {}), "options": "|".join(plain)}
     return Item(name, prompt, tuple(LETTERS[: len(options)]), answer, ability, group, own, images)
+
+
+def text_of(table: Table, row: Row, column: str, style: Style) -> str:
+    """The text in one cell: to the letter in the style ``tl``, whose prompts keep its white space, else without what surrounds it.
+
+    Raises:
+        StimulusError: As `broca.stimuli.tables.Table.text`.
+    """
+    return table.text(row, column) if style == "tl" else table.word(row, column)
 
 
 def item_id(table: Table, row: Row, more: str = "") -> str:
@@ -61,14 +72,15 @@ def item_id(table: Table, row: Row, more: str = "") -> str:
 
 
 def listed(table: Table, row: Row, column: str) -> tuple[str, ...]:
-    """A list of two or more texts in one cell.
+    """A list of two or more texts in one cell, with their white space.
 
     Raises:
         StimulusError: It is something else.
     """
     value = row.cells.get(column)
-    texts = tuple(str(option).strip() for option in value) if isinstance(value, list | tuple) else ()
-    if len(texts) < 2 or not all(texts) or len(texts) > len(LETTERS):
+    known = isinstance(value, list | tuple) and all(isinstance(text, str | int | float) for text in value)
+    texts = tuple(map(str, value)) if known else ()  # type: ignore[arg-type] - it is one of the two
+    if len(texts) < 2 or not all(text.strip() for text in texts) or len(texts) > len(LETTERS):
         raise StimulusError(
             f"{table.at(row)}: {column!r} is {shown(value)}. It must be a list of 2 to {len(LETTERS)} texts."
         )
@@ -91,12 +103,15 @@ def lettered(table: Table, row: Row, column: str, options: Sequence[str]) -> int
 
 
 def kept(table: Table, items: Sequence[Item], **filters: object) -> tuple[Item, ...]:
-    """The items, of which there must be some.
+    """The items, of which there must be some, each with a name of its own.
 
     Raises:
-        StimulusError: There are none.
+        StimulusError: There are none, or two have the same name.
     """
     if not items:
         said = ", ".join(f"{name}={value!r}" for name, value in filters.items())
         raise StimulusError(f"{table.path.name} has no items with {said}. Widen these options.")
+    twice = [name for name, n in Counter(item.id for item in items).items() if n > 1]
+    if twice:
+        raise StimulusError(f"{table.path.name} gives two items the name {twice[0]!r}. Number its rows anew.")
     return tuple(items)

@@ -10,7 +10,7 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item, fingerprint
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, question
+from broca.stimuli.published.asked import item_id, kept, question, text_of
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, shown
 
@@ -51,26 +51,29 @@ def fantom(
     draws = random.Random(seed)  # noqa: S311 - the published order of the answers is drawn by this one
     items: list[Item] = []
     for row in table.rows:
-        story = table.word(row, f"{context}_context")
+        story = text_of(table, row, f"{context}_context", style)
+        speakers = _speakers(table.text(row, "full_context"))
+        if style == "tl" and not speakers:
+            raise StimulusError(f"{table.at(row)}: nobody speaks in 'full_context'. Give lines such as 'Ann: Hello.'")
         for number, qa in _questions(table, row, first=questions == "first"):
-            right, wrong = table.word(qa, "correct_answer"), table.word(qa, "wrong_answer")
-            if right == wrong:
+            right, wrong = (text_of(table, qa, f"{which}_answer", style) for which in ("correct", "wrong"))
+            if right.strip() == wrong.strip():
                 raise StimulusError(f"{table.at(qa)}: both answers are {shown(right)}. Give two different ones.")
             options = draws.sample([right, wrong], 2)
             held = _HELD.get(table.word(qa, "question_type"))
             second = table.word(qa, "tom_type").startswith("second")
             if held is None or belief not in {"both", held} or order not in {"both", "second" if second else "first"}:
                 continue
-            label = "Story:\n" if style == "tl" else "Conversation:\n"
+            label = "Story:" if style == "tl" else "Conversation:\n"
             items.append(
                 question(
                     item_id(table, row, f":{number}"),
-                    f"{label}{story}\nQuestion: {table.word(qa, 'question')}",
+                    f"{label}{story}\nQuestion: {text_of(table, qa, 'question', style)}",
                     options,
                     options.index(right),
                     ability=f"{'second-order-' if second else ''}{held}-belief",
                     style=style,
-                    context=_context(_speakers(table.word(row, "full_context"))),
+                    context=_context(speakers),
                     tail=tail,
                     group=f"conversation-{fingerprint(table.word(row, 'full_context'))[:8]}",
                 )
@@ -88,7 +91,7 @@ def _questions(table: Table, row: Row, *, first: bool) -> Iterator[tuple[int, Ro
 
 
 def _speakers(conversation: str) -> list[str]:
-    return sorted({line.partition(":")[0].strip() for line in conversation.split("\n") if ":" in line})
+    return sorted({line.partition(":")[0] for line in conversation.split("\n") if ":" in line})
 
 
 def _context(speakers: list[str]) -> str:

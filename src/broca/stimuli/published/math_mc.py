@@ -10,7 +10,7 @@ from typing import Literal
 
 from broca.items import Item
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, lettered, question
+from broca.stimuli.published.asked import item_id, kept, lettered, question, text_of
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table
 
@@ -46,13 +46,13 @@ def math_mc(
     for row in table.rows:
         answer = lettered(table, row, "Answer", "ABCD")
         lenient = style == "tl" or empty == "drop"
-        options = [_option(table, row, letter, lenient and i != answer) for i, letter in enumerate("ABCD")]
+        options = [_option(table, row, letter, lenient and i != answer, style) for i, letter in enumerate("ABCD")]
         own = {name.lower(): table.word(row, name) for name in ("Type", "Level") if row.cells.get(name)}
         if type not in {None, own.get("type")} or (level is not None and own.get("level") != f"Level {level}"):
             continue
-        if empty == "drop" and not all(options):
+        if empty == "drop" and not all(option.strip() for option in options):
             continue
-        text = f"Question: {table.word(row, 'Question')}"
+        text = f"Question: {text_of(table, row, 'Question', style)}"
         items.append(
             question(
                 item_id(table, row), text, options, answer, ability="math", style=style, context=_CONTEXT, tags=own
@@ -61,6 +61,6 @@ def math_mc(
     return kept(table, items, type=type, level=level)
 
 
-def _option(table: Table, row: Row, letter: str, may_be_empty: bool) -> str:  # noqa: FBT001
-    blank = row.cells[letter] is None or not str(row.cells[letter]).strip()
-    return "" if may_be_empty and blank else table.word(row, letter)
+def _option(table: Table, row: Row, letter: str, may_be_empty: bool, style: Style) -> str:  # noqa: FBT001
+    text = "" if row.cells[letter] is None else str(row.cells[letter])
+    return text if may_be_empty and not text.strip() else text_of(table, row, letter, style)

@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import CONTEXT, item_id, kept, lettered, question
+from broca.stimuli.published.asked import item_id, kept, lettered, question
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, shown
 
@@ -28,9 +28,14 @@ TYPES = {
 }
 """The kinds of question by their number in the file; they are the abilities of the items."""
 _WHOLE = re.compile(
-    r"(?P<story>.*?)\s*Question:\s*(?P<question>.*?)\s*\(a\)\s*(?P<a>.*?)\s*\(b\)\s*(?P<b>.*?)"
+    r"(?P<story>.*?)\s*Question:\s*(?P<question>.*?)\s*\(a\)\s*(?P<a>.*?)\(b\)\s*(?P<b>.*?)"
     r"(?:\s*Please respond with either a or b\.?)?\s*",
     re.DOTALL,
+)
+_TL_CONTEXT = (
+    "The following multiple-choice question is based on the story, with complementary text and images enhancing its context. "
+    "The question is related to Theory-of-Mind. Read the story and then answer the question. Choose the best answer among "
+    "options provided."
 )
 
 
@@ -61,6 +66,7 @@ def mmtom(
         raise StimulusError(f"types holds {unknown[0]}. The types are {', '.join(map(str, TYPES))}.")
     table = records(path)
     table.require(*sorted(COLUMNS))
+    label = "Story:\n" if style == "tl" else "Story: "
     items: list[Item] = []
     for row in table.rows:
         kind = row.cells["question_type"]
@@ -69,21 +75,24 @@ def mmtom(
         if types is not None and kind not in types:
             continue
         parts = _WHOLE.fullmatch(table.text(row, "question"))
-        if parts is None or not all(parts.groups()):
+        if parts is None or not all(part.strip() for part in parts.groups()):
             raise StimulusError(
                 f"{table.at(row)}: 'question' has another form. It must hold a story, 'Question:', '(a)' and '(b)'."
             )
-        told = parts["story"].strip() if story == "whole" else parts["story"].strip().split("\n")[-1]
+        told = parts["story"].strip()
+        told = told if story == "whole" else told.split("\n")[-1].strip()
         options = (parts["a"], parts["b"])
+        if style == "tl":  # theirs end at the first bracket
+            options = tuple(re.split(r"[()]", option, maxsplit=1)[0] for option in options)
         items.append(
             question(
                 item_id(table, row),
-                f"Story: {told}\nQuestion: {parts['question']}",
+                f"{label}{told}\nQuestion: {parts['question']}",
                 options,
                 lettered(table, row, "answer", options),
                 ability=TYPES[kind],
                 style=style,
-                context=CONTEXT,
+                context=_TL_CONTEXT,
                 tail=tail,
                 group=f"episode-{row.cells['episode']}",
                 images=_frames(table, row, Path(frames).expanduser()) if frames else (),

@@ -12,7 +12,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Item, fingerprint
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, question
+from broca.stimuli.published.asked import item_id, kept, question, text_of
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, shown
 
@@ -48,7 +48,7 @@ def opentom(
         gold: The answer of the file; or, for places, always the original one, as in Jamaa et al. (2025).
         text: The long story, or its plot.
         drop: Rows to leave out, counted from 0.
-        seed: Of the order of the two answers, drawn for all places first, then for yes and no.
+        seed: Of the order of the two answers, drawn for all places first, then for yes and no, whichever are asked for.
         style: ``ours``: the answers are the choices. ``tl``: the prompt lists them, and letters are the choices.
 
     Raises:
@@ -56,47 +56,58 @@ def opentom(
     """
     table = records(path)
     table.require(*sorted(COLUMNS), text, "plot_info.move_to_place")
-    found: dict[str, list[tuple[Row, tuple[str, str], int, str]]] = {"location": [], "yes-no": []}
+    found: dict[str, list[tuple[Row, str]]] = {"location": [], "yes-no": []}
     for row in (row for n, row in enumerate(table.rows) if n not in drop):
         asked = _ORDERS.get(table.word(row, "question.type"))
         kind = "yes-no" if table.word(row, "question.answer") in _YES_NO else "location"
         held = "true" if _observed(table, row) else "false"
         if asked is None or order not in {"both", asked} or belief not in {"both", held}:
             continue
-        if questions not in {"both", kind} or (perspective == "observer" and not _of_observer(table, row)):
-            continue
-        options, answer = _answers(table, row, kind, gold)
-        ability = f"{'second-order-' if asked == 'second' else ''}{held}-belief{'-yes-no' if kind == 'yes-no' else ''}"
-        found[kind].append((row, options, answer, ability))
+        if perspective == "any" or _of_observer(table, row):
+            ability = f"{'second-order-' if asked == 'second' else ''}{held}-belief"
+            found[kind].append((row, f"{ability}-yes-no" if kind == "yes-no" else ability))
     draws = np.random.RandomState(seed)
+    # drawn for both kinds, whichever is asked for: an item is the same with and without the others beside it
+    flips = {kind: draws.rand(len(rows)) < 0.5 for kind, rows in found.items()}
     items = [
-        _item(table, one, text, style, swapped=bool(swapped))
-        for ones in found.values()
-        for one, swapped in zip(ones, draws.rand(len(ones)) < 0.5, strict=True)
+        _item(table, row, _answers(table, row, kind, gold, style), text, style, ability=ability, swapped=bool(swapped))
+        for kind in found
+        if questions in {"both", kind}
+        for (row, ability), swapped in zip(found[kind], flips[kind], strict=True)
     ]
     return kept(table, items, questions=questions, order=order, belief=belief, perspective=perspective)
 
 
-def _item(table: Table, one: tuple[Row, tuple[str, str], int, str], text: str, style: Style, *, swapped: bool) -> Item:
-    row, options, answer, ability = one
-    story = table.word(row, text)
+def _item(
+    table: Table,
+    row: Row,
+    answers: tuple[tuple[str, str], int],
+    text: str,
+    style: Style,
+    *,
+    ability: str,
+    swapped: bool,
+) -> Item:
+    options, answer = answers
+    story = text_of(table, row, text, style)
     return question(
         item_id(table, row),
-        f"Story: {story}\nQuestion: {table.word(row, 'question.question')}",
+        f"Story: {story}\nQuestion: {text_of(table, row, 'question.question', style)}",
         options[::-1] if swapped else options,
         1 - answer if swapped else answer,
         ability=ability,
         style=style,
-        group=f"story-{fingerprint(story)[:8]}",
+        group=f"story-{fingerprint(story.strip())[:8]}",
     )
 
 
-def _answers(table: Table, row: Row, kind: str, gold: str) -> tuple[tuple[str, str], int]:
+def _answers(table: Table, row: Row, kind: str, gold: str, style: Style) -> tuple[tuple[str, str], int]:
     said = table.word(row, "question.answer")
     if kind == "yes-no":
         return _YES_NO, _YES_NO.index(said)
-    places = (table.word(row, "plot_info.original_place"), table.word(row, "plot_info.move_to_place"))
-    if places[0] == places[1]:
+    first, second = (text_of(table, row, f"plot_info.{place}_place", style) for place in ("original", "move_to"))
+    places = (first, second)
+    if first.strip() == second.strip():
         raise StimulusError(
             f"{table.at(row)}: both places are {shown(places[0])}. Give two, or leave the row out by drop."
         )
@@ -104,8 +115,8 @@ def _answers(table: Table, row: Row, kind: str, gold: str) -> tuple[tuple[str, s
 
 
 def _place(table: Table, row: Row, said: str, places: Sequence[str]) -> int:
-    exact = [i for i, place in enumerate(places) if place.casefold() == said.casefold()]
-    within = [i for i, place in enumerate(places) if place.casefold() in said.casefold()]
+    exact = [i for i, place in enumerate(places) if place.strip().casefold() == said.casefold()]
+    within = [i for i, place in enumerate(places) if place.strip().casefold() in said.casefold()]
     if len(exact) == 1 or len(within) == 1:
         return (exact or within)[0]
     raise StimulusError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,11 +142,12 @@ def _flat(record: Mapping[str, Any], before: str = "") -> dict[str, object]:
     return flat
 
 
-def fetched(hub_id: str, revision: str | None = None) -> Path:
+def fetched(hub_id: str, files: Sequence[str], revision: str | None = None) -> Path:
     """The folder in which the files of a data set of the hub lie, downloaded where they were not yet.
 
     Args:
-        hub_id: One of `HUB`.
+        hub_id: Of the data set.
+        files: Patterns of those that are needed.
         revision: Branch, tag or commit.
 
     Raises:
@@ -156,7 +157,7 @@ def fetched(hub_id: str, revision: str | None = None) -> Path:
 
     try:
         folder = snapshot_download(
-            hub_id, repo_type="dataset", revision=revision, allow_patterns=list(HUB[hub_id]), **access()
+            hub_id, repo_type="dataset", revision=revision, allow_patterns=list(files), **access()
         )
     except (OSError, ValueError) as error:
         raise StimulusError(

@@ -7,7 +7,6 @@ Pictures stay files: an item names their paths. They keep their colour and aspec
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,8 @@ from broca.items import Item
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
 from broca.stimuli.pictures import squashed
-from broca.stimuli.published.asked import kept, lettered, listed, question
+from broca.stimuli.published.asked import kept, lettered, listed, question, text_of
+from broca.stimuli.published.listing import listing
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, shown
 
@@ -34,7 +34,6 @@ _CONTEXT = (
     "Given an image and a related question with multiple-choice options, analyze the image and select the best answer "
     "from the provided choices: "
 )
-_OPTIONS = re.compile(r"\n?\s*(?:Options|Choices):\s*", re.IGNORECASE)
 
 
 def mathvista(
@@ -55,8 +54,8 @@ def mathvista(
         task: Only those of this task, e.g. ``figure question answering``.
         style: ``tl`` lists the options in the prompt, and letters are the choices. ``ours``: the options are the choices.
         tail: How the prompt ends in the style ``tl``.
-        look: ``own`` leaves pictures as they are; ``grey-650`` shows copies as `broca.stimuli.pictures.squashed` makes them, written
-            beside the originals.
+        look: ``own`` leaves pictures as they are; ``grey-650`` shows copies as `broca.stimuli.pictures.squashed` makes them (no side
+            below 40 pixels), written beside the originals.
 
     Raises:
         StimulusError: A row is malformed, a picture is missing, or no row is left.
@@ -67,17 +66,18 @@ def mathvista(
     for row in table.rows:
         if row.cells["choices"] is None or task not in {None, row.cells.get("metadata.task")}:
             continue
-        options, answer = listed(table, row, "choices"), table.word(row, "answer")
-        if answer not in options:
-            raise StimulusError(f"{table.at(row)}: the answer {shown(answer)} is not among {shown(list(options))}.")
+        options = listed(table, row, "choices")
+        plain, answer = [option.strip() for option in options], table.word(row, "answer")
+        if answer not in plain:
+            raise StimulusError(f"{table.at(row)}: the answer {shown(answer)} is not among {shown(plain)}.")
         items.append(
             _item(
                 table,
                 row,
-                f"mathvista:{row.cells['pid']}",
-                asked=table.word(row, "question"),
+                f"mathvista:{table.tag(row, 'pid', '')}",
+                asked=text_of(table, row, "question", style),
                 options=options,
-                answer=options.index(answer),
+                answer=plain.index(answer),
                 ability="mathvista",
                 images=images,
                 style=style,
@@ -107,7 +107,7 @@ def mmstar(
         doubled: What to do with items that give one option twice: the letter of the file is kept, or the item is dropped.
         style: As for `mathvista`.
         tail: As for `mathvista`.
-        look: As for `mathvista`.
+        look: As for `mathvista`, but no side is stretched.
 
     Raises:
         StimulusError: A row is malformed, a picture is missing, or no row is left.
@@ -118,17 +118,21 @@ def mmstar(
     for row in table.rows:
         if category not in {None, row.cells.get("category")}:
             continue
-        asked, options = _parted(table, row)
-        answer = lettered(table, row, "answer", options)
-        if len(set(options)) < len(options) and doubled == "drop":
+        text = table.text(row, "question")
+        try:
+            own = listing(text)
+        except StimulusError as error:
+            raise StimulusError(f"{table.at(row)}: {error}") from error
+        answer = lettered(table, row, "answer", own.options)
+        if doubled == "drop" and len({option.strip() for option in own.options}) < len(own.options):
             continue
         items.append(
             _item(
                 table,
                 row,
-                f"mmstar:{row.cells['index']}",
-                asked=asked,
-                options=options,
+                f"mmstar:{table.tag(row, 'index', '')}",
+                asked=own.published_question if style == "tl" else own.question,
+                options=own.options,
                 answer=answer,
                 ability="mmstar",
                 images=images,
@@ -166,35 +170,19 @@ def _item(
         context=_CONTEXT + ", ".join(LETTERS[: len(options)]),
         tail=tail,
         tags=tags,
-        images=() if images == LEAVE_OUT else (_picture(table, row, images, look),),
+        images=()
+        if images == LEAVE_OUT
+        else (_picture(table, row, images, look, 40 if ability == "mathvista" else 0),),
     )
 
 
-def _parted(table: Table, row: Row) -> tuple[str, tuple[str, ...]]:
-    """The question, and its options: ``A: x, B: y`` or ``(A) x (B) y`` behind ``Options:`` or ``Choices:``."""
-    text = table.text(row, "question")
-    parts = _OPTIONS.split(text, maxsplit=1)
-    options: list[str] = []
-    if len(parts) == 2:
-        marks = list(re.finditer(r"(?:^|(?<=[\s,]))(?:\(([A-H])\)|([A-H]):)\s*", parts[1]))
-        own = [mark for n, mark in enumerate(marks) if (mark[1] or mark[2]) == "ABCDEFGH"[min(n, 7)]]
-        ends = [*(mark.start() for mark in own[1:]), len(parts[1])]
-        options = [parts[1][mark.end() : end].strip().rstrip(",").strip() for mark, end in zip(own, ends, strict=False)]
-    if len(options) < 2 or not all(options):
-        raise StimulusError(
-            f"{table.at(row)}: no options were found in {shown(text)}. They stand behind 'Options:', as 'A: x, B: y' or "
-            "'(A) x (B) y'."
-        )
-    return re.sub(r"^(?:Question|Hint):\s*", "", parts[0].strip()), tuple(options)
-
-
-def _picture(table: Table, row: Row, images: str | None, look: Look) -> str:
+def _picture(table: Table, row: Row, images: str | None, look: Look, smallest: int) -> str:
     """The path of a row's picture, or of a copy that looks as asked."""
     path = _original(table, row, images)
     if look == "own":
         return path
     try:
-        return squashed(path, Path(path).parent)
+        return squashed(path, Path(path).parent, smallest=smallest)
     except StimulusError as error:
         raise StimulusError(f"{table.at(row)}: its picture {path!r}: {error}") from error
 

@@ -8,6 +8,7 @@ trees("my_trees.jsonl", shuffled=True)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from broca.stimuli.options import accepted, call, expanded, is_folder, looks_lik
 from broca.stimuli.tables import SUFFIXES
 from broca.stimuli.trees.files import lines
 
-__all__ = ["TREES", "trees"]
+__all__ = ["TREES", "reader_of", "trees"]
 
 TREES = Registry(
     "Tree task",
@@ -60,9 +61,22 @@ def trees(name_or_path: str | Path, *, tokenizer: Any = None, **options: object)
                 f"{what[0].upper()}{what[1:]} is read from a file. Give its place with the option 'path'."
             )
         return call(what, make, path, options=options)
+    reader = reader_of(name_or_path)
+    path = expanded(name_or_path)
+    return call(f"trees {path.name!r}", reader, path, options=options)
+
+
+def reader_of(name_or_path: str | Path) -> Callable[..., tuple[Tree, ...]]:
+    """What makes or reads these trees.
+
+    Raises:
+        UnknownName: Neither a name nor a file.
+        StimulusError: The file is missing or malformed.
+    """
+    if isinstance(name_or_path, str) and name_or_path in TREES:
+        return TREES[name_or_path]
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        path = expanded(name_or_path)
-        return call(f"trees {path.name!r}", TREES[_format(path)], path, options=options)
+        return TREES[_format(expanded(name_or_path))]
     raise unknown("Tree task", str(name_or_path), tuple(TREES), "Or give the path of a file of trees.")
 
 

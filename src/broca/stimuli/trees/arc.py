@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import expanded
 from broca.stimuli.tables import shown
 from broca.stimuli.trees.files import Line, Reading, lines
-from broca.stimuli.trees.made import asked, joined
+from broca.stimuli.trees.made import add_demos, asked, check_demos, joined
 
 _ANSWER = "the answer is"
 _LABEL = re.compile(r"\(?([A-Za-z0-9])[).:]\s")
@@ -33,14 +34,20 @@ def arc(
     seed: int = 0,
     shuffled: bool = False,
     fragments: bool = False,
+    depth: int | None = None,
     paper_compat: bool = False,
+    demos: int = 0,
+    demos_path: str | None = None,
 ) -> tuple[Tree, ...]:
     """The questions of one annotation file; see `read`.
 
     Raises:
         StimulusError: if the file is malformed, or no question is left.
     """
-    found = read(path, n=n, seed=seed, shuffled=shuffled, fragments=fragments, paper_compat=paper_compat)
+    found = read(
+        path, n=n, seed=seed, shuffled=shuffled, fragments=fragments, depth=depth, paper_compat=paper_compat, demos=demos,
+        demos_path=demos_path,
+    )  # fmt: skip
     return found.kept(expanded(path))
 
 
@@ -51,7 +58,10 @@ def read(
     seed: int = 0,
     shuffled: bool = False,
     fragments: bool = False,
+    depth: int | None = None,
     paper_compat: bool = False,
+    demos: int = 0,
+    demos_path: str | None = None,
 ) -> Reading:
     """The questions in which a step leads to the answer or to a premise of it, and what was left out.
 
@@ -62,24 +72,40 @@ def read(
         shuffled: statements in random order, instead of that of the annotation, in which conclusions stand last.
         fragments: keep units that repeat the question or an option as statements. Nothing else in the prompt looks like
             them, so a probe that finds them useless has found out little.
+        depth: only questions whose longest way between statements has so many steps.
         paper_compat: labels and prompt of the released code: fragments kept and run together; questions of one step have
-            all useful statements at one height, and of two steps the first edge alone counts; longer ones are left out.
+            all useful statements at one height, and of two steps one premise alone stands below the others (which one was a
+            matter of chance; here it is the first that is not on the longest way); longer ones are left out.
+        demos: solved questions before each prompt, as in the published ones; with `paper_compat` alone.
+        demos_path: where they are drawn from; the file itself when None. Published is the training file.
 
     Raises:
         StimulusError: if the file is malformed; the message names its line.
     """
+    check_demos(demos, paper_compat=paper_compat)
     found: list[Tree] = []
     left_out: Counter[str] = Counter()
     for number, line in enumerate(lines(expanded(path))):
         units = _Units.of(line, fragments=fragments or paper_compat)
         if shuffled:
             units.shuffle(np.random.default_rng([seed, number]))
-        made = _tree(units, line, paper_compat=paper_compat)
+        made = _tree(units, line, depth, paper_compat=paper_compat)
         if isinstance(made, Tree):
             found.append(made)
         else:
             left_out[made] += 1
-    return Reading.of(found, left_out, n=n, seed=seed)
+    kept = Reading.of(found, left_out, n=n, seed=seed)
+    if not demos:
+        return kept
+    pool = [_solved(line) for line in lines(expanded(demos_path or path))]
+    return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
+
+
+def _solved(line: Line) -> str:
+    """A question with its answer, as published prompts show them."""
+    answer = line.field("answer", (list, str))
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    return f"{line.text('context')} {line.text('question')}{' '.join(_options(line))}{first}\n"
 
 
 class _Units:
@@ -114,15 +140,20 @@ class _Units:
         self.texts = {keys[i]: self.texts[keys[i]] for i in rng.permutation(len(keys))}
 
 
-def _tree(units: _Units, line: Line, *, paper_compat: bool) -> Tree | str:
+def _tree(units: _Units, line: Line, depth: int | None, *, paper_compat: bool) -> Tree | str:
     options = _options(line)
     choices, answer = _choices(line, options)
     inner = [edge for edge in units.edges if edge[1] != CONCLUSION]
     if not (inner if paper_compat else units.edges):
         return "without a step between statements" if paper_compat else "without a step to the answer"
-    edges = _published(inner) if paper_compat else units.edges
-    if edges is None:
+    way = _longest(inner)
+    if depth not in (None, max(0, len(way) - 1)):
+        return "of another depth"
+    if paper_compat and len(set(way)) < len(way):
+        raise StimulusError(f"{line.where}: the edges go in a circle over unit {way[-1]}. Remove one of them.")
+    if paper_compat and len(way) > 3:
         return "of more than two steps"
+    edges = _published(inner, way) if paper_compat else units.edges
     # an annotation may leave out the step from the last conclusion to the answer
     if all(target != CONCLUSION for _, target in edges):
         taken = {source for source, _ in edges}
@@ -131,7 +162,7 @@ def _tree(units: _Units, line: Line, *, paper_compat: bool) -> Tree | str:
     text, spans = joined(list(units.texts.values()), between="" if paper_compat else " ")
     question = line.text("question")
     tail = f" {question}{' '.join(options)}" if paper_compat else f"\nQuestion: {question} {' '.join(options)}\nAnswer:"
-    text, query = asked(text, tail)
+    text, query = asked(text, tail, whole=paper_compat)
     name = str(line.cells.get("id", line.where.rpartition(" ")[2]))
     targets = {target for _, target in inner}
     try:
@@ -156,23 +187,23 @@ def _kind(key: int, units: _Units, targets: set[int]) -> str:
     return "fragment" if key in units.pieces else "conclusion" if key in targets else "premise"
 
 
-def _published(edges: Edges) -> Edges | None:
-    """The released labels: one step, every node a root; two, all roots but the first premise; None for more."""
-    depth = _longest(edges)
-    if depth > 2:
-        return None
-    kept = edges[: depth - 1]
-    nodes = sorted({node for edge in edges for node in edge} - {source for source, _ in kept})
-    return [*kept, *((node, CONCLUSION) for node in nodes)]
+def _published(edges: Edges, way: list[int]) -> Edges:
+    """The released labels: of one step, every node is a root; of two, all but one premise, which leads to the middle of the way."""
+    nodes = sorted({node for edge in edges for node in edge})
+    if len(way) < 3:
+        return [(node, CONCLUSION) for node in nodes]
+    below = next((node for node in nodes if node not in way), way[0])
+    return [(below, way[1]), *((node, CONCLUSION) for node in nodes if node != below)]
 
 
-def _longest(edges: Edges) -> int:
-    """The most steps in a row; more than there are edges where they go in a circle."""
-    found = {source: 0 for source, _ in edges} | {target: 0 for _, target in edges}
-    for _ in range(len(edges) + 1):
+def _longest(edges: Edges) -> list[int]:
+    """The statements on the longest way, of several that whose edges come first; too many of them where steps go in a circle."""
+    ways = {node: [node] for edge in edges for node in edge}
+    for _ in range(len(ways)):
         for source, target in edges:
-            found[target] = max(found[target], found[source] + 1)
-    return max(found.values())
+            if len(ways[source]) >= len(ways[target]):
+                ways[target] = [*ways[source], target]
+    return max(ways.values(), key=len, default=[])
 
 
 def _edges(line: Line, entry: Any) -> Edges:

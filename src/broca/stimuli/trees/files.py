@@ -89,7 +89,13 @@ class Reading:
 
     @classmethod
     def of(cls, found: list[Tree], left_out: Counter[str], *, n: int | None, seed: int) -> Reading:
-        """At most `n` of the trees found, drawn at random in the order of the file."""
+        """At most `n` of the trees found, drawn at random in the order of the file.
+
+        Raises:
+            StimulusError: if `n` is below 1.
+        """
+        if n is not None and n < 1:
+            raise StimulusError(f"n is {n}. Give 1 or more, or leave it out for all.")
         if n is not None and len(found) > n:
             chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:n])
             left_out["not drawn"] = len(found) - n
@@ -103,6 +109,6 @@ class Reading:
             StimulusError: if there are none.
         """
         if not self.trees:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "it has none"
             raise StimulusError(f"No question of {path.name} is left: {reasons}. Ask for others, or give another file.")
         return self.trees

@@ -45,13 +45,14 @@ def proof(text: str, *, paper_compat: bool = False) -> Proof:
 
     Args:
         text: the proof.
-        paper_compat: leave out an edge whose reverse was read before.
+        paper_compat: leave out an edge whose reverse was read before, and one from what stands in no brackets: of
+            ``(5 4 1) -> 7 -> 8``, the step from 7 to 8.
 
     Raises:
         StimulusError: if the brackets or arrows do not fit.
     """
     tokens = _split(text)
-    found = _Reading(text)
+    found = _Reading(text, bracketed=paper_compat)
     ends, rest = found.group(tokens, 0, closing="")
     if rest != len(tokens) or not ends:
         raise found.malformed(rest)
@@ -78,10 +79,11 @@ def _split(text: str) -> list[str]:
 
 
 class _Reading:
-    """One pass over the tokens; edges are noted as arrows are met."""
+    """One pass over the tokens; edges are noted as arrows are met, from what stands in brackets alone or from everything."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, bracketed: bool) -> None:
         self.text = text
+        self.bracketed = bracketed
         self.edges: list[tuple[str, str]] = []
 
     def malformed(self, at: int) -> StimulusError:
@@ -104,7 +106,7 @@ class _Reading:
             elif part == "->":
                 if not (nested or bare) or at >= len(tokens) or tokens[at] in _MARKS:
                     raise self.malformed(at)
-                self.edges += [(premise, tokens[at]) for premise in nested + bare]
+                self.edges += [(premise, tokens[at]) for premise in (nested if self.bracketed else nested + bare)]
                 nested, bare, at = [], [tokens[at]], at + 1
             elif part in _MARKS:
                 raise self.malformed(at - 1)

@@ -6,6 +6,7 @@ A line is a theory: ``triples`` (facts) and ``rules`` by name, and ``questions``
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import expanded
 from broca.stimuli.tables import shown
 from broca.stimuli.trees.files import Line, Reading, lines
-from broca.stimuli.trees.made import asked, joined
+from broca.stimuli.trees.made import add_demos, asked, check_demos, joined
 from broca.stimuli.trees.proofs import Proof, is_alternative, is_failure, proof
 
 ANSWERS = (" True", " False")
@@ -30,13 +31,18 @@ def proofwriter(
     seed: int = 0,
     shuffled: bool = False,
     paper_compat: bool = False,
+    demos: int = 0,
+    demos_path: str | None = None,
 ) -> tuple[Tree, ...]:
     """The questions of one ``meta-*.jsonl`` that have exactly one proof; see `read`.
 
     Raises:
         StimulusError: if the file is malformed, or no question is left.
     """
-    found = read(path, depth=depth, statements=statements, n=n, seed=seed, shuffled=shuffled, paper_compat=paper_compat)
+    found = read(
+        path, depth=depth, statements=statements, n=n, seed=seed, shuffled=shuffled, paper_compat=paper_compat, demos=demos,
+        demos_path=demos_path,
+    )  # fmt: skip
     return found.kept(expanded(path))
 
 
@@ -49,6 +55,8 @@ def read(
     seed: int = 0,
     shuffled: bool = False,
     paper_compat: bool = False,
+    demos: int = 0,
+    demos_path: str | None = None,
 ) -> Reading:
     """The questions that have exactly one proof, and what was left out.
 
@@ -65,10 +73,13 @@ def read(
         paper_compat: labels and prompt of the released code: statements run together, the first `depth` edges of a
             proof alone count (in the order in which its parser met them), and heights are counted from the root; proofs
             with fewer than depth + 1 nodes are left out.
+        demos: solved questions before each prompt, as in the published ones; with `paper_compat` alone.
+        demos_path: where they are drawn from; the file itself when None. Published is the training file.
 
     Raises:
         StimulusError: if the file is malformed; the message names its line.
     """
+    check_demos(demos, paper_compat=paper_compat)
     found: list[Tree] = []
     left_out: Counter[str] = Counter()
     for number, line in enumerate(lines(expanded(path))):
@@ -84,7 +95,23 @@ def read(
                 found.append(made)
             else:
                 left_out[made] += 1
-    return Reading.of(found, left_out, n=n, seed=seed)
+    kept = Reading.of(found, left_out, n=n, seed=seed)
+    if not demos:
+        return kept
+    pool = _solved(expanded(demos_path or path))
+    return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
+
+
+def _solved(path: Path) -> list[str]:
+    """Every question of a file that has a proof, none by failure, with its answer, as published prompts show them."""
+    return [
+        f"{line.text('theory')} {question.text('question')}: True or False?{question.cells['answer']}\n"
+        for line in lines(path)
+        for _, question in line.inside("questions")
+        if question.cells.get("QLen") != ""
+        and question.field("answer", (bool, str)) in (True, False)
+        and not is_failure(question.field("proofs", str))
+    ]
 
 
 class _Theory:
@@ -114,6 +141,8 @@ def _tree(theory: _Theory, name: str, line: Line, depth: int | None, *, paper_co
     """The tree of a question, or why it is left out."""
     text, answer, level = line.text("question"), line.field("answer", (bool, str)), line.field("QDep", int)
     proofs = line.field("proofs", str)
+    if level < 0:
+        raise StimulusError(f"{line.where}: 'QDep' is {level}. It must be 0 or more.")
     reasons = (
         ("of another depth", depth not in (None, level)),
         (
@@ -126,16 +155,17 @@ def _tree(theory: _Theory, name: str, line: Line, depth: int | None, *, paper_co
     if reason := next((reason for reason, applies in reasons if applies), None):
         return reason
     steps = _steps(theory, line, proofs, paper_compat=paper_compat)
+    if paper_compat:
+        steps = replace(steps, edges=steps.edges[:level])
+        if len(steps.nodes) < level + 1:
+            return "with too short a proof"
     if not steps.ordered:
         return "with a rule that rests on itself"
-    if paper_compat and len(steps.nodes) < level + 1:
-        return "with too short a proof"
     place = {key: i for i, key in enumerate(theory.texts)}
-    edges = named_edges(steps, place, first=level if paper_compat else None)
+    edges = named_edges(steps, place)
     prompt, spans = joined(list(theory.texts.values()), between="" if paper_compat else " ")
-    prompt, query = asked(
-        prompt, f" {text} True or False?" if paper_compat else f"\nQuestion: {text} True or false?\nAnswer:"
-    )
+    tail = f" {text} True or False?" if paper_compat else f"\nQuestion: {text} True or false?\nAnswer:"
+    prompt, query = asked(prompt, tail, whole=paper_compat)
     return Tree(
         id=f"{theory.name}/{name}",
         text=prompt,
@@ -164,17 +194,10 @@ def _steps(theory: _Theory, line: Line, proofs: str, *, paper_compat: bool) -> P
     return steps
 
 
-def named_edges(steps: Proof, place: dict[str, int], *, first: int | None = None) -> tuple[tuple[int, int], ...]:
-    """The edges of a proof between places, and from each node that nothing takes to the conclusion.
-
-    Args:
-        steps: the proof.
-        place: of each statement, by name.
-        first: only so many edges; None for all.
-    """
-    kept = steps.edges[:first]
-    taken = {source for source, _ in kept}
+def named_edges(steps: Proof, place: dict[str, int]) -> tuple[tuple[int, int], ...]:
+    """The edges of a proof between the places of statements by name, and from each node that nothing takes to the conclusion."""
+    taken = {source for source, _ in steps.edges}
     return (
-        *((place[source], place[target]) for source, target in kept),
+        *((place[source], place[target]) for source, target in steps.edges),
         *((place[node], CONCLUSION) for node in steps.nodes if node not in taken),
     )

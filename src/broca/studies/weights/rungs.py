@@ -148,13 +148,13 @@ def predicted(table: pl.DataFrame, vocabulary: int) -> Guard:
         vocabulary: tokens of the model.
     """
     intact = float(rows_of(table, {"condition": "intact"})["perplexity"][0])
-    text = f"The intact model predicts the general texts with perplexity {intact:.4g}; chance is {vocabulary}"
+    text = f"The intact model predicts running text with perplexity {intact:.4g}; chance is {vocabulary}"
     if intact < vocabulary:
         return Guard("general texts", "passed", f"{text}.")
     return Guard(
         "general texts",
         "marked",
-        f"{text}. It does not know this kind of text: give texts that it does, with --general.",
+        f"{text}. It does not know this kind of text: give texts that it does, with --general or --perplexity-source.",
     )
 
 

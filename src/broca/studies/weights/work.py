@@ -29,7 +29,7 @@ from broca.studies.weights import rungs
 from broca.studies.weights.conditions import INTACT, Masked, answered, read
 from broca.studies.weights.plan import Chooser, automatic, shared_out, swept
 from broca.studies.weights.ranking import Ranking, Scoring, ranking
-from broca.studies.weights.samples import Samples, of_items, of_source, of_texts
+from broca.studies.weights.samples import Samples, nonblank, of_items, of_source, of_texts
 from broca.units.weights import WeightSet
 
 HELD_OUT = 32
@@ -217,7 +217,7 @@ class Work:
         """The rung 'selective', on items and texts that chose nothing."""
         spec = self.spec
         held = of_items(spec, self.lm, self.parts[2], HELD_OUT, "held-out items")
-        texts = of_texts(spec.model_copy(update={"windows": "start"}), self.lm, spec.texts[1][:HELD_OUT])
+        texts = of_texts(spec.model_copy(update={"windows": "start"}), self.lm, nonblank(spec.texts[1])[:HELD_OUT])
 
         def compute() -> dict[str, np.ndarray]:
             found: dict[str, np.ndarray] = {}
