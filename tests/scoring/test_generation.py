@@ -85,6 +85,13 @@ def test_scripts_without_spaces_and_signs_are_found_too(says):
     assert says("yes!", Generation(match="contains"), item)["predicted"] == 2
 
 
+def test_a_letter_with_a_mark_is_another_letter(says):
+    item = Item("0", "p", ("x", "มา", "ö"), 0)
+    for text in ("x\u0304", "x\u0304 is it", "มา\u0e49", "x\u20dd"):
+        assert says(text, Generation(match="contains"), item)["invalid"]
+    assert says("อยากมานะ", Generation(match="contains"), item)["predicted"] == 1
+
+
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4), st.text(max_size=20))
 def test_any_text_names_one_choice_or_none(choices, text):
     item = Item("0", "p", tuple(choices), 0)

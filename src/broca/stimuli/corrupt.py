@@ -17,6 +17,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Span, Tree
 from broca.registry import unknown
+from broca.writing import words_in
 
 How = Literal["negate-useful", "negate-useless", "shuffle", "insert"]
 _COPULA = re.compile(r"\b(is|are|was|were)( not)?\b")
@@ -129,7 +130,7 @@ def _irrelevant(tree: Tree, others: Sequence[Tree], rng: np.random.Generator) ->
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
+    return set(words_in(text.lower()))
 
 
 def _common(texts: Sequence[str]) -> set[str]:
