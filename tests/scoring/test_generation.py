@@ -132,6 +132,8 @@ def test_letters_are_listed_before_the_cue(says):
     assert says("a", Generation(match="letter", cue="Answer letter:"))["prompt"] == listed[:-1] + " letter:"
     assert says("a", Generation())["prompt"] == "Where?"
     assert says("a", Generation(cue="In:"))["prompt"] == "Where? In:"
+    assert says("a", Generation(cue="答案"), Item("0", "在哪里？", ("a", "b"), 0))["prompt"] == "在哪里？答案"
+    assert says("a", Generation(cue="is"), Item("0", "It (", ("a", "b"), 0))["prompt"] == "It (is"
 
 
 def test_the_recipe_of_one_greedy_token_on_a_real_model(lm):

@@ -87,15 +87,15 @@ class Generation:
         for item in items:
             self._keys(item)
 
-    def asked(self, item: Item) -> tuple[Text, str, str]:
-        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two.
+    def asked(self, item: Item) -> tuple[Text, str, str | None]:
+        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two (None: as a person writes).
 
         Its pictures are not part of it.
         """
         if self.match == "letter":
             cue = "Answer:" if self.cue is None else self.cue
             return listed(item, cue), cue, "\n"
-        return item.prompt, self.cue or "", " "
+        return item.prompt, self.cue or "", None
 
     def read(self, items: Sequence[Item], texts: Sequence[str]) -> list[Outcome]:
         """What each text says in answer to its item."""

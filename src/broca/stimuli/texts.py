@@ -19,6 +19,7 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.items import Item, Stimulus
 from broca.registry import unknown
+from broca.spacing import is_space_between
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import call, expanded, is_folder, looks_like_path
@@ -144,4 +145,4 @@ def _json_lines(path: Path) -> Table:
 
 def _answered(item: Item) -> str:
     text, answer = flat(item.prompt), item.choices[item.answer]
-    return text + ("" if text[-1:].isspace() or answer[:1].isspace() else " ") + answer
+    return text + (" " if is_space_between(text, answer) else "") + answer
