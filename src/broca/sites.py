@@ -74,10 +74,11 @@ def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
             f"{pattern!r} names no sites. Write LAYERS.KIND, for instance '*.resid_post', '8-15.z' or '3,5.mlp_act'; "
             f"KIND is one of {', '.join(KINDS)}."
         )
-    layers: set[int] = set()
-    for part in (f"0-{n_layers - 1}" if match["layers"] == "*" else match["layers"]).split(","):
-        low, _, high = part.partition("-")
-        layers.update(range(int(low), int(high or low) + 1))
-    if not layers or max(layers) >= n_layers:
+    wanted = f"0-{n_layers - 1}" if match["layers"] == "*" else match["layers"]
+    ends = [part.partition("-")[::2] for part in wanted.split(",")]
+    spans = [(int(low), int(high or low)) for low, high in ends]
+    # a mistyped number is not counted up to
+    layers = {layer for low, high in spans if high < n_layers for layer in range(low, high + 1)}
+    if not layers or max(map(max, spans)) >= n_layers:
         raise SiteUnavailable(f"{pattern!r}: this model has layers 0 to {n_layers - 1}.")
     return tuple(Site(layer, match["kind"]) for layer in sorted(layers))  # type: ignore[arg-type]

@@ -74,6 +74,7 @@ def test_every_way_to_score_and_to_write_rows(broca, model, items, how, suffix):
     )
     assert code == 0, err
     assert "ability n accuracy invalid score shortcut scores mine" in out
+    assert ("join Choices joined to their prompts with a space" in out) == (how == "likelihood")
     assert "rows rows" in out
     readers = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}
     rows = readers[suffix](items.parent / f"rows{suffix}")

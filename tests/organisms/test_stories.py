@@ -9,6 +9,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from broca.errors import StimulusError
+from broca.organisms.beliefs import stories
 from broca.organisms.beliefs.lessons import Pace, lessons
 from broca.organisms.beliefs.stories import rows, text
 from broca.organisms.beliefs.tokens import build, vocabulary
@@ -70,3 +72,15 @@ def test_no_training_text_has_one_of_these_stories() -> None:
     for _ in range(16):
         for ids in next(source)[0].ids.tolist():
             assert TOKENIZER.decode(ids).split("\nQuestion")[0].removeprefix("Story: ") not in stories
+
+
+def test_where_there_are_too_few_stories_it_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(stories, "POOL", 40)
+    with pytest.raises(
+        StimulusError, match=r"At detail 1 \d+ pairs of stories have the same lengths, and 32 are needed"
+    ):
+        rows()
+    story = stories.tell("false-belief", np.random.default_rng(0), "held-out")
+    monkeypatch.setattr(stories, "tell", lambda *_, **__: story)
+    with pytest.raises(StimulusError, match="too few different stories of the kind 'false-belief'"):
+        rows()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broca.errors import UnknownName
+from broca.errors import StimulusError, UnknownName
 from broca.items import Item
 from broca.organisms.beliefs import benchmark
 from broca.organisms.beliefs.courses import RIVALS
@@ -134,3 +134,14 @@ def test_unknown_names_are_answered_with_near_ones() -> None:
         items("memory", 1, 0, "heldout")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="held-out"):
         narrative(1, 0, "test")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("detail", [-0.1, 1.1, float("nan")])
+def test_detail_is_a_share(detail: float) -> None:
+    with pytest.raises(StimulusError, match=r"detail is .*\. Give 0 \(bare events\) to 1"):
+        items("reality", 1, detail=detail)
+
+
+def test_stories_without_detail_are_told_of_every_ability_without_a_rival() -> None:
+    for ability in set(ABILITIES) - {"rival-belief"}:
+        assert len({item.prompt for item in items(ability, 12, detail=0)}) > 6

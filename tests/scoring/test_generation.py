@@ -85,6 +85,13 @@ def test_scripts_without_spaces_and_signs_are_found_too(says):
     assert says("yes!", Generation(match="contains"), item)["predicted"] == 2
 
 
+def test_a_letter_with_a_mark_is_another_letter(says):
+    item = Item("0", "p", ("x", "มา", "ö"), 0)
+    for text in ("x\u0304", "x\u0304 is it", "มา\u0e49", "x\u20dd"):
+        assert says(text, Generation(match="contains"), item)["invalid"]
+    assert says("อยากมานะ", Generation(match="contains"), item)["predicted"] == 1
+
+
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4), st.text(max_size=20))
 def test_any_text_names_one_choice_or_none(choices, text):
     item = Item("0", "p", tuple(choices), 0)
@@ -125,6 +132,8 @@ def test_letters_are_listed_before_the_cue(says):
     assert says("a", Generation(match="letter", cue="Answer letter:"))["prompt"] == listed[:-1] + " letter:"
     assert says("a", Generation())["prompt"] == "Where?"
     assert says("a", Generation(cue="In:"))["prompt"] == "Where? In:"
+    assert says("a", Generation(cue="答案"), Item("0", "在哪里？", ("a", "b"), 0))["prompt"] == "在哪里？答案"
+    assert says("a", Generation(cue="is"), Item("0", "It (", ("a", "b"), 0))["prompt"] == "It (is"
 
 
 def test_the_recipe_of_one_greedy_token_on_a_real_model(lm):

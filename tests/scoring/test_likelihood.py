@@ -17,7 +17,8 @@ from broca.interventions.lesion import Lesion
 from broca.items import Item, Message
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.scoring import ROW_SCHEMA, Likelihood
+from broca.scoring import ROW_SCHEMA, Generation, Likelihood, Permuted
+from broca.scoring.likelihood import likelihood_of
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -121,6 +122,57 @@ def test_a_broken_model_gives_invalid_rows():
 def test_one_space_where_neither_brings_one(lm, prompt, choice, join, whole):
     row = Likelihood(join=join)(lm, [Item("0", prompt, (choice, choice + "y"), 0)]).row(0, named=True)
     assert row["logprobs"][0] == pytest.approx(plain(lm, prompt, whole[len(prompt) :])[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choices", "join", "strings"),
+    [
+        ("The answer is", ("A", "B"), None, (" A", " B")),
+        ("Answer:", ("A", "B"), None, (" A", " B")),
+        ("Answer: (", ("A", "B"), None, ("A", "B")),
+        ('He said "', ("A", " B"), None, ("A", " B")),
+        ("Answer: (", ("A", "B"), " ", (" A", " B")),
+        ("Answer:", ("A", "B"), "", ("A", "B")),
+        ("Answer:", ("A", "B"), "\n", ("\nA", "\nB")),
+        ("答案是", ("东京", "Paris"), None, ("东京", "Paris")),
+        ("คำตอบคือ", ("ดี", "Paris"), None, ("ดี", " Paris")),
+        ("It ends", (".", "!"), None, (".", "!")),
+        ("It ends", (".", "well"), None, (" .", " well")),
+    ],
+)
+def test_a_choice_follows_its_prompt_as_a_person_would_write_or_as_is_said(lm, prompt, choices, join, strings):
+    row = Likelihood(join=join)(lm, [Item("0", prompt, choices, 0)]).row(0, named=True)
+    assert row["logprobs"] == pytest.approx([plain(lm, prompt, one)[0] for one in strings], abs=1e-5)
+
+
+def test_a_cue_and_a_letter_follow_as_a_person_would_write(lm):
+    item = Item("0", "哪里？", ("x", "y"), 0)
+    row = Likelihood(cue="答案：(")(lm, [item]).row(0, named=True)
+    assert row["logprobs"][1] == pytest.approx(plain(lm, "哪里？答案：(", "y")[0], abs=1e-5)
+    row = Likelihood(options="letter", cue="答案：")(lm, [item]).row(0, named=True)
+    assert row["logprobs"][1] == pytest.approx(plain(lm, "哪里？\n\na. x\nb. y\n答案：", "b")[0], abs=1e-5)
+
+
+def test_what_else_asks_asks_as_the_scorer_does():
+    own = Likelihood(norm="mean", cue="So:", join="", chat="never")
+    expected = Likelihood(cue="So:", join="", chat="auto")
+    assert likelihood_of(own, "auto") == likelihood_of(Permuted(own), "auto") == expected
+    for other in (Likelihood(options="letter", cue="So:"), Generation(), None):
+        assert likelihood_of(other, "always") == Likelihood(chat="always")
+
+
+def test_how_choices_follow_their_prompts(lm, chatty):
+    items = [
+        Item("0", "Answer: (", ("A", "B"), 0),
+        Item("1", "Answer:", ("A", " B"), 0),
+        Item("2", "คำตอบคือ", ("ดี", "Paris"), 0),
+        Item("3", (Message("user", "Where?"),), ("A", "B"), 0),
+    ]
+    found = Likelihood().joins(chatty, items)
+    assert found == [("nothing", "nothing"), ("space", "own"), ("nothing", "space"), ("template", "template")]
+    assert Likelihood(join="\n").joins(lm, items[:1]) == [("given", "given")]
+    assert Likelihood(options="letter").joins(lm, items[:2]) == [("space", "space")] * 2
+    assert Likelihood(options="letter", cue="").joins(chatty, items[3:]) == [("template", "template")]
 
 
 # -- letters --------------------------------------------------------------------------------------------------------

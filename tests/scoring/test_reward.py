@@ -173,6 +173,8 @@ def test_a_row_that_does_not_fit_is_told():
 
     with pytest.raises(BrocaError, match="Out of memory on one text"):
         in_parts([1, 2, 3], step, size=2)
+    with pytest.raises(BrocaError, match="0 texts a batch make no progress"):
+        in_parts([1, 2, 3], step, size=0)
 
 
 def test_rows_and_the_record(encoder, tmp_path, monkeypatch):

@@ -198,6 +198,8 @@ def test_options_and_cue_stand_in_the_prompt():
     with answering(said(" B")) as (url, asked):
         assert Served(at(url), Generation(match="letter"))([ITEM])["predicted"][0] == 1
         Served(at(url), Generation(cue="It is"))([ITEM])
+        Served(at(url), Generation(cue="答案"))([Item("0", "在哪里？", ("box", "bag"), 0)])
+    assert asked[2][1]["prompt"] == "在哪里？答案"
     assert asked[0][1]["prompt"] == "Where?\n\na. box\nb. bag\nAnswer:"
     assert asked[1][1]["prompt"] == "Where? It is"
 

@@ -155,3 +155,15 @@ def test_numbers_a_reader_can_check():
 def test_what_is_undefined_is_said(call, words):
     with pytest.raises(StatisticsError, match=words):
         call()
+
+
+@pytest.mark.parametrize("level", [0.9, 0.999])
+def test_what_no_effect_has_already_is_refused(level):
+    for detectable in (power.welch_detectable, power.paired_detectable):
+        with pytest.raises(StatisticsError, match=r"power is 0\.8, and without any effect .* smaller alpha"):
+            detectable(50, alpha=level)
+
+
+def test_a_search_for_an_effect_has_an_end():
+    with pytest.raises(StatisticsError, match="No effect, however large, is found with this power"):
+        power._smallest(lambda _: 0.1, 0.8)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.errors import BrocaError, StimulusError, UnknownName
-from broca.items import Stimulus
+from broca.items import Item, Stimulus
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.texts import texts
+from broca.stimuli.texts import _answered, texts
 from broca.stimuli.wu2025 import sampled
 
 RECORDS = [{"txt": f"Complete the following story: number {i}"} for i in range(30)]
@@ -141,3 +141,10 @@ def test_the_real_training_texts(shared):
     assert len({text.text for text in found}) == 640
     assert {str(text.text).rsplit(maxsplit=1)[-1] for text in found} == {"of", "the"}
     assert [int(text.id) - 1 for text in texts(path, n=10, seed=0)] == [5, 481, 404, 34, 301, 13, 462, 566, 536, 500]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"), [("答案是", "答案是东京"), ("It is (", "It is (东京"), ("Answer:", "Answer: 东京")]
+)
+def test_answers_follow_as_a_person_would_write(prompt, text):
+    assert _answered(Item("0", prompt, ("东京", "巴黎"), 0)) == text

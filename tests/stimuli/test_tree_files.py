@@ -364,3 +364,19 @@ def test_the_example_of_the_docs():
     assert one.heights == (1, 1, 1, 0, 2, 3)
     assert two.heights == (1, 0, 1, 2)
     assert two.choices[two.answer] == " no"
+
+
+@pytest.mark.parametrize(
+    ("question", "choices"),
+    [("\nIs it?", (" yes", " no")), ("\nAnswer: (", ("yes", "no")), ("\nIt is\n", ("yes", "no"))],
+)
+def test_choices_of_a_table_follow_as_a_person_would_write(tmp_path, question, choices):
+    row = {
+        "statements": ["A.", "B."],
+        "edges": [[1, 2], [2, "conclusion"]],
+        "question": question,
+        "choices": ["yes", "no"],
+        "answer": "yes",
+    }
+    (tree,) = trees("entailment", path=written(tmp_path / "own.jsonl", row))
+    assert tree.choices == choices

@@ -160,3 +160,9 @@ def test_names_and_options_are_checked():
         trees("kth", k="2")
     with pytest.raises(StimulusError, match="Tree task 'arc' is read from a file"):
         trees("arc")
+
+
+def test_lists_are_drawn_in_parts_as_they_are_at_once(monkeypatch):
+    whole = [tree.text for tree in trees("kth", n=50, pool=40)]
+    monkeypatch.setattr("broca.stimuli.trees.kth._AT_ONCE", 300)
+    assert [tree.text for tree in trees("kth", n=50, pool=40)] == whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 import zoo
 from broca.engines.memo import forget
 from broca.items import Item
+from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.studies.agreement import agreement, attributed
 from broca.units import UnitMask
@@ -93,3 +96,14 @@ def test_agreement_counts_the_selected_among_those_that_matter_most():
 
 def test_scores_that_are_all_equal_say_nothing():
     assert maps(np.arange(20.0), np.zeros(20), [0, 1]) == ("", {})
+
+
+def test_choices_are_asked_as_the_study_asks_them(lm):
+    items = asked("box", "cup")
+    found, plain = (
+        attributed(lm, items, SITES, "unit", chat="auto", memo=forget, scorer=one)
+        for one in (Likelihood(join="\n"), None)
+    )
+    other = [replace(item, choices=("\nbox", "\ncup")) for item in items]
+    assert all(np.allclose(found[site], scored(lm, other)[site]) for site in SITES)
+    assert not np.allclose(found[SITES[1]], plain[SITES[1]])

@@ -163,6 +163,8 @@ def test_the_gate_stops_a_model_that_cannot_answer(lm, tmp_path):
         CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2).run(lm)
     found = CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2, gate="mark").run(lm)
     assert {guard.name: guard.state for guard in found.guards}["gate"] == "marked"
+    joined = next(guard.text for guard in found.guards if guard.name == "join")
+    assert joined == f"Choices joined to their prompts with a space {2 * len(rows)}, with nothing 0."
     assert {rung.name: rung.state for rung in found.verdict.rungs}["causal"] == "failed"
 
 

@@ -85,6 +85,10 @@ def test_every_table_has_its_rows(found):
     assert found.links["link"][0] == "useful, intact"
     assert found.drawn["tree"].n_unique() == 3
     assert found.selected.count == 2
+    assert (
+        found.guards[-1].text
+        == "Choices joined to their prompts with a space 0, with nothing 0, with white space of their own 240."
+    )
     assert found.heads.shape == (8, 6)
     assert found.heads["entropy_size"].is_between(0, 1).all()
 

@@ -86,7 +86,7 @@ def test_a_run_holds_every_table_and_climbs(done) -> None:
     assert (sweep["nominal"] == sweep["task"]).all()
     assert set(run.tables["nulls"]["family"]) == {"matrix", "rows", "size", "general"}
     names = {guard["name"]: guard["state"] for guard in run.result["guards"]}
-    assert names["identity"] == "passed"
+    assert names["identity"] == names["join"] == "passed"
     assert {"gate", "shortcut", "effect", "perplexity", "padding"} <= set(names)
     modules = run.tables["modules"]
     assert modules["n_selected"].sum() == run.result["selection"]["k"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broca.errors import SelectionError
 from broca.units.ranked import Listed, Ranked
-from broca.units.weight_draws import random_weights
+from broca.units.weight_draws import _near, _others, random_weights
 from broca.units.weights import Address, WeightSet
 
 ADDRESSES = {"0.q": Address(0, "q", 12, 10), "0.k": Address(0, "k", 6, 10)}
@@ -66,6 +66,22 @@ def test_draws_are_uniform() -> None:
         counts[one.at["0.k"]] += 1
     assert (counts[:10] == 0).all()
     assert abs(counts[10:] / 400 - 1).max() < 0.25
+
+
+class Stuck:
+    """A generator that has one number."""
+
+    def integers(self, _: int, size: int) -> np.ndarray:
+        return np.zeros(size, np.int64)
+
+
+def test_a_draw_by_size_ends_where_nothing_is_left() -> None:
+    stream = np.random.default_rng(0)
+    assert sorted(_near(stream, np.zeros(90, np.int64), 90)) == list(range(90))
+    with pytest.raises(SelectionError, match="91 weights are to be drawn from 90 others"):
+        _near(stream, np.zeros(91, np.int64), 90)
+    with pytest.raises(SelectionError, match="2 other weights of 16 were not drawn in 200 passes"):
+        _others(Stuck(), np.arange(2), 16)
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

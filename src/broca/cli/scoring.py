@@ -206,15 +206,26 @@ def _noted(notes: Sequence[str]) -> None:
 
 
 def _rows(lm: LM, answering: Answering, items: Sequence[Item]) -> pl.DataFrame:
-    from broca.scoring import Generation, Likelihood, Sampled
+    from broca.scoring import Generation, Sampled
 
     if answering.how in (None, "likelihood"):
-        return Likelihood()(lm, items)
+        return _likelihoods(lm, items)
     reader = Generation(answering.tokens, match=answering.match)
     if answering.how == "generation":
         return reader(lm, items)
     sampled = Sampled(reader, answering.temperature, answering.top_p, answering.repetitions, answering.seed)
     return sampled.repeated(lm, items)
+
+
+def _likelihoods(lm: LM, items: Sequence[Item]) -> pl.DataFrame:
+    from broca.scoring import Likelihood
+    from broca.studies.guards import joins
+
+    scorer = Likelihood()
+    found = scorer(lm, items)
+    for guard in joins(lm, items, scorer):
+        terminal.facts([(guard.name, guard.text)])
+    return found
 
 
 def _served(url: str, model: str | None, timeout: float, answering: Answering, items: Sequence[Item]) -> pl.DataFrame:

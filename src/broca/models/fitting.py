@@ -17,8 +17,10 @@ def in_parts(rows: Sequence[A], step: Callable[[Sequence[A]], Sequence[B]], *, s
     """What `step` makes of all rows, `size` at a time; where memory runs out, half as many from then on.
 
     Raises:
-        BrocaError: if a single row does not fit.
+        BrocaError: if a single row does not fit, or `size` is below 1.
     """
+    if size < 1:
+        raise BrocaError(f"{size} texts a batch make no progress. Give 1 or more.")
     found: list[B] = []
     while len(found) < len(rows):
         part = rows[len(found) : len(found) + size]

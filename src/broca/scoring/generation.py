@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import polars as pl
+import regex
 
 from broca.errors import StimulusError
 from broca.items import Item, Text
@@ -17,6 +18,7 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat, Rendered
 from broca.scoring.prompts import beside, cued, letters, listed, one_prompt
 from broca.scoring.rows import INVALID, Outcome, rows
+from broca.writing import WORD_CHARACTER, clusters
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
 
@@ -86,15 +88,15 @@ class Generation:
         for item in items:
             self._keys(item)
 
-    def asked(self, item: Item) -> tuple[Text, str, str]:
-        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two.
+    def asked(self, item: Item) -> tuple[Text, str, str | None]:
+        """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two (None: as a person writes).
 
         Its pictures are not part of it.
         """
         if self.match == "letter":
             cue = "Answer:" if self.cue is None else self.cue
             return listed(item, cue), cue, "\n"
-        return item.prompt, self.cue or "", " "
+        return item.prompt, self.cue or "", None
 
     def read(self, items: Sequence[Item], texts: Sequence[str]) -> list[Outcome]:
         """What each text says in answer to its item."""
@@ -161,7 +163,7 @@ def _contained(text: str, keys: Sequence[str]) -> list[int]:
     found: list[int] = []
     taken: list[tuple[int, int]] = []
     for i in sorted(range(len(keys)), key=lambda i: -len(keys[i])):
-        spans = [match.span() for match in re.finditer(_whole(keys[i]), text)]
+        spans = [match.span() for match in regex.finditer(_whole(keys[i]), text)]
         free = [(a, b) for a, b in spans if not any(start <= a and b <= end for start, end in taken)]
         if free:
             found.append(i)
@@ -171,9 +173,12 @@ def _contained(text: str, keys: Sequence[str]) -> list[int]:
 
 def _whole(key: str) -> str:
     """A pattern for `key` that starts and ends with a word where `key` does."""
-    return ("" if _joins(key[0]) else r"(?<!\w)") + re.escape(key) + ("" if _joins(key[-1]) else r"(?!\w)")
+    letters = clusters(key)
+    before = "" if _joins(letters[0]) else f"(?<!{WORD_CHARACTER})"
+    after = "" if _joins(letters[-1]) else f"(?!{WORD_CHARACTER})"
+    return f"{before}{regex.escape(key)}(?!\\p{{M}}){after}"
 
 
-def _joins(character: str) -> bool:
+def _joins(cluster: str) -> bool:
     """Whether other letters may stand beside it: punctuation, and scripts without case, many of which have no spaces."""
-    return not re.match(r"\w", character) or unicodedata.category(character) == "Lo"
+    return not regex.match(WORD_CHARACTER, cluster) or unicodedata.category(cluster[0]) == "Lo"

@@ -15,8 +15,12 @@ from broca.models.continuation import Continuations, logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question, split
 from broca.models.tokens import Chat, Rendered
-from broca.scoring.prompts import beside, cued, joined, letters, listed, one_prompt
+from broca.scoring.prompts import beside, cued, gaps, letters, listed, one_prompt
 from broca.scoring.rows import preferred, rows
+
+Join = Literal["space", "nothing", "own", "template", "given"]
+"""How a choice follows its prompt: behind a space, behind nothing, behind white space that either brings, where a chat template
+has said that the answer starts, or behind what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,9 @@ class Likelihood:
     chat: Chat = "auto"
     cue: str | None = None
     """What opens the answer. None: "Answer:" where letters are scored, nothing where choices are."""
-    join: str = " "
-    """What parts a choice from a plain prompt where neither brings white space of its own."""
+    join: str | None = None
+    """What parts a choice from a plain prompt where neither brings white space of its own, as it stands. None: what a person would
+    write, a space after a word or a colon, nothing after "(" or a hyphen, nothing in Chinese or Thai."""
     kind: Literal["likelihood"] = field(default="likelihood", kw_only=True)
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -48,7 +53,7 @@ class Likelihood:
         """
         if self.options == "letter":
             one_prompt(items)
-        parts = [_parts(item) for item in items]
+        parts = [_passages(item) for item in items]
         found = iter(logprobs(lm, self.questions(lm, [part for own in parts for part in own])))
         outcomes = []
         for item, own in zip(items, parts, strict=True):
@@ -71,20 +76,55 @@ class Likelihood:
                 _told_apart(name, question)
         return questions
 
+    def joins(self, lm: LM, items: Sequence[Item]) -> list[tuple[Join, ...]]:
+        """How each choice of each item follows its prompt.
+
+        Raises:
+            StimulusError: as when called.
+        """
+        return [
+            tuple(_join(prompt, gap, choice) for gap, choice in zip(between, choices, strict=True))
+            for prompt, between, choices in (self._parts(lm, item) for item in items)
+        ]
+
     def _asked(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
         """The prompt, and the strings that may follow it."""
         one_prompt([item])
+        prompt, between, choices = self._parts(lm, item)
+        if self.options == "text":
+            return prompt, tuple(gap + choice for gap, choice in zip(between, choices, strict=True))
+        # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
+        return replace(prompt, text=prompt.text + between[0]), choices
+
+    def _parts(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...], tuple[str, ...]]:
+        """The prompt, what parts each choice from it, and the choices."""
         if self.options == "text":
             prompt = cued(lm, item.shown, chat=self.chat, cue=self.cue or "")
-            return prompt, tuple(joined(prompt, choice, self.join) for choice in item.choices)
-        cue = "Answer:" if self.cue is None else self.cue
+            return prompt, gaps(prompt, item.choices, self.join), item.choices
+        cue, names = "Answer:" if self.cue is None else self.cue, letters(item)
         prompt = cued(lm, beside(item, listed(item, cue)), chat=self.chat, cue=cue, gap="\n")
-        # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
-        apart = prompt.text[-1:].isspace() or (prompt.templated and not cue)
-        return replace(prompt, text=prompt.text + ("" if apart else self.join)), letters(item)
+        # behind a cue of its own a letter is parted from it in a chat too
+        own = replace(prompt, templated=prompt.templated and not cue)
+        return prompt, gaps(own, names, self.join), names
 
 
-def _parts(item: Item) -> list[Item]:
+def likelihood_of(scorer: object, chat: Chat) -> Likelihood:
+    """What asks for the likelihood of choices as written as a study's scorer asks: with its cue and join, where it has them."""
+    asking = getattr(scorer, "scorer", scorer)
+    if isinstance(asking, Likelihood) and asking.options == "text":
+        return Likelihood(chat=chat, cue=asking.cue, join=asking.join)
+    return Likelihood(chat=chat)
+
+
+def _join(prompt: Rendered, gap: str, choice: str) -> Join:
+    if gap:
+        return "space" if gap == " " else "given"
+    if prompt.text[-1:].isspace() or choice[:1].isspace():
+        return "own"
+    return "template" if prompt.templated else "nothing"
+
+
+def _passages(item: Item) -> list[Item]:
     """What is priced: the choices after the prompt, or each passage of each choice after its own context."""
     if not item.passages:
         return [item]

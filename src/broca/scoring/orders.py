@@ -20,6 +20,7 @@ from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.prompts import lists_itself
 from broca.scoring.rows import INVALID, Outcome, preferred, rows
+from broca.tries import MOST, tries
 
 Order = tuple[int, ...]
 """At each place, the index of the choice that stands there."""
@@ -90,7 +91,11 @@ def orders(item: Item, n: int | Literal["all"], seed: int = 0) -> list[Order]:
         return list(permutations(range(k)))
     draw = np.random.default_rng([seed, zlib.crc32(item.id.encode())])
     found: dict[Order, None] = {}
-    while len(found) < n:
+    for _ in tries(
+        f"Item {item.id!r}: {n} different orders were not drawn. Ask for fewer, or for 'all'.", most=100 * n + MOST
+    ):
+        if len(found) >= n:
+            break
         first = tuple(draw.permutation(k).tolist())
         found.update(dict.fromkeys(first[i:] + first[:i] for i in range(k)))
     return list(found)[:n]

@@ -1,15 +1,16 @@
-"""How an item becomes a prompt: options listed under letters, a cue for the answer, a space before a choice."""
+"""How an item becomes a prompt: options listed under letters, a cue for the answer, what stands before a choice."""
 
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from broca.errors import StimulusError
 from broca.items import Item, Message, Pictured, Text
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Rendered
+from broca.spacing import is_closing, is_space_between
 
 LETTERS = string.ascii_lowercase
 
@@ -94,23 +95,34 @@ def _ending(text: str, cue: str) -> str:
     return bare.removesuffix(cue).rstrip() if cue.strip() else bare
 
 
-def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str = " ") -> Rendered:
+def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str | None = None) -> Rendered:
     """The prompt as the tokenizer gets it, with `cue` at its end.
 
-    In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt; a chat's is a space; nothing is
-    put where there is white space already.
+    In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt, as `gap_before` says; a chat's is a space;
+    nothing is put where there is white space already.
     """
     rendered = lm.render(prompt, chat=chat)
     if not cue:
         return rendered
-    between = " " if rendered.templated else gap
-    return replace(rendered, text=rendered.text + ("" if rendered.text[-1:].isspace() else between) + cue)
+    between = gap_before(rendered.text, cue, " " if rendered.templated else gap)
+    return replace(rendered, text=rendered.text + between + cue)
 
 
-def joined(prompt: Rendered, choice: str, join: str) -> str:
-    """A choice as it follows a prompt: with `join` before it where neither brings white space.
+def gap_before(text: str, more: str, join: str | None) -> str:
+    """What parts two texts: nothing where either brings white space, else `join`; for None what a person would put there."""
+    if not text or text[-1].isspace() or more[:1].isspace():
+        return ""
+    if join is None:
+        return " " if is_space_between(text, more) else ""
+    return join
 
-    A chat template has said where an answer starts, so nothing is put after one.
+
+def gaps(prompt: Rendered, choices: Sequence[str], join: str | None) -> tuple[str, ...]:
+    """What parts each choice from its prompt, as `gap_before` says.
+
+    A chat template has said where an answer starts, so nothing is put after one. Where all choices are stops or the like, no
+    space stands before them.
     """
-    apart = prompt.templated or prompt.text[-1:].isspace() or choice[:1].isspace()
-    return choice if apart else join + choice
+    if prompt.templated or (join is None and all(map(is_closing, choices))):
+        return ("",) * len(choices)
+    return tuple(gap_before(prompt.text, choice, join) for choice in choices)

@@ -21,7 +21,7 @@ import polars as pl
 from broca.errors import ServerError, StimulusError
 from broca.items import Item
 from broca.scoring.generation import Generation
-from broca.scoring.prompts import words_alone
+from broca.scoring.prompts import gap_before, words_alone
 from broca.scoring.rows import Outcome
 from broca.scoring.sampling import apart, seed_of, together
 
@@ -259,7 +259,7 @@ def _prompt(item: Item, reader: Generation) -> str:
             f"Item {item.id!r} would need a chat template, and a server of completions takes plain text. Give plain prompts, or "
             "score it here."
         )
-    return text + (("" if text[-1:].isspace() else gap) + cue if cue else "")
+    return text + gap_before(text, cue, gap) + cue if cue else text
 
 
 def _says(answer: httpx2.Response) -> str:

@@ -21,6 +21,8 @@ from broca.errors import StatisticsError
 
 MOST = 1 << 40
 """Where a search for a number of stimuli gives up."""
+_LARGEST = 2.0**200
+"""Where a search for an effect gives up."""
 
 
 def design_effect(m: float, rho: float) -> float:
@@ -280,6 +282,14 @@ def _fewest(power_of: Callable[[int], float], power: float, *, least: int) -> in
 
 def _smallest(power_of: Callable[[float], float], power: float) -> float:
     wanted, high = _share(power), 1.0
+    if (none := power_of(0)) >= wanted:
+        raise StatisticsError(
+            f"power is {power:g}, and without any effect {none:g} of the tests find one. Give more power, or a smaller alpha."
+        )
     while power_of(high) < wanted:
         high *= 2
+        if high > _LARGEST:
+            raise StatisticsError(
+                "No effect, however large, is found with this power. Give more of them, or a larger alpha."
+            )
     return float(optimize.brentq(lambda d: power_of(d) - wanted, 0, high, xtol=1e-9))  # type: ignore[arg-type]

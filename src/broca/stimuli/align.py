@@ -6,16 +6,18 @@ position i of the other. Tokenisations come as the characters that each token co
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
+import regex
 from rapidfuzz.distance import Levenshtein
 
 from broca.errors import StimulusError
 from broca.items import Edit, Pair, Span
+from broca.writing import CLUSTER, MARKED, WORD_CHARACTER, clusters
 
 TokenClass = Literal["special", "prefix", "edited", "between", "suffix", "operands", "answer"]
 """What a token is, the first of these that holds:
@@ -28,15 +30,15 @@ TokenClass = Literal["special", "prefix", "edited", "between", "suffix", "operan
 * between: it stands between two edited words
 """
 
-_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
-_WORD_CHARACTER = re.compile(r"[\w'’]")
+_PIECES = regex.compile(rf"(?:{WORD_CHARACTER}{MARKED})+|(?:\s{MARKED})+|{CLUSTER}")
+_WORD_CHARACTER = regex.compile(rf"{WORD_CHARACTER}|['’]")
 
 
 def edits_between(clean: str, perturbed: str, kind: str = "") -> tuple[Edit, ...]:
     """A short list of edits from one text to another, for pairs whose own is not known.
 
     Words are matched first and letters within the words that differ, both by Levenshtein's distance: so a word that differs
-    altogether does not scatter over its neighbours. Touching edits are one.
+    altogether does not scatter over its neighbours. Letters are taken with their marks. Touching edits are one.
     """
     a, b = _PIECES.findall(clean), _PIECES.findall(perturbed)
     found: list[Edit] = []
@@ -44,12 +46,19 @@ def edits_between(clean: str, perturbed: str, kind: str = "") -> tuple[Edit, ...
     for op in Levenshtein.opcodes(a, b):
         before, after = "".join(a[op.src_start : op.src_end]), "".join(b[op.dest_start : op.dest_end])
         if op.tag != "equal":
-            for part in Levenshtein.opcodes(before, after):
-                if part.tag != "equal":
-                    start, end = at + part.src_start, at + part.src_end
-                    _append(found, Edit(start, end, clean[start:end], after[part.dest_start : part.dest_end], kind))
+            for (start, end), new in _differences(before, after):
+                _append(found, Edit(at + start, at + end, before[start:end], new, kind))
         at += len(before)
     return tuple(found)
+
+
+def _differences(before: str, after: str) -> Iterator[tuple[Span, str]]:
+    """What differs between two texts, letter by letter: characters of the first, and what stands there in the second."""
+    a, b = list(clusters(before)), list(clusters(after))
+    ends = list(accumulate(map(len, a), initial=0))
+    for part in Levenshtein.opcodes(a, b):
+        if part.tag != "equal":
+            yield (ends[part.src_start], ends[part.src_end]), "".join(b[part.dest_start : part.dest_end])
 
 
 @dataclass(frozen=True, slots=True)

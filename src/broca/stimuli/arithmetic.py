@@ -9,6 +9,7 @@ from pydantic import Field
 
 from broca.items import Contrast, Stimulus
 from broca.stimuli import paradigms
+from broca.tries import MOST, tries
 
 Problem = tuple[int, str, int]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -52,7 +53,11 @@ def multiple_demand_matched(*, n: Annotated[int, Field(ge=2, le=_MATCHED_AT_MOST
     hard: list[Stimulus] = []
     easy: list[Stimulus] = []
     used: set[Problem] = set()
-    while len(hard) < n:
+    for _ in tries(
+        f"There are fewer than {n} pairs of problems with the same digits. Ask for fewer.", most=100 * n + MOST
+    ):
+        if len(hard) == n:
+            break
         pair = _matched_pair(draw, "+" if len(hard) % 2 == 0 else "-")
         if pair is None or used & set(pair):
             continue

@@ -5,7 +5,6 @@ The shortcuts look at an item as text. None of them knows the story.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,6 +13,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.lengths import plain
+from broca.writing import occurrences
 
 
 def baselines(items: Iterable[Item]) -> pl.DataFrame:
@@ -25,7 +25,7 @@ def baselines(items: Iterable[Item]) -> pl.DataFrame:
     * ``last-mentioned``: the choice whose last mention in the prompt comes last
     * ``chance``: a choice at random, the mean of 1 / number of choices
 
-    A mention is whole words, case ignored. Where two choices are mentioned at one place (``box`` and ``box of tea``),
+    A mention is whole words (in scripts without spaces, any place), case ignored. Where two choices are mentioned at one place (``box`` and ``box of tea``),
     the longer one counts, then the earlier in the list. An item whose prompt mentions none of its choices counts as
     chance.
 
@@ -72,10 +72,9 @@ def mentioned(item: Item, *, last: bool = False) -> int | None:
     text = plain(item.prompt)
     places: list[tuple[int, int, int]] = []
     for index, choice in enumerate(item.choices):
-        pattern = rf"(?<!\w){re.escape(choice.strip())}(?!\w)"
-        starts = [match.start() for match in re.finditer(pattern, text, re.IGNORECASE)]
-        if starts:
-            places.append((-starts[-1] if last else starts[0], -len(choice), index))
+        spans = occurrences(text, choice.strip(), ignore_case=True)
+        if spans:
+            places.append((-spans[-1][0] if last else spans[0][0], -len(choice), index))
     return min(places)[2] if places else None
 
 

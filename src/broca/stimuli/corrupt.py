@@ -17,6 +17,8 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Span, Tree
 from broca.registry import unknown
+from broca.tries import first
+from broca.writing import words_in
 
 How = Literal["negate-useful", "negate-useless", "shuffle", "insert"]
 _COPULA = re.compile(r"\b(is|are|was|were)( not)?\b")
@@ -59,9 +61,12 @@ def corrupt(tree: Tree, how: How, *, seed: int = 0, others: Sequence[Tree] = ())
     if how == "shuffle":
         if len(said) < 2:
             raise StimulusError(f"Tree {tree.id!r} has one statement, so there is no other order. Leave it out.")
-        order = rng.permutation(len(said)).tolist()
-        while order == same:
+
+        def another() -> list[int] | None:
             order = rng.permutation(len(said)).tolist()
+            return None if order == same else order
+
+        order = first(another, f"Every order drawn for tree {tree.id!r} is its own.")
         return Corrupted(_rebuilt(tree, [said[i] for i in order], order), how, None, tuple(order))
     if how == "insert":
         text, at = _irrelevant(tree, others, rng), int(rng.integers(len(said) + (tree.query not in tree.statements)))
@@ -129,7 +134,7 @@ def _irrelevant(tree: Tree, others: Sequence[Tree], rng: np.random.Generator) ->
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
+    return set(words_in(text.lower()))
 
 
 def _common(texts: Sequence[str]) -> set[str]:

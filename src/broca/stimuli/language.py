@@ -20,6 +20,7 @@ from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.stimuli import paradigms
 from broca.stimuli.arithmetic import Seed
+from broca.tries import MOST, first, tries
 
 ONSETS = (
     *"bdfghklmnprstvz",
@@ -59,7 +60,10 @@ def language(
     sentences: list[Stimulus] = []
     lists: list[Stimulus] = []
     used: set[str] = set()
-    while len(sentences) < n:
+    few = f"The grammar has fewer than {n} different sentences of {words} words. Ask for fewer, or for about 12 words."
+    for _ in tries(few, most=1000 * n + MOST):
+        if len(sentences) == n:
+            break
         sentence = _expanded("<sentence>", draw).lower()
         split = sentence.split()
         if len(split) != words or sentence in used or _stutters(split):
@@ -90,12 +94,14 @@ def non_word(letters: int, draw: np.random.Generator) -> str:
     """
     if letters < 2:
         raise StimulusError(f"A non-word of {letters} letters cannot be pronounced. Ask for 2 or more.")
-    while True:
+
+    def spoken() -> str | None:
         coda = _one_of(CODAS, draw) if draw.random() < 0.8 else ""
         body = _body(letters - len(coda), draw)
         word = body + coda
-        if body and word.endswith((*CODAS, *LAST_NUCLEI)) and word not in lexicon():
-            return word
+        return word if body and word.endswith((*CODAS, *LAST_NUCLEI)) and word not in lexicon() else None
+
+    return first(spoken, f"No non-word of {letters} letters can be pronounced.")
 
 
 @cache
@@ -133,10 +139,14 @@ def _stutters(words: list[str]) -> bool:
 def _non_words(words: list[str], draw: np.random.Generator) -> list[str]:
     made: list[str] = []
     for word in words:
-        candidate = non_word(len(word), draw)
-        while candidate in made:
-            candidate = non_word(len(word), draw)
-        made.append(candidate)
+
+        def another(letters: int = len(word)) -> str | None:
+            candidate = non_word(letters, draw)
+            return None if candidate in made else candidate
+
+        made.append(
+            first(another, f"There are too few different non-words of {len(word)} letters. Ask for fewer words.")
+        )
     return made
 
 

@@ -6,12 +6,17 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ConfigDict, Field, ValidationError, validate_call
 
 from broca.errors import StimulusError
 from broca.registry import unknown
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+"""How many are made: an option of generators."""
+Seed = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 def call(what: str, function: Callable[..., Any], *args: object, options: Mapping[str, object]) -> Any:

@@ -6,6 +6,7 @@ import random
 
 from broca.errors import StimulusError
 from broca.items import Item
+from broca.stimuli.options import Count
 
 _NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Karla", "Leo")
 _IDLE: tuple[str, ...] = (
@@ -22,8 +23,8 @@ _IDLE: tuple[str, ...] = (
 
 def passkey(
     *,
-    n: int = 200,
-    sentences: int = 24,
+    n: Count = 200,
+    sentences: Count = 24,
     digits: int = 6,
     depth: float | None = None,
     decoys: int = 3,

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from broca.items import Item
+from broca.tries import first
 
 LARGEST = 49
 """Operands are 0 to this."""
@@ -114,9 +115,12 @@ def sums(
 def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
     operation = tuple(OPERATIONS)[number % len(OPERATIONS)]
     frame, word = wording(rng, operation)
-    a, b = drawn(rng, held=True)
-    while not a and not b:  # of which all operations make the same
+
+    def telling() -> tuple[int, int] | None:
         a, b = drawn(rng, held=True)
+        return (a, b) if a or b else None  # of two zeros all operations make the same
+
+    a, b = first(telling, "All operands drawn are zero.")
     values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
     return Item(
         id=f"sums/{seed}/{number}",
@@ -145,10 +149,12 @@ def framed(rng: np.random.Generator, request: str) -> str:
 
 def drawn(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:
     """Two operands, held out or not."""
-    while True:
+
+    def some() -> tuple[int, int] | None:
         a, b = (int(number) for number in rng.integers(LARGEST + 1, size=2))
-        if held_out(a, b) == held:
-            return a, b
+        return (a, b) if held_out(a, b) == held else None
+
+    return first(some, f"No operands up to {LARGEST} are {'held out' if held else 'left to train on'}.")
 
 
 def spelled(value: int) -> str:

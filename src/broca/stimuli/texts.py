@@ -20,12 +20,14 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.items import Item, Stimulus
 from broca.registry import unknown
+from broca.spacing import is_space_between
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.lengths import plain as flat
-from broca.stimuli.options import call, expanded, is_folder, looks_like_path
+from broca.stimuli.options import Count, call, expanded, is_folder, looks_like_path
 from broca.stimuli.published.sources import fetched
 from broca.stimuli.tables import SUFFIXES, Row, Table, parse_json, read_table, read_text
 from broca.stimuli.wu2025 import sampled
+from broca.tries import MOST, tries
 
 PLAIN = "plain"
 """The name of the texts that come with broca."""
@@ -71,7 +73,7 @@ def texts(source: str | Path, **options: object) -> tuple[Stimulus, ...]:
     raise unknown("Source of texts", str(source), known, "Or give the path of a .txt, .jsonl, .json, .csv or .parquet.")
 
 
-def plain(*, n: _AtLeastOne = 120, seed: int = 0) -> tuple[Stimulus, ...]:
+def plain(*, n: Count = 120, seed: int = 0) -> tuple[Stimulus, ...]:
     """Texts about bread, bees, bridges and the like, of ten sentences (130 to 160 words): nobody in them thinks anything.
 
     Generated from sentences written for this project. Texts of one subject share a group; no two are the same.
@@ -86,7 +88,9 @@ def plain(*, n: _AtLeastOne = 120, seed: int = 0) -> tuple[Stimulus, ...]:
     assert isinstance(subjects, dict)
     draw = random.Random(seed)  # noqa: S311 - a choice of words, not a secret
     made: dict[str, Stimulus] = {}
-    while len(made) < n:
+    for _ in tries(f"There are fewer than {n} different plain texts. Ask for fewer.", most=n + MOST):
+        if len(made) >= n:
+            break
         for subject, sentences in subjects.items():
             kept = sorted(draw.sample(range(len(sentences)), _SENTENCES))
             text = " ".join(
@@ -181,4 +185,4 @@ def _json_lines(path: Path) -> Table:
 
 def _answered(item: Item) -> str:
     text, answer = flat(item.prompt), item.choices[item.answer]
-    return text + ("" if text[-1:].isspace() or answer[:1].isspace() else " ") + answer
+    return text + (" " if is_space_between(text, answer) else "") + answer

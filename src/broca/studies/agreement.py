@@ -21,7 +21,7 @@ from broca.items import Item, fingerprint
 from broca.models.lm import LM
 from broca.models.questions import Question
 from broca.models.tokens import Batch, Chat, Tokens
-from broca.scoring import Likelihood
+from broca.scoring.likelihood import likelihood_of
 from broca.sites import Site
 from broca.stats.reliability import chance_overlap, overlap, rank_agreement
 from broca.studies.maps import Floats
@@ -47,7 +47,7 @@ class Margin:
 
 
 def attributed(
-    lm: LM, items: Sequence[Item], sites: Sequence[Site], grain: Grain, *, chat: Chat, memo: Memo
+    lm: LM, items: Sequence[Item], sites: Sequence[Site], grain: Grain, *, chat: Chat, memo: Memo, scorer: object = None
 ) -> dict[Site, Floats] | None:
     """What zeroing each unit (or head) alone does to the margin of the right answer, to first order: ``(unit,)`` a site.
 
@@ -57,7 +57,7 @@ def attributed(
     """
     chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(ITEMS, len(items))).astype(int))]
     try:
-        questions = Likelihood(chat=chat).questions(lm, chosen)
+        questions = likelihood_of(scorer, chat).questions(lm, chosen)
     except StimulusError:
         return None
     asked = [told for item, q in zip(chosen, questions, strict=True) if (told := _first_tokens(q, item.answer))]

@@ -120,7 +120,7 @@ class CausalTest(Spec):
             size = bench.sizes(list(candidates(lm, self.selection)), self.selection.grain)
         plan = planned(self, lm, found, size)
         checks = guards.probe(lm, items, chat)
-        passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm)]
+        passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm), *guards.joins(lm, items, self.scorer)]
         (intact,) = bench.tables([INTACT])
         own = next(iter(self.abilities))
         can = intact.filter(pl.col("ability") == own)
@@ -135,7 +135,9 @@ class CausalTest(Spec):
         if found:
             progress("attributing", 0, 1)
             ranked = found[0].t
-            scores = agreement.attributed(lm, self.abilities[own], list(ranked), plan.mask.grain, chat=chat, memo=memo)
+            scores = agreement.attributed(
+                lm, self.abilities[own], list(ranked), plan.mask.grain, scorer=self.scorer, chat=chat, memo=memo
+            )
         return _result(self, lm, found, plan, pl.concat([intact, *scored]), passed=tuple(passed), scores=scores)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -15,6 +16,8 @@ from broca.models.force import Intervention
 from broca.models.limits import pads, shift
 from broca.models.lm import LM
 from broca.models.tokens import SIDES, Tokens
+from broca.scoring import Likelihood, Permuted
+from broca.scoring.likelihood import Join
 from broca.stimuli.baselines import baselines, mentioned
 from broca.studies.ladder import Guard
 from broca.units import UnitMask
@@ -130,3 +133,33 @@ def shortcut(rows: pl.DataFrame, abilities: Mapping[str, Sequence[Item]], *, alp
         "marked",
         f"{text}: these items do not tell the ability from the shortcut. Add items on which it fails, or more of them.",
     )
+
+
+_JOINS: Mapping[Join, str] = {
+    "space": "with a space",
+    "nothing": "with nothing",
+    "own": "with white space of their own",
+    "template": "by the chat template",
+    "given": "with what was given",
+}
+
+
+def joins(lm: LM, items: Sequence[Item], scorer: object) -> tuple[Guard, ...]:
+    """How choices were joined to their prompts, where choices are what is scored: what stands there moves every score.
+
+    Choices of one item that follow white space and others that do not are read as words and as parts of words.
+    """
+    asking = scorer.scorer if isinstance(scorer, Permuted) else scorer
+    if not isinstance(asking, Likelihood):
+        return ()
+    found = asking.joins(lm, items)
+    count = Counter(join for own in found for join in own)
+    told = ", ".join(
+        f"{how} {count[join]}" for join, how in _JOINS.items() if count[join] or join in ("space", "nothing")
+    )
+    text = f"Choices joined to their prompts {told}."
+    mixed = sum("nothing" in own and len(set(own)) > 1 for own in found)
+    if not mixed:
+        return (Guard("join", "passed", text),)
+    text += f" Of {mixed} items some choices stand behind white space and others do not, so they are not on a par. Give a join."
+    return (Guard("join", "marked", text),)

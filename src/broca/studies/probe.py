@@ -22,7 +22,9 @@ from broca.stimuli.trees import TREES, reader_of, trees
 from broca.studies import head_maps, probe_findings, probe_heads, probe_published, robustness
 from broca.studies import probe_steps as steps
 from broca.studies.base import Spec, model_summary
+from broca.studies.guards import joins
 from broca.studies.ladder import Guard, Verdict, fragment
+from broca.studies.prepared import Prepared
 from broca.studies.probe_scores import Scored
 from broca.studies.pruning import Pruning
 from broca.studies.statements import Statements
@@ -244,7 +246,11 @@ def _result(
         answers=answers,
         selected=after.mask,
         verdict=verdict,
-        guards=(*probe_findings.guards_of(statements, answers, kept), *after.guards),
+        guards=(
+            *probe_findings.guards_of(statements, answers, kept),
+            *after.guards,
+            *joins(lm, [tree.item for tree in statements.trees], Prepared(chat=spec.chat)),
+        ),
         warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),

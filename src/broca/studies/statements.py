@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from broca.engines.memo import Memo
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
 from broca.models.tokens import Chat
+from broca.writing import words_in
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,7 +122,7 @@ class Statements:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+    return words_in(text.lower())
 
 
 def looked_at(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ its weights; or that a control ranks it high."""
 
 _NEAR = 32
 """A draw matched on size takes one of so many unchosen weights whose sizes are nearest."""
+_PASSES = 200
+"""Draws of the missing weights at most; each finds more than half of them."""
 
 
 def random_weights(
@@ -89,12 +91,14 @@ def _others(draw: np.random.Generator, index: Indices, size: int) -> Indices:
     if 4 * index.size > size:
         return draw.choice(np.setdiff1d(np.arange(size), index), index.size, replace=False)
     found = np.zeros(0, np.int64)
-    while found.size < index.size:
+    for _ in range(_PASSES):
         more = draw.integers(size, size=2 * (index.size - found.size) + 8)
         more = more[~np.isin(more, index)]
         _, first = np.unique(np.concatenate([found, more]), return_index=True)
         found = np.concatenate([found, more])[np.sort(first)]
-    return found[: index.size]
+        if found.size >= index.size:
+            return found[: index.size]
+    raise SelectionError(f"{index.size} other weights of {size} were not drawn in {_PASSES} passes. Choose fewer.")
 
 
 def _in_rows(draw: np.random.Generator, index: Indices, columns: int) -> Indices:
@@ -110,18 +114,26 @@ def _in_rows(draw: np.random.Generator, index: Indices, columns: int) -> Indices
     return np.concatenate(found)
 
 
+def _reaches(n: int) -> Iterator[int]:
+    """How far to look for a free weight: twice as far each time, until the whole list of n is in reach."""
+    reach = _NEAR // 2
+    yield reach
+    yield from (reach << doubled for doubled in range(1, max(n, 1).bit_length() + 1))
+
+
 def _near(draw: np.random.Generator, place: Indices, n: int) -> Indices:
     """For each place in a sorted list of n another one near it, all different."""
     taken: set[int] = set()
     found = []
     for at in draw.permutation(place):
-        reach = _NEAR // 2
-        while True:
+        free: list[int] = []
+        for reach in _reaches(n):
             low, high = max(0, at - reach), min(n, at + reach)
             free = [i for i in range(low, high) if i not in taken]
             if free:
                 break
-            reach *= 2
+        if not free:
+            raise SelectionError(f"{place.size} weights are to be drawn from {n} others. Choose fewer.")
         chosen = int(free[draw.integers(len(free))])
         taken.add(chosen)
         found.append(chosen)

@@ -9,12 +9,13 @@ from broca.items import Item
 from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.world import ABILITIES, items
 from broca.registry import unknown
+from broca.stimuli.options import Count, Seed, Share
 
 MIXED = {"belief": ("false-belief", "true-belief"), "all": ABILITIES}
 """Benchmarks made of several abilities."""
 
 
-def benchmark(ability: str, *, n: int = 200, seed: int = 0, detail: float = DETAIL) -> tuple[Item, ...]:
+def benchmark(ability: str, *, n: Count = 200, seed: Seed = 0, detail: Share = DETAIL) -> tuple[Item, ...]:
     """Held-out items of the organism's world.
 
     Args:
@@ -26,6 +27,7 @@ def benchmark(ability: str, *, n: int = 200, seed: int = 0, detail: float = DETA
 
     Raises:
         UnknownName: if there is no such ability.
+        StimulusError: if there are no such items with so little detail.
     """
     if ability == "belief":
         halves = tuple(

@@ -9,6 +9,7 @@ import numpy as np
 from broca.organisms.beliefs.lexicon import COUNTED, HE, NAMES, SCENES
 from broca.organisms.beliefs.phrases import Split, bank
 from broca.organisms.beliefs.story import held_out, pick
+from broca.tries import first, tries
 
 
 class Sum(NamedTuple):
@@ -24,10 +25,12 @@ class Sum(NamedTuple):
 
 def addition(rng: np.random.Generator, split: Split, *, hard: bool) -> Sum:
     """An addition whose pair of numbers, in either order, belongs to `split`."""
-    while True:
+
+    def drawn() -> tuple[int, int] | None:
         a, b = _numbers(rng, hard=hard)
-        if held_out(str(a), str(b)) == (split == "held-out"):
-            break
+        return (a, b) if held_out(str(a), str(b)) == (split == "held-out") else None
+
+    a, b = first(drawn, f"No pair of numbers belongs to the part {split!r}.")
     phrase = pick(rng, bank("easy-and-hard", split))
     names = [NAMES[i] for i in rng.permutation(len(NAMES))[:2]]
     question = phrase.text.format(
@@ -46,19 +49,22 @@ def _numbers(rng: np.random.Generator, *, hard: bool) -> tuple[int, int]:
     """Two numbers. Hard: two digits each, units carry. Easy: one digit each, or two digits and no column carries."""
     if not hard and rng.random() < 0.3:
         return int(rng.integers(1, 10)), int(rng.integers(1, 10))
-    while True:
+
+    def drawn() -> tuple[int, int] | None:
         a, b = (int(n) for n in rng.integers(10, 100, 2))
         carries = a % 10 + b % 10 > 9
-        if carries if hard else not carries and a // 10 + b // 10 < 10:
-            return a, b
+        return (a, b) if (carries if hard else not carries and a // 10 + b // 10 < 10) else None
+
+    return first(drawn, "No two numbers of two digits carry as they should.")
 
 
 def _foil(rng: np.random.Generator, total: int, *, hard: bool) -> int:
     """A wrong answer with as many digits: ten off (a carry forgotten or imagined), or one or two off."""
     steps = (-10, -10, 10, -1, 1, 2) if hard else (-10, 10, -1, 1, 2, -2)
-    while True:
+    for _ in tries(f"No number of as many digits is near {total}."):
         foil = total + pick(rng, steps)
         if foil > 0 and len(str(foil)) == len(str(total)):
             return foil
         if total < 10:
             steps = (-1, 1, 2)
+    raise AssertionError(total)  # tries has raised

@@ -115,6 +115,13 @@ class Story:
     values: tuple[str, str]
 
 
+def least_detail(ability: str) -> float:
+    """Stories of an ability are told with a rival only if their detail is above this."""
+    courses = COURSES[ability]
+    place = next(i for i, course in enumerate(courses) if course in RIVALS)
+    return place / len(courses) if place >= FEW else 0.0
+
+
 def tell(ability: str, rng: np.random.Generator, split: Split, *, course: str = "", detail: float = DETAIL) -> Story:
     """A story of `ability`, and a question about it; see `narrate`."""
     return ask(*narrate(ability, rng, split, course=course, detail=detail), ability)

@@ -12,22 +12,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.organisms.beliefs.courses import Story, fits, misleads, tell
 from broca.organisms.beliefs.story import DETAIL
 from broca.organisms.beliefs.world import items, prompt
+from broca.stimuli.options import Count, Seed, Share
 from broca.stimuli.paradigms import BELIEF
+from broca.tries import tries
 
 PAIRS, POOL = 64, 600
 Row = dict[str, Any]
 
 
-def contrast(*, n: int = PAIRS, seed: int = 0, detail: float = DETAIL) -> Contrast:
+def contrast(*, n: int = PAIRS, seed: Seed = 0, detail: Share = DETAIL) -> Contrast:
     """Stories of the same making as the contrast `belief`, for models that know another part of the world.
 
     Args:
@@ -55,7 +58,7 @@ def contrast(*, n: int = PAIRS, seed: int = 0, detail: float = DETAIL) -> Contra
     )
 
 
-def outdated(*, n: int = 100, seed: int = 0, detail: float = DETAIL) -> Contrast:
+def outdated(*, n: Annotated[Count, Field(ge=2)] = 100, seed: Seed = 0, detail: Share = DETAIL) -> Contrast:
     """Questions about beliefs that are out of date (positive) against those about beliefs that are not.
 
     Both sides ask the same questions, so the words of a question tell nothing: only who saw what does.
@@ -122,14 +125,21 @@ def _paired(rng: np.random.Generator, detail: float, *, new: bool) -> list[tuple
     for story in _pool(f"photograph-{'after' if new else 'before'}", rng, detail, new=new):
         pictures.setdefault(_lengths(story), []).append(story)
     pairs = [(story, pictures[_lengths(story)].pop()) for story in beliefs if pictures.get(_lengths(story))]
-    assert len(pairs) >= PAIRS // 2
+    if len(pairs) < PAIRS // 2:
+        raise StimulusError(
+            f"At detail {detail:g} {len(pairs)} pairs of stories have the same lengths, and {PAIRS // 2} are needed. Give more detail "
+            "(1 is the most), or another seed."
+        )
     return pairs
 
 
 def _pool(kind: str, rng: np.random.Generator, detail: float, *, new: bool) -> list[Story]:
     """Different held-out stories of a kind."""
     found: dict[str, Story] = {}
-    while len(found) < POOL:
+    few = f"At detail {detail:g} there are too few different stories of the kind {kind!r}. Give more detail (1 is the most)."
+    for _ in tries(few, most=100 * POOL):
+        if len(found) == POOL:
+            break
         story = tell(kind, rng, "held-out", detail=detail)
         if (story.answer == story.now) == new and fits(story, "held-out") and not misleads(story):
             found.setdefault(story.text, story)

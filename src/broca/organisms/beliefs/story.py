@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from broca.organisms.beliefs.lexicon import HE, MEDIA, NAMES, SCENES, Scene, Value
-from broca.organisms.beliefs.phrases import Split, bank
+from broca.organisms.beliefs.phrases import Phrase, Split, bank
+from broca.tries import first
 
 T = TypeVar("T")
 HELD_OUT_PART = 5
@@ -60,17 +61,21 @@ class Cast:
         """
         held = split == "held-out"
         known = NAMES[: 8 + round(breadth * len(NAMES))]
-        while True:
+
+        def named() -> list[str] | None:
             names = [known[i] for i in rng.permutation(len(known))[:3]]
-            if held_out(*names[:2]) == held:
-                break
+            return names if held_out(*names[:2]) == held else None
+
+        names = first(named, f"No pair of {len(known)} names belongs to the part {split!r}.")
         scene = pick(rng, SCENES[: 2 + round(breadth * (len(SCENES) - 2))])
-        while True:
+
+        def placed() -> tuple[str, str, tuple[Value, ...]] | None:
             thing, other = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
             values = tuple(scene.places[i] for i in rng.permutation(len(scene.places)))
             clash = thing in (scene.name, *(v.word for v in values[:4]))
-            if not clash and held_out(thing, values[0].word, values[1].word) == held:
-                break
+            return None if clash or held_out(thing, values[0].word, values[1].word) != held else (thing, other, values)
+
+        thing, other, values = first(placed, f"Nothing in the scene {scene.name!r} belongs to the part {split!r}.")
         medium = pick(rng, [m for m in MEDIA if m != thing])
         return cls((names[0], names[1], names[2]), scene, thing, other, values, medium)
 
@@ -137,9 +142,14 @@ class Teller:
         """A phrase of a bank, filled in; its template is noted."""
         phrases = bank(name, self.split)
         phrases = phrases[: max(FEW, math.ceil(self.detail * len(phrases)))]
-        phrase = pick(self.rng, phrases)
-        while "next}" in phrase.text and self.rng.random() > self.detail:
+
+        def said() -> Phrase | None:
             phrase = pick(self.rng, phrases)
+            return None if "next}" in phrase.text and self.rng.random() > self.detail else phrase
+
+        phrase = first(
+            said, f"Every phrase of the bank {name!r} says what comes later. Give more detail (1 is the most)."
+        )
         self.templates.append(phrase.id)
         return phrase.text.format_map({**self.slots, **(slots or {})})
 

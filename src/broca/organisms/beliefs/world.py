@@ -7,17 +7,20 @@ of numbers belongs to one part or the other by its hash, and the sentence patter
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import numpy as np
 
+from broca.errors import StimulusError
 from broca.items import Item
 from broca.organisms.beliefs.arithmetic import addition
-from broca.organisms.beliefs.courses import Story, fits, misleads, tell
+from broca.organisms.beliefs.courses import Story, fits, least_detail, misleads, tell
 from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, Value
 from broca.organisms.beliefs.phrases import Split, bank
 from broca.organisms.beliefs.story import DETAIL, Cast, article, pick
 from broca.registry import unknown
+from broca.tries import first
 
 ABILITIES = (
     "false-belief",
@@ -56,9 +59,11 @@ def items(
 
     Raises:
         UnknownName: for an ability or split that this world does not have.
+        StimulusError: if detail is none, or too little for the ability.
     """
     if ability not in ABILITIES:
         raise unknown("Ability", ability, ABILITIES)
+    _check_detail(ability, detail)
     rng = _generator(ability, seed, split)
     made = (_item(ability, number, rng, split, detail) for number in range(n))
     return tuple(replace(item, id=f"{ability}/{split}/{seed}/{number}") for number, item in enumerate(made))
@@ -110,14 +115,36 @@ def _item(ability: str, number: int, rng: np.random.Generator, split: Split, det
         tags = {"template": made.template, "numbers": f"{made.a} {made.b}", "first": "", "last": "", "origin": ""}
     else:
         kind = _HALVES.get(ability, (ability, ability))[number % 2]
-        story = tell(kind, rng, split, detail=detail)
-        while not fits(story, split) or misleads(story) != (ability == "rival-belief"):
-            story = tell(kind, rng, split, detail=detail)
+        story = first(
+            partial(_story, kind, rng, split, detail, rival=ability == "rival-belief"), _none(ability, detail)
+        )
         words, text = (story.answer, story.foil), prompt(story.text, story.question)
         group = f"{story.course}|{story.templates[-1]}"
         tags = _tags(story)
     choices = (f" {words[0]}", f" {words[1]}") if right == 0 else (f" {words[1]}", f" {words[0]}")
     return Item("", text, choices, right, ability, group, tags)
+
+
+def _story(kind: str, rng: np.random.Generator, split: Split, detail: float, *, rival: bool) -> Story | None:
+    """A story; None if it is of the other split, or has a rival where none is wanted."""
+    story = tell(kind, rng, split, detail=detail)
+    return story if fits(story, split) and misleads(story) == rival else None
+
+
+def _none(ability: str, detail: float) -> str:
+    return f"No story of the ability {ability!r} is told at detail {detail:g}. Give more detail (1 is the most)."
+
+
+def _check_detail(ability: str, detail: float) -> None:
+    """Refuse at once what no number of draws would give: rivals come only in courses that are told with enough detail."""
+    if not 0 <= detail <= 1:
+        raise StimulusError(f"detail is {detail}. Give 0 (bare events) to 1 (all that the world can say).")
+    least = max(map(least_detail, _HALVES["rival-belief"]))
+    if ability == "rival-belief" and detail <= least:
+        raise StimulusError(
+            f"At detail {detail:g} no story is told in which somebody else stays, leaves or is told, so there are no items of "
+            f"'rival-belief'. Give a detail above {least:.3g}."
+        )
 
 
 def _tags(story: Story) -> dict[str, str]:

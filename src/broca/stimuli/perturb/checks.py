@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
+import regex
 from rapidfuzz.distance import OSA, Levenshtein
 
 from broca.items import Edit, Pair, Span
 from broca.stimuli.perturb.lists import common
 from broca.stimuli.perturb.words import NUMBER_WORDS
+from broca.writing import LETTERS, clusters, composed
 
 PROMISES = ("identical", "protected", "spaces", "number_word", "distance")
 """What a perturbed text may break: it is the clean one; a protected span changed; white space changed though the kind says
-nothing of it; a number word came in; more or fewer characters changed than the kind says."""
+nothing of it; a number word came in; more or fewer letters and signs changed than the kind says."""
 
 REPORT_SCHEMA = pl.Schema(
     {
@@ -40,11 +41,12 @@ REPORT_SCHEMA = pl.Schema(
 `asked` is made + impossible + refused. `impossible` had nothing that the kind can edit, or nothing at all in the file. The
 promises count texts that broke them, refused or not. `real_word`: the perturbed word is a common word. `first_word`: the
 word edited first is the one that all kinds try first. `repaired`: a field was misnamed. `osa`, `levenshtein` and `length`:
-mean distances and change of length in characters, over all texts that are there, identical ones too.
+mean distances and change of length in letters and signs (`broca.writing.clusters`), over all texts that are there, identical
+ones too.
 """
 
-_WORDS = re.compile(r"[^\W\d_]+")
-_WRITTEN = re.compile(r"[\w'’\u200b-\u200d\u2060]+(?:[.@$!|][\w'’]+)*")
+_WORDS = regex.compile(LETTERS)
+_WRITTEN = regex.compile(r"[\w\p{N}'’\u200b-\u200d\u2060]+(?:[.@$!|][\w\p{N}'’]+)*")
 """Words as they stand there, with what a perturbation may have put inside."""
 
 
@@ -59,9 +61,10 @@ class Tally:
 
     def measure(self, clean: str, perturbed: str) -> None:
         """Take in the distance between two texts."""
-        self.osa.append(OSA.distance(clean, perturbed))
-        self.levenshtein.append(Levenshtein.distance(clean, perturbed))
-        self.length.append(len(perturbed) - len(clean))
+        before, after = _letters(clean, perturbed)
+        self.osa.append(OSA.distance(before, after))
+        self.levenshtein.append(Levenshtein.distance(before, after))
+        self.length.append(len(after) - len(before))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,10 @@ def broken(
     if _numbers(perturbed) - _numbers(clean):
         found.append("number_word")
     # edits apart from each other are counted one by one, unless together they are a shorter way round
-    if distance is not None and len(edits) == 1 and OSA.distance(clean, perturbed, score_cutoff=distance) != distance:
-        found.append("distance")
+    if distance is not None and len(edits) == 1:
+        before, after = _letters(clean, perturbed)
+        if OSA.distance(before, after, score_cutoff=distance) != distance:
+            found.append("distance")
     return tuple(found)
 
 
@@ -137,12 +142,18 @@ def real_word(clean: str, perturbed: str, vocabulary: frozenset[str] = frozenset
     return any(word in common() or word in vocabulary for word in new)
 
 
+def _letters(clean: str, perturbed: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Both texts in letters and signs, and in one type: rapidfuzz takes a string for other signs than a list of strings."""
+    before, after = clusters(clean), clusters(perturbed)
+    return (before, after) if isinstance(before, str) and isinstance(after, str) else (list(before), list(after))
+
+
 def _spaces(text: str) -> str:
     return "".join(filter(str.isspace, text))
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(word for word in _WORDS.findall(text.lower()) if word in NUMBER_WORDS)
+    return Counter(word for word in _WORDS.findall(composed(text.lower())) if word in NUMBER_WORDS)
 
 
 def _mean(values: Sequence[int]) -> float | None:

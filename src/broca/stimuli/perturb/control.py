@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
+import regex
+
 from broca.errors import StimulusError
 from broca.items import Edit, Pair, Span, edited
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, report
@@ -17,6 +19,7 @@ from broca.stimuli.perturb.letters import alike
 from broca.stimuli.perturb.lists import synonyms
 from broca.stimuli.perturb.styles import styled
 from broca.stimuli.perturb.words import Choice, Word, protected, words
+from broca.writing import LETTERS
 
 CONTROL = "control"
 """The kind of a control; the tag ``of`` has the kind of what it controls for, and ``how`` what was done."""
@@ -29,7 +32,7 @@ _OPENERS = (
 _ASKING = "a an the of for to from with by is are was be in on at and or as that this what how"
 _OPEN_ENDED = frozenset(_ASKING.split())
 _CLOSE = re.compile(r"(?<=[a-z])(?=[:.?!](?:\s|$))")
-_LAST_WORD = re.compile(r"[^\W\d_]+$")
+_LAST_WORD = regex.compile(rf"{LETTERS}$")
 
 Made = tuple[str, tuple[Edit, ...]]
 

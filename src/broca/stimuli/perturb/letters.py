@@ -1,17 +1,22 @@
 """Spots: where one word can be perturbed, and what may then stand there.
 
 Each function takes a word and lists its spots without any chance; the draw is made elsewhere. No spot leaves the text as
-it is. What replaces a capital is a capital.
+it is, and none parts a letter from its marks. What replaces a capital is a capital.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
+from itertools import accumulate, pairwise
+
+import regex
 
 from broca.stimuli.perturb import layouts
-from broca.stimuli.perturb.words import Word
+from broca.stimuli.perturb.words import APOSTROPHES, Word
+from broca.writing import clusters, composed, is_letter, is_unspaced, script
 
 Spot = tuple[int, int, tuple[str, ...]]
 """First character in the text, the one after the last, and what may replace them; each is as likely."""
@@ -22,107 +27,123 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _VOWELS = frozenset("aeiouAEIOU")
 _STOP = "."
 _INNER_ORDERS = 8
+_ENDS = regex.compile(r"\p{Terminal_Punctuation}")
 
 
 def transpose(word: Word) -> list[Spot]:
     """Two letters beside each other trade places."""
     return [
-        (word.start + i, word.start + i + 2, (b + a,))
-        for i, (a, b) in enumerate(zip(word.text, word.text[1:], strict=False))
-        if a.lower() != b.lower() and a.isalpha() and b.isalpha()
+        spot
+        for i, (a, b) in enumerate(pairwise(word.letters))
+        if not _same(a, b) and is_letter(a) and is_letter(b)
+        for spot in _spot(word, i, i + 2, [(b, a)])
     ]
 
 
 def delete(word: Word) -> list[Spot]:
     """A letter is missing; never the only one."""
-    return [(at, at + 1, ("",)) for at, letter in _letters(word)] if len(word.text) > 1 else []
+    if len(word.letters) < 2:
+        return []
+    return [spot for i, _ in _letters(word) for spot in _spot(word, i, i + 1, [()])]
 
 
 def insert(word: Word) -> list[Spot]:
     """Another letter than those beside it is put in between two letters or at the end."""
-    text = word.text.lower()
-    return [(word.start + i, word.start + i, _but(text[i - 1] + text[i : i + 1])) for i in range(1, len(text) + 1)]
+    letters = word.letters
+    found: list[Spot] = []
+    for i in range(1, len(letters) + 1):
+        beside = letters[i - 1 : i + 1]
+        name = next((own for own in map(script, (*beside, *letters)) if own), "")
+        found += _spot(word, i, i, [(other,) for other in _but(word, name, beside)])
+    return found
 
 
 def duplicate(word: Word) -> list[Spot]:
     """A letter is typed twice."""
-    return [(at + 1, at + 1, (letter.lower(),)) for at, letter in _letters(word)]
+    return [spot for i, letter in _letters(word) for spot in _spot(word, i + 1, i + 1, [(letter.lower(),)])]
 
 
 def substitute(word: Word) -> list[Spot]:
     """Another letter stands in its place."""
-    return [(at, at + 1, _like(letter, _but(letter.lower()))) for at, letter in _letters(word)]
+    return [
+        spot
+        for i, letter in _letters(word)
+        for spot in _spot(word, i, i + 1, _like(letter, _but(word, script(letter), [letter])))
+    ]
 
 
 def keyboard(layout: str, word: Word) -> list[Spot]:
     """A letter beside it on the keyboard stands in its place."""
-    return _replaced(word, _neighbours(layout))
+    by = _neighbours(layout)
+    return [
+        spot
+        for i, letter in _letters(word)
+        if letter.lower() in by
+        for spot in _spot(word, i, i + 1, _like(letter, by[letter.lower()]))
+    ]
 
 
 def homoglyph(word: Word) -> list[Spot]:
     """A Cyrillic or Greek letter that looks the same stands in its place."""
-    return [(at, at + 1, layouts.HOMOGLYPHS[letter]) for at, letter in _letters(word) if letter in layouts.HOMOGLYPHS]
+    return _replaced(word, layouts.HOMOGLYPHS)
 
 
 def leet(word: Word) -> list[Spot]:
     """A digit or sign that looks alike stands in its place."""
-    return [
-        (at, at + 1, layouts.LEET[letter.lower()]) for at, letter in _letters(word) if letter.lower() in layouts.LEET
-    ]
+    return _replaced(word, {letter: layouts.LEET.get(letter.lower(), ()) for letter in word.letters})
 
 
 def ocr(word: Word) -> list[Spot]:
     """What a scanner takes a letter or two for."""
+    letters, at = word.letters, _places(word)
     return [
-        (word.start + i, word.start + i + n, layouts.OCR[word.text[i : i + n]])
+        (at[i], at[i + n], layouts.OCR[read])
         for n in (1, 2)
-        for i in range(len(word.text) + 1 - n)
-        if word.text[i : i + n] in layouts.OCR
+        for i in range(len(letters) + 1 - n)
+        if (read := "".join(letters[i : i + n])) in layouts.OCR
     ]
 
 
 def zero_width(word: Word) -> list[Spot]:
     """A character without width stands between two letters."""
-    return [(word.start + i, word.start + i, layouts.INVISIBLE) for i in range(1, len(word.text))]
+    return [(at, at, layouts.INVISIBLE) for at in _places(word)[1:-1]]
 
 
 def case(word: Word) -> list[Spot]:
     """A letter is in the other case."""
     return [
-        (at, at + 1, (letter.swapcase(),))
-        for at, letter in _letters(word)
-        if len(letter.swapcase()) == 1 and letter.swapcase() != letter
+        spot
+        for i, letter in _letters(word)
+        if letter.swapcase() != letter
+        for spot in _spot(word, i, i + 1, [(letter.swapcase(),)])
     ]
 
 
 def vowels(word: Word) -> list[Spot]:
     """All vowels but a first letter are missing ("slv ths sm")."""
-    places = [i for i, letter in enumerate(word.text) if letter in _VOWELS and i]
-    if not places or len(places) == len(word.text):
+    letters = word.letters
+    places = [i for i, letter in enumerate(letters) if letter in _VOWELS and i]
+    if not places or len(places) == len(letters):
         return []
     first, last = places[0], places[-1] + 1
-    kept = "".join(letter for letter in word.text[first:last] if letter not in _VOWELS)
-    return [(word.start + first, word.start + last, (kept,))]
+    return _spot(word, first, last, [[letter for letter in letters[first:last] if letter not in _VOWELS]])
 
 
 def shuffle(word: Word) -> list[Spot]:
-    """The letters between the first and the last are in another order."""
-    inner = word.text[1:-1]
-    if len(inner) < 2 or not inner.isalpha():
+    """The letters between the first and the last are in another order; of words that are parted by spaces, as `repeat`."""
+    inner = tuple(word.letters[1:-1])
+    if len(inner) < 2 or not all(map(is_letter, inner)) or any(map(is_unspaced, inner)):
         return []
     # orders drawn from the word itself: the same word has the same few
     draw = random.Random(word.text)  # noqa: S311 - an order of letters, not a secret
-    orders = {"".join(draw.sample(inner, len(inner))) for _ in range(_INNER_ORDERS)} | {
-        inner[::-1],
-        inner[1:] + inner[:1],
-    }
-    found = tuple(sorted(orders - {inner}))
-    return [(word.start + 1, word.end - 1, found)] if found else []
+    orders = {tuple(draw.sample(inner, len(inner))) for _ in range(_INNER_ORDERS)}
+    orders |= {inner[::-1], inner[1:] + inner[:1]}
+    return _spot(word, 1, len(inner) + 1, sorted(orders - {inner}, key="".join))
 
 
 def split(word: Word) -> list[Spot]:
     """A blank stands between two letters."""
-    return [(word.start + i, word.start + i, (" ",)) for i in range(1, len(word.text))]
+    return [(at, at, (" ",)) for at in _places(word)[1:-1]]
 
 
 def merge(word: Word) -> list[Spot]:
@@ -132,26 +153,36 @@ def merge(word: Word) -> list[Spot]:
 
 def stray_stop(word: Word) -> list[Spot]:
     """A full stop stands between two letters, or in the place of the blank after the word."""
-    inside = [(word.start + i, word.start + i, (_STOP,)) for i in range(1, len(word.text))]
+    inside = [(at, at, (_STOP,)) for at in _places(word)[1:-1]]
     return [*inside, (word.end, word.end + 1, (_STOP,))] if word.joins else inside
 
 
 def dropped_punctuation(word: Word) -> list[Spot]:
     """The comma, stop or other mark after the word is missing, or the apostrophe in it; a colon stays."""
-    marks = [(word.end, word.end + 1, ("",))] if word.after and word.after in ",.;!?" else []
-    return marks + [(word.start + i, word.start + i + 1, ("",)) for i, letter in enumerate(word.text) if letter in "'’"]
+    marks = [(word.end, word.end + len(word.after), ("",))] if _ends(word.after) else []
+    return marks + [
+        spot for i, letter in enumerate(word.letters) if letter in APOSTROPHES for spot in _spot(word, i, i + 1, [()])
+    ]
 
 
 def excess_punctuation(word: Word) -> list[Spot]:
     """A mark stands after the word that has none, or stands there three times."""
-    if word.after and word.after in ",.;!?":
+    if _ends(word.after):
         return [(word.end, word.end, (word.after * 2,))]
     return [(word.end, word.end, (",", ".", "!", "..."))] if word.joins else []
 
 
 def repeat(word: Word) -> list[Spot]:
-    """The word stands twice."""
-    return [(word.end, word.end, (f" {word.text.lower() if word.text.istitle() and word.text != 'I' else word.text}",))]
+    """The word stands twice; where words are not parted by spaces, none can be told from what stands beside it."""
+    if any(map(is_unspaced, word.letters)):
+        return []
+    return [
+        (
+            word.end,
+            word.end,
+            (f" {word.text.lower() if composed(word.text).istitle() and word.text != 'I' else word.text}",),
+        )
+    ]
 
 
 def grammar(word: Word) -> list[Spot]:
@@ -179,22 +210,66 @@ def alike(word: str, other: str) -> str:
 
 
 def _letters(word: Word) -> list[tuple[int, str]]:
-    return [(word.start + i, letter) for i, letter in enumerate(word.text) if letter.isalpha()]
+    return [(i, letter) for i, letter in enumerate(word.letters) if is_letter(letter)]
 
 
-def _replaced(word: Word, by: Mapping[str, str]) -> list[Spot]:
+def _places(word: Word) -> list[int]:
+    """Where each letter begins in the text, and where the last one ends."""
+    return list(accumulate(map(len, word.letters), initial=word.start))
+
+
+def _spot(word: Word, first: int, last: int, others: Iterable[Sequence[str]]) -> list[Spot]:
+    """The spot over some letters of a word, with the rows of letters that may stand there; none if no row may.
+
+    A row may not run together with what is beside it: then more would change than the kind says.
+    """
+    letters = word.letters
+    before, after = letters[max(first - 1, 0) : first], letters[last : last + 1]
+    kept = tuple(["".join(row) for row in others if _stand_apart((*before, *row, *after))])
+    start = word.start + len("".join(letters[:first]))
+    return [(start, start + len("".join(letters[first:last])), kept)] if kept else []
+
+
+def _stand_apart(letters: tuple[str, ...]) -> bool:
+    whole = "".join(letters)
+    return len(whole) == len(letters) if whole.isascii() else tuple(clusters(whole)) == letters
+
+
+def _replaced(word: Word, by: Mapping[str, tuple[str, ...]]) -> list[Spot]:
     return [
-        (at, at + 1, _like(letter, tuple(by[letter.lower()]))) for at, letter in _letters(word) if letter.lower() in by
+        spot
+        for i, letter in _letters(word)
+        if by.get(letter)
+        for spot in _spot(word, i, i + 1, [(other,) for other in by[letter]])
     ]
 
 
-def _like(letter: str, others: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(str.upper, others)) if letter.isupper() else others
+def _like(letter: str, others: Iterable[str]) -> list[tuple[str]]:
+    return [(other.upper() if letter.isupper() else other,) for other in others]
+
+
+def _same(one: str, other: str) -> bool:
+    return composed(one.lower()) == composed(other.lower())
+
+
+def _but(word: Word, name: str, letters: Iterable[str]) -> tuple[str, ...]:
+    """Other letters of a script than these: of Latin the 26, of others those that the text has."""
+    taken = [composed(letter.lower()) for letter in letters]
+    if name == "Latin":
+        return _latin("".join(taken))
+    return tuple(letter for letter in word.alphabets.get(name, ()) if composed(letter) not in taken)
 
 
 @cache
-def _but(letters: str) -> tuple[str, ...]:
-    return tuple(letter for letter in _ALPHABET if letter not in letters)
+def _latin(taken: str) -> tuple[str, ...]:
+    return tuple(letter for letter in _ALPHABET if letter not in taken)
+
+
+def _ends(sign: str) -> bool:
+    """Whether a sign ends a clause or sentence in some script, as ``,.;!?`` do in Latin; colons and signs between words do not."""
+    if not sign or _ENDS.fullmatch(sign) is None:
+        return False
+    return not {"COLON", "WORDSPACE", "SEPARATOR"} & set(unicodedata.name(sign, "").split())
 
 
 @cache

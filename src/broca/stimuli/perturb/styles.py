@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from broca.errors import StimulusError
 from broca.items import Edit, Span, edited
+from broca.writing import clusters
 
 _FRONT: Mapping[str, tuple[str, ...]] = {
     "polite": (
@@ -80,11 +81,11 @@ def styled(text: str, style: str, kept: Sequence[Span], seed: int) -> tuple[str,
 def _shorter(text: str, kept: Sequence[Span]) -> tuple[Edit, ...]:
     found = _COURTESIES.match(text)
     end = found.end() if found else 0
-    rest = text[end : end + 1]
-    if not end or not rest.isalpha() or any(start <= end for start, _ in kept):
+    rest = next(iter(clusters(text[end:])), "")
+    if not end or not rest[:1].isalpha() or any(start <= end for start, _ in kept):
         raise StimulusError(f"{text[:60]!r} begins with no courtesy that could be left out. Leave the text out.")
     # one edit, capital included: what is left out, and the letter that now comes first
-    opens = rest.upper() if text[:1].isupper() and len(rest.upper()) == 1 else rest
+    opens = rest.upper() if text[:1].isupper() and len(clusters(rest.upper())) == 1 else rest
     if opens == rest:
         return (Edit(0, end, text[:end], "", "shorter"),)
-    return (Edit(0, end + 1, text[: end + 1], opens, "shorter"),)
+    return (Edit(0, end + len(rest), text[: end + len(rest)], opens, "shorter"),)

@@ -7,14 +7,17 @@ where it can.
 from __future__ import annotations
 
 import random
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
+
+import regex
 
 from broca.errors import StimulusError
 from broca.items import Span
+from broca.writing import LETTER, LETTERS, MARKED, WORD_CHARACTER, clusters, composed, is_letter, occurrences, script
 
 _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -32,19 +35,24 @@ _FUNCTION = (
 FUNCTION_WORDS = frozenset(_FUNCTION.split())
 """Words of grammar, which `Choice.content` leaves alone."""
 
-_PROTECTED = re.compile(
+_PROTECTED = regex.compile(
     r"```.*?(?:```|\Z)"  # a block of code
     r"|`[^`\n]+`"
     r"|(?:https?://|www\.)\S+"
     r"|[\w.+-]+@[\w-]+\.[\w.-]+"
     r"|<\|[^|<>]*\|>|</?[A-Za-z_][\w:-]*/?>|\[/?[A-Z_]{2,}\]"  # markers of templates, places of images
     r"|\{[^{}\n]*\}|\$[^$\n]+\$"  # fields to fill in, formulas
-    r"|(?:^|(?<=\n))[ \t]*\(?(?:[A-Za-z]|\d{1,2})[.)][ \t][^\n]*"  # options under letters or numbers
-    r"|\w*\d(?:[\w.,]*\w)?"
+    rf"|(?:^|(?<=\n))[ \t]*[(（]?(?:{LETTER}|\d{{1,2}})(?:[.)][ \t]|[．）])[^\n]*"  # options under letters or numbers
+    rf"|{WORD_CHARACTER}*\p{{N}}(?:[\w\p{{N}}.,]*{WORD_CHARACTER})?"
     r"|[+*/=<>^%|\\×÷−±≤≥≠√∙·]+|(?<=[\s\d(])-(?=[\s\d(.])",
-    re.DOTALL,
+    regex.DOTALL,
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+APOSTROPHES = "'’＇׳״"
+"""Signs that stand within a word: apostrophes, and what Hebrew puts in abbreviations."""
+# what has no width and parts no words, a soft hyphen and a word joiner, is within a word too
+_WORD = regex.compile(rf"{LETTERS}(?:[{APOSTROPHES}\u00ad\u2060]{LETTERS})*")
+_JOINERS = "\u200c\u200d"
+_MARKS = regex.compile(MARKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,20 @@ class Word:
     index: int
     """Which word of the text it is, counted from 0; protected ones count."""
     after: str
-    """One character: what follows the word; empty at the end of the text or before something protected."""
+    """The sign that follows the word, with its marks; empty at the end of the text or before something protected."""
     joins: bool
     """Whether a single blank divides it from another word that may be edited."""
+    alphabets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """The letters of its text, as `alphabets` gives them."""
 
     @property
     def end(self) -> int:
         return self.start + len(self.text)
+
+    @property
+    def letters(self) -> Sequence[str]:
+        """Its letters, each with its marks, and the apostrophes among them."""
+        return clusters(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Choice:
     """Which words may be edited. There is no part-of-speech tagger: `content` goes by a list of words of grammar."""
 
     min_letters: int = 3
-    """Shorter words are left alone."""
+    """Shorter words are left alone. Marks do not count, and each consonant of a Devanagari syllable does."""
     content: bool = False
     """Leave words of grammar ("the", "of", "you") alone."""
     where: Literal["any", "first", "last"] = "any"
@@ -84,12 +99,12 @@ class Choice:
 
     def takes(self, word: str) -> bool:
         """Whether a word may be edited."""
-        low = word.lower()
+        low = composed(word.lower())
         return (
-            len(word) >= self.min_letters
+            len(_MARKS.sub("", low)) >= self.min_letters
             and low not in NUMBER_WORDS
             and not (self.content and low in FUNCTION_WORDS)
-            and (not self.among or low in self.among)
+            and (not self.among or low in map(composed, self.among))
         )
 
 
@@ -114,13 +129,13 @@ def protected(text: str, extra: Iterable[str | Span] = ()) -> tuple[Span, ...]:
     spans += [found.span() for found in _WORD.finditer(text) if found[0].lower() in NUMBER_WORDS]
     for one in extra:
         if isinstance(one, str):
-            spans += [found.span() for found in re.finditer(rf"(?<!\w){re.escape(one)}(?!\w)", text)] if one else []
+            spans += occurrences(text, one.strip())
         elif 0 <= one[0] <= one[1] <= len(text):
             spans.append(one)
         else:
             raise StimulusError(f"({one[0]}, {one[1]}) is no span of a text of {len(text)} characters. Check the span.")
     merged: list[Span] = []
-    for start, end in sorted(spans):
+    for start, end in _whole(text, sorted(spans)):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -136,18 +151,29 @@ def words(text: str, kept: Sequence[Span], choice: Choice = ANY_WORD) -> tuple[W
         before = bisect_right(starts, end) - 1
         return before < 0 or kept[before][1] < start
 
-    found = [(index, match) for index, match in enumerate(_WORD.finditer(text))]
+    ends = _ends(text)
+    places = None if ends is None else frozenset(ends)
+    found = list(enumerate(match for match in _WORD.finditer(text) if places is None or match.start() in places))
     open_ = [free(match.start(), match.end()) for _, match in found]
+    own = alphabets(text)
     made = []
     for (index, match), is_open in zip(found, open_, strict=True):
         if not is_open or not choice.takes(match[0]):
             continue
         end = match.end()
+        after = _sign(text, end)
+        # without what parts them, a consonant may run together with the next one: more than the blank would be gone
+        letter, beyond = clusters(match[0])[-1], _sign(text, end + len(after))
+        apart = len(clusters(letter + beyond)) == len((letter, beyond)) or not beyond
         joins = (
-            index + 1 < len(found) and open_[index + 1] and found[index + 1][1].start() == end + 1 and text[end] == " "
+            apart
+            and index + 1 < len(found)
+            and open_[index + 1]
+            and found[index + 1][1].start() == end + 1
+            and after == " "
         )
-        after = text[end : end + 1] if free(end, end + 1) else ""
-        made.append(Word(match[0], match.start(), index, after, joins))
+        after = after if apart and free(end, end + len(after)) else ""
+        made.append(Word(match[0], match.start(), index, after, joins, own))
     return tuple(made)
 
 
@@ -158,3 +184,36 @@ def ordered(text: str, found: Sequence[Word], choice: Choice, seed: int) -> tupl
     order = list(found)
     random.Random(f"{seed}\0{text}").shuffle(order)  # noqa: S311 - a choice of words, not a secret
     return tuple(order)
+
+
+def alphabets(text: str) -> dict[str, tuple[str, ...]]:
+    """The letters of a text by their script, in lower case, in the order in which they first stand there; Latin ones are left out.
+
+    They are what other letters of these scripts are drawn from: the text says best which letters its language has, and a script
+    of many languages, or of thousands of signs, has few that any one text could have.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for cluster in () if text.isascii() else clusters(text):
+        name = script(cluster) if is_letter(cluster) else ""
+        if name and name != "Latin":
+            found.setdefault(name, {})[cluster.lower().rstrip(_JOINERS)] = None
+    return {name: tuple(letters) for name, letters in found.items()}
+
+
+def _sign(text: str, at: int) -> str:
+    """The one cluster that begins at a place; a few characters are enough to see where it ends."""
+    return next(iter(clusters(text[at : at + 8])), "")
+
+
+def _whole(text: str, spans: Sequence[Span]) -> Sequence[Span]:
+    """Spans that reach to the ends of the letters and signs that they cut."""
+    ends = _ends(text)
+    if ends is None:
+        return spans
+    return [(ends[bisect_right(ends, start) - 1], ends[bisect_left(ends, end)]) for start, end in spans]
+
+
+def _ends(text: str) -> list[int] | None:
+    """Where letters and signs end, after the start of the text; None where each is one character."""
+    parts = clusters(text)
+    return None if parts is text else list(accumulate(map(len, parts), initial=0))

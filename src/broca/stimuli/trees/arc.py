@@ -20,6 +20,7 @@ from broca.stimuli.options import expanded
 from broca.stimuli.tables import shown
 from broca.stimuli.trees.files import Line, Reading, lines
 from broca.stimuli.trees.made import add_demos, asked, check_demos, joined
+from broca.writing import words_in
 
 _ANSWER = "the answer is"
 _LABEL = re.compile(r"\(?([A-Za-z0-9])[).:]\s")
@@ -252,4 +253,4 @@ def _choices(line: Line, options: list[str]) -> tuple[list[str], int]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(words_in(text.lower()))

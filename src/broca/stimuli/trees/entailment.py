@@ -9,6 +9,7 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
+from broca.spacing import is_space_between
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in
 from broca.stimuli.options import expanded
 from broca.stimuli.tables import Row, Table, read_table, shown
@@ -53,7 +54,6 @@ def entailment(
         text, spans = joined([texts[key] for key in keys], between=between)
         text, query = asked(text, read.text(row, "question"))
         choices = choices_in(read, row)
-        space = "" if text[-1:].isspace() else " "
         try:
             tree = Tree(
                 id=name,
@@ -61,7 +61,7 @@ def entailment(
                 statements=spans,
                 query=query,
                 edges=tuple(_edge(read, row, edge, place) for edge in _list(read, row, "edges")),
-                choices=tuple(f"{space}{choice}" for choice in choices),
+                choices=tuple(f"{' ' if is_space_between(text, choice) else ''}{choice}" for choice in choices),
                 answer=answer_in(read, row, choices, answers),
                 group=read.tag(row, "group", name),
                 kinds=tuple(kinds[key] for key in keys) if kinds else (),

@@ -12,20 +12,23 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
+from broca.stimuli.options import Count, Seed
 from broca.stimuli.trees.made import joined
 
 POOL = 512
 """Numbers of the published recipe."""
 LIMIT = 100_000
+_AT_ONCE = 2**22
+"""Numbers that are sorted at once: memory does not grow with the number of lists."""
 
 
 def kth(
     *,
     k: int = 2,
     m: int = 16,
-    n: int = 1024,
-    seed: int = 0,
-    pool: int | None = None,
+    n: Count = 1024,
+    seed: Seed = 0,
+    pool: Count | None = None,
     paper_compat: bool = False,
     tokenizer: Any = None,
 ) -> tuple[Tree, ...]:
@@ -69,7 +72,11 @@ def kth(
 
 def draw(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool = False) -> np.ndarray:
     """Indices below `size`, ``(n, m)``; none comes twice in a row unless `repeats`."""
-    return rng.integers(size, size=(n, m)) if repeats else rng.random((n, size)).argsort(axis=1)[:, :m]
+    if repeats:
+        return rng.integers(size, size=(n, m))
+    rows = max(1, _AT_ONCE // size)
+    parts = [rng.random((min(rows, n - at), size)).argsort(axis=1)[:, :m] for at in range(0, n, rows)]
+    return np.concatenate(parts) if parts else np.zeros((0, m), np.int64)
 
 
 def listed(numbers: list[int], k: int, name: str, *, paper_compat: bool = False) -> Tree:

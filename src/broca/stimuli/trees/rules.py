@@ -14,6 +14,7 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
+from broca.stimuli.options import Count, Seed
 from broca.stimuli.trees.made import asked, joined
 
 PEOPLE = ("Anne", "Bob", "Clara", "Dan", "Emma", "Fred", "Grace", "Hugo")
@@ -60,8 +61,8 @@ class Theory:
 def rules(
     *,
     depth: int = 2,
-    n: int = 1024,
-    seed: int = 0,
+    n: Count = 1024,
+    seed: Seed = 0,
     chain: int | None = None,
     people: int = 3,
     premises: int = 1,

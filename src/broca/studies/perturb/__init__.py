@@ -14,10 +14,12 @@ from broca.engines.memo import Memo, Progress, forget, silent
 from broca.errors import StimulusError
 from broca.models.lm import LM
 from broca.models.tokens import Chat
+from broca.scoring import Likelihood
 from broca.scoring.writer import writer
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.perturb import Choice, Severity
 from broca.studies.base import Spec, model_summary
+from broca.studies.guards import joins
 from broca.studies.ladder import RUNGS, Guard, Rung, Verdict, fragment
 from broca.studies.perturb import asked, told
 from broca.studies.perturb.asked import Asking, Way
@@ -247,6 +249,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
     guards = (
         told.gate(answers, texts, seen.way),
+        *(joins(lm, tuple(texts.items.values()), Likelihood(chat=spec.chat)) if seen.way == "choices" else ()),
         *([seen.inside.guard] if seen.inside.guard else ()),
         *(after.grid.guards if after.grid else ()),
     )

@@ -114,7 +114,7 @@ def _questions(
         Item(pair.id, pair.perturbed if perturbed else pair.clean, both, 0)
         for pair, both in zip(pairs, strings, strict=True)
     ]
-    return Likelihood(chat=chat, join=" " if choices else "").questions(lm, items)
+    return Likelihood(chat=chat, join=None if choices else "").questions(lm, items)
 
 
 def _case(pair: Pair, clean: Question, perturbed: Question, *, seed: int) -> tuple[Case, Alignment] | None:

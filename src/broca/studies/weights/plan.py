@@ -21,6 +21,9 @@ from broca.units.ranked import Ties, topped_up, without
 from broca.units.weight_draws import Match, random_weights
 from broca.units.weights import WeightSet
 
+MOST_FRACTIONS = 10_000
+"""In a sweep: each is a mask that is scored."""
+
 
 def swept(text: str, *, published: bool = False) -> tuple[float, ...]:
     """The fractions of ``start:stop:step``, stop included.
@@ -39,10 +42,14 @@ def swept(text: str, *, published: bool = False) -> tuple[float, ...]:
         raise SpecError(
             f"{text!r} is no sweep. Write START:STOP:STEP, such as 0:5e-5:2e-6, or numbers with commas."
         ) from error
+    if not all(number.is_finite() for number in numbers):
+        raise SpecError(f"{text!r} is no sweep: fractions are numbers from 0 to 1.")
     if ":" in text:
         if len(numbers) != 3 or numbers[2] <= 0 or numbers[1] < numbers[0]:
             raise SpecError(f"{text!r} is no sweep. Write START:STOP:STEP with a step above 0: 0:5e-5:2e-6.")
         start, stop, step = numbers
+        if (stop - start) / step > MOST_FRACTIONS:
+            raise SpecError(f"{text!r} has more than {MOST_FRACTIONS:,} fractions. Give a larger step.")
         if published:
             found = [float(m) for m in np.arange(float(start), float(stop) + float(step), float(step))]
         else:

@@ -44,7 +44,7 @@ def result(work: Work) -> SensitivityResult:
     spec, lm, own = work.spec, work.lm, work.own
     every = tuple(item for group in work.tested.values() for item in group)
     checks = guards.probe(lm, every, spec.chat)
-    passed = [guards.padding(lm)]
+    passed = [guards.padding(lm), *guards.joins(lm, every, spec.scorer)]
     intact = answered(lm, every, [INTACT], scorer=spec.scorer, memo=work.memo)
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, work.tested[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))

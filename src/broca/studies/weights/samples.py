@@ -12,7 +12,7 @@ from broca.errors import StimulusError
 from broca.items import Item, Stimulus
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
-from broca.scoring import Likelihood
+from broca.scoring.likelihood import likelihood_of
 from broca.scoring.perplexity import Windows
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.texts import PLAIN, texts
@@ -34,7 +34,7 @@ class Samples:
 def of_items(spec: Sensitivity, lm: LM, items: Sequence[Item], n: int, name: str) -> Samples:
     """The first n items as questions with their answers."""
     own = list(items)[:n]
-    questions = Likelihood(chat=spec.chat).questions(lm, own)
+    questions = likelihood_of(spec.scorer, spec.chat).questions(lm, own)
     found = (Asked(question, item.answer) for question, item in zip(questions, own, strict=True))
     return Samples(name, _bare(spec, found), spec.objective)
 
