@@ -155,6 +155,8 @@ LOOPS = {
     "stimuli/trees/proofs.py:group",
     "organisms/beliefs/exam.py:_batches",
     "stimuli/perturb/files.py:root",
+    # takes a run of regions from the bag each time
+    "stimuli/published/syntaxgym.py:_passages",
     # takes a word from the list, or puts an edit where there was room, each time
     "stimuli/perturb/draws.py:_exactly",
     # fills the room that is left, letter by letter
