@@ -241,7 +241,7 @@ class Work:
             yield
 
     def state(self, done: int) -> dict[str, np.ndarray]:
-        """All that another process needs to go on after `done` steps."""
+        """All that another process needs to go on after `done` samples."""
         found = {"done": np.array([done, *self.sums.n])}
         for name, parts in (
             ("squares", self.sums.squares),
@@ -252,8 +252,15 @@ class Work:
                 found |= {f"{name}.{i}.{path}": tensor.cpu().numpy() for path, tensor in part.items()}
         return found
 
+    def emptied(self) -> None:
+        """Forget all sums."""
+        for part in (*self.sums.squares, *self.sums.sizes, self.sums.inputs):
+            for tensor in part.values():
+                tensor.zero_()
+        self.sums.n = [0] * len(self.sums.n)
+
     def recalled(self, draft: Draft | None) -> int:
-        """Take up what was left; how many steps are done."""
+        """Take up what was left; how many samples are done."""
         left = draft.load() if draft is not None else None
         if left is None:
             return 0

@@ -21,6 +21,7 @@ from broca.capture.objectives import Asked, Objective, Row
 from broca.capture.samples import Score, Sums, Work
 from broca.engines.memo import Draft
 from broca.errors import BrocaError, GuardError, StatisticsError
+from broca.models.fitting import is_out_of_memory, release
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
@@ -75,13 +76,12 @@ def sensitivity(
     rows = [objective.rows(asked) for asked in samples]
     batched = mode == "batched" or (mode == "auto" and _short(rows) and _batchable(lm, matrices))
     work = Work(lm, objective, matrices, _sums(lm, matrices, scores, halves=halves, precision=precision, on=sums_on))
-    steps = _steps(rows, lm.batch_size if batched else 1, halves=halves)
     with ExitStack() as stack:
         stack.enter_context(asking(lm, () if batched else {m.parameter for m in matrices}))
         if "activation-weight" in scores:
             stack.enter_context(work.seeing_inputs())
         stack.enter_context(work.catching() if batched else work.accumulating())
-        _run(work, rows, steps, draft, progress or (lambda _done, _total: None), batched=batched)
+        _run(work, rows, draft, progress or (lambda _done, _total: None), batched=batched, halves=halves)
     if nonfinite == "refuse":
         _refuse_nonfinite(work.sums, matrices)
     return work.sums
@@ -90,45 +90,73 @@ def sensitivity(
 def _run(
     work: Work,
     rows: Sequence[tuple[Row, ...]],
-    steps: Sequence[tuple[int, tuple[int, ...]]],
     draft: Draft | None,
     progress: Callable[[int, int], None],
     *,
     batched: bool,
+    halves: bool,
 ) -> None:
-    done = work.recalled(draft)
     saved, cost = time.perf_counter(), 0.0
-    for at, (half, index) in enumerate(steps[done:], start=done):
-        progress(sum(work.sums.n), len(rows))
+    groups = _groups(rows, batched=batched, halves=halves)
+    done, size = work.recalled(draft), work.lm.batch_size if batched else 1
+    while step := _step(rows, groups, done, size):
+        progress(done, len(rows))
+        half, index = step
         try:
             (work.batch if batched else work.one)(half, [rows[i] for i in index], index)
-        except torch.OutOfMemoryError as error:
-            raise BrocaError(
-                f"Out of memory on {len(index)} texts, the longest of {max(len(r.ids) for i in index for r in rows[i])} tokens. "
-                "Use mode='single', a smaller batch size, fewer layers at a time, or sums_on='cpu'."
-            ) from error
-        work.sums.n[half] += len(index)
-        now = time.perf_counter()
-        if draft is not None and now - saved > 20 * cost and at + 1 < len(steps):
-            draft.save(work.state(at + 1))
-            saved = time.perf_counter()
-            cost = saved - now
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(index) == 1:
+                raise BrocaError(
+                    f"Out of memory on one text of {max(len(r.ids) for r in rows[index[0]])} tokens. Use mode='single', fewer "
+                    "layers at a time, or sums_on='cpu'."
+                ) from error
+            size = len(index) // 2 * len(rows[index[0]])
+        else:
+            work.sums.n[half] += len(index)
+            done += len(index)
+            now = time.perf_counter()
+            if draft is not None and now - saved > 20 * cost and done < len(rows):
+                draft.save(work.state(done))
+                saved = time.perf_counter()
+                cost = saved - now
+            continue
+        # What the failed step has added cannot be taken off again: back to what was left last, or to the beginning.
+        release()
+        work.lm.shrink(size)
+        work.emptied()
+        done = work.recalled(draft)
     progress(len(rows), len(rows))
 
 
-def _steps(rows: Sequence[tuple[Row, ...]], size: int, *, halves: bool) -> list[tuple[int, tuple[int, ...]]]:
-    """Which samples are looked at together, and to which half they belong: longest first where there are several."""
+def _groups(rows: Sequence[tuple[Row, ...]], *, batched: bool, halves: bool) -> list[tuple[int, list[int]]]:
+    """The half that samples belong to, and samples that may share a batch, in the order in which they are looked at.
+
+    Longest first where there are several; it does not depend on the size of a batch.
+    """
     found = []
     for half in (0, 1) if halves else (0,):
         own = list(range(half, len(rows), 2)) if halves else list(range(len(rows)))
-        if size > 1:
-            # Rows of one batch must be as many a sample, so that they can be told apart by their place.
-            own.sort(key=lambda i: (len(rows[i]), -max(len(row.ids) for row in rows[i])))
-        for n in sorted({len(rows[i]) for i in own}) if size > 1 else (0,):
-            some = [i for i in own if not n or len(rows[i]) == n]
-            per = max(1, size // max(1, n))
-            found += [(half, tuple(some[start : start + per])) for start in range(0, len(some), per)]
+        if not batched:
+            found.append((half, own))
+            continue
+        # Rows of one batch must be as many a sample, so that they can be told apart by their place.
+        own.sort(key=lambda i: (len(rows[i]), -max(len(row.ids) for row in rows[i])))
+        found += [(half, [i for i in own if len(rows[i]) == n]) for n in sorted({len(rows[i]) for i in own})]
     return found
+
+
+def _step(
+    rows: Sequence[tuple[Row, ...]], groups: Sequence[tuple[int, list[int]]], done: int, size: int
+) -> tuple[int, tuple[int, ...]] | None:
+    """The half and the samples that are looked at after so many; None at the end."""
+    for half, own in groups:
+        if done < len(own):
+            per = max(1, size // max(1, len(rows[own[done]])))
+            return half, tuple(own[done : done + per])
+        done -= len(own)
+    return None
 
 
 def _short(rows: Sequence[tuple[Row, ...]]) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import GuardError
+from broca.models.fitting import is_out_of_memory
 from broca.models.hooks import suspended
 from broca.models.limits import pads
 from broca.models.lm import LM
@@ -267,9 +268,9 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
     for way in ways:
         try:
             worst = float(np.abs(_priced(lm, probe, way, size=len(probe), side="left")[..., 0] / counts - alone).max())
-        except torch.OutOfMemoryError:
-            raise
         except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             found.append(f"{way}: {type(error).__name__}")
             continue
         # A model whose answers are not numbers has no right way to be told from a wrong one.

@@ -1,8 +1,13 @@
-"""Work in parts that fit into memory, for models that are no `LM`: a reward model, a sentence embedder."""
+"""Work in batches that fit into memory: where one does not, it is halved, said once, and the work goes on.
+
+A GPU says so by an error of its own; on a CPU torch raises a plain RuntimeError, and NumPy and Python a MemoryError.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -12,26 +17,98 @@ from broca.errors import BrocaError
 A = TypeVar("A")
 B = TypeVar("B")
 
+_log = logging.getLogger(__name__)
+
+_SIGNS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""In what torch says when it is refused memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it was raised from, is an allocation that failed, on whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS):
+        return True
+    return error.__cause__ is not None and not isinstance(error, BrocaError) and is_out_of_memory(error.__cause__)
+
+
+def halving(
+    batches: Sequence[tuple[int, ...]],
+    step: Callable[[tuple[int, ...]], B],
+    *,
+    shrink: Callable[[int], None],
+    what: Callable[[int], str],
+) -> Iterator[tuple[tuple[int, ...], B]]:
+    """Each batch with what `step` makes of it; where memory runs out, it and all that follow are cut to half its size.
+
+    Args:
+        batches: rows that share one.
+        step: what is done with one; it must leave nothing behind when it raises.
+        shrink: told of the new size.
+        what: the row that does not fit alone, in words.
+
+    Raises:
+        BrocaError: if a single row does not fit.
+    """
+    waiting = list(batches)
+    while waiting:
+        rows = waiting[0]
+        try:
+            result = step(rows)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(rows) == 1:
+                raise BrocaError(
+                    f"Out of memory on {what(rows[0])}. Use a shorter text, a smaller dtype or model, or a device_map that spreads it."
+                ) from error
+            size = len(rows) // 2
+        else:
+            del waiting[0]
+            yield rows, result
+            continue
+        # Outside the handler: until it ends, the traceback holds what the failed step had made.
+        release()
+        shrink(size)
+        waiting = [part for other in waiting for part in _cut(other, size)]
+
 
 def in_parts(rows: Sequence[A], step: Callable[[Sequence[A]], Sequence[B]], *, size: int) -> list[B]:
-    """What `step` makes of all rows, `size` at a time; where memory runs out, half as many from then on.
+    """What `step` makes of all rows, `size` at a time, for models that are no `LM`; halved where memory runs out.
 
     Raises:
         BrocaError: if a single row does not fit, or `size` is below 1.
     """
     if size < 1:
         raise BrocaError(f"{size} texts a batch make no progress. Give 1 or more.")
+    begun = False
+
+    def shrink(smaller: int) -> None:
+        nonlocal begun
+        if not begun:
+            _log.warning("Out of memory: batch size lowered from %d to %d.", size, smaller)
+        begun = True
+
     found: list[B] = []
-    while len(found) < len(rows):
-        part = rows[len(found) : len(found) + size]
-        try:
-            found.extend(step(part))
-        except torch.OutOfMemoryError as error:
-            if len(part) == 1:
-                raise BrocaError(
-                    "Out of memory on one text. Use a shorter one, a smaller model, a smaller dtype, or another device."
-                ) from error
-            size = len(part) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+    batches = _cut(tuple(range(len(rows))), size)
+    parts = halving(batches, lambda own: step([rows[i] for i in own]), shrink=shrink, what=lambda i: f"text {i + 1}")
+    for _, made in parts:
+        found.extend(made)
     return found
+
+
+def release() -> None:
+    """Give back what nothing holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _cut(rows: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

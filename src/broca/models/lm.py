@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from broca.errors import BrocaError, GuardError, ModelError, StimulusError
+from broca.errors import GuardError, ModelError, StimulusError
 from broca.items import fingerprint
 from broca.models import decoding
 from broca.models import tokens as tok
 from broca.models.anatomy import Anatomy, dissect
 from broca.models.compiled import compiled, eager, uncompiled
+from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
 from broca.models.identity import identity, weights
 from broca.models.limits import fits, pads, transformers_model, within
@@ -272,32 +273,25 @@ class LM:
         fits(self, tokens, more=more)
         size = size or self.batch_size
         mixed = size > 1 and len({len(row) for row in tokens}) > 1
-        waiting = tok.buckets(tokens, size, alike=mixed and not pads(self, side))
-        while waiting:
-            rows = waiting[0]
-            try:
-                batch = self.padded(tokens, rows, side=side)
-                result = step(batch)
-            except torch.OutOfMemoryError as error:
-                if len(rows) == 1:
-                    raise BrocaError(
-                        f"Out of memory on one text of {len(tokens[rows[0]])} tokens. Use a shorter text, a smaller "
-                        "dtype, or a device_map that spreads the model."
-                    ) from error
-                self._shrink(len(rows) // 2)
-                waiting = [part for other in waiting for part in _cut(other, len(rows) // 2)]
-                continue
-            del waiting[0]
-            yield batch, result
+        batches = tok.buckets(tokens, size, alike=mixed and not pads(self, side))
 
-    def _shrink(self, size: int) -> None:
+        def run(rows: tuple[int, ...]) -> tuple[Batch, T]:
+            batch = self.padded(tokens, rows, side=side)
+            return batch, step(batch)
+
+        def what(row: int) -> str:
+            return f"one text of {len(tokens[row])} tokens ({self.name}, {self.dtype})"
+
+        for _, done in halving(batches, run, shrink=self.shrink, what=what):
+            yield done
+
+    def shrink(self, size: int) -> None:
+        """Take a smaller batch from now on, and say so once."""
         if size < self.batch_size:
             self._wanted = max(self._wanted, self.batch_size)
             self.notes = [n for n in self.notes if not n.startswith("Out of memory")]
             self.notes.append(f"Out of memory: batch size lowered from {self._wanted} to {size}.")
             self.batch_size = size
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     # -- forward ---------------------------------------------------------------------------------------------------
 
@@ -462,7 +456,3 @@ class LM:
 
 
 _COMPILED = "This model was compiled: it is run without its graphs, which would not see what is put in force or looked at later."
-
-
-def _cut(rows: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]

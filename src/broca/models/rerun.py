@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from broca.errors import GuardError, StimulusError
 from broca.models import hooks
 from broca.models.anatomy import tensor_of, with_tensor
+from broca.models.fitting import is_out_of_memory
 from broca.models.lm import LM
 from broca.models.tokens import Batch
 from broca.sites import Site
@@ -224,8 +225,6 @@ def _prove(lm: LM, batch: Batch) -> Way:
         try:
             tried = _record(lm, batch, way, Work())
             found = [tried.again({site: halved}, start=start) for site in sites]
-        except torch.OutOfMemoryError:
-            raise
         except (
             AttributeError,
             IndexError,
@@ -235,6 +234,8 @@ def _prove(lm: LM, batch: Batch) -> Way:
             TypeError,
             ValueError,
         ) as error:
+            if is_out_of_memory(error):
+                raise
             off.append(f"{way}: {type(error).__name__}")
             continue
         worst = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
