@@ -171,7 +171,7 @@ def test_a_row_that_does_not_fit_is_told():
     def step(rows):
         raise torch.OutOfMemoryError
 
-    with pytest.raises(BrocaError, match="Out of memory on one text"):
+    with pytest.raises(BrocaError, match="Out of memory on text 1"):
         in_parts([1, 2, 3], step, size=2)
     with pytest.raises(BrocaError, match="0 texts a batch make no progress"):
         in_parts([1, 2, 3], step, size=0)

@@ -16,7 +16,8 @@ from torch import Tensor
 from broca.errors import ModelError, StimulusError
 from broca.items import Pictured, Text, picture_hash
 from broca.models.processed import Processed, Shelf, fitted, lengthened, process, state_of
-from broca.models.tokens import Chat, Frame, Rendered, Tokens, templated
+from broca.models.templates import chat_text
+from broca.models.tokens import Chat, Frame, Rendered, Tokens
 
 AT_HAND = 256 * 2**20
 """Bytes of pixels that are kept, and of tokens."""
@@ -109,11 +110,7 @@ class Viewer:
         return Rendered(self._templated(parts), templated=True, images=images)
 
     def _templated(self, turns: Sequence[Mapping[str, Any]]) -> str:
-        return templated(
-            lambda: self.processor.apply_chat_template(
-                list(turns), chat_template=self.template, tokenize=False, add_generation_prompt=True
-            )
-        )
+        return chat_text(self.processor, turns, template=self.template, add_generation_prompt=True)
 
     def tokenize(self, prompt: Rendered, *, truncate: int | None = None) -> Tokens:
         """One prompt with pictures in tokens, with exactly one BOS where the tokenizer has one.

@@ -17,7 +17,8 @@ from broca.items import Message, Text, fingerprint
 from broca.models.fitting import in_parts
 from broca.models.identity import identity
 from broca.models.load import load
-from broca.models.tokens import Rendered, templated, tokenize
+from broca.models.templates import chat_text
+from broca.models.tokens import Rendered, tokenize
 
 Form = Literal["template", "segments", "joined"]
 
@@ -123,8 +124,7 @@ class RewardModel:
             return kinds | {"truncated": long}
         if self.form == "template":
             turns = [*_turns(question), {"role": "assistant", "content": completion}]
-            chat = templated(lambda: self.tokenizer.apply_chat_template(turns, tokenize=False))
-            written = Rendered(chat, templated=True)
+            written = Rendered(chat_text(self.tokenizer, turns), templated=True)
         else:
             written = Rendered(f"{_plain(question)}\n{completion}")
         ids = tokenize(self.tokenizer, [written])[0].ids

@@ -6,7 +6,7 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from broca.errors import StimulusError
 from broca.items import Pictured, Text
+from broca.models.templates import chat_text
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
@@ -277,31 +278,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         if isinstance(text, str)
         else [{"role": m.role, "content": m.content} for m in text]
     )
-    return Rendered(
-        templated(lambda: tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)),
-        templated=True,
-    )
-
-
-def templated(apply: Callable[[], str]) -> str:
-    """What a chat template makes of a chat.
-
-    Raises:
-        StimulusError: if the template refuses, or fails.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        return apply()
-    except TemplateError as error:
-        raise StimulusError(
-            f"The chat template refuses this chat: {error}. Change the turns (some templates take no system turn, or want user and "
-            "assistant in turns), or use chat='never'."
-        ) from error
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise StimulusError(
-            f"The chat template fails on this chat ({type(error).__name__}: {error}). Check the template, or use chat='never'."
-        ) from error
+    return Rendered(chat_text(tokenizer, turns, add_generation_prompt=True), templated=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from broca.errors import StimulusError
 from broca.models.continuation import logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question
-from broca.models.tokens import Frame, Tokens, templated
+from broca.models.templates import chat_text
+from broca.models.tokens import Frame, Tokens
 from broca.scoring.answered import Answered
 
 _LENGTH = 2048
@@ -88,14 +89,11 @@ class Harness(TemplateLM):
         return list(self.lm.tokenize([string])[0].ids)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm-eval's signature
-        return templated(
-            lambda: self.tokenizer.apply_chat_template(
-                chat_history,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-        )
+        how: dict[str, Any] = {
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": not add_generation_prompt,
+        }
+        return chat_text(self.tokenizer, chat_history, **how)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:  # noqa: FBT001, FBT002
         """The log-probability in nats of each continuation of a context, and whether it is the greedy one."""
