@@ -20,7 +20,7 @@ from broca.errors import GuardError, ModelError, SiteUnavailable
 from broca.interventions import Lesion
 from broca.items import Contrast, Item, Pictured, Stimulus
 from broca.models import memory
-from broca.models.access import access, hidden, settings
+from broca.models.access import access, settings
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.models.load import announcement, footprint, weight_hash
@@ -32,6 +32,7 @@ from broca.runs.provenance import opening
 from broca.runs.spec import Identity
 from broca.scoring import Likelihood
 from broca.sites import Site
+from broca.storage.secrets import hidden
 from broca.studies.localize import Localize
 
 SITES = tuple(Site(layer, "resid_post") for layer in range(3))
@@ -359,7 +360,7 @@ def test_a_token_is_written_nowhere(bare, folder, caplog):
     with pytest.raises(ModelError) as refused:
         LM.load(str(bare / "gone"))
     assert SECRET not in str(refused.value)
-    assert hidden(f"401 for {SECRET}!") == "401 for (token)!"
+    assert hidden(f"401 for {SECRET}!") == "401 for (hidden)!"
 
 
 def test_memory_that_runs_out_in_a_gradient_halves_the_batch(whole, monkeypatch):

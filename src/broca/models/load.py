@@ -10,10 +10,11 @@ from typing import Any, Literal
 import torch
 
 from broca.errors import ModelError
-from broca.models.access import access, hidden
+from broca.models.access import access
 from broca.models.memory import Need, announced, need
 from broca.models.quantised import stored
 from broca.registry import ORGANISMS, unknown
+from broca.storage.secrets import hidden
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 

@@ -14,6 +14,7 @@ from typing import Any
 from broca.errors import RunError
 from broca.runs.files import read, writing
 from broca.runs.formats import plain
+from broca.storage.secrets import without_secrets
 
 OPENING = ("start", "resume")
 """Events that begin a session of work."""
@@ -37,7 +38,7 @@ class Journal:
 
     def note(self, event: str, **fields: object) -> None:
         """Append one event with the present time."""
-        line = json.dumps({"time": now(), "event": event, **plain(fields)})
+        line = json.dumps(without_secrets({"time": now(), "event": event, **plain(fields)}))
         with self._lock, writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 

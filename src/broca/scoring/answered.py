@@ -1,11 +1,12 @@
 """Answers on disk, addressed by everything that they depend on: an intact model's are never a lesioned one's.
 
-A SQLite file of hashes and JSON, written as answers come, so that a run that was killed goes on where it stopped.
+A SQLite file of hashes, JSON and a checksum of both, written as answers come, so that a run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +15,9 @@ from typing import Any
 
 from broca.errors import RunError
 from broca.items import fingerprint
+from broca.storage import digest
+
+_log = logging.getLogger(__name__)
 
 _MISSING = object()
 
@@ -48,18 +52,26 @@ class Answered:
             RunError: The file is no such record, or cannot be written.
         """
         keys = [fingerprint([*about, list(request.args)]) for request in requests]
+        damaged = 0
         with self._opened() as store:
-            found = [
-                _MISSING if _sampled(request) else self._read(store, key)
-                for request, key in zip(requests, keys, strict=True)
-            ]
+            found = []
+            for request, key in zip(requests, keys, strict=True):
+                value, whole = (_MISSING, True) if _sampled(request) else self._read(store, key)
+                found.append(value)
+                damaged += not whole
+            if damaged:
+                _log.warning(
+                    "%d of %d answers kept in %s are damaged and are computed again", damaged, len(keys), self.path
+                )
             missing = [i for i, value in enumerate(found) if value is _MISSING]
             for start in range(0, len(missing), chunk):
                 own = missing[start : start + chunk]
                 for i, value in zip(own, answer([requests[i] for i in own]), strict=True):
                     found[i] = value
                     if not _sampled(requests[i]):
-                        store.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (keys[i], json.dumps(value)))
+                        text = json.dumps(value)
+                        row = (keys[i], text, _sum(keys[i], text))
+                        store.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", row)
                 store.commit()
         return found
 
@@ -67,17 +79,32 @@ class Answered:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as store:
-                store.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+                store.execute(
+                    "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum TEXT NOT NULL)"
+                )
                 yield store
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
+            if isinstance(error, ValueError) and "null" not in str(error):
+                raise
             raise RunError(
-                f"Answers cannot be kept in {self.path}: {error}. Give a file that may be written, or none."
+                f"Answers cannot be kept in {str(self.path)!r}: {error}. Give a file that may be written, or none; a damaged one may be "
+                "deleted, and what it held is computed again."
             ) from error
 
     @staticmethod
-    def _read(store: sqlite3.Connection, key: str) -> Any:
-        row = store.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-        return _MISSING if row is None else json.loads(row[0])
+    def _read(store: sqlite3.Connection, key: str) -> tuple[Any, bool]:
+        """What is kept under a key, and whether it is whole; a value that is not counts as missing."""
+        row = store.execute("SELECT value, sum FROM kept WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return _MISSING, True
+        value, kept = row
+        if not isinstance(value, str) or _sum(key, value) != kept:
+            return _MISSING, False
+        return json.loads(value), True
+
+
+def _sum(key: str, value: str) -> str:
+    return digest(f"{key} {value}".encode(errors="surrogatepass"))
 
 
 def _sampled(request: Any) -> bool:

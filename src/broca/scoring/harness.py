@@ -16,6 +16,7 @@ import polars as pl
 
 from broca.errors import SpecError, StimulusError
 from broca.models.lm import LM
+from broca.storage.secrets import hidden
 
 METRIC_SCHEMA = pl.Schema(
     {
@@ -123,7 +124,7 @@ def evaluate(
         TemplateError,
         YAMLError,
     ) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), "no more is said")
+        first = next((line for line in hidden(str(error)).splitlines() if line.strip()), "no more is said")
         raise SpecError(
             f"lm-eval could not ask {', '.join(files)} ({type(error).__name__}: {first}). Check the task file and its data; a data set "
             "of the hub needs the network, or a copy in its cache."

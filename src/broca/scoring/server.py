@@ -24,6 +24,7 @@ from broca.scoring.generation import Generation
 from broca.scoring.prompts import gap_before, words_alone
 from broca.scoring.rows import Outcome
 from broca.scoring.sampling import apart, seed_of, together
+from broca.storage.secrets import hidden
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 30.0
@@ -64,6 +65,16 @@ class Server:
         bare = self.url.rstrip("/").removesuffix("/completions").rstrip("/")
         return bare if bare.endswith("/v1") else f"{bare}/v1"
 
+    @property
+    def shown(self) -> str:
+        """`base` as it may be shown and kept: without a name and password."""
+        parts = urlsplit(self.base)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    def _hidden(self, text: str) -> str:
+        parts = urlsplit(self.url)
+        return hidden(text, [own for own in (parts.password,) if own])
+
     def named(self) -> Server:
         """This server with the model's name: the one that it serves, where none was given.
 
@@ -75,15 +86,15 @@ class Server:
         with self._client() as client:
             try:
                 listed = self._asked(client, "GET", "/models")
-                names = [str(entry["id"]) for entry in listed["data"]]
+                names = [self._hidden(str(entry["id"])) for entry in listed["data"]]
             except (ServerError, KeyError, TypeError) as error:
                 detail = str(error) if isinstance(error, ServerError) else "its list of models has another form"
                 raise ServerError(
-                    f"{self.base} does not say which model it serves: {detail} Give the model's name."
+                    f"{self.shown} does not say which model it serves: {detail} Give the model's name."
                 ) from error
         if len(names) != 1:
             raise ServerError(
-                f"{self.base} serves {len(names)} models{': ' + ', '.join(names[:8]) if names else ''}. Give the name of one."
+                f"{self.shown} serves {len(names)} models{': ' + ', '.join(names[:8]) if names else ''}. Give the name of one."
             )
         return Server(self.url, names[0], self.timeout, self.tries, self.pause, self.at_once)
 
@@ -140,7 +151,7 @@ class Server:
             raise self._odd(answer, chat=chat) from error
         if not isinstance(text, str):
             raise self._odd(answer, chat=chat)
-        return text
+        return self._hidden(text)
 
     def _client(self) -> httpx2.Client:
         key = os.environ.get("OPENAI_API_KEY")
@@ -157,45 +168,52 @@ class Server:
             try:
                 answer = client.request(method, self.base + path, json=body)
             except httpx2.InvalidURL as error:
-                raise ServerError(f"{self.base}{path} is no address of a server ({error}).") from error
+                raise ServerError(
+                    f"{self.shown}{path} is no address of a server ({self._hidden(str(error))})."
+                ) from error
             except httpx2.TimeoutException:
                 last = f"no answer within {self.timeout:g} s"
                 continue
             except httpx2.RequestError as error:
-                last = str(error) or type(error).__name__
+                last = self._hidden(str(error)) or type(error).__name__
                 continue
             if answer.status_code in _AGAIN:
-                last = f"status {answer.status_code}{_says(answer)}"
+                last = f"status {answer.status_code}{self._says(answer)}"
                 pause = _wanted(answer, pause)
                 continue
             return self._read(answer, path, model=(body or {}).get("model"))
         raise ServerError(
-            f"{self.base}{path} was asked {self.tries} times and gave no answer (last: {last}). Check that the server runs, or "
+            f"{self.shown}{path} was asked {self.tries} times and gave no answer (last: {last}). Check that the server runs, or "
             "allow more time; then repeat the call."
         )
 
     def _read(self, answer: httpx2.Response, path: str, *, model: str | None) -> Any:
         if answer.status_code in (401, 403):
             raise ServerError(
-                f"{self.base} refuses with status {answer.status_code}{_says(answer)}. Set OPENAI_API_KEY to its key."
+                f"{self.shown} refuses with status {answer.status_code}{self._says(answer)}. Set OPENAI_API_KEY to its key."
             )
         if answer.status_code != 200:
             raise ServerError(
-                f"{self.base}{path} refuses{f' model {model!r}' if model else ''} with status {answer.status_code}{_says(answer)}. "
+                f"{self.shown}{path} refuses{f' model {model!r}' if model else ''} with status {answer.status_code}{self._says(answer)}. "
                 "Check the address and the model's name."
             )
         try:
             return answer.json()
         except ValueError as error:
             raise ServerError(
-                f"{self.base}{path} answers with something that is not JSON: {answer.text[:120]!r}. Give the address of a server "
+                f"{self.shown}{path} answers with something that is not JSON: {self._hidden(answer.text)[:120]!r}. Give the address of a server "
                 "of completions."
             ) from error
+
+    def _says(self, answer: httpx2.Response) -> str:
+        """What a server adds to a refusal, shortened."""
+        text = " ".join(self._hidden(answer.text).split())
+        return f": {text[:200]}" if text else ""
 
     def _odd(self, answer: Any, *, chat: bool) -> ServerError:
         path, place = ("/chat/completions", "message.content") if chat else ("/completions", "text")
         return ServerError(
-            f"{self.base}{path} answers {str(answer)[:120]!r}, in which there is no choices[0].{place}. Give the address of a "
+            f"{self.shown}{path} answers {self._hidden(str(answer))[:120]!r}, in which there is no choices[0].{place}. Give the address of a "
             f"server of {'chats' if chat else 'completions (not of chats)'}."
         )
 
@@ -260,12 +278,6 @@ def _prompt(item: Item, reader: Generation) -> str:
             "score it here."
         )
     return text + gap_before(text, cue, gap) + cue if cue else text
-
-
-def _says(answer: httpx2.Response) -> str:
-    """What a server adds to a refusal, shortened."""
-    text = " ".join(answer.text.split())
-    return f": {text[:200]}" if text else ""
 
 
 def _wanted(answer: httpx2.Response, pause: float) -> float:

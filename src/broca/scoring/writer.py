@@ -75,7 +75,7 @@ class There:
             "model": self.server.model,
             "revision": None,
             "fingerprint": None,
-            "server": self.server.base,
+            "server": self.server.shown,
             "chat": "always" if self.chat else "never",
             "max_new_tokens": self.max_new_tokens,
         }

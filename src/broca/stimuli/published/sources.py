@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from broca.errors import StimulusError
-from broca.models.access import access, hidden
+from broca.models.access import access
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_table, read_text
+from broca.storage.secrets import hidden
 
 KNOWN = {
     "7cfbd1b4ed86034a": "ToMi, version of Sap et al. (2022), 1861 rows",
