@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,22 @@ _DAMAGED = (
     AssertionError,
     struct.error,
     MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
 )
+
+
+def _not_blown_up(path: Path) -> None:
+    """Refuse an archive that says it is larger than its file: torch stores, it does not compress.
+
+    Raises:
+        ValueError: if it does.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed, size = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+        if claimed > size:
+            raise ValueError(f"its parts claim {claimed:,} bytes of {size:,}")
 
 
 def loaded(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> Any:
@@ -41,6 +57,7 @@ def loaded(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> An
         error: if the file cannot be read, is damaged, or holds anything that could be code.
     """
     try:
+        _not_blown_up(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are refused in words below
             return torch.load(path, map_location="cpu", weights_only=True)

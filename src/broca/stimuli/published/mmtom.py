@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 from broca.errors import StimulusError
 from broca.items import Item
@@ -15,6 +13,7 @@ from broca.stimuli.localizers import Style
 from broca.stimuli.published.asked import item_id, kept, lettered, question
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, shown
+from broca.storage.pickles import plain_pickle
 
 COLUMNS = frozenset({"question", "answer", "question_type", "episode", "start_time", "end_time"})
 TYPES = {
@@ -127,18 +126,11 @@ def _intervals(folder: Path) -> tuple[tuple[int, int], ...]:
         value = parse_json(text, read_text(text))
     else:
         try:
-            value = _Plain(io.BytesIO(read_bytes(old))).load()
-        except (pickle.UnpicklingError, EOFError, ValueError, IndexError, AttributeError, KeyError) as error:
-            raise StimulusError(f"{old} holds more than numbers, or is damaged: {error}.") from error
+            value = plain_pickle(read_bytes(old))
+        except ValueError as error:
+            raise StimulusError(f"{old} is no list of numbers: {error}.") from error
     pairs = value if isinstance(value, list | tuple) else ()
     whole = [tuple(pair) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2]
     if not whole or len(whole) < len(pairs) or not all(type(n) is int for pair in whole for n in pair):
         raise StimulusError(f"The frame intervals of {folder} must be a list of pairs of whole numbers.")
     return tuple((int(first), int(last)) for first, last in whole)
-
-
-class _Plain(pickle.Unpickler):
-    """Reads lists and numbers; whatever would name a class or a function is refused, so nothing is ever run."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
-        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
