@@ -359,6 +359,10 @@ def test_mathvista_with_pictures_inside(tmp_path):
     assert [Path(item.images[0]).read_bytes()[-1] for item in items] == [0, 1]
     assert items == benchmark(path, images=str(tmp_path / "pictures"))
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+    assert items[0].group != items[1].group
+    pl.DataFrame([*rows[:2], rows[0] | {"pid": "9", "question": "What else?"}]).write_parquet(path)
+    first, _, again = benchmark(path, images=str(tmp_path / "pictures"))
+    assert first.group == again.group
 
 
 def star(question="Which?\nOptions: A: a dog, B: a cat, a big one, C: none", answer="B", **more):
@@ -432,6 +436,7 @@ def test_bad_pairs_and_folders_of_them(tmp_path):
     written(tmp_path / "data" / "b.jsonl", [pair(UID="b")], lines=True)
     (tmp_path / "README.json").write_text("{}")
     assert [item.ability for item in benchmark(tmp_path)] == ["agreement", "b"]
+    assert len({item.group for item in benchmark(tmp_path)}) == 2
     assert [path.name for path in sources(tmp_path)] == ["a.jsonl", "b.jsonl"]
     with pytest.raises(StimulusError, match=r"line 1: .* are no two sentences"):
         benchmark(written(tmp_path / "same.jsonl", [pair(bad="The cats sit here.")], lines=True))
@@ -466,6 +471,7 @@ def test_predictions_that_are_minimal_pairs(tmp_path):
     assert whole == benchmark(written(path, suite("[(2;%mismatch%) + (3;%mismatch%)] > [(2;%match%)+(3;%match%)]")))[0]
     several = benchmark(written(path, suite("((2;%mismatch%) > (2;%match%)) & ((*;%mismatch%) > (*;%match%))")))
     assert [item.tags["prediction"] for item in several] == ["1", "2", "1", "2"]
+    assert [item.group for item in several] == ["agreement-1", "agreement-1", "agreement-2", "agreement-2"]
 
 
 @pytest.mark.parametrize(

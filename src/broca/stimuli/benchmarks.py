@@ -160,7 +160,7 @@ def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None
                 choices=choices,
                 answer=answer_in(read, row, choices, answers),
                 ability=read.tag(row, "ability", read.path.stem if ability is None else ability),
-                group=read.tag(row, "group", ""),
+                group=read.group(row),
                 images=pictures_in(read, row, *COLUMNS),
             )
         )

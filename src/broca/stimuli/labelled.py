@@ -56,9 +56,7 @@ def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast
     for row, name in zip(read.rows, names, strict=True):
         for side, stimuli in sides.items():
             images = pictures_in(read, row, *COLUMNS, f"{side}_image", f"{side}_images")
-            stimuli.append(
-                Stimulus(f"{name}-{side}", read.text(row, side), read.tag(row, "group", name), images=images)
-            )
+            stimuli.append(Stimulus(f"{name}-{side}", read.text(row, side), read.group(row), images=images))
     for row, one, other in zip(read.rows, sides["positive"], sides["negative"], strict=True):
         if one.shown == other.shown:
             raise StimulusError(f"{read.at(row)}: both sides hold the same text {shown(one.text)}. Remove the row.")
@@ -81,7 +79,7 @@ def _labelled(read: Table, positive: str | None, negative: str | None) -> Contra
         text = read.text(row, "text")
         if side is None:
             continue
-        stimulus = Stimulus(name, text, read.tag(row, "group", ""), images=pictures_in(read, row, *COLUMNS))
+        stimulus = Stimulus(name, text, read.group(row), images=pictures_in(read, row, *COLUMNS))
         if first.setdefault(stimulus.shown, (side, row))[0] is not side:
             raise StimulusError(
                 f"{read.at(row)}: the text {shown(text)} has the other label in {first[stimulus.shown][1].where}. Remove one."

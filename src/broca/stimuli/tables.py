@@ -23,6 +23,9 @@ from broca.errors import StimulusError
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """The endings that `read_table` knows."""
 
+_NAMELESS = frozenset({"", "nan", "null", "none", "<na>"})
+"""How tables write that there is no group."""
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
@@ -106,7 +109,20 @@ class Table:
         if column not in self.columns:
             return default
         value = row.cells[column]
+        if isinstance(value, float) and value.is_integer():  # what pandas makes of whole numbers beside missing ones
+            value = int(value)
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.word(row, column)
+
+    def group(self, row: Row) -> str:
+        """What is written in the column ``group``; nothing where it is absent, or its cell empty, NaN, null or none.
+
+        Raises:
+            StimulusError: The cell is neither text nor a number.
+        """
+        value = row.cells.get("group")
+        if value is None or value != value or (isinstance(value, str) and value.strip().lower() in _NAMELESS):  # noqa: PLR0124
+            return ""
+        return self.tag(row, "group", "")
 
     def names(self, default: Callable[[int], str]) -> tuple[str, ...]:
         """One id for each row: its `id` column, or else `default` of its position.

@@ -110,8 +110,7 @@ def written(
         table.optional("group")
         ids = table.names(lambda index: str(index + 1))
         found = tuple(
-            Stimulus(own, table.text(row, name), table.tag(row, "group", ""))
-            for row, own in zip(table.rows, ids, strict=True)
+            Stimulus(own, table.text(row, name), table.group(row)) for row, own in zip(table.rows, ids, strict=True)
         )
     if not found:
         raise StimulusError(f"{path.name} has no texts. Give at least one paragraph.")

@@ -92,7 +92,7 @@ def table(path: str | Path, *, kind: str | None = None) -> Pairs:
     for row, name in zip(read.rows, read.names(lambda index: str(index + 1)), strict=True):
         own = read.tag(row, "kind", read.path.stem if kind is None else kind)
         tally = tallies.setdefault(own, Tally())
-        extra = {"group": read.tag(row, "group", ""), "answer": read.tag(row, "answer", "")}
+        extra = {"group": read.group(row), "answer": read.tag(row, "answer", "")}
         pair = _read(name, read.text(row, "clean"), read.text(row, "perturbed"), own, tally=tally, extra=extra)
         pairs += [pair] if pair is not None else []
     return _some(read.path, pairs, tallies)
@@ -171,8 +171,7 @@ def column(
     read.require(column, *([answer] if answer else []))
     names = read.names(lambda index: str(index + 1))
     sources = [
-        Stimulus(name, read.text(row, column), read.tag(row, "group", ""))
-        for row, name in zip(read.rows, names, strict=True)
+        Stimulus(name, read.text(row, column), read.group(row)) for row, name in zip(read.rows, names, strict=True)
     ][:n]
     gold = {name: read.tag(row, answer, "") if answer else "" for row, name in zip(read.rows, names, strict=True)}
     return build(

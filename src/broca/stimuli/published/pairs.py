@@ -23,7 +23,7 @@ def blimp(path: str | Path, *, start: str = "\n", phenomenon: str | None = None)
     """Two sentences an item, of which one is grammatical; the ability is the paradigm (``UID``), else the file's name.
 
     The words that both begin with are the prompt, so that what differs is what is compared. The right one is first in
-    every other item.
+    every other item. Each pair is a group of its own.
 
     Args:
         path: JSON lines, or another table, with ``sentence_good`` and ``sentence_bad``.
@@ -41,7 +41,9 @@ def blimp(path: str | Path, *, start: str = "\n", phenomenon: str | None = None)
             continue
         good, bad = table.word(row, "sentence_good"), table.word(row, "sentence_bad")
         ability = str(row.cells.get("UID") or table.path.stem)
-        items.append(_pair(table, row, item_id(table, row), start, (good, bad), ability=ability, right=len(items) % 2))
+        name = item_id(table, row)
+        own = f"{ability}-{row.cells.get('pairID') or name}"
+        items.append(_pair(table, row, name, start, (good, bad), ability=ability, right=len(items) % 2, group=own))
     return kept(table, items, phenomenon=phenomenon)
 
 
@@ -51,7 +53,8 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
     A prediction ``(2;%a%) > (2;%b%)`` says that region 2 surprises more in a than in b. It is a minimal pair where the words
     before the regions are the same in both: they are the prompt, and the regions are the choices. Predictions over sums of
     neighbouring regions, whole sentences (``*``) and their conjunctions are taken likewise. Differences of differences are not,
-    nor are the same words after different beginnings: they are no choice between two continuations.
+    nor are the same words after different beginnings: they are no choice between two continuations. Predictions about one item
+    of the suite share a group.
 
     Args:
         path: A suite (JSON).
@@ -77,7 +80,12 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
                 continue
             good, bad = (" ".join(filter(None, (side.before, side.said))) for side in sides)
             name = f"{path.stem}:{row.cells.get('item_number', number)}:{n}"
-            items.append(_pair(table, row, name, start, (good, bad), ability=ability, right=len(items) % 2, tag=str(n)))
+            own = f"{ability}-{row.cells.get('item_number', number)}"
+            items.append(
+                _pair(
+                    table, row, name, start, (good, bad), ability=ability, right=len(items) % 2, group=own, tag=str(n)
+                )
+            )
     if not items:
         raise StimulusError(
             f"{path.name} has no prediction that is a minimal pair: each compares the same words after different beginnings, "
@@ -95,7 +103,16 @@ class _Said:
 
 
 def _pair(
-    table: Table, row: Row, name: str, start: str, sides: tuple[str, str], *, ability: str, right: int, tag: str = ""
+    table: Table,
+    row: Row,
+    name: str,
+    start: str,
+    sides: tuple[str, str],
+    *,
+    ability: str,
+    right: int,
+    group: str,
+    tag: str = "",
 ) -> Item:
     good, bad = sides
     parts = next((n for n, (a, b) in enumerate(zip(good, bad, strict=False)) if a != b), min(len(good), len(bad)))
@@ -105,7 +122,7 @@ def _pair(
         raise StimulusError(
             f"{table.at(row)}: {shown(good)} and {shown(bad)} are no two sentences. Give two that differ."
         )
-    return Item(name, start + shared, tuple(choices[::-1] if right else choices), right, ability, "",
+    return Item(name, start + shared, tuple(choices[::-1] if right else choices), right, ability, group,
                 {"prediction": tag} if tag else {})  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from broca.errors import StimulusError
-from broca.items import Item
+from broca.items import Item, picture_hash
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
 from broca.stimuli.pictures import squashed
@@ -156,6 +156,7 @@ def _item(
     look: Look,
     tags: Mapping[str, str] | None = None,
 ) -> Item:
+    pictures = () if images == LEAVE_OUT else (_picture(table, row, images, look),)
     return question(
         name,
         f"Question: {asked}",
@@ -166,7 +167,8 @@ def _item(
         context=_CONTEXT + ", ".join(LETTERS[: len(options)]),
         tail=tail,
         tags=tags,
-        images=() if images == LEAVE_OUT else (_picture(table, row, images, look),),
+        group="".join(f"picture-{picture_hash(path)[:8]}" for path in pictures),
+        images=pictures,
     )
 
 
