@@ -99,7 +99,7 @@ class LM:
         return cls(
             model,
             tokenizer,
-            dissect(model),
+            dissect(model, tokenizer=tokenizer),
             name=name,
             revision=revision,
             notes=notes,
@@ -124,7 +124,11 @@ class LM:
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
         return cls(
-            model.eval(), tokenizer, anatomy or dissect(model), name=name or type(model).__name__, processor=processor
+            model.eval(),
+            tokenizer,
+            anatomy or dissect(model, tokenizer=tokenizer),
+            name=name or type(model).__name__,
+            processor=processor,
         )
 
     def __repr__(self) -> str:
