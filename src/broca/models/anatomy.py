@@ -1,7 +1,7 @@
 """Reading a decoder: where its blocks are, and which modules write to the residual stream.
 
-Nothing here knows an architecture by name. On a probe input every block must be *proved*: what comes out is what went in
-plus what its writers write, each times a constant, between norms if it has any (``broca.models.stream``). Then the writers
+Nothing here knows an architecture by name. On plain texts every block must be *proved*: what comes out is what went in
+plus what its writers write, each times a constant, between norms if it has any (``broca.models.proof``). Then the writers
 are told apart by what they are: attention, a recurrent or convolutional mixer of tokens, an MLP. A wiring that fails its
 proof is refused at load, instead of silently lesioning the wrong tensor.
 """
