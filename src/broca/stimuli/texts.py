@@ -19,6 +19,7 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.items import Item, Stimulus
 from broca.registry import unknown
+from broca.stimuli.answers import text_in
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import call, expanded, is_folder, looks_like_path
@@ -110,7 +111,7 @@ def written(
         table.optional("group")
         ids = table.names(lambda index: str(index + 1))
         found = tuple(
-            Stimulus(own, table.text(row, name), table.group(row)) for row, own in zip(table.rows, ids, strict=True)
+            Stimulus(own, text_in(table, row, name), table.group(row)) for row, own in zip(table.rows, ids, strict=True)
         )
     if not found:
         raise StimulusError(f"{path.name} has no texts. Give at least one paragraph.")
