@@ -176,6 +176,22 @@ def test_a_block_that_is_blurred_is_read_like_one_of_its_class_that_is_not(name,
     assert wiring(dissect(model)) == wiring(dissect(model.to(half)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
+def test_a_block_that_writes_nothing_is_read_like_the_others_or_refused(dtype):
+    model = zoo.build("llama")
+    with torch.no_grad():
+        for block in model.model.layers[1:]:
+            block.self_attn.o_proj.weight.zero_()
+            block.mlp.down_proj.weight.zero_()
+    assert {block.identity for block in dissect(model.to(dtype)).blocks} == {"post = pre + self_attn + mlp"}
+    with torch.no_grad():
+        for block in model.model.layers:
+            block.self_attn.o_proj.weight.zero_()
+            block.mlp.down_proj.weight.zero_()
+    with pytest.raises(AnatomyError, match="LlamaDecoderLayer 0, nothing at all is written"):
+        dissect(model)
+
+
 @pytest.mark.parametrize("wrong", ["mlp", "self_attn"])
 def test_but_not_if_it_contradicts_that(wrong, half):
     model = massive(zoo.build("llama"))

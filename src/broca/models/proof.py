@@ -34,8 +34,8 @@ class Way:
     steps: tuple[Step, ...] = ()
     form: Mapping[str, Any] = field(default_factory=dict)
     """What they leave open, as fields of `broca.models.wiring.Block`."""
-    blurred: str = ""
-    """What rounding hides."""
+    trouble: str = ""
+    """Why nothing is known, which another block of the class may mend."""
 
 
 def ways(blocks: Sequence[nn.Module], seen: Sequence[Seen], *, width: int, by_hand: bool) -> list[Way]:
@@ -52,17 +52,13 @@ def ways(blocks: Sequence[nn.Module], seen: Sequence[Seen], *, width: int, by_ha
     """
     found = [_way(block, each, width, by_hand=by_hand) for block, each in zip(blocks, seen, strict=True)]
     for i, way in enumerate(found):
-        if not way.blurred:
+        if not way.trouble:
             continue
         record, like = seen[i].record(blocks[i], seen[i].dtypes(blocks[i])[-1]), _alike(blocks, i)
-        known = (found[j] for j in like if not found[j].blurred and not found[j].form)
+        known = (found[j] for j in like if not found[j].trouble and not found[j].form)
         other = next((each for each in known if follows(record, each.steps)), None)
         if other is None:
-            raise AnatomyError(
-                f"In {type(blocks[i]).__name__} {i}, {way.blurred} to the residual stream is smaller than the steps in which "
-                f"{str(record.dtype).removeprefix('torch.')} rounds it, so that the wiring cannot be proved, be it right or wrong. "
-                "Load the model in float32."
-            )
+            raise AnatomyError(f"In {type(blocks[i]).__name__} {i}, {way.trouble}")
         found[i] = other
     return found
 
@@ -92,12 +88,21 @@ def _way(block: nn.Module, seen: Seen, width: int, *, by_hand: bool) -> Way:
         found = steps(record, limit, **form)
         unseen = sorted({name for step in found or () for name in step.unseen} | _underflown(block, record))
         if unseen:
-            return Way(blurred=f"what {' and '.join(unseen)} may write")
+            return Way(trouble=_hidden(f"what {' and '.join(unseen)} may write", dtype))
+        if found == ():
+            return Way(trouble="nothing at all is written to the residual stream, so that there is no wiring to prove.")
         if found is not None:
             return Way(found, form)
         if blurred(record):
-            return Way(blurred="what its modules write")
+            return Way(trouble=_hidden("what its modules write", dtype))
     raise _adds_up(block, seen)
+
+
+def _hidden(what: str, dtype: torch.dtype) -> str:
+    return (
+        f"{what} to the residual stream is smaller than the steps in which {str(dtype).removeprefix('torch.')} rounds it, so that the wiring "
+        "cannot be proved, be it right or wrong. Load the model in float32."
+    )
 
 
 def _adds_up(block: nn.Module, seen: Seen) -> AnatomyError:
