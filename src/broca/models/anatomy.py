@@ -66,7 +66,7 @@ def dissect(
     heads = heads if isinstance(heads, int) else 0
     kinds = getattr(config, "layer_types", None) or ()
     kinds = kinds if len(kinds) == len(stack) else (None,) * len(stack)
-    seen = [_named(each, parts) for each in shown.seen]
+    seen = [_only_given(each, parts) for each in shown.seen]
     proved = ways(list(stack.children()), seen, width=width, by_hand=parts is not None)
     return Anatomy(
         path=stack_path,
@@ -149,7 +149,7 @@ def _stack(model: nn.Module, n_layers: int | None) -> str:
     return max(fitting, key=size)
 
 
-def _named(seen: Seen, given: Mapping[str, str | None] | None) -> Seen:
+def _only_given(seen: Seen, given: Mapping[str, str | None] | None) -> Seen:
     """What was seen of the modules that a person named alone; all of it where nobody did."""
     if given is not None:
         for text in (seen, *seen.more):

@@ -240,7 +240,7 @@ def _ask(name: str, revision: str | None, meant: str) -> None:
     try:
         HfApi().model_info(name, revision=revision, timeout=20, token=access().get("token"))
     except GatedRepoError as error:
-        raise ModelError(gated(name)) from error
+        raise ModelError(gate_notice(name)) from error
     except RevisionNotFoundError as error:
         raise ModelError(
             f"{name} has no revision {revision!r} on the hub. Give a branch, tag or commit that it has."
@@ -264,7 +264,7 @@ _NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 """Whose errors say that the network is down."""
 
 
-def gated(name: str) -> str:
+def gate_notice(name: str) -> str:
     """What to say of a model whose makers want to be asked."""
     return f"{name} is gated: ask for access at https://huggingface.co/{name}, then log in (hf auth login), or set HF_TOKEN to a token that has it."
 

@@ -11,7 +11,7 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.access import access, hidden
-from broca.models.checkpoint import gated, locate, reach
+from broca.models.checkpoint import gate_notice, locate, reach
 from broca.models.memory import Need, announced, need
 from broca.models.placement import SPREAD, check_device
 from broca.models.quantised import stored
@@ -255,7 +255,7 @@ def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 _KNOWN_TROUBLE = {
-    "gated repo": gated,
+    "gated repo": gate_notice,
     "ignore_mismatched_sizes": lambda name: (
         f"{name}: the weights in its files have other shapes than its config.json says. Get both again, from one place."
     ),
@@ -277,7 +277,7 @@ def _told(name: str, action: Any, what: str = "") -> Any:
     except SafetensorError as error:
         raise ModelError(f"{name}: a safetensors file is corrupt ({error}). Get it again.") from error
     except GatedRepoError as error:
-        raise ModelError(gated(name)) from error
+        raise ModelError(gate_notice(name)) from error
     except HfHubHTTPError as error:
         raise ModelError(
             f"{name}: the hub refused ({hidden(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."

@@ -56,7 +56,7 @@ class Seen:
         modules = dict(block.named_modules())
         once = [name for name in self.outputs if all(text.runs[name] == 1 and name in text.outputs for text in texts)]
         idle = {name: not any(True for _ in modules[name].parameters()) for name in once}
-        flat, norms = partial(_flat, width=self.pre.shape[-1]), norms_of(block)
+        flat, norms = partial(_flat, width=self.pre.shape[-1], where=_place_of_sums(self.pre)), norms_of(block)
         return Record(
             flat([text.pre for text in texts]),
             flat([text.post for text in texts]),
@@ -103,7 +103,9 @@ class Probe:
 
 def streams_of(seen: Seen, width: int) -> Streams | None:
     """A block of several streams of this width, for `broca.models.streams`; None where there is one."""
-    texts = (seen, *seen.more)
+    if seen.pre is None:
+        return None
+    texts, where = (seen, *seen.more), _place_of_sums(seen.pre)
 
     def joined(values: list[Tensor | None]) -> Tensor | None:
         found = [None if x is None else several(x, width, TOKENS) for x in values]
@@ -111,7 +113,7 @@ def streams_of(seen: Seen, width: int) -> Streams | None:
         return (
             None
             if len(alike) != 1 or None in alike
-            else torch.cat([x.to(torch.float64) for x in found if x is not None])
+            else torch.cat([x.to(where).to(torch.float64) for x in found if x is not None])
         )
 
     pre, post = joined([text.pre for text in texts]), joined([text.post for text in texts])
@@ -119,19 +121,21 @@ def streams_of(seen: Seen, width: int) -> Streams | None:
         return None
     points = {name: x for name in seen.inputs if (x := joined([text.inputs.get(name) for text in texts])) is not None}
     writers = {
-        name: torch.cat([text.thin[name][0].to(pre.device, torch.float64) for text in texts])
+        name: torch.cat([text.thin[name][0].to(where).to(torch.float64) for text in texts])
         for name, out in seen.thin.items()
         if out.shape[-1] == width and all(text.runs[name] == 1 and name in text.thin for text in texts)
     }
     return Streams(pre, post, points, writers)
 
 
-def _flat(values: Iterable[Tensor | None], width: int) -> Tensor:
+def _flat(values: Iterable[Tensor | None], width: int, where: torch.device) -> Tensor:
     """Tensors of the stream's size as ``(token, channel)``, in float64, one text after the other."""
-    known = [value for value in values if value is not None]
-    # Apple's GPUs have no float64.
-    where = known[0].device if known[0].device.type in ("cpu", "cuda") else torch.device("cpu")
-    return torch.cat([value.to(where).to(torch.float64).reshape(-1, width) for value in known])
+    return torch.cat([x.to(where).to(torch.float64).reshape(-1, width) for x in values if x is not None])
+
+
+def _place_of_sums(stream: Tensor) -> torch.device:
+    """Where a block's sums are done: where its stream is, unless there is no float64, as on Apple's GPUs."""
+    return stream.device if stream.device.type in ("cpu", "cuda") else torch.device("cpu")
 
 
 def dtype_of(block: nn.Module) -> torch.dtype:

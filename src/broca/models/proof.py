@@ -16,7 +16,7 @@ from torch import nn
 
 from broca.errors import AnatomyError
 from broca.models.probing import Seen, dtype_of, streams_of
-from broca.models.stream import Record, Step, blurred, follows, steps
+from broca.models.stream import Record, Step, follows, is_blurred, steps
 from broca.models.streams import mixed
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
@@ -88,17 +88,17 @@ def _way(block: nn.Module, seen: Seen, width: int, *, by_hand: bool) -> Way:
         found = steps(record, limit, **form)
         unseen = sorted({name for step in found or () for name in step.unseen} | _underflown(block, record))
         if unseen:
-            return Way(trouble=_hidden(f"what {' and '.join(unseen)} may write", dtype))
+            return Way(trouble=_too_small(f"what {' and '.join(unseen)} may write", dtype))
         if found == ():
             return Way(trouble="nothing at all is written to the residual stream, so that there is no wiring to prove.")
         if found is not None:
             return Way(found, form)
-        if blurred(record):
-            return Way(trouble=_hidden("what its modules write", dtype))
+        if is_blurred(record):
+            return Way(trouble=_too_small("what its modules write", dtype))
     raise _adds_up(block, seen)
 
 
-def _hidden(what: str, dtype: torch.dtype) -> str:
+def _too_small(what: str, dtype: torch.dtype) -> str:
     return (
         f"{what} to the residual stream is smaller than the steps in which {str(dtype).removeprefix('torch.')} rounds it, so that the wiring "
         "cannot be proved, be it right or wrong. Load the model in float32."

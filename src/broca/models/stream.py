@@ -94,7 +94,7 @@ def steps(
         search = _Search(writers, points, normed, record.post, judge, limit, parts)
         found = search.walk(record.pre, most, _DEPTH, frozenset())
         if found is not None:
-            return _seen_whole(found)
+            return _without_writers(found)
     return None
 
 
@@ -123,13 +123,13 @@ def follows(record: Record, known: Sequence[Step]) -> bool:
     return here.equal(record.post) or not known[-1].norm
 
 
-def _seen_whole(found: tuple[Step, ...]) -> tuple[Step, ...]:
+def _without_writers(found: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps; what is seen to write in one of them is not unseen in another."""
     known = {name for step in found for name, _ in step.writers if name not in step.unseen}
     return tuple(replace(step, unseen=tuple(name for name in step.unseen if name not in known)) for step in found)
 
 
-def blurred(record: Record) -> bool:
+def is_blurred(record: Record) -> bool:
     """Whether rounding alone explains the block in too many ways, so that its wiring is neither proved nor wrong."""
     known = torch.finfo(record.dtype)
     equations = Equations(

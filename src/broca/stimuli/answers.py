@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from broca.errors import StimulusError
 from broca.items import Message, Text
-from broca.stimuli.tables import Row, Table, literal, shown, whole
+from broca.stimuli.tables import Row, Table, literal, shown, whole_number
 
 AnswerForm = Literal["auto", "index", "letter", "text"]
 """How answers are written; ``auto`` takes whatever only one reading allows."""
@@ -90,7 +90,7 @@ def answer_in(table: Table, row: Row, choices: tuple[str, ...], form: AnswerForm
     Raises:
         StimulusError: The answer is none of the choices, or two readings of it disagree.
     """
-    value = whole(row.cells["answer"])
+    value = whole_number(row.cells["answer"])
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise StimulusError(f"{table.at(row)}: answer {shown(value)} must be an index from 0, a letter, or a choice.")
     text = str(value) if isinstance(value, int) else table.word(row, "answer")

@@ -41,7 +41,7 @@ def read_delimited(path: Path, usual: str) -> tuple[tuple[str, ...], list[tuple[
     names = [name.strip() for name in header[1]]
     while len(names) > 1 and not names[-1]:  # a delimiter at the end of each line divides nothing
         names.pop()
-    return tuple(names), [(line, _fitting(path, line, record, len(names), delimiter)) for line, record in rows]
+    return tuple(names), [(line, _fields(path, line, record, len(names), delimiter)) for line, record in rows]
 
 
 def _delimiter(text: str, usual: str) -> str:
@@ -84,7 +84,7 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
         ) from error
 
 
-def _fitting(path: Path, line: int, record: list[str], n: int, delimiter: str) -> list[str]:
+def _fields(path: Path, line: int, record: list[str], n: int, delimiter: str) -> list[str]:
     """The fields of a record, of which there must be as many as the header has; empty ones behind these are none."""
     if len(record) < n or any(cell.strip() for cell in record[n:]):
         raise StimulusError(

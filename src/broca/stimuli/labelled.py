@@ -10,7 +10,7 @@ from broca.items import Contrast, Stimulus
 from broca.registry import unknown
 from broca.stimuli.answers import text_in
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.tables import Row, Table, read_table, shown, whole
+from broca.stimuli.tables import Row, Table, read_table, shown, whole_number
 
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
 _NEGATIVE = frozenset({"negative", "neg", "0", "false"})
@@ -69,7 +69,7 @@ def _labelled(read: Table, positive: str | None, negative: str | None) -> Contra
         raise StimulusError(
             f"{read.path.name} needs the columns 'text' and 'label', or 'positive' and 'negative'."
             f"{read.near('text', 'label') or read.near('positive', 'negative')} "
-            f"Columns found: {read.found}."
+            f"Columns found: {read.column_names}."
         )
     read.require("text", "label")
     is_positive = _labels(read, positive, negative)
@@ -131,7 +131,7 @@ def _standard(read: Table, label: str) -> bool:
 
 
 def _label(read: Table, row: Row) -> str:
-    value = whole(row.cells["label"])
+    value = whole_number(row.cells["label"])
     return str(value) if isinstance(value, bool | int) else read.word(row, "label")
 
 

@@ -83,13 +83,13 @@ class Table:
         if missing:
             near = [guess for column in missing if (guess := self._guess(column))]
             raise StimulusError(
-                f"{self.path.name} has no column {listed(missing)}.{_meant(near)} "
-                f"Columns found: {self.found}."
+                f"{self.path.name} has no column {alternatives(missing)}.{_meant(near)} "
+                f"Columns found: {self.column_names}."
                 + (f" Needed are {', '.join(map(repr, columns))}: rename yours." if len(missing) > 1 else "")
             )
 
     @property
-    def found(self) -> str:
+    def column_names(self) -> str:
         """The names of the columns, for messages."""
         more = f", ... ({len(self.columns)})" if len(self.columns) > _MOST_NAMES else ""
         return (", ".join(map(repr, self.columns[:_MOST_NAMES])) or "none") + more
@@ -143,7 +143,7 @@ class Table:
         """
         if column not in self.columns:
             return default
-        value = whole(row.cells[column])
+        value = whole_number(row.cells[column])
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.word(row, column)
 
     def group(self, row: Row) -> str:
@@ -208,7 +208,7 @@ def read_table(path: str | Path) -> Table:
     return table
 
 
-def whole(value: object) -> object:
+def whole_number(value: object) -> object:
     """A whole number that is written as 1.0, as pandas does beside missing ones, as what it is; all else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -229,7 +229,7 @@ def literal(text: str) -> object:
     return None if isinstance(value, list) and _TOUCHING.search(text) else value
 
 
-def listed(names: Sequence[str]) -> str:
+def alternatives(names: Sequence[str]) -> str:
     """Names for a message: 'a', 'b' or 'c'."""
     *first, last = map(repr, names)
     return f"{', '.join(first)} or {last}" if first else last

@@ -19,7 +19,7 @@ from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
 from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repaired, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
 from broca.stimuli.perturb.words import Choice
-from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown, whole
+from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown, whole_number
 
 _PARAPHRASES = (("question1", "question2", "is_duplicate"), ("sentence1", "sentence2", "label"))
 PARAPHRASE = "paraphrase"
@@ -250,7 +250,7 @@ def _read(name: str, clean: str, perturbed: str, kind: str, *, tally: Tally, ext
 
 
 def _label(read: Table, row: Row, name: str) -> bool:
-    value = whole(row.cells[name])
+    value = whole_number(row.cells[name])
     label = str(value).removesuffix(".0")  # pandas writes 1.0 beside missing numbers
     if label not in {"0", "1"} or isinstance(value, bool):
         raise StimulusError(f"{read.at(row)}: {name!r} is {shown(value)}. Labels are 1 (says the same) and 0.")
