@@ -173,7 +173,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "# Which models are proved",
         "",
         f"Written by `make coverage` with transformers {transformers.__version__}: every class of transformers' own mappings, built tiny",
-        "and random from its config. *Proved* means that on a probe what comes out of each block is what went in plus what the named",
+        "and random from its config. *Proved* means that on a few ids what comes out of each block is what went in plus what the named",
         "modules wrote, each times a constant, between norms if there are any. What is not proved is refused when it is loaded, with the",
         "reason below; such a class can be described by hand (see [models and sites](models-and-sites.md)).",
         "",

@@ -38,11 +38,26 @@ class Pictured:
     """Paths of pictures, or of the frames of a video, in the order in which they are shown."""
 
 
+def cluster(group: object, own: object) -> str:
+    """What folds, shuffles and resampling keep together: the group that is named, or, where none is, the thing by itself.
+
+    Args:
+        group: a name; None, NaN and white space name none.
+        own: what tells the thing from every other one, if it is by itself.
+    """
+    if group is None or group != group:  # noqa: PLR0124 - NaN is not itself
+        group = ""
+    elif isinstance(group, float) and group.is_integer():  # whole numbers beside missing ones are read as 1.0
+        group = int(group)
+    return str(group).strip() or f"alone: {own}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stimulus:
     """One text shown to the model, with or without pictures.
 
-    `group` names the template, pair or source text that several stimuli share: resampling keeps a group together.
+    `group` names the template, pair or source text that several stimuli share: resampling keeps a group together. A stimulus, an
+    item, a tree or a pair without one is its own `cluster`.
     """
 
     id: str
@@ -51,6 +66,11 @@ class Stimulus:
     tags: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     """As of an item."""
+
+    @property
+    def cluster(self) -> str:
+        """Its group, or what it is by itself, see `cluster`."""
+        return cluster(self.group, self.id)
 
     @property
     def shown(self) -> Text | Pictured:
@@ -140,6 +160,11 @@ class Item:
             )
         if not self.prompt:
             raise StimulusError(f"Item {self.id!r} has an empty prompt. Remove it.")
+
+    @property
+    def cluster(self) -> str:
+        """Its group, or what it is by itself, see `cluster`: two abilities may use an id each."""
+        return cluster(self.group, f"{self.ability}/{self.id}" if self.ability else self.id)
 
     @property
     def shown(self) -> Text | Pictured:
@@ -257,6 +282,11 @@ class Tree:
         return list(sorter.static_order())
 
     @property
+    def cluster(self) -> str:
+        """Its group, or what it is by itself, as of its item."""
+        return self.item.cluster
+
+    @property
     def heights(self) -> tuple[int, ...]:
         """The reasoning step of each statement; 0 for one that is not useful.
 
@@ -362,6 +392,11 @@ class Pair:
                 f"Pair {self.id!r}: its edits lead to {edited(self.clean, self.edits)[:60]!r}, and its perturbed text is "
                 f"{self.perturbed[:60]!r}. Give the edits of this pair."
             )
+
+    @property
+    def cluster(self) -> str:
+        """Its group, or else its clean text, which other kinds of mistakes may share; see `cluster`."""
+        return cluster(self.group, fingerprint(self.clean))
 
     @property
     def fingerprint(self) -> str:

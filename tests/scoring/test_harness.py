@@ -175,7 +175,7 @@ def test_no_condition_is_answered_from_the_record_of_another(lm, tasks, tmp_path
     assert all(a != b for i, a in enumerate(responses) for b in responses[:i])
     assert all(a.equals(b) for a, b in zip(kept, bare, strict=True))
     with sqlite3.connect(cache) as store:
-        ((n,),) = store.execute("SELECT count(*) FROM answers")
+        ((n,),) = store.execute("SELECT count(*) FROM kept")
     store.close()
     assert n == len(conditions) * sum(2 + i % 2 for i in range(len(THINGS)))
 

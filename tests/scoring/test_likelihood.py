@@ -66,7 +66,7 @@ def test_agrees_with_one_text_at_a_time(lm, norm):
     table = Likelihood(norm=norm)(lm, ITEMS)
     assert table.schema == ROW_SCHEMA
     assert table["id"].to_list() == [item.id for item in ITEMS]
-    assert table["group"].to_list() == ["g0", "g1", "g1", "", ""]
+    assert table["group"].to_list() == ["g0", "g1", "g1", "alone: odd/3", "alone: 4"]
     for item, row in zip(ITEMS, table.iter_rows(named=True), strict=True):
         between = "" if item.prompt.endswith("\n") or item.choices[0].startswith(" ") else " "
         pairs = [plain(lm, item.prompt, between + choice) for choice in item.choices]

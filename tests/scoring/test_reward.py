@@ -198,7 +198,7 @@ def test_rows_and_the_record(encoder, tmp_path, monkeypatch):
     other = RewardModel.load(decoder(tmp_path / "other"))
     assert not rewards(other, COMPLETIONS, cache=cache)["raw_score"].equals(again["raw_score"])
     with sqlite3.connect(cache) as store:
-        assert store.execute("SELECT count(*) FROM answers").fetchone() == (36,)
+        assert store.execute("SELECT count(*) FROM kept").fetchone() == (36,)
     store.close()
 
 

@@ -360,7 +360,7 @@ BAD = {
     "an expression": ("tasks.py", "x = 1\ntsks1 = list(x)", "line 2: tsks1 is not a plain list .* never run"),
     "a bare annotation": ("tasks.py", "tsks1: list", "s1 is None"),
     "no Python": ("tasks.py", "tsks1 = [", "not a Python file that can be read"),
-    "a null": ("tasks.py", "tsks1 = '\0'", "not a Python file that can be read"),
+    "a null": ("tasks.py", "tsks1 = '\0'", "there is a NUL character"),
     "deep": ("tasks.py", "tsks1 = " + "[" * 5000 + "]" * 5000, "not a Python file|not a plain list"),
     "missing field": (
         "tasks.json",

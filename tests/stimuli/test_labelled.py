@@ -21,7 +21,9 @@ def texts(side):
     return [s.text for s in side]
 
 
-@pytest.mark.parametrize("labels", [("1", "0"), ("positive", "negative"), ("TRUE", "false"), ("Pos", "neg")])
+@pytest.mark.parametrize(
+    "labels", [("1", "0"), ("1.0", "0.0"), ("positive", "negative"), ("TRUE", "false"), ("Pos", "neg")]
+)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
 def test_every_format_and_every_spelling_of_a_label(tmp_path, suffix, labels):
     frame = pl.DataFrame(
@@ -44,7 +46,7 @@ def test_every_format_and_every_spelling_of_a_label(tmp_path, suffix, labels):
     assert found.source == f"Read from mine{suffix}, taken for a table of labelled texts: 2 positive, 2 negative."
 
 
-@pytest.mark.parametrize(("yes", "no"), [(True, False), (1, 0)])
+@pytest.mark.parametrize(("yes", "no"), [(True, False), (1, 0), (1.0, 0.0)])
 def test_labels_that_are_not_text(tmp_path, yes, no):
     rows = [{"text": text, "label": yes if label == "1" else no} for text, label in ROWS]
     lines = written(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
@@ -102,6 +104,8 @@ BAD = {
         "a,b\n1,2\n",
         "needs the columns 'text' and 'label', or 'positive' and 'negative'. Columns found: 'a', 'b'",
     ),
+    "other names": ("sentence,condition\na,1\n", "Did you mean 'sentence' to be 'text' and 'condition' to be 'label'"),
+    "sides of another name": ("pos,neg\na,b\n", "Did you mean 'pos' to be 'positive' and 'neg' to be 'negative'"),
     "both pairs": ("text,label,positive,negative\na,1,b,c\n", "Keep one of the two pairs"),
     "near miss of an optional column": ("text,label,groups\na,1,x\n", "no column 'group'. Did you mean 'groups'"),
     "empty class": ("text,label\na,1\nb,1\n", "no negative rows; its labels are '1'"),

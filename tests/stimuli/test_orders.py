@@ -35,7 +35,7 @@ def test_all_orders_are_all_of_them_in_one_group(before):
     count = len(before.choices)
     assert len({after.choices for after in found}) == len(found) == math.factorial(count)
     assert len({after.id for after in found}) == len(found)
-    assert {after.group for after in found} == {before.group or before.id}
+    assert {after.group for after in found} == {before.cluster}
     assert all(after.choices[after.answer] == before.choices[before.answer] for after in found)
     assert [sum(after.answer == i for after in found) for i in range(count)] == [math.factorial(count - 1)] * count
 

@@ -251,3 +251,12 @@ def test_a_pair_and_what_it_refuses():
         with pytest.raises(StimulusError, match=said):
             replace(made, **changes)
     assert edited("ab", [Edit(0, 0, "", "x"), Edit(0, 1, "a", ""), Edit(2, 2, "", "y")]) == "xby"
+
+
+def test_columns_and_labels_of_another_spelling(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Clean,Perturbed\nthe cat sat,teh cat sat\n")
+    with pytest.raises(StimulusError, match=r"Did you mean 'Clean' to be 'clean' and 'Perturbed' to be 'perturbed'"):
+        pairs(path)
+    path.write_text("question1,question2,is_duplicate\nhow old?,what age?,1.0\nhow old?,where?,0.0\n")
+    assert [pair.perturbed for pair in pairs(path).pairs] == ["what age?"]

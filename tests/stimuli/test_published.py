@@ -243,7 +243,7 @@ def test_frames_that_are_missing_or_would_run_something(tmp_path):
     with pytest.raises(StimulusError, match=r"There is no file .*frame_intervals.pik"):
         benchmark(path, frames=str(tmp_path / "none"))
     bad = frames(tmp_path / "bad", Path("x").joinpath, old=True, only=[(0, 0)])
-    with pytest.raises(StimulusError, match=r"holds more than numbers, or is damaged"):
+    with pytest.raises(StimulusError, match=r"is no list of numbers: it holds more than numbers, texts and lists"):
         benchmark(path, frames=str(bad))
     odd = frames(tmp_path / "odd", [[1, "2"]], only=[(0, 0)])
     with pytest.raises(StimulusError, match=r"must be a list of pairs of whole numbers"):
@@ -366,6 +366,10 @@ def test_mathvista_with_pictures_inside(tmp_path):
     assert [Path(item.images[0]).read_bytes()[-1] for item in items] == [0, 1]
     assert items == benchmark(path, images=str(tmp_path / "pictures"))
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+    assert items[0].group != items[1].group
+    pl.DataFrame([*rows[:2], rows[0] | {"pid": "9", "question": "What else?"}]).write_parquet(path)
+    first, _, again = benchmark(path, images=str(tmp_path / "pictures"))
+    assert first.group == again.group
 
 
 def star(question="Which?\nOptions: A: a dog, B: a cat, a big one, C: none", answer="B", **more):
@@ -443,6 +447,7 @@ def test_bad_pairs_and_folders_of_them(tmp_path):
     written(tmp_path / "data" / "b.jsonl", [pair(UID="b")], lines=True)
     (tmp_path / "README.json").write_text("{}")
     assert [item.ability for item in benchmark(tmp_path)] == ["agreement", "b"]
+    assert len({item.group for item in benchmark(tmp_path)}) == 2
     assert [path.name for path in sources(tmp_path)] == ["a.jsonl", "b.jsonl"]
     with pytest.raises(StimulusError, match=r"line 1: .* are no two sentences"):
         benchmark(written(tmp_path / "same.jsonl", [pair(bad="The cats sit here.")], lines=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import polars as pl
 import pytest
@@ -19,7 +20,14 @@ BAD = {
     "after a long record": ("a.csv", b'a,b\n"1\n1\n1",2\n3\n', "line 5: 1 fields"),
     "two columns of a name": ("a.csv", b"a,b,a\n1,2,3\n", "two columns named 'a'"),
     "latin-1": ("a.csv", "a,b\n1,2\ncaf\u00e9,3\n".encode("latin-1"), "line 3: byte 0xe9 is not UTF-8"),
-    "utf-16": ("a.csv", "a,b\n1,2\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+    "utf-16 without its mark": ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), "line 1: there is a NUL character"),
+    "utf-16 cut short": ("a.csv", "a,b\n1,2\n".encode("utf-16")[:-1], "line 2: byte 0x0a is not UTF-16"),
+    "packed": ("a.csv", b"\x1f\x8b\x08\0", "a.csv is packed"),
+    "a first line and no more": ("a.csv", b"sep=;\n", "a.csv is empty"),
+    "nul": ("a.jsonl", b'{"a": "x"}\n{"a": "\0"}', "line 2: there is a NUL character"),
+    "semicolons": ("a.csv", b"a;b\n1;2\n1;2;3\n", "line 3: 3 fields, and the header has 2, divided by semicolons"),
+    "tabs": ("a.csv", b"a\tb\n1\n", "line 2: 1 fields, and the header has 2, divided by tabs"),
+    "a field behind the last column": ("a.csv", b"a,b,\n1,2,\n1,2,3\n", "line 3: 3 fields, and the header has 2"),
     "bad json": ("a.jsonl", b'{"a": 1}\n{"a": }\n', r"line 2: malformed JSON \(Expecting value at column 7\)"),
     "bad json list": ("a.json", b'[\n{"a": 1},\n{"a" 1}\n]', "line 3: malformed JSON"),
     "no list": ("a.json", b'{"a": 1}', "holds a JSON dict. Give a list of objects"),
@@ -63,12 +71,69 @@ def test_rows_know_their_place(tmp_path):
     assert [row.where for row in read_table(tmp_path / "a.parquet").rows] == ["row 1", "row 2"]
 
 
-def test_the_limit_of_the_csv_module_is_left_alone(tmp_path):
+def test_long_cells_are_read_and_the_limit_of_the_csv_module_is_left_alone(tmp_path):
     before = csv.field_size_limit()
-    (tmp_path / "a.csv").write_text("a\n" + "x" * 200_000 + "\n")
-    with pytest.raises(StimulusError, match=r"field larger than field limit"):
+    (tmp_path / "a.csv").write_text("a,b\n" + "x" * 200_000 + ",1\n")
+    assert len(read_table(tmp_path / "a.csv").rows[0].cells["a"]) == 200_000
+    assert csv.field_size_limit() == before
+    (tmp_path / "a.csv").write_text('a\n"' + "x" * 200_000 + "\n")
+    with pytest.raises(StimulusError, match=r"line 2: malformed"):
         read_table(tmp_path / "a.csv")
     assert csv.field_size_limit() == before
+
+
+SAME = {
+    "commas": ("a.csv", 'text,label\n"a, b",1\n"c; d",0\n'),
+    "semicolons": ("a.csv", 'text;label\na, b;1\n"c; d";0\n'),
+    "tabs": ("a.csv", "text\tlabel\na, b\t1\nc; d\t0\n"),
+    "bars": ("a.csv", "text|label\na, b|1\nc; d|0\n"),
+    "commas in a tsv": ("a.tsv", 'text,label\n"a, b",1\n"c; d",0\n'),
+    "trailing delimiters": ("a.csv", 'text,label,,\n"a, b",1,,\n"c; d",0,,\n'),
+    "trailing delimiters below the header": ("a.csv", 'text,label\n"a, b",1,\n"c; d",0,,\n'),
+    "a first line of Excel's": ("a.csv", 'sep=;\ntext;label\na, b;1\n"c; d";0\n'),
+    "line ends": ("a.csv", 'text,label\r\n"a, b",1\r\n"c; d",0\r\n'),
+    "old line ends": ("a.csv", 'text,label\r"a, b",1\r"c; d",0\r'),
+    "spaces in the header": ("a.csv", ' text , label\n"a, b",1\n"c; d",0\n'),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_the_same_table_as_other_programs_write_it(tmp_path, name, content, encoding):
+    (tmp_path / name).write_bytes(content.encode(encoding))
+    table = read_table(tmp_path / name)
+    assert table.columns == ("text", "label")
+    assert [dict(row.cells) for row in table.rows] == [{"text": "a, b", "label": "1"}, {"text": "c; d", "label": "0"}]
+
+
+def test_json_is_known_by_what_it_holds(tmp_path):
+    rows = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    (tmp_path / "list.jsonl").write_text(json.dumps(rows, indent=1))
+    (tmp_path / "lines.json").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("list.jsonl", "lines.json"):
+        assert [row.cells for row in read_table(tmp_path / name).rows] == rows
+
+
+def test_many_columns_are_not_all_named(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"c{i}" for i in range(900)) + "\n" + "," * 899 + "\n")
+    with pytest.raises(StimulusError, match=r"'c19', ... \(900\)\.$"):
+        read_table(tmp_path / "a.csv").require("prompt")
+
+
+def test_bars_within_a_cell_divide_no_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("prompt,choices,answer\nwhere?,a|b|c|d|e,a\n")
+    assert read_table(tmp_path / "a.csv").columns == ("prompt", "choices", "answer")
+
+
+def test_one_sentence_about_all_columns_that_are_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("question,Choices,label,x\n1,2,3,4\n")
+    with pytest.raises(
+        StimulusError,
+        match=r"a.csv has no column 'prompt', 'choices' or 'answer'. Did you mean 'question' to be 'prompt', 'Choices' to be "
+        r"'choices' and 'label' to be 'answer'\? Columns found: 'question', 'Choices', 'label', 'x'. Needed are 'prompt', "
+        r"'choices', 'answer': rename yours.",
+    ):
+        read_table(tmp_path / "a.csv").require("prompt", "choices", "answer")
 
 
 def test_values_deep_and_long_are_cut_in_messages():

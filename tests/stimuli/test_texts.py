@@ -91,10 +91,10 @@ BAD = {
     "an empty text": ("a.jsonl", '{"txt": ""}', "line 1: 'txt' is empty"),
     "a number": ("a.json", '[{"txt": 3}]', "'txt' is 3"),
     "no texts": ("a.txt", "\n \n", "has no texts"),
-    "other fields": ("a.json", '{"txt": "x"}\n{"text": "y"}', "line 2: give one object on each line"),
-    "no object": ("a.json", "3\n4", "line 1: give one object on each line"),
-    "null": ("a.json", "null", "line 1: give one object on each line"),
-    "nothing": ("a.json", "", "a.json has no column 'text'"),
+    "other fields": ("a.json", '{"txt": "x"}\n{"text": "y"}', "line 2: the fields differ from those of line 1"),
+    "no object": ("a.json", "3\n4", "malformed JSON"),
+    "null": ("a.json", "null", "holds a JSON NoneType. Give a list"),
+    "nothing": ("a.json", "", "a.json, line 1: malformed JSON"),
     "no UTF-8": ("a.txt", "caf\udce9", "is not UTF-8"),
 }
 

@@ -1,7 +1,7 @@
 """Reading a decoder: where its blocks are, and which modules write to the residual stream.
 
-Nothing here knows an architecture by name. On a probe input every block must be *proved*: what comes out is what went in
-plus what its writers write, each times a constant, between norms if it has any (``broca.models.stream``). Then the writers
+Nothing here knows an architecture by name. On plain texts every block must be *proved*: what comes out is what went in
+plus what its writers write, each times a constant, between norms if it has any (``broca.models.proof``). Then the writers
 are told apart by what they are: attention, a recurrent or convolutional mixer of tokens, an MLP. A wiring that fails its
 proof is refused at load, instead of silently lesioning the wrong tensor.
 """
@@ -9,7 +9,6 @@ proof is refused at load, instead of silently lesioning the wrong tensor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,29 +19,33 @@ from broca.errors import AnatomyError, ModelError
 from broca.models.compiled import eager
 from broca.models.experts import experts
 from broca.models.probing import Probe, Seen, probe, streams_of
+from broca.models.proof import Way, ways
 from broca.models.roles import Part, parts_of
-from broca.models.stream import Step, steps
-from broca.models.streams import mixed
 from broca.models.vision import vision_of
 from broca.models.wiring import Anatomy, Block, Tap, tensor_of, with_tensor
 
-__all__ = ["Anatomy", "Block", "Tap", "block_dtype", "dissect", "tensor_of", "with_tensor"]
+__all__ = ["Anatomy", "Block", "Tap", "dissect", "tensor_of", "with_tensor"]
 
-_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
-"""Largest relative error of the residual identity, by dtype: about ten rounding steps of a block's sum."""
 _LISTS = ("layers", "layer", "h", "blocks", "block")
 """What lists of blocks are called; beside them there may be lists of cross attention, say."""
 
 
 @eager()
-def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, path: str | None = None) -> Anatomy:
-    """Find a decoder's parts and prove the finding on a probe input.
+def dissect(
+    model: nn.Module,
+    parts: Mapping[str, str | None] | None = None,
+    path: str | None = None,
+    *,
+    tokenizer: Any = None,
+) -> Anatomy:
+    """Find a decoder's parts and prove the finding on plain texts.
 
     Args:
         model: a transformers language model.
         parts: for an architecture that is not found by itself: module paths relative to the block for `attn_out`,
             `mlp_out`, `z` and `mlp_act`. They are proved like found ones.
         path: module path of the list of blocks, where it is not the decoder's own.
+        tokenizer: the model's, of whose words the texts are made; without one, ids spread over the vocabulary are shown.
 
     Raises:
         AnatomyError: if no list of blocks is found, the residual identity does not hold, or `parts` name what is not
@@ -55,7 +58,7 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
         raise AnatomyError(f"{stack_path!r} is no list of blocks of {type(model).__name__}. Give a ModuleList's path.")
     for block in stack:
         _spelt(block, parts or {})
-    shown = probe(model, stack)
+    shown = probe(model, stack, tokenizer)
     width = (
         getattr(config, "hidden_size", 0)
         if all(_several(seen, config) for seen in shown.seen)
@@ -65,11 +68,13 @@ def dissect(model: nn.Module, parts: Mapping[str, str | None] | None = None, pat
     heads = heads if isinstance(heads, int) else 0
     kinds = getattr(config, "layer_types", None) or ()
     kinds = kinds if len(kinds) == len(stack) else (None,) * len(stack)
+    seen = [_only_given(each, parts) for each in shown.seen]
+    proved = ways(list(stack.children()), seen, width=width, by_hand=parts is not None)
     return Anatomy(
         path=stack_path,
         blocks=tuple(
-            _wire(block, seen, parts, kind, on_text=layer in shown.text, width=width)
-            for layer, (block, seen, kind) in enumerate(zip(stack.children(), shown.seen, kinds, strict=True))
+            _wire(block, each, way, parts, kind, on_text=layer in shown.text)
+            for layer, (block, each, way, kind) in enumerate(zip(stack.children(), seen, proved, kinds, strict=True))
         ),
         n_heads=heads,
         n_kv_heads=getattr(config, "num_key_value_heads", None)
@@ -99,10 +104,12 @@ def _sound(model: nn.Module, shown: Probe) -> int:
                 f"{max(seen.streams, 1)} of shape {tuple(seen.pre.shape)} for one text of {shown.tokens} tokens. Its sites "
                 "would not be what their names say."
             )
-        if not torch.isfinite(seen.post).all():
+        if not all(torch.isfinite(text.post).all() for text in (seen, *seen.more) if text.post is not None):
+            dtype = str(seen.post.dtype).removeprefix("torch.")
+            other = {"float16": "bfloat16 or float32", "bfloat16": "float32"}.get(dtype)
+            why = f"are damaged, or overflow in {dtype}: load it in {other}, or" if other else "are damaged:"
             raise ModelError(
-                f"{name} gives NaN or infinite activations after layer {layer}, on a plain input. Its weights are "
-                "damaged, or overflow in this dtype: load it in float32 or bfloat16, or get it again."
+                f"{name} gives NaN or infinite activations after layer {layer}, on a plain text. Its weights {why} get it again."
             )
     assert shown.seen[0].pre is not None
     return shown.seen[0].pre.shape[-1]
@@ -144,45 +151,33 @@ def _stack(model: nn.Module, n_layers: int | None) -> str:
     return max(fitting, key=size)
 
 
+def _only_given(seen: Seen, given: Mapping[str, str | None] | None) -> Seen:
+    """What was seen of the modules that a person named alone; all of it where nobody did."""
+    if given is not None:
+        for text in (seen, *seen.more):
+            wanted = {given.get("attn_out"), given.get("mlp_out")}
+            text.outputs = {name: x for name, x in text.outputs.items() if name in wanted}
+    return seen
+
+
 def _wire(
     block: nn.Module,
     seen: Seen,
+    way: Way,
     given: Mapping[str, str | None] | None,
     layer_type: str | None,
     *,
     on_text: bool,
-    width: int,
 ) -> Block:
     """The block's way of the stream, and what its writers are."""
-    if given is not None:
-        wanted = {given.get("attn_out"), given.get("mlp_out")}
-        seen.outputs = {name: x for name, x in seen.outputs.items() if name in wanted}
-    tolerance = _TOLERANCE.get(block_dtype(block), 1e-3)
-    side_by_side = streams_of(seen, width)
-    loose: dict[str, Any] = {}
-    if side_by_side is not None:
-        found, loose = mixed(side_by_side, tolerance), {"streams": side_by_side.pre.shape[1]}
+    if "streams" in way.form:
         seen.outputs |= seen.thin
         seen.inputs |= seen.thin_inputs
-    else:
-        record = seen.record(block)
-        found = steps(record, tolerance)
-        for more in ({"constant": True}, {"constant": True, "channels": True}) if given is None else ():
-            if found is None:
-                found, loose = steps(record, tolerance, **more), more
-    if found is None:
-        tried = ", ".join(name for name in seen.outputs if "." not in name)
-        raise AnatomyError(
-            f"In {type(block).__name__}, no set of modules among {tried} adds up to what the block writes to the residual "
-            "stream. Describe it by hand: broca.models.anatomy.dissect(model, parts="
-            "{'attn_out': ..., 'mlp_out': ..., 'z': ..., 'mlp_act': ...})."
-        )
-    found = tuple(_snapped(step) for step in found)
-    scales = [scale for step in found for _, scale in step.writers]
+    scales = [scale for step in way.steps for _, scale in step.writers]
     groups = [group for group in experts(block) if group.routed] if given is None else []
     mixture = groups[0] if len(groups) == 1 else None
     common = max(scales) - min(scales) <= 1e-2 * abs(scales[0])
-    writers = tuple(name for step in found for name, _ in step.writers)
+    writers = tuple(name for step in way.steps for name, _ in step.writers)
     part = parts_of(block, seen, writers, layer_type) if given is None else _by_hand(seen, given)
     return Block(
         attn_out=part.attn_out,
@@ -195,23 +190,13 @@ def _wire(
         widths=({"experts": mixture.count} if mixture else {})
         | {kind: seen.shapes[name][-1] for kind in ("z", "mlp_act", "ssm") if (name := getattr(part, kind))},
         scale=sum(scales) / len(scales) if common else float("nan"),
-        error=max(step.error for step in found),
-        steps=found,
+        error=max(step.error for step in way.steps),
+        steps=way.steps,
         others=tuple(name for name in writers if name not in (part.attn_out, part.mlp_out, part.ssm_out)),
         heads=part.heads,
         on_text=on_text,
-        **loose,
+        **way.form,
     )
-
-
-def _snapped(step: Step) -> Step:
-    """Constants to six digits, and as 1 where they are but for rounding: the last bits depend on the machine."""
-
-    def near(x: float) -> float:
-        return 1.0 if abs(x - 1) <= 2 * step.error else float(f"{x:.6g}")
-
-    writers = tuple((name, near(scale)) for name, scale in step.writers)
-    return replace(step, carry=near(step.carry), writers=writers, error=float(f"{step.error:.1e}"))
 
 
 def _by_hand(seen: Seen, given: Mapping[str, str | None]) -> Part:
@@ -219,8 +204,3 @@ def _by_hand(seen: Seen, given: Mapping[str, str | None]) -> Part:
         kind: name for kind in ("z", "mlp_act") if (name := given.get(kind)) and len(seen.shapes.get(name, ())) == 3
     }
     return Part(given.get("attn_out"), given.get("mlp_out"), batched.get("z"), batched.get("mlp_act"))
-
-
-def block_dtype(block: nn.Module) -> torch.dtype:
-    """The floating dtype that a block computes in."""
-    return next((p.dtype for p in block.parameters() if p.is_floating_point()), torch.float32)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import hooks
 from broca.models.lm import LM
+from broca.models.plain_text import plain_texts
 from broca.models.rows import Look, Queries, Replaced, Rows
 from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switched
 from broca.models.tokens import Batch, Span, Tokens, padded
@@ -258,7 +259,8 @@ def _checked(lm: LM, look: Look, proof: TapProof) -> None:
 
 def _probe(lm: LM) -> Batch:
     """Two texts of different length, padded on the left."""
-    long, short = (Tokens(tuple(range(3, 3 + n)), "") for n in (12, 8))
+    texts = plain_texts(lm.model, lm.tokenizer)
+    long, short = (Tokens(tuple(ids[:n]), "") for ids, n in zip(texts, (12, 8), strict=True))
     return padded([long, short], (0, 1), lm.pad, device=lm.device)
 
 

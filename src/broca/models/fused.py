@@ -12,6 +12,8 @@ from torch import Tensor
 
 from broca.models.compiled import eager
 from broca.models.hooks import tapped
+from broca.models.placement import device_of
+from broca.models.plain_text import plain_texts
 from broca.units.weights import Indices
 
 
@@ -88,5 +90,6 @@ def _shown(model: Any, module: str, reads: str, given: Tensor) -> Tensor | None:
         raise _SeenError
 
     with suppress(_SeenError), tapped(model, before={reads: look}, after={module: replace}):
-        model(input_ids=torch.arange(3, 3 + given.shape[1], device=given.device)[None], use_cache=False)
+        ids = plain_texts(model, texts=1, tokens=given.shape[1])
+        model(input_ids=torch.tensor(ids, device=device_of(model)), use_cache=False)
     return seen[0] if seen else None

@@ -17,6 +17,7 @@ from broca.errors import AnatomyError
 from broca.models import hooks
 from broca.models.compiled import eager
 from broca.models.lm import LM
+from broca.models.plain_text import plain_texts
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest relative error of the proof, by dtype."""
@@ -72,8 +73,11 @@ def _proved(lm: LM) -> Lens:
     ours, theirs = Lens(tuple(modules), 1.0, None, 0.0)(last), logits.to(wide)
     error = scale = float("inf")
     if ours.shape == theirs.shape:
-        inner = theirs if cap is None else torch.atanh((theirs / cap).clamp(-1, 1)) * cap
-        scale = float((inner * ours).sum() / ours.square().sum())
+        inner, some = theirs, torch.ones_like(theirs, dtype=torch.bool)
+        if cap is not None:  # near the cap a logit is all rounding
+            some = theirs.abs() < 0.9 * cap
+            inner = torch.atanh((theirs / cap).clamp(-0.9, 0.9)) * cap
+        scale = float((inner * ours)[some].sum() / ours[some].square().sum())
         error = float((Lens(tuple(modules), scale, cap, 0.0)(last) - theirs).norm() / theirs.norm())
     if not error <= _TOLERANCE.get(lm.dtype, 1e-4):
         raise AnatomyError(
@@ -109,7 +113,8 @@ def _followed(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
     leaves = (m for m in lm.model.modules() if m not in inside and next(m.children(), None) is None)
     handles += [leaf.register_forward_hook(after) for leaf in leaves]
     try:
-        logits = lm.model(input_ids=torch.arange(3, 9, device=lm.device)[None], use_cache=False).logits
+        ids = plain_texts(lm.model, lm.tokenizer, texts=1)
+        logits = lm.model(input_ids=torch.tensor(ids, device=lm.device), use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()

@@ -16,6 +16,7 @@ from torch import nn
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.models import hooks
 from broca.models.passes import Pass
+from broca.models.plain_text import plain_texts
 from broca.models.quantised import refuse_gradients
 from broca.models.tokens import Side, Tokens
 
@@ -192,7 +193,8 @@ def shift(lm: LM, side: Side) -> float:
 
 
 def _shift(lm: LM, side: Side) -> float:
-    texts = [Tokens(ids, "") for ids in probes(lm, (12, 7))]
+    whole, cut = plain_texts(lm.model, lm.tokenizer, texts=2, tokens=12)
+    texts = [Tokens(tuple(whole), ""), Tokens(tuple(cut[:7]), "")]
     batch = lm.padded(texts, side=side)
     together = lm.forward(batch)
     off = 0.0
@@ -203,11 +205,3 @@ def _shift(lm: LM, side: Side) -> float:
         # A model whose logits are no numbers has nothing to compare.
         off = max(off, float(difference)) if bool(torch.isfinite(difference)) else off
     return off
-
-
-def probes(lm: LM, lengths: Sequence[int]) -> list[tuple[int, ...]]:
-    """Token ids of plain texts of these lengths, of words spread over the vocabulary."""
-    known = min(len(lm.tokenizer), lm.vocabulary or len(lm.tokenizer))
-    special = set(getattr(lm.tokenizer, "all_special_ids", ()))
-    plain = [i for i in range(known) if i not in special] or list(range(known))
-    return [tuple(plain[(7 + (17 + n) * i) % len(plain)] for i in range(n)) for n in lengths]

@@ -95,7 +95,7 @@ class LM:
         return cls(
             model,
             tokenizer,
-            dissect(model),
+            dissect(model, tokenizer=tokenizer),
             name=name,
             revision=revision,
             notes=notes,
@@ -125,8 +125,8 @@ class LM:
         own = transformers_model(uncompiled(model))
         notes = [_COMPILED] if own is not model or compiled(own) else []
         model = own.eval()
-        name = name or type(model).__name__
-        return cls(model, tokenizer, anatomy or dissect(model), name=name, notes=notes, processor=processor)
+        anatomy = anatomy or dissect(model, tokenizer=tokenizer)
+        return cls(model, tokenizer, anatomy, name=name or type(model).__name__, notes=notes, processor=processor)
 
     def __repr__(self) -> str:
         a = self.anatomy

@@ -11,7 +11,9 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.access import access
+from broca.models.checkpoint import gate_notice, locate, reach
 from broca.models.memory import Need, announced, need
+from broca.models.placement import SPREAD, check_device
 from broca.models.quantised import stored
 from broca.registry import ORGANISMS, unknown
 from broca.storage.secrets import hidden
@@ -40,14 +42,17 @@ def load(
 
     if dtype not in _DTYPES:
         raise unknown("dtype", dtype, _DTYPES)
+    check_device(device)
     path = locate(name)
+    reach(path, revision)
     options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
-    tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
     config = _told(name, lambda: AutoConfig.from_pretrained(path, **options))
+    _refuse_others(name, config, head)
+    tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
     text, tight = announced(name, need(path) or _planned(config, head), dtype, device)
     if tight and notes is not None:
         notes.append(text)
-    spread = not isinstance(device, str) or device in ("balanced", "sequential", "balanced_low_0")
+    spread = not isinstance(device, str) or device in SPREAD
     placement = {"device_map": device} if spread else {}
     if spread and offload is not None:
         placement |= {"offload_folder": str(offload)}
@@ -64,15 +69,35 @@ def load(
     )
     missing = sorted(report.get("missing_keys", ()))
     if missing:
+        stored = ", ".join(getattr(config, "architectures", None) or ["a class that is not named"])
         raise ModelError(
             f"{name}: {len(missing)} weights are not in the files ({', '.join(missing[:3])}, ...), so they would be "
-            "random. The checkpoint is incomplete or belongs to another class; get it again."
+            f"random. The checkpoint (of {stored}) is incomplete or belongs to another class than {type(model).__name__}; get it again."
         )
     # Quantised weights are put in their place by the library that reads them.
     if not spread and getattr(model, "hf_quantizer", None) is None:
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
         model = model.to(where)
     return model.eval(), tokenizer
+
+
+def _refuse_others(name: str, config: Any, head: Head) -> None:
+    """Refuse what transformers knows and what writes no text, token by token.
+
+    Raises:
+        ModelError: if the class is no causal language model, and none of images and text.
+    """
+    import transformers as t
+
+    known = any(
+        type(config) in each for each in (t.MODEL_FOR_CAUSAL_LM_MAPPING, t.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    )
+    if head == "CausalLM" and not known and not getattr(config, "auto_map", None):
+        raise ModelError(
+            f"{name} is of the type {config.model_type} ({', '.join(getattr(config, 'architectures', None) or ['no class is named'])}), which is "
+            "no causal language model, nor one of images and text: give one of these. A decoder that you have at hand can be studied by "
+            "LM.wrap(model, tokenizer)."
+        )
 
 
 def model_class(config: Any, head: Head = "CausalLM") -> Any:
@@ -90,27 +115,6 @@ def model_class(config: Any, head: Head = "CausalLM") -> Any:
     return t.AutoModelForCausalLM if language else t.AutoModelForImageTextToText
 
 
-def locate(name: str) -> str:
-    """The directory of a shipped organism, or `name` itself when it is a directory or a hub id.
-
-    Raises:
-        ModelError: if `name` looks like a path and is no model directory.
-    """
-    if name in ORGANISMS:
-        return str(ORGANISMS[name](name))
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{name} is a directory without config.json. Give a directory written by save_pretrained.")
-        return str(path)
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(
-            f"{name} is not a model directory. Give a directory with config.json and model.safetensors, a hub id such "
-            f"as 'owner/name', or a shipped organism ({', '.join(ORGANISMS)})."
-        )
-    return name
-
-
 def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> dict[str, Any]:
     """Parameters, and bytes at each dtype, from the config alone: nothing is downloaded but the config.
 
@@ -119,9 +123,12 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
     """
     from transformers import AutoConfig
 
+    path = locate(name, weights=False)
+    reach(path, revision)
+
     def build() -> Any:
         options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
-        config = AutoConfig.from_pretrained(locate(name), **options)
+        config = AutoConfig.from_pretrained(path, **options)
         with torch.device("meta"):
             return model_class(config).from_config(config, trust_remote_code=trust_remote_code)
 
@@ -135,7 +142,12 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
 
 
 def announcement(name: str, dtype: str, device: str | Mapping[str, Any]) -> tuple[str, bool]:
-    """What a model on disk needs and what is free, in words, and whether that is too little; nothing where it is not known."""
+    """What a model on disk needs and what is free, in words, and whether that is too little; nothing where it is not known.
+
+    Raises:
+        ModelError: if there is no such model, or no such device.
+    """
+    check_device(device)
     return announced(name, need(locate(name)), dtype, device)
 
 
@@ -175,6 +187,7 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
             lambda: AutoTokenizer.from_pretrained(
                 path, revision=revision, trust_remote_code=trust_remote_code, **access()
             ),
+            "tokenizer",
         )
     except ModelError as error:
         raise ModelError(
@@ -242,15 +255,30 @@ def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from _plain(getattr(value, name))
 
 
-def _told(name: str, action: Any) -> Any:
-    """Run a transformers loader; turn what it may raise into one clear error."""
-    from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
+_KNOWN_TROUBLE = {
+    "gated repo": gate_notice,
+    "ignore_mismatched_sizes": lambda name: (
+        f"{name}: the weights in its files have other shapes than its config.json says. Get both again, from one place."
+    ),
+    "instantiate the backend tokenizer": lambda name: f"{name} has no files of a tokenizer that can be read.",
+    "contains custom code": lambda name: (
+        f"{name} comes with code of its own, which is not run unless you trust it: trust_remote_code=True, or --trust-remote-code."
+    ),
+}
+"""What transformers says at length, by a word of it, and what to say instead."""
+
+
+def _told(name: str, action: Any, what: str = "") -> Any:
+    """Run a transformers loader of a model, or of `what` belongs to it; turn what it may raise into one clear error."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, StrictDataclassError
     from safetensors import SafetensorError
 
     try:
         return action()
     except SafetensorError as error:
         raise ModelError(f"{name}: a safetensors file is corrupt ({error}). Get it again.") from error
+    except GatedRepoError as error:
+        raise ModelError(gate_notice(name)) from error
     except HfHubHTTPError as error:
         raise ModelError(
             f"{name}: the hub refused ({hidden(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
@@ -258,8 +286,14 @@ def _told(name: str, action: Any) -> Any:
     except ImportError as error:
         raise ModelError(f"{name}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, StrictDataclassError) as error:
-        first = next((line for line in hidden(str(error)).splitlines() if line.strip()), type(error).__name__)
+        text = hidden(str(error))
+        said = next((say for word, say in _KNOWN_TROUBLE.items() if word in text), None)
+        if said is not None:
+            raise ModelError(said(name)) from error
+        first = next((line.strip().rstrip(".") for line in text.splitlines() if line.strip()), type(error).__name__)
+        first = f"{type(error).__name__} {first}" if isinstance(error, KeyError) else first
         near = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
+        advice = "" if what else f" Give a directory with config.json and *.safetensors, or a hub id.{near}"
         raise ModelError(
-            f"{name} could not be loaded: {first} Give a directory with config.json and *.safetensors, or a hub id.{near}"
+            f"{f'The {what} of {name}' if what else name} could not be loaded: {first}.{advice}"
         ) from error

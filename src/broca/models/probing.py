@@ -1,14 +1,13 @@
-"""One pass over a plain input, with every module of every block watched: what the proof of a wiring is about.
+"""A few passes over plain inputs, with every module of every block watched: what the proof of a wiring is about.
 
-The plainest input that a model takes is used: a few ids; with ids for the decoder too, where an encoder reads the first;
-with an image, where blocks are skipped or the model refuses without one.
+The plainest input that a model takes is used (`broca.models.probe_inputs`).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 
 from broca.errors import AnatomyError
 from broca.models.placement import device_of
+from broca.models.plain_text import TOKENS, plain_texts
+from broca.models.probe_inputs import inputs, saying
 from broca.models.stream import Record
 from broca.models.streams import Streams, several
 
-TOKENS = 16
 _STREAM = ("hidden_states", "hidden", "x", "activations", "input")
 _NORMS = ("norm", "ln")
 
@@ -46,14 +46,44 @@ class Seen:
     streams: int = 1
     """Hidden states that the block takes and gives."""
 
-    def record(self, block: nn.Module) -> Record:
-        """For `broca.models.stream`: modules that run once, those with weights first, then the outermost."""
+    more: tuple[Seen, ...] = ()
+    """The block on further texts."""
+
+    def record(self, block: nn.Module, dtype: torch.dtype) -> Record:
+        """For `broca.models.stream`: modules that run once on each text, those with weights first, then the outermost."""
         assert self.pre is not None
-        assert self.post is not None
+        texts = (self, *self.more)
         modules = dict(block.named_modules())
-        idle = {name: not any(True for _ in modules[name].parameters()) for name in self.outputs}
-        order = sorted((n for n in self.outputs if self.runs[n] == 1), key=lambda n: (idle[n], n.count(".")))
-        return Record(self.pre, self.post, {n: self.outputs[n] for n in order}, self.inputs, norms_of(block))
+        once = [name for name in self.outputs if all(text.runs[name] == 1 and name in text.outputs for text in texts)]
+        idle = {name: not any(True for _ in modules[name].parameters()) for name in once}
+        flat, norms = partial(_flat, width=self.pre.shape[-1], where=_place_of_sums(self.pre)), norms_of(block)
+        return Record(
+            flat([text.pre for text in texts]),
+            flat([text.post for text in texts]),
+            {n: flat([text.outputs[n] for text in texts]) for n in sorted(once, key=lambda n: (idle[n], n.count(".")))},
+            {
+                n: flat([text.inputs[n] for text in texts])
+                for n in self.inputs
+                if all(n in text.inputs for text in texts)
+            },
+            norms,
+            dtype,
+            frozenset(n for n in once if "." not in n and (not idle[n] if n not in norms else self._behind(n))),
+        )
+
+    def _behind(self, norm: str) -> bool:
+        """Whether a norm is given what another module put out, and not the stream."""
+        given = self.inputs.get(norm)
+        return given is not None and any(
+            given.equal(x.reshape(given.shape))
+            for n, x in self.outputs.items()
+            if n != norm and x.numel() == given.numel()
+        )
+
+    def dtypes(self, block: nn.Module) -> tuple[torch.dtype, ...]:
+        """In which the stream may be rounded, the finest first: its own, and that in which the block computes."""
+        kinds = {x.dtype for x in (self.pre, self.post) if x is not None and x.is_floating_point()}
+        return tuple(sorted(kinds | {dtype_of(block)}, key=lambda kind: torch.finfo(kind).eps))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,14 +103,44 @@ class Probe:
 
 def streams_of(seen: Seen, width: int) -> Streams | None:
     """A block of several streams of this width, for `broca.models.streams`; None where there is one."""
-    if seen.pre is None or seen.post is None or seen.pre.shape != seen.post.shape:
+    if seen.pre is None:
         return None
-    pre, post = (several(x, width, TOKENS) for x in (seen.pre, seen.post))
-    if pre is None or post is None:
+    texts, where = (seen, *seen.more), _place_of_sums(seen.pre)
+
+    def joined(values: list[Tensor | None]) -> Tensor | None:
+        found = [None if x is None else several(x, width, TOKENS) for x in values]
+        alike = {None if x is None else x.shape for x in found}
+        return (
+            None
+            if len(alike) != 1 or None in alike
+            else torch.cat([x.to(where).to(torch.float64) for x in found if x is not None])
+        )
+
+    pre, post = joined([text.pre for text in texts]), joined([text.post for text in texts])
+    if pre is None or post is None or pre.shape != post.shape:
         return None
-    points = {name: x for name, given in seen.inputs.items() if (x := several(given, width, TOKENS)) is not None}
-    writers = {name: out[0] for name, out in seen.thin.items() if out.shape[-1] == width and seen.runs[name] == 1}
+    points = {name: x for name in seen.inputs if (x := joined([text.inputs.get(name) for text in texts])) is not None}
+    writers = {
+        name: torch.cat([text.thin[name][0].to(where).to(torch.float64) for text in texts])
+        for name, out in seen.thin.items()
+        if out.shape[-1] == width and all(text.runs[name] == 1 and name in text.thin for text in texts)
+    }
     return Streams(pre, post, points, writers)
+
+
+def _flat(values: Iterable[Tensor | None], width: int, where: torch.device) -> Tensor:
+    """Tensors of the stream's size as ``(token, channel)``, in float64, one text after the other."""
+    return torch.cat([x.to(where).to(torch.float64).reshape(-1, width) for x in values if x is not None])
+
+
+def _place_of_sums(stream: Tensor) -> torch.device:
+    """Where a block's sums are done: where its stream is, unless there is no float64, as on Apple's GPUs."""
+    return stream.device if stream.device.type in ("cpu", "cuda") else torch.device("cpu")
+
+
+def dtype_of(block: nn.Module) -> torch.dtype:
+    """The floating dtype that a block computes in."""
+    return next((p.dtype for p in block.parameters() if p.is_floating_point()), torch.float32)
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -117,13 +177,18 @@ def norms_of(block: nn.Module) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def probe(model: nn.Module, stack: nn.Module) -> Probe:
-    """Show the model a plain input.
+def probe(model: nn.Module, stack: nn.Module, tokenizer: Any = None) -> Probe:
+    """Show the model plain inputs of one kind.
+
+    Args:
+        model: a transformers model.
+        stack: its list of blocks.
+        tokenizer: whose words are shown, see `broca.models.plain_text`.
 
     Raises:
         AnatomyError: if it takes none that is known, or blocks run otherwise than once.
     """
-    best, failures = _best(model, stack)
+    best, failures = _best(model, stack, plain_texts(model, tokenizer))
     if best is None:
         raise AnatomyError(f"{type(model).__name__} takes no plain input: {failures[-1] if failures else 'no tokens'}.")
     silent = [layer for layer, block in enumerate(best.seen) if not block.calls]
@@ -140,14 +205,16 @@ def probe(model: nn.Module, stack: nn.Module) -> Probe:
     return best
 
 
-def _best(model: nn.Module, stack: nn.Module) -> tuple[Probe | None, list[str]]:
+def _best(model: nn.Module, stack: nn.Module, texts: list[list[int]]) -> tuple[Probe | None, list[str]]:
     """The plainest input on which most blocks run, and why others failed."""
     best: Probe | None = None
     failures: list[str] = []
     text: frozenset[int] | None = None
-    for images, given in _inputs(model):
+    first, *others = (torch.tensor([ids], device=device_of(model)) for ids in texts)
+    for images, given in inputs(model, first):
         try:
-            seen = _watched(model, stack, given)
+            seen, logits = _watched(model, stack, given)
+            further = [_watched(model, stack, saying(given, ids))[0] for ids in others]
         except Exception as error:  # noqa: BLE001 - any class may refuse in any way
             failures.append(next(iter(str(error).strip().splitlines()), type(error).__name__))
             continue
@@ -158,14 +225,16 @@ def _best(model: nn.Module, stack: nn.Module) -> tuple[Probe | None, list[str]]:
         if text is None:
             text = frozenset() if images else ran
         if best is None or len(ran) > sum(bool(block.calls) for block in best.seen):
-            best = Probe(seen, images, text, _counts_from_0(model, given), 0 if images else ids.shape[1])
+            for block, again in zip(seen, zip(*further, strict=True), strict=True):
+                block.more = again
+            best = Probe(seen, images, text, _counts_from_0(model, given, logits), 0 if images else ids.shape[1])
         if len(ran) == len(seen):
             break
     return best, failures
 
 
-def _watched(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> list[Seen]:
-    """What every block was given and gave."""
+def _watched(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> tuple[list[Seen], Any]:
+    """What every block was given and gave, and the logits."""
     found: list[Seen] = []
     handles: list[Any] = []
     try:
@@ -179,11 +248,11 @@ def _watched(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> l
                 for name, module in block.named_modules()
                 if name
             ]
-        model(**given)
+        logits = getattr(model(**given), "logits", None)
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return found, logits
 
 
 def _enters(seen: Seen, _block: nn.Module, args: Any, kwargs: Any) -> None:
@@ -217,98 +286,15 @@ def _runs(seen: Seen, name: str, _module: nn.Module, args: Any, kwargs: Any, out
         seen.thin[name] = out.detach().clone()
 
 
-def _counts_from_0(model: nn.Module, given: Mapping[str, Any]) -> bool:
-    """Whether the model's own position ids are 0, 1, 2 ...; true where it takes none."""
+def _counts_from_0(model: nn.Module, given: Mapping[str, Any], own: Any) -> bool:
+    """Whether the model's own position ids, with which it gave the logits `own`, are 0, 1, 2 ...; true where it takes none."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return True
     ids = given.get("decoder_input_ids", given["input_ids"])
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
     try:
-        own, ours = (model(**{**given, **more}).logits for more in ({}, {"position_ids": positions}))
+        ours = model(**{**given, "position_ids": positions}).logits
     except Exception:  # noqa: BLE001 - a class that takes other position ids is left to make its own
         return False
     size = own.float().abs().max()
     return bool((own - ours).float().abs().max() <= size * (1e-4 if own.dtype == torch.float32 else 3e-2))
-
-
-def _inputs(model: Any) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Inputs from the plainest on, and whether there is an image in them."""
-    device = device_of(model)
-    accepts = inspect.signature(model.forward).parameters
-    text: Any = model.config.get_text_config(decoder=True)
-    # Past the special ids, within the smallest vocabulary.
-    known = max(1, (getattr(text, "vocab_size", None) or TOKENS + 3) - 3)
-    ids = 3 + torch.arange(TOKENS, device=device)[None] % known
-    plain: dict[str, Any] = {"input_ids": ids, "use_cache": False}
-    if "bbox" in accepts:
-        plain["bbox"] = torch.zeros(1, TOKENS, 4, dtype=torch.long, device=device)
-    yield False, plain
-    if "decoder_input_ids" in accepts and getattr(model.config, "is_encoder_decoder", False):
-        plain["decoder_input_ids"] = ids
-        yield False, plain
-    if "qformer_input_ids" in accepts:
-        plain["qformer_input_ids"] = ids
-    for name, make in _MAKERS.items():
-        for values in make(model, device) if name in accepts else ():
-            for n in sorted({0, _places(model.config)}):
-                full = torch.cat([ids.new_full((1, n), _image_id(model.config)), ids], 1)
-                given = {**plain, "input_ids": full, name: values, "attention_mask": torch.ones_like(full)}
-                if "image_attention_mask" in accepts:
-                    given["image_attention_mask"] = torch.ones(1, full.shape[1], 1, dtype=torch.long, device=device)
-                if "image_embeds_position_mask" in accepts:
-                    given["image_embeds_position_mask"] = (torch.arange(full.shape[1], device=device) < 4).long()[None]
-                yield True, given
-
-
-def _places(config: Any) -> int:
-    """How many ids stand for an image."""
-    return int(getattr(config, "num_query_tokens", None) or getattr(config, "image_seq_length", None) or 0)
-
-
-def _image_id(config: Any) -> int:
-    names = ("image_token_id", "image_token_index", "video_token_index")
-    return next((i for name in names if isinstance(i := getattr(config, name, None), int)), 3)
-
-
-def _vision(config: Any) -> Any:
-    names = ("vision_config", "encoder", "vision_encoder_config")
-    return next((part for name in names if (part := getattr(config, name, None)) is not None), config)
-
-
-def _pixels(model: Any, device: torch.device) -> Iterator[Tensor]:
-    """Images of the size that the vision part is configured for: a batch, one of several, one of several tiles."""
-    vision = _vision(model.config)
-    side = getattr(vision, "image_size", None) or 2 * (getattr(vision, "patch_size", None) or 14)
-    height, width = side if isinstance(side, list | tuple) else (side, side)
-    channels = getattr(vision, "num_channels", None) or 3
-    draw = torch.Generator().manual_seed(0)
-    image = torch.randn(1, channels, height, width, generator=draw).to(device, next(model.parameters()).dtype)
-    yield image
-    yield image[None]
-    yield image[None, None]
-
-
-def _states(model: Any, device: torch.device) -> Iterator[Tensor]:
-    """Vision states as a decoder's cross attention is given them."""
-    draw = torch.Generator().manual_seed(0)
-    text = model.config.get_text_config(decoder=True)
-    for width in (text.hidden_size, getattr(_vision(model.config), "embed_dim", text.hidden_size)):
-        states = torch.randn(1, 4, width, generator=draw).to(device, next(model.parameters()).dtype)
-        yield states
-        yield states[None]
-
-
-def _patches(model: Any, device: torch.device) -> Iterator[Tensor]:
-    """Patches in a row, each with its place in front, as a table of an image."""
-    vision = _vision(model.config)
-    yield torch.ones(1, 4, 2 + (getattr(vision, "patch_embed_hidden_size", None) or 0), device=device)
-
-
-_MAKERS: dict[str, Callable[[Any, torch.device], Iterator[Tensor]]] = {
-    "cross_attention_states": _states,
-    "image_encoder_embeddings": _states,
-    "image_embeds": _states,
-    "pixel_values": _pixels,
-    "flattened_patches": _patches,
-}
-"""Arguments by which a forward pass is shown an image, and what to try."""

@@ -88,9 +88,13 @@ def _fits(
     seen: Streams, here: Tensor, there: Tensor, names: list[str], count: int
 ) -> Iterator[tuple[float, tuple[str, ...], float]]:
     """The error of every set of `count` writers: rounded first, so that of equal fits the set listed first counts."""
+    # Each channel counts in its own steps of rounding, as in one stream (`broca.models.fit`).
+    size = torch.maximum(here.abs(), there.abs()).amax(1, keepdim=True)
+    unit = torch.maximum(size, size.median(-1, keepdim=True).values).clamp(min=1e-300)
+    here, there = here / unit, there / unit
     moved = (there - here).norm().clamp(min=1e-300)
     for chosen in combinations(names, count):
-        used = torch.cat([here, *(seen.writers[name][:, None] for name in chosen)], 1)
+        used = torch.cat([here, *(seen.writers[name][:, None] / unit for name in chosen)], 1)
         left = there - there @ torch.linalg.pinv(used, rtol=1e-9) @ used
         error = float(left.norm() / moved)
         yield round(error, 6), chosen, error

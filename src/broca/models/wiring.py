@@ -39,7 +39,7 @@ class Block:
     scale: float = 1.0
     """By which what is written is multiplied; NaN where that differs between writers."""
     error: float = float("nan")
-    """Relative error of the residual identity on the probe input."""
+    """Relative error of the residual identity on plain texts, each place in steps of its own rounding."""
     widths: Mapping[str, int] | None = None
     """Units at `z`, `mlp_act` and `ssm`."""
     ssm_out: str | None = None

@@ -102,11 +102,11 @@ def _source(
 
         return lambda step: made(batch, _TRAIN * (seed + 1) + step), made(EXAM, _HELD_OUT)
     found = trees(task, **options)
-    held = [tree for tree in found if int(fingerprint(tree.group), 16) % 5 == 0]
-    rest = [tree for tree in found if int(fingerprint(tree.group), 16) % 5]
+    held = [tree for tree in found if int(fingerprint(tree.cluster), 16) % 5 == 0]
+    rest = [tree for tree in found if int(fingerprint(tree.cluster), 16) % 5]
     if not held or not rest:
         raise StimulusError(
-            f"{task} has {len({tree.group for tree in found})} groups, too few to hold a fifth of them out. Give more."
+            f"{task} has {len({tree.cluster for tree in found})} groups, too few to hold a fifth of them out. Give more."
         )
     return lambda step: [rest[i] for i in np.random.default_rng([seed, step]).integers(len(rest), size=batch)], held
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from broca.errors import RunError, StimulusError
+from broca.items import cluster
 from broca.models.embedding import Embedder
 from broca.models.reward import RewardModel
 from broca.runs.error_interp import old_captures
@@ -232,7 +233,9 @@ def _grade(found: Sequence[Condition]) -> pl.DataFrame | None:
             [condition.gold[i] for i in kept],
             [condition.completions[i].text for i in kept],
         )
-        groups = pl.Series("group", [condition.completions[i].group for i in kept], pl.String)
+        groups = pl.Series(
+            "group", [cluster(condition.completions[i].group, condition.completions[i].id) for i in kept], pl.String
+        )
         tables.append(rows.rename({"id": "row_id"}).with_columns(pl.lit(condition.kind).alias("kind"), groups))
     return pl.concat(tables) if tables else None
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from broca.errors import StatisticsError, StimulusError
-from broca.items import Text, fingerprint
+from broca.items import Text, cluster, fingerprint
 from broca.scoring.answered import Answered
 from broca.stats.corrections import holm
 from broca.stats.paired import mean_interval, sign_flip_test
@@ -85,7 +85,7 @@ def hashes(completions: Sequence[Completion]) -> dict[str, list[str]]:
     return {
         "row_id": [one.id for one in completions],
         "kind": [one.kind for one in completions],
-        "group": [one.group for one in completions],
+        "group": [cluster(one.group, one.id) for one in completions],
         "prompt_hash": [fingerprint(one.question) for one in completions],
         "completion_hash": [fingerprint(one.text) for one in completions],
     }
@@ -162,8 +162,7 @@ def differences(rows: pl.DataFrame, column: str, *, clean: str = "clean", n: int
     for part in others.partition_by("kind", maintain_order=True):
         both = part.join(base, on="row_id", how="left", maintain_order="left")
         values = (both[column] - both["base"]).rename("difference")
-        groups = [group or f"row {name}" for group, name in both.select("group", "row_id").iter_rows()]
-        made.append({"kind": part["kind"][0], **_spread(values), **_tested(values, groups, n, seed)})
+        made.append({"kind": part["kind"][0], **_spread(values), **_tested(values, both["group"].to_list(), n, seed)})
     p = [row["p"] for row in made if row["p"] is not None]
     adjusted = iter(holm(p).tolist() if p else [])
     return pl.DataFrame(
@@ -185,7 +184,7 @@ def _spread(values: pl.Series) -> dict[str, float | int | None]:
     }
 
 
-def _tested(values: pl.Series, groups: Sequence[str], n: int, seed: int) -> dict[str, float | None]:
+def _tested(values: pl.Series, groups: Sequence[object], n: int, seed: int) -> dict[str, float | None]:
     numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     known = numbers[~np.isnan(numbers)]
     shares = {"better": float((known > 0).mean()), "worse": float((known < 0).mean())} if len(known) else {}

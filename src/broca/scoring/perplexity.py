@@ -78,7 +78,7 @@ def windowed(
     return pl.DataFrame(
         {
             "window": [source.id for source, _ in cut],
-            "group": [source.group for source, _ in cut],
+            "group": [source.cluster for source, _ in cut],
             "tokens": [len(tokens) - 1 for _, tokens in cut],
             "nll": nll,
         },

@@ -29,7 +29,7 @@ ROW_SCHEMA = pl.Schema(
 """Columns of a scorer's table, one row an item.
 
 `predicted` is -1 and `invalid` true where no choice can be read from what the model did; `score` is the log-probability
-of the answer minus that of the best other choice, null where there is none; `logprobs` has one entry a choice, and none
+of the answer minus that of the best other choice, null where there is none; `group` is the item's cluster; `logprobs` has one entry a choice, and none
 where nothing but text was seen; `text` is what was generated, or the choice that was preferred.
 """
 
@@ -68,7 +68,7 @@ def rows(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pl.DataFrame:
         {
             "id": [item.id for item in items],
             "ability": [item.ability for item in items],
-            "group": [item.group for item in items],
+            "group": [item.cluster for item in items],
             "answer": [item.answer for item in items],
             "predicted": [outcome.predicted for outcome in outcomes],
             "correct": [outcome.predicted == item.answer for item, outcome in pairs],

@@ -78,7 +78,7 @@ def prompt_similarities(embedder: Embedder, pairs: Sequence[Pair], *, cache: str
         StimulusError: if there are no pairs, or a pair and kind comes twice.
         RunError: if the cache is no such file, or cannot be written.
     """
-    columns = hashes([Completion(pair.id, pair.kind, pair.clean, pair.perturbed, pair.group) for pair in pairs])
+    columns = hashes([Completion(pair.id, pair.kind, pair.clean, pair.perturbed, pair.cluster) for pair in pairs])
     columns["clean_hash"] = columns["prompt_hash"]
     clean = list(dict.fromkeys(pair.clean for pair in pairs))
     after = dict(zip(clean, [*clean[1:], *clean[:1]], strict=True))

@@ -22,11 +22,12 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.errors import StatisticsError
+from broca.items import cluster
 from broca.stats.intervals import Array, drawn
 
 Scheme = Literal["stimuli", "groups", "pairs", "mixed"]
 Groups = tuple[Any | None, Any | None]
-"""The group of each stimulus of a, and of b. None instead of the labels, or an empty label: a stimulus by itself."""
+"""The group of each stimulus of a, and of b. None instead of the labels, or a label that names none: a stimulus by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +170,11 @@ def _every(sides: Sides) -> Iterator[Array]:
             yield row.copy()
 
 
-def _labels(n: int, labels: Any | None, alone: str) -> list[Any]:
+def _labels(n: int, labels: Any | None, alone: str) -> list[str]:
     given = [None] * n if labels is None else np.asarray(labels).tolist()
     if len(given) != n:
         raise StatisticsError(f"A side has {n} stimuli but {len(given)} groups. Give one group per stimulus.")
-    return [(alone, i) if label in (None, "") else label for i, label in enumerate(given)]
+    return [cluster(label, f"{alone} {i}") for i, label in enumerate(given)]
 
 
 def _check(sides: Sides, n: int, alpha: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from broca.errors import StatisticsError
+from broca.items import cluster
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,7 +53,7 @@ def block(n: int, width: int) -> int:
 
 
 def clusters(values: Array, groups: Any | None) -> tuple[Array, Array]:
-    """Sums and sizes per group, in order of first appearance; without groups each value is its own.
+    """Sums and sizes per group, in order of first appearance; a value without a group is its own.
 
     Values that are NaN are left out (a score may be undefined).
 
@@ -78,7 +79,9 @@ def clusters(values: Array, groups: Any | None) -> tuple[Array, Array]:
 
 
 def codes(labels: Array) -> Array:
-    """Each label as a number, counted from 0 in order of first appearance."""
+    """Each label as a number, counted from 0 in order of first appearance; one that names no group stands for itself."""
+    if labels.dtype.kind not in "biu":
+        labels = np.array([cluster(label, i) for i, label in enumerate(labels.tolist())])
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(first.size, np.int64)
     rank[np.argsort(first)] = np.arange(first.size)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from broca.errors import StatisticsError
+from broca.items import cluster
 from broca.stats.intervals import Array, Interval, codes
 from broca.stats.nulls import empirical_p
 from broca.stats.paired import mean_interval
@@ -179,7 +180,10 @@ def token_counts(ids: Sequence[Sequence[int]]) -> Array:
 
 def _checked(rows: Rows) -> tuple[Array, Array, Array, Array]:
     x, y = np.asarray(rows.x, np.float64), np.asarray(rows.y, np.int64)
-    pairs, groups = codes(np.asarray(rows.pairs)), np.asarray(rows.groups)
+    pairs = codes(np.asarray(rows.pairs))
+    groups = np.array(
+        [cluster(group, f"pair {i}") for group, i in zip(np.asarray(rows.groups).tolist(), pairs, strict=False)]
+    )
     if x.ndim != 2 or not len(x) == len(y) == len(pairs) == len(groups):
         raise StatisticsError(
             f"Features have shape {x.shape}, for {len(y)} labels, {len(pairs)} pairs and {len(groups)} groups. Give (row, feature), "

@@ -1,12 +1,14 @@
-"""Choices and answers in a table of items: what a cell may look like, and how it is read without guessing."""
+"""Prompts, choices and answers in a table of items: what a cell may look like, and how it is read without guessing."""
 
 from __future__ import annotations
 
-import json
-from typing import Literal
+import re
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 from broca.errors import StimulusError
-from broca.stimuli.tables import Row, Table, shown
+from broca.items import Message, Text
+from broca.stimuli.tables import Row, Table, literal, shown, whole_number
 
 AnswerForm = Literal["auto", "index", "letter", "text"]
 """How answers are written; ``auto`` takes whatever only one reading allows."""
@@ -14,8 +16,51 @@ AnswerForm = Literal["auto", "index", "letter", "text"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+_Role = Literal["system", "user", "assistant"]
+_ROLES: tuple[_Role, ...] = get_args(_Role)
+_SAYS = {"role", "content"}
+
+
+def text_in(table: Table, row: Row, column: str) -> Text:
+    """A text, or a chat: a list of messages ``{"role": "user", "content": "..."}``, or a cell of text that is such a list.
+
+    Raises:
+        StimulusError: The cell is empty, or holds something else; the message names the row.
+    """
+    value = row.cells.get(column)
+    if isinstance(value, str) and value.lstrip().startswith(("[{", "[ {")):
+        written = literal(value)
+        value = (
+            written
+            if isinstance(written, list) and all(isinstance(m, Mapping) and m.keys() >= _SAYS for m in written)
+            else value
+        )
+    if not isinstance(value, list | tuple):
+        return table.text(row, column)
+    if not value:
+        raise StimulusError(f"{table.at(row)}: {column!r} is a chat without messages. Give at least one, or a text.")
+    return tuple(_message(table, row, column, message) for message in value)
+
+
+def _message(table: Table, row: Row, column: str, value: object) -> Message:
+    given = {name: cell for name, cell in value.items() if cell is not None} if isinstance(value, Mapping) else {}
+    content = given.get("content")
+    if isinstance(content, list) and all(
+        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content
+    ):
+        content = "".join(part["text"] for part in content)
+    role = given.get("role")
+    known: _Role | None = next((each for each in _ROLES if each == role), None)
+    if given.keys() != _SAYS or known is None or not isinstance(content, str) or not content.strip():
+        raise StimulusError(
+            f"{table.at(row)}: {column!r} holds {shown(value)}. Give a text, or a list of messages such as "
+            '{"role": "user", "content": "Where is it?"}, whose roles are system, user and assistant.'
+        )
+    return Message(known, content)
+
+
 def choices_in(table: Table, row: Row) -> tuple[str, ...]:
-    """The choices of one row: a list of texts, the JSON of one, or texts divided by ``|``.
+    """The choices of one row: a list of texts, the JSON of one, what Python prints of one, or texts divided by ``|``.
 
     Raises:
         StimulusError: Fewer than two choices, an empty one, or two that are the same.
@@ -26,7 +71,7 @@ def choices_in(table: Table, row: Row) -> tuple[str, ...]:
     if len(choices) < 2 or len(choices) < len(listed) or not all(choices):
         raise StimulusError(
             f"{table.at(row)}: choices {shown(value)} must be two or more texts, none empty: "
-            'a JSON list such as ["box", "bag"], or box|bag.'
+            'a list such as ["box", "bag"], or box|bag.'
         )
     if len(set(choices)) < len(choices):
         raise StimulusError(f"{table.at(row)}: choices {shown(value)} hold the same text twice. Remove one.")
@@ -45,7 +90,7 @@ def answer_in(table: Table, row: Row, choices: tuple[str, ...], form: AnswerForm
     Raises:
         StimulusError: The answer is none of the choices, or two readings of it disagree.
     """
-    value = row.cells["answer"]
+    value = whole_number(row.cells["answer"])
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise StimulusError(f"{table.at(row)}: answer {shown(value)} must be an index from 0, a letter, or a choice.")
     text = str(value) if isinstance(value, int) else table.word(row, "answer")
@@ -67,7 +112,8 @@ def answer_in(table: Table, row: Row, choices: tuple[str, ...], form: AnswerForm
 
 
 def _readings(text: str, choices: tuple[str, ...]) -> dict[AnswerForm, int | None]:
-    index = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    number = re.fullmatch(r"([0-9]{1,3})(\.0+)?", text)  # pandas writes 1.0 beside missing numbers
+    index = int(number[1]) if number else None
     letter = LETTERS.find(text.lower()) if len(text) == 1 else -1
     return {
         "index": index if index is not None and index < len(choices) else None,
@@ -79,10 +125,9 @@ def _readings(text: str, choices: tuple[str, ...]) -> dict[AnswerForm, int | Non
 def _listed(table: Table, row: Row, text: str) -> list[object]:
     if not text.startswith("["):
         return [*text.split("|")]
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    value = literal(text)
+    if not isinstance(value, list):
         raise StimulusError(
-            f'{table.at(row)}: choices {shown(text)} is not a JSON list ({error}). Write ["box", "bag"], or box|bag.'
-        ) from error
-    return value if isinstance(value, list) else [value]
+            f'{table.at(row)}: choices {shown(text)} is not a JSON list, nor one of Python. Write ["box", "bag"], or box|bag.'
+        )
+    return value

@@ -17,7 +17,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import Registry, unknown
 from broca.stimuli import wu2025
-from broca.stimuli.answers import AnswerForm, answer_in, choices_in
+from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cells import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cells import TASKS as CELL_TASKS
 from broca.stimuli.flags import refuse_constant
@@ -141,7 +141,8 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
 def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:
     """Items from a CSV, TSV, JSONL, JSON or Parquet table.
 
-    Columns are ``prompt``, ``choices`` (a list, the JSON of one, or ``box|bag``) and ``answer``; ``ability``, ``group``, ``id``
+    Columns are ``prompt`` (a text, or a list of messages with role and content), ``choices`` (a list, the JSON of one, or ``box|bag``)
+    and ``answer``; ``ability``, ``group``, ``id``
     and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone.
 
     Args:
@@ -165,11 +166,11 @@ def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None
         items.append(
             Item(
                 id=name,
-                prompt=read.text(row, "prompt"),
+                prompt=text_in(read, row, "prompt"),
                 choices=choices,
                 answer=answer_in(read, row, choices, answers),
                 ability=read.tag(row, "ability", read.path.stem if ability is None else ability),
-                group=read.tag(row, "group", ""),
+                group=read.group(row),
                 images=pictures_in(read, row, *COLUMNS),
             )
         )

@@ -117,7 +117,7 @@ def _irrelevant(tree: Tree, others: Sequence[Tree], rng: np.random.Generator) ->
 
     A number must be larger than those that are useful, so that it changes no rank that counts.
     """
-    elsewhere = [other for other in others if other.group != tree.group]
+    elsewhere = [other for other in others if other.cluster != tree.cluster]
     pool = list(dict.fromkeys(said for other in elsewhere for said in other.said if said not in tree.said))
     useful = [said for said, counts in zip(tree.said, tree.useful, strict=True) if counts]
     if all(said.isdecimal() for said in tree.said):

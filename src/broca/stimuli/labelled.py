@@ -8,8 +8,9 @@ from pathlib import Path
 from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.registry import unknown
+from broca.stimuli.answers import text_in
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.tables import Row, Table, read_table, shown
+from broca.stimuli.tables import Row, Table, read_table, shown, whole_number
 
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
 _NEGATIVE = frozenset({"negative", "neg", "0", "false"})
@@ -56,9 +57,7 @@ def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast
     for row, name in zip(read.rows, names, strict=True):
         for side, stimuli in sides.items():
             images = pictures_in(read, row, *COLUMNS, f"{side}_image", f"{side}_images")
-            stimuli.append(
-                Stimulus(f"{name}-{side}", read.text(row, side), read.tag(row, "group", name), images=images)
-            )
+            stimuli.append(Stimulus(f"{name}-{side}", text_in(read, row, side), read.group(row), images=images))
     for row, one, other in zip(read.rows, sides["positive"], sides["negative"], strict=True):
         if one.shown == other.shown:
             raise StimulusError(f"{read.at(row)}: both sides hold the same text {shown(one.text)}. Remove the row.")
@@ -68,8 +67,9 @@ def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast
 def _labelled(read: Table, positive: str | None, negative: str | None) -> Contrast:
     if "text" not in read.columns and "label" not in read.columns:
         raise StimulusError(
-            f"{read.path.name} needs the columns 'text' and 'label', or 'positive' and 'negative'. "
-            f"Columns found: {', '.join(map(repr, read.columns)) or 'none'}."
+            f"{read.path.name} needs the columns 'text' and 'label', or 'positive' and 'negative'."
+            f"{read.near('text', 'label') or read.near('positive', 'negative')} "
+            f"Columns found: {read.column_names}."
         )
     read.require("text", "label")
     is_positive = _labels(read, positive, negative)
@@ -78,10 +78,10 @@ def _labelled(read: Table, positive: str | None, negative: str | None) -> Contra
     first: dict[object, tuple[bool, Row]] = {}
     for row, name in zip(read.rows, names, strict=True):
         side = is_positive[_label(read, row)]
-        text = read.text(row, "text")
+        text = text_in(read, row, "text")
         if side is None:
             continue
-        stimulus = Stimulus(name, text, read.tag(row, "group", ""), images=pictures_in(read, row, *COLUMNS))
+        stimulus = Stimulus(name, text, read.group(row), images=pictures_in(read, row, *COLUMNS))
         if first.setdefault(stimulus.shown, (side, row))[0] is not side:
             raise StimulusError(
                 f"{read.at(row)}: the text {shown(text)} has the other label in {first[stimulus.shown][1].where}. Remove one."
@@ -120,7 +120,7 @@ def _labels(read: Table, positive: str | None, negative: str | None) -> dict[str
 
 
 def _standard(read: Table, label: str) -> bool:
-    lowered = label.lower()
+    lowered = label.lower().removesuffix(".0")  # pandas writes 1.0 beside missing numbers
     if lowered in _POSITIVE | _NEGATIVE:
         return lowered in _POSITIVE
     row = next(row for row in read.rows if _label(read, row) == label)
@@ -131,7 +131,7 @@ def _standard(read: Table, label: str) -> bool:
 
 
 def _label(read: Table, row: Row) -> str:
-    value = row.cells["label"]
+    value = whole_number(row.cells["label"])
     return str(value) if isinstance(value, bool | int) else read.word(row, "label")
 
 

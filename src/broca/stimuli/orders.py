@@ -34,7 +34,7 @@ def permuted(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
 def all_orders(items: Iterable[Item]) -> tuple[Item, ...]:
     """Each item once for every order of its choices, the orders of one item together.
 
-    Ids get the order as an end, e.g. ``17#1-0``; the group is the item's own, or else its id, so that resampling
+    Ids get the order as an end, e.g. ``17#1-0``; the group is the item's cluster, so that resampling
     keeps the orders of one item together.
 
     Raises:
@@ -49,7 +49,7 @@ def all_orders(items: Iterable[Item]) -> tuple[Item, ...]:
             )
         for order in permutations(range(len(item.choices))):
             name = f"{item.id}#{'-'.join(map(str, order))}"
-            made.append(replace(_ordered(item, order), id=name, group=item.group or item.id))
+            made.append(replace(_ordered(item, order), id=name, group=item.cluster))
     return tuple(made)
 
 

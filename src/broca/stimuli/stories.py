@@ -35,7 +35,7 @@ def belief(*, n: AtLeastTwo | None = None) -> Contrast:
             Stimulus(
                 table.word(row, "id"),
                 prompt(table.text(row, "story"), table.text(row, "question")),
-                table.tag(row, "group", ""),
+                table.group(row),
             )
             for row in table.rows
             if row.cells["label"] == label
@@ -130,7 +130,7 @@ def _items(label: str, ability: str, n: int | None) -> tuple[Item, ...]:
                 choices=choices,
                 answer=answer_in(table, row, choices, "index"),
                 ability=ability,
-                group=table.tag(row, "group", ""),
+                group=table.group(row),
             )
         )
     return tuple(items)

@@ -1,17 +1,20 @@
 """Reading tables strictly: CSV, TSV, JSONL, JSON and Parquet become rows that know where they came from.
 
-Nothing is guessed and nothing is repaired. Text formats are read with the standard library, because it knows the
-line of each mistake; Parquet with polars. What a file holds is data, and is never evaluated.
+Nothing is guessed and nothing is repaired: what has one reading only is read, as other programs write it, and all else is refused.
+Text formats are read with the standard library, because it knows the line of each mistake; Parquet with polars. What a file holds is
+data, and is never evaluated.
 """
 
 from __future__ import annotations
 
-import csv
+import ast
 import difflib
 import io
 import json
+import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,9 +22,32 @@ from typing import Any, NoReturn
 import polars as pl
 
 from broca.errors import StimulusError
+from broca.stimuli.delimited import read_delimited
+from broca.stimuli.encodings import read_bytes, read_text
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """The endings that `read_table` knows."""
+
+_OTHERS = {
+    "prompt": ("question", "query", "input", "inputs", "context", "sentence", "text", "stem", "instruction", "ctx"),
+    "choices": ("options", "candidates", "alternatives", "endings", "answers", "cands"),
+    "answer": ("label", "target", "gold", "correct", "answerkey", "answer_key", "answer_idx", "solution", "gold_label"),
+    "text": ("sentence", "stimulus", "prompt", "content", "item", "txt"),
+    "label": ("class", "category", "condition", "target", "y"),
+    "positive": ("pos", "good", "sentence_good", "chosen"),
+    "negative": ("neg", "bad", "sentence_bad", "rejected"),
+    "clean": ("original", "source", "reference"),
+    "perturbed": ("noisy", "typo", "corrupted", "modified"),
+}
+"""What others call these columns."""
+_MOST_NAMES = 20
+"""Columns that are named in a message."""
+
+_NAMELESS = frozenset({"", "nan", "null", "none", "<na>"})
+"""How tables write that there is no group."""
+
+_LIST = re.compile(r"\s*\[\s*\{")
+_TOUCHING = re.compile(r"""(?<!\\)(['"])\s+(['"])""")
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -53,12 +79,24 @@ class Table:
         Raises:
             StimulusError: A column is missing.
         """
-        for column in columns:
-            if column not in self.columns:
-                raise StimulusError(
-                    f"{self.path.name} has no column {column!r}.{self._guess(column)} "
-                    f"Columns found: {', '.join(map(repr, self.columns)) or 'none'}."
-                )
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            near = [guess for column in missing if (guess := self._guess(column))]
+            raise StimulusError(
+                f"{self.path.name} has no column {alternatives(missing)}.{_meant(near)} "
+                f"Columns found: {self.column_names}."
+                + (f" Needed are {', '.join(map(repr, columns))}: rename yours." if len(missing) > 1 else "")
+            )
+
+    @property
+    def column_names(self) -> str:
+        """The names of the columns, for messages."""
+        more = f", ... ({len(self.columns)})" if len(self.columns) > _MOST_NAMES else ""
+        return (", ".join(map(repr, self.columns[:_MOST_NAMES])) or "none") + more
+
+    def near(self, *columns: str) -> str:
+        """A question about columns that may be meant by these names; nothing where none is like them."""
+        return _meant([guess for column in columns if (guess := self._guess(column))])
 
     def optional(self, *columns: str) -> None:
         """Refuse a near miss of an optional column, which would be left out without a word.
@@ -67,9 +105,9 @@ class Table:
             StimulusError: A column found is one letter or so from an optional one that is absent.
         """
         for column in columns:
-            if column not in self.columns and (guess := self._guess(column, cutoff=0.85)):
+            if column not in self.columns and (guess := self._guess(column, cutoff=0.85, others=False)):
                 raise StimulusError(
-                    f"{self.path.name} has no column {column!r}.{guess} Rename it if so, else give it another name."
+                    f"{self.path.name} has no column {column!r}.{_meant([guess])} Rename it if so, else give it another name."
                 )
 
     def text(self, row: Row, column: str) -> str:
@@ -105,8 +143,19 @@ class Table:
         """
         if column not in self.columns:
             return default
-        value = row.cells[column]
+        value = whole_number(row.cells[column])
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.word(row, column)
+
+    def group(self, row: Row) -> str:
+        """What is written in the column ``group``; nothing where it is absent, or its cell empty, NaN, null or none.
+
+        Raises:
+            StimulusError: The cell is neither text nor a number.
+        """
+        value = row.cells.get("group")
+        if value is None or value != value or (isinstance(value, str) and value.strip().lower() in _NAMELESS):  # noqa: PLR0124
+            return ""
+        return self.tag(row, "group", "")
 
     def names(self, default: Callable[[int], str]) -> tuple[str, ...]:
         """One id for each row: its `id` column, or else `default` of its position.
@@ -124,10 +173,12 @@ class Table:
             seen[name] = row
         return tuple(seen)
 
-    def _guess(self, column: str, cutoff: float = 0.5) -> str:
+    def _guess(self, column: str, cutoff: float = 0.5, *, others: bool = True) -> str:
+        """Which column may be meant by a name: one spelt like it, or else one that others call so."""
         lowered = {found.strip().lower(): found for found in self.columns}
         near = difflib.get_close_matches(column, lowered, n=1, cutoff=cutoff)
-        return f" Did you mean {lowered[near[0]]!r} to be {column!r}?" if near else ""
+        near = near or [name for name in (_OTHERS.get(column, ()) if others else ()) if name in lowered]
+        return f"{lowered[near[0]]!r} to be {column!r}" if near else ""
 
 
 def read_table(path: str | Path) -> Table:
@@ -157,73 +208,47 @@ def read_table(path: str | Path) -> Table:
     return table
 
 
+def whole_number(value: object) -> object:
+    """A whole number that is written as 1.0, as pandas does beside missing ones, as what it is; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def literal(text: str) -> object:
+    """What a text is in JSON, or, as pandas writes lists to CSV, in Python; None where it is neither. Nothing is evaluated."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    # Two texts without a comma between them are one to Python, and two to whoever printed an array of NumPy.
+    return None if isinstance(value, list) and _TOUCHING.search(text) else value
+
+
+def alternatives(names: Sequence[str]) -> str:
+    """Names for a message: 'a', 'b' or 'c'."""
+    *first, last = map(repr, names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _meant(guesses: Sequence[str]) -> str:
+    *first, last = guesses or ("",)
+    return f" Did you mean {', '.join(first)}{' and ' if first else ''}{last}?" if last else ""
+
+
 def shown(value: object) -> str:
     """A value for a message: its repr, cut where it is long or deep."""
     return _SHORT.repr(value)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        StimulusError: There is no such file, or it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise StimulusError(f"There is no file {str(path)!r}. Check the path.") from error
-    except (OSError, ValueError) as error:
-        raise StimulusError(f"{str(path)!r} cannot be read: {error}.") from error
-
-
-def read_text(path: Path) -> str:
-    """The content of a UTF-8 file, without a byte order mark and with line ends as they are.
-
-    Raises:
-        StimulusError: There is no such file, or it is not UTF-8; the message names the line and the byte.
-    """
-    data = read_bytes(path)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise StimulusError(
-            f"{path.name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8."
-        ) from error
-
-
-def _delimited(path: Path, delimiter: str) -> tuple[tuple[str, ...], Iterator[Row]]:
-    text = read_text(path)
-    if not text.strip():
-        raise StimulusError(f"{path.name} is empty. Give a header and at least one row.")
-    rows = _records(path, text, delimiter)
-    columns = _columns(path, tuple(name.strip() for name in next(rows)[1]))
-    return columns, _named(path, columns, rows)
-
-
-def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line each begins on; blank lines are no records."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    start = 1
-    try:
-        for record in reader:
-            if record:
-                yield start, record
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise StimulusError(
-            f"{path.name}, line {start}: malformed ({error}). Quote fields that hold a delimiter, a line end or quotes."
-        ) from error
-
-
-def _named(path: Path, columns: tuple[str, ...], records: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
-    for line, record in records:
-        if len(record) != len(columns):
-            raise StimulusError(
-                f"{path.name}, line {line}: {len(record)} fields, and the header has {len(columns)}. "
-                "Quote fields that hold a delimiter."
-            )
-        yield Row(f"line {line}", dict(zip(columns, record, strict=True)))
+def _delimited(path: Path, usual: str) -> tuple[tuple[str, ...], Iterator[Row]]:
+    names, records = read_delimited(path, usual)
+    columns = _columns(path, names)
+    return columns, (Row(f"line {line}", dict(zip(columns, record, strict=True))) for line, record in records)
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -234,14 +259,22 @@ def _columns(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _json_lines(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    lines = enumerate(read_text(path).split("\n"), start=1)
+    text = read_text(path)
+    if _LIST.match(text):
+        return _json_list(path)
+    lines = enumerate(text.split("\n"), start=1)
     return _objects(path, ((f"line {n}", parse_json(path, line, first=n)) for n, line in lines if line.strip()))
 
 
 def _json_list(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    value = parse_json(path, read_text(path))
+    text = read_text(path)
+    if is_lines(text):
+        return _json_lines(path)
+    value = parse_json(path, text)
     if not isinstance(value, list):
-        raise StimulusError(f"{path.name} holds a JSON {type(value).__name__}. Give a list of objects, or JSONL.")
+        raise StimulusError(
+            f"{path.name} holds a JSON {type(value).__name__}. Give a list of objects (of pandas: to_json(orient='records')), or JSONL."
+        )
     return _objects(path, ((f"entry {n}", entry) for n, entry in enumerate(value, start=1)))
 
 
@@ -260,6 +293,12 @@ def _objects(path: Path, entries: Iterator[tuple[str, object]]) -> tuple[tuple[s
             )
         rows.append(Row(where, entry))
     return (tuple(rows[0].cells) if rows else ()), iter(rows)
+
+
+def is_lines(text: str) -> bool:
+    """Whether a text in JSON is several objects, one on each line."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return len(lines) > 1 and all(line.startswith("{") and line.endswith("}") for line in lines)
 
 
 def parse_json(path: Path, text: str, *, first: int = 1) -> object:

@@ -18,9 +18,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from broca.errors import StimulusError
-from broca.items import Item, Stimulus
+from broca.items import Item, Stimulus, Text
 from broca.registry import unknown
 from broca.spacing import is_space_between
+from broca.stimuli.answers import text_in
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import Count, call, expanded, is_folder, looks_like_path
@@ -126,13 +127,13 @@ def written(
             raise StimulusError(f"{path.name} is plain text and has no columns. Leave out the option 'column'.")
         found = tuple(_paragraphs(path))
     else:
-        table = _json_lines(path) if _is_json_of_lines(path) else read_table(path)
+        table = read_table(path)
         name = column if column is not None else next((c for c in _COLUMNS if c in table.columns), _COLUMNS[0])
         table.require(name)
         table.optional("group")
         ids = table.names(lambda index: str(index + 1))
         found = tuple(
-            Stimulus(own, text, table.tag(row, "group", ""))
+            Stimulus(own, text, table.group(row))
             for row, own in zip(table.rows, ids, strict=True)
             if (text := _text(table, row, name, empty)) is not None
         )
@@ -154,11 +155,11 @@ def _of_hub(name: str) -> Path:
     return found[0]
 
 
-def _text(table: Table, row: Row, column: str, empty: Empty) -> str | None:
+def _text(table: Table, row: Row, column: str, empty: Empty) -> Text | None:
     """The text of a row; None where there is none and such rows are dropped."""
     value = row.cells[column]
     if empty == "refuse" or (isinstance(value, str) and value.strip()) or not isinstance(value, str | None):
-        return table.text(row, column)
+        return text_in(table, row, column)
     return None if empty == "drop" else value or ""
 
 
@@ -166,21 +167,6 @@ def _paragraphs(path: Path) -> Iterator[Stimulus]:
     parts = re.split(r"\n[^\S\n]*(?:\n[^\S\n]*)+", read_text(path).replace("\r\n", "\n"))
     for number, part in enumerate((part for part in parts if part.strip()), start=1):
         yield Stimulus(f"{path.stem}:{number}", part.strip("\n"))
-
-
-def _is_json_of_lines(path: Path) -> bool:
-    """Whether a ``.json`` is not a list, and so one object on each line."""
-    return path.suffix.lower() == ".json" and not read_text(path).lstrip().startswith("[")
-
-
-def _json_lines(path: Path) -> Table:
-    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
-    values = [(n, parse_json(path, line, first=n)) for n, line in lines]
-    for n, value in values:
-        if not isinstance(value, dict) or value.keys() != (values[0][1] or {}).keys():  # type: ignore[union-attr]
-            raise StimulusError(f"{path.name}, line {n}: give one object on each line, all with the same fields.")
-    rows = tuple(Row(f"line {n}", value) for n, value in values if isinstance(value, dict))
-    return Table(path, tuple(rows[0].cells) if rows else (), rows)
 
 
 def _answered(item: Item) -> str:

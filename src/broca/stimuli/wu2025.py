@@ -17,7 +17,7 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.cells import FALSE_BELIEF, cell_item, chosen, irony_item
-from broca.stimuli.tables import parse_json, read_text, shown
+from broca.stimuli.tables import is_lines, parse_json, read_text, shown
 
 CODE = ".py"
 """A task file may be a Python file; only the literals in it are read."""
@@ -68,7 +68,7 @@ def is_task_file(path: Path) -> bool:
     if path.suffix.lower() != ".json":
         return False
     text = read_text(path)
-    value = parse_json(path, text) if text.lstrip().startswith("{") else None
+    value = parse_json(path, text) if text.lstrip().startswith("{") and not is_lines(text) else None
     return isinstance(value, dict) and not _NAMES.keys().isdisjoint(value)
 
 

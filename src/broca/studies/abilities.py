@@ -51,7 +51,7 @@ def prompts(asked: Mapping[str, Sequence[Item]]) -> pl.DataFrame:
         {
             "id": item.id,
             "ability": ability,
-            "group": item.group,
+            "group": item.cluster,
             "prompt": plain(item.prompt),
             "choices": list(item.choices),
             "answer": item.choices[item.answer].strip(),

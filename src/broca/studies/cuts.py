@@ -104,7 +104,7 @@ def cut_edges(
         part = next(made)
         assert isinstance(part, pl.DataFrame)
         tables[hidden] = pl.concat([tables[hidden], part]) if hidden in tables else part
-    groups = np.array([cut.tree.group or cut.tree.id for cut in once])
+    groups = np.array([cut.tree.cluster for cut in once])
     pairs = {
         "useful": ("useful", "nothing"),
         "useless": ("useless", "nothing"),

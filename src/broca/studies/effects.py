@@ -10,7 +10,7 @@ import polars as pl
 
 from broca.errors import StatisticsError
 from broca.stats.corrections import holm
-from broca.stats.intervals import Interval
+from broca.stats.intervals import Interval, codes
 from broca.stats.nulls import dose_response, empirical_p, quantile_band
 from broca.stats.paired import mcnemar_exact, paired_bootstrap
 from broca.stats.power import mcnemar_detectable
@@ -214,14 +214,20 @@ def _signed(value: float) -> str:
 
 def _interval(lesion: pl.DataFrame, intact: pl.DataFrame, boot: dict[str, int]) -> Interval:
     a, b = lesion["correct"].cast(float), intact["correct"].cast(float)
-    groups = intact["group"].to_numpy()
-    if len(set(groups)) < 2:
-        groups = np.arange(len(intact))
     try:
-        return paired_bootstrap(a, b, groups=groups, **boot)
+        return paired_bootstrap(a, b, groups=clusters(intact), **boot)
     except StatisticsError:
         value = float((a - b).mean())  # type: ignore[arg-type]
         return Interval(value=value, low=float("nan"), high=float("nan"))
+
+
+def clusters(rows: pl.DataFrame) -> np.ndarray:
+    """What resampling of the items of an ability draws: their groups, or the items where all are of one group.
+
+    In that case the interval is about other items of that group.
+    """
+    found = codes(rows["group"].to_numpy())
+    return found if found.max(initial=0) else np.arange(len(found))
 
 
 def _draws(of: pl.DataFrame, labels: dict[str, Any], intact: pl.DataFrame) -> np.ndarray:

@@ -136,7 +136,7 @@ class Probe(Spec):
         if not self.lesions:
             return every[: self.n], ()
         aside = min(self.n_items, len(every) // 3)
-        names = [tree.group or f"tree {i}" for i, tree in enumerate(every)]
+        names = [tree.cluster for tree in every]
         held = set(names[len(every) - aside :])
         shown = tuple(tree for tree, name in zip(every, names, strict=True) if name not in held)[: self.n]
         last = tuple(tree for tree, name in zip(every, names, strict=True) if name in held)

@@ -127,7 +127,7 @@ class Work:
             tables["edges"] = cuts.cut_edges(lm, held, **boot, memo=self.memo, progress=self.progress)
         if spec.draws and mask is not None:
             tested = probe_heads.tested(
-                mask, lm, items, ability=spec.task, chat=spec.chat, draws=spec.draws, others=spec.others, alpha=spec.alpha, **boot,
+                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others, alpha=spec.alpha, **boot,
                 memo=self.memo, progress=self.progress,
             )  # fmt: skip
         return probe_heads.After(tables, guards, warnings, mask, tested)
@@ -136,7 +136,7 @@ class Work:
         """Links between a tree's probe margin and its answer, intact and corrupted."""
         spec, tables = self.spec, {}
         margins = probe_findings.margins_of_trees(found, statements)
-        groups = [tree.group or f"tree {i}" for i, tree in enumerate(statements.trees)]
+        groups = [tree.cluster for tree in statements.trees]
         right = answers["correct"].to_numpy()
         rows = [robustness.linked(f"{name}, intact", right, margin, groups) for name, margin in margins.items()]
         if spec.corruptions:

@@ -94,7 +94,7 @@ def under_corruption(
         at = [i for i, _ in made]
         before = intact[at]
         a, b = after["correct"].cast(float).to_numpy(), before["correct"].cast(float).to_numpy()
-        groups = np.array([trees[i].group or trees[i].id for i in at])
+        groups = np.array([trees[i].cluster for i in at])
         change = _change(a, b, groups, n_bootstrap, seed)
         rows.append(
             {"corruption": how, "n": len(made), "intact": float(b.mean()), "corrupted": float(a.mean()), "change": change.value,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.errors import StimulusError
-from broca.items import Contrast, Stimulus
+from broca.items import Contrast, Stimulus, cluster
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Tokens
 from broca.stats.reliability import halves
@@ -98,7 +98,7 @@ def _groups(contrast: Contrast) -> list[str]:
     """The group of each stimulus; one of its own where none is given, the pair's where sides are paired."""
 
     def group(stimulus: Stimulus, side: str, i: int) -> str:
-        return stimulus.group or (f"pair {i}" if contrast.paired else f"{side} {i}")
+        return cluster(stimulus.group, f"pair {i}" if contrast.paired else f"{side} {i}")
 
     return [group(s, "+", i) for i, s in enumerate(contrast.positive)] + [
         group(s, "-", i) for i, s in enumerate(contrast.negative)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from broca.errors import StatisticsError
 from broca.stats.intervals import Interval
 from broca.stats.paired import difference_interval
-from broca.studies.effects import limits, points, rows_of
+from broca.studies.effects import clusters, limits, points, rows_of
 from broca.studies.ladder import Rung
 
 
@@ -31,6 +32,11 @@ def specific(
 
     level = 1 - 0.05 / len(able)
     found = {ability: more_than(items, labels, own, ability, level=level, boot=boot) for ability in able}
+    alone = [ability for ability, interval in found.items() if np.isnan(interval.high)]
+    if alone:
+        return Rung(
+            "specific", "not tested", f"{own} or {alone[0]} has one item only, so that nothing can be resampled.", {}
+        )
     worst = max(found, key=lambda ability: found[ability].high)
     text = "; ".join(f"{a}: {points(i.value)} {limits(i.low, i.high)}" for a, i in found.items())
     return Rung(
@@ -82,7 +88,10 @@ def more_than(
         of = items.filter(pl.col("ability") == name)
         intact, lesion = rows_of(of, {"condition": "intact"}), rows_of(of, labels)
         differences = lesion["correct"].cast(float).to_numpy() - intact["correct"].cast(float).to_numpy()
-        return differences, intact["group"].to_numpy()
+        return differences, clusters(intact)
 
     (mine, groups), (theirs, other_groups) = change(ability), change(other)
-    return difference_interval(mine, theirs, groups=(groups, other_groups), level=level, **boot)
+    try:
+        return difference_interval(mine, theirs, groups=(groups, other_groups), level=level, **boot)
+    except StatisticsError:  # one item of an ability: a difference, and nothing to say of its certainty
+        return Interval(float(mine.mean() - theirs.mean()), float("nan"), float("nan"))

@@ -41,7 +41,7 @@ class Statements:
     def of(cls, trees: Sequence[Tree]) -> Statements:
         """The rows of trees; a tree without a group is a theory of its own."""
         count = [len(tree.statements) for tree in trees]
-        names = [tree.group or f"tree {i}" for i, tree in enumerate(trees)]
+        names = [tree.cluster for tree in trees]
         order = {name: i for i, name in enumerate(dict.fromkeys(names))}
         return cls(
             trees=tuple(trees),

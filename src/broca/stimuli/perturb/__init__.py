@@ -92,7 +92,11 @@ def is_pairs(name_or_path: str | Path) -> bool:
         return True
     if not looks_like_path(name_or_path, suffixes=SUFFIXES) or is_folder(path := expanded(name_or_path)):
         return False
-    return is_typos(path) or is_paraphrases(path) or {"clean", "perturbed"} <= set(read_table(path).columns)
+    return (
+        is_typos(path)
+        or is_paraphrases(path)
+        or {"clean", "perturbed"} <= {column.lower() for column in read_table(path).columns}
+    )
 
 
 def _file(name: str | Path) -> Path:

@@ -19,7 +19,7 @@ from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
 from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repaired, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
 from broca.stimuli.perturb.words import Choice
-from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown
+from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown, whole_number
 
 _PARAPHRASES = (("question1", "question2", "is_duplicate"), ("sentence1", "sentence2", "label"))
 PARAPHRASE = "paraphrase"
@@ -92,7 +92,7 @@ def table(path: str | Path, *, kind: str | None = None) -> Pairs:
     for row, name in zip(read.rows, read.names(lambda index: str(index + 1)), strict=True):
         own = read.tag(row, "kind", read.path.stem if kind is None else kind)
         tally = tallies.setdefault(own, Tally())
-        extra = {"group": read.tag(row, "group", ""), "answer": read.tag(row, "answer", "")}
+        extra = {"group": read.group(row), "answer": read.tag(row, "answer", "")}
         pair = _read(name, read.text(row, "clean"), read.text(row, "perturbed"), own, tally=tally, extra=extra)
         pairs += [pair] if pair is not None else []
     return _some(read.path, pairs, tallies)
@@ -171,8 +171,7 @@ def column(
     read.require(column, *([answer] if answer else []))
     names = read.names(lambda index: str(index + 1))
     sources = [
-        Stimulus(name, read.text(row, column), read.tag(row, "group", ""))
-        for row, name in zip(read.rows, names, strict=True)
+        Stimulus(name, read.text(row, column), read.group(row)) for row, name in zip(read.rows, names, strict=True)
     ][:n]
     gold = {name: read.tag(row, answer, "") if answer else "" for row, name in zip(read.rows, names, strict=True)}
     return build(
@@ -251,10 +250,11 @@ def _read(name: str, clean: str, perturbed: str, kind: str, *, tally: Tally, ext
 
 
 def _label(read: Table, row: Row, name: str) -> bool:
-    value = row.cells[name]
-    if str(value) not in {"0", "1"} or isinstance(value, bool):
+    value = whole_number(row.cells[name])
+    label = str(value).removesuffix(".0")  # pandas writes 1.0 beside missing numbers
+    if label not in {"0", "1"} or isinstance(value, bool):
         raise StimulusError(f"{read.at(row)}: {name!r} is {shown(value)}. Labels are 1 (says the same) and 0.")
-    return str(value) == "1"
+    return label == "1"
 
 
 def _sharing(texts: list[tuple[str, str]]) -> Iterator[str]:

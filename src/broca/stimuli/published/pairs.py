@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from broca.errors import StimulusError
@@ -35,7 +36,9 @@ def blimp(path: str | Path, *, start: str = "\n", phenomenon: str | None = None)
             continue
         good, bad = table.word(row, "sentence_good"), table.word(row, "sentence_bad")
         ability = str(row.cells.get("UID") or table.path.stem)
-        items.append(pair(table, row, item_id(table, row), start, (good, bad), ability=ability, right=len(items) % 2))
+        name = item_id(table, row)
+        item = pair(table, row, name, start, (good, bad), ability=ability, right=len(items) % 2)
+        items.append(replace(item, group=f"{ability}-{row.cells.get('pairID') or name}"))
     return kept(table, items, phenomenon=phenomenon)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.models.access import access
-from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_table, read_text
+from broca.stimuli.tables import Row, Table, is_lines, parse_json, read_bytes, read_table, read_text
 from broca.storage.secrets import hidden
 
 KNOWN = {
@@ -110,8 +110,8 @@ def records(path: str | Path) -> Table:
         table = read_table(path)
         return _table(path, ((row.where, row.cells) for row in table.rows))
     text = read_text(path)
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    if len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for _, line in lines):
+    if is_lines(text):
+        lines = ((n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip())
         return _table(path, ((f"line {n}", parse_json(path, line, first=n)) for n, line in lines))
     value = parse_json(path, text)
     if isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from broca.errors import StimulusError
-from broca.items import Item
+from broca.items import Item, picture_hash
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
 from broca.stimuli.pictures import squashed
@@ -160,6 +160,8 @@ def _item(
     look: Look,
     tags: Mapping[str, str] | None = None,
 ) -> Item:
+    stretch = 40 if ability == "mathvista" else 0
+    pictures = () if images == LEAVE_OUT else (_picture(table, row, images, look, stretch),)
     return question(
         name,
         f"Question: {asked}",
@@ -170,9 +172,8 @@ def _item(
         context=_CONTEXT + ", ".join(LETTERS[: len(options)]),
         tail=tail,
         tags=tags,
-        images=()
-        if images == LEAVE_OUT
-        else (_picture(table, row, images, look, 40 if ability == "mathvista" else 0),),
+        group="".join(f"picture-{picture_hash(path)[:8]}" for path in pictures),
+        images=pictures,
     )
 
 

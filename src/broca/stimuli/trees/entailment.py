@@ -63,7 +63,7 @@ def entailment(
                 edges=tuple(_edge(read, row, edge, place) for edge in _list(read, row, "edges")),
                 choices=tuple(f"{' ' if is_space_between(text, choice) else ''}{choice}" for choice in choices),
                 answer=answer_in(read, row, choices, answers),
-                group=read.tag(row, "group", name),
+                group=read.group(row),
                 kinds=tuple(kinds[key] for key in keys) if kinds else (),
                 tags={"task": read.path.stem, "statements": str(len(spans))},
             )

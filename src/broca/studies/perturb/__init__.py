@@ -278,7 +278,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         estimate=told.estimate(recovery),
         method=told.method(spec.items, texts, after.grid, left),
         task={"items": spec.items, "texts": len(texts.clean), "pairs": len(texts.pairs), "controls": len(texts.controls),
-              "wordings": len({pair.group for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left)},
+              "wordings": len({pair.cluster for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left)},
         model=model_summary(lm),
         citations=told.CITATIONS,
         selected=after.selected.mask,

@@ -76,7 +76,7 @@ class Asking:
     def _asked(self, items: Mapping[str, Item], some: Sequence[_Text]) -> pl.DataFrame:
         said = self._chosen(items, some) if self.way == "choices" else self._written(some)
         rows = [
-            {"id": text.id, "source": text.source, "kind": text.kind, "of": text.of, "group": text.pair.group or text.source,
+            {"id": text.id, "source": text.source, "kind": text.kind, "of": text.of, "group": text.pair.cluster,
              "gold": text.pair.answer, **own}
             for text, own in zip(some, said, strict=True)
         ]  # fmt: skip

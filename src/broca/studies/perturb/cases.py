@@ -42,7 +42,7 @@ class Turned:
 
     @property
     def group(self) -> str:
-        return self.pair.group or source_of(self.pair)
+        return self.pair.cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Seen:
     def _groups(self, split: str) -> NDArray[Any]:
         if split == "rows":
             return np.arange(2 * len(self.pairs))
-        names = [_word(pair) if split == "word" else pair.group or pair.clean for pair in self.pairs]
+        names = [_word(pair) if split == "word" else pair.cluster for pair in self.pairs]
         return np.asarray(names, dtype=object).astype(str).repeat(2)
 
 

@@ -138,7 +138,7 @@ def gate(answers: pl.DataFrame, texts: Shown, way: Way) -> Guard:
 def warnings(kinds: pl.DataFrame, left: Left, texts: Shown) -> tuple[str, ...]:
     """What a reader must know."""
     out = []
-    wordings = len({pair.group for pair in texts.pairs})
+    wordings = len({pair.cluster for pair in texts.pairs})
     if wordings < 20:
         out.append(
             f"The texts have {wordings} wordings: intervals resample wordings, and 20 are needed for them to be worth reading."

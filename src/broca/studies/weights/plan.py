@@ -75,8 +75,8 @@ def shared_out(items: Sequence[Item], shares: Sequence[float], seed: int) -> tup
         SelectionError: if there are too few groups for so many parts.
     """
     groups: dict[str, list[Item]] = {}
-    for i, item in enumerate(items):
-        groups.setdefault(item.group or f"item {i}", []).append(item)
+    for item in items:
+        groups.setdefault(item.cluster, []).append(item)
     names = sorted(groups)
     if len(names) < len(shares):
         raise SelectionError(

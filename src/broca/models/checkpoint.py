@@ -1,0 +1,283 @@
+"""Where a model lies, and what lies there instead of one: looked into before anything is imported or read.
+
+Weights come as safetensors beside a config.json. Whatever else users have (other programs' formats, adapters, parts of models) is
+named in one sentence, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from broca.errors import ModelError
+from broca.models.access import access
+from broca.registry import ORGANISMS
+
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:models/)?([\w.-]+/[\w.-]+).*|hf://(.+)")
+_ID = re.compile(r"[\w-][\w.-]*(?:/[\w.-]*[\w-])?")
+"""An id of the hub; the hub itself knows the finer points."""
+_TOKENIZER = ("tokenizer", "vocab", "merges", "spiece", "special_tokens")
+_POINTER = b"version https://git-lfs"
+_LM = ("CausalLM", "LMHeadModel", "ConditionalGeneration", "ImageTextToText")
+
+GGUF = (
+    "and reading GGUF is not built yet: take the same model as safetensors from the hub, or read it with transformers and the package gguf "
+    "(AutoModelForCausalLM.from_pretrained(folder, gguf_file={!r}), AutoTokenizer likewise) and hand both to LM.wrap(model, tokenizer)."
+)
+_PICKLES = (
+    "which are pickles, can run code when they are read, and are not read: write them anew once, AutoModelForCausalLM.from_pretrained(folder, "
+    "use_safetensors=False).save_pretrained(folder)."
+)
+_WEIGHTS = {
+    "*.gguf": GGUF,
+    "*.bin": _PICKLES,
+    "*.pt": _PICKLES,
+    "*.pth": _PICKLES,
+    "*.ckpt": _PICKLES,
+    "*.h5": "which TensorFlow wrote: convert them with transformers 4, from_pretrained(folder, from_tf=True).save_pretrained(folder).",
+    "*.msgpack": "which Flax wrote: convert them with transformers 4, from_pretrained(folder, from_flax=True).save_pretrained(folder).",
+    "*.onnx": "which ONNX runs and nobody can look into: take the model in safetensors that they were made from.",
+    "*/*.onnx": "which ONNX runs and nobody can look into: take the model in safetensors that they were made from.",
+}
+"""Weights in other formats, and what to do about them; the most likely first."""
+
+
+def locate(name: str, *, weights: bool = True) -> str:
+    """The directory of a shipped organism, or `name` itself when it is a directory or may be a hub id.
+
+    Args:
+        name: what the user says.
+        weights: whether a directory must hold weights, beside a config.
+
+    Raises:
+        ModelError: if it is neither, or what lies there is no model that can be read.
+    """
+    if not name.strip():
+        raise ModelError(
+            "The model's name is empty. Give a directory, a hub id such as 'owner/name', or a shipped organism."
+        )
+    if name in ORGANISMS:
+        return str(ORGANISMS[name](name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        check(path, name)
+        if weights:
+            check_weights(path, name)
+        return str(path)
+    if path.is_file():
+        raise ModelError(f"{name} is one file, {_of_file(path)}")
+    address = _ADDRESS.fullmatch(name)
+    if address:
+        raise ModelError(f"{name} is an address. Give the id alone: {(address[1] or address[2])!r}.")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"{name} is not a model directory. Give a directory with config.json and model.safetensors, a hub id such "
+            f"as 'owner/name', or a shipped organism ({', '.join(ORGANISMS)})."
+        )
+    if not _ID.fullmatch(name):
+        id_, _, revision = name.partition(":")
+        more = (
+            f" A revision is an option: {id_!r}, revision={revision!r}."
+            if _ID.fullmatch(id_) and re.fullmatch(r"[\w./-]+", revision)
+            else ""
+        )
+        raise ModelError(
+            f"{name!r} is no directory here, and no id of the hub, which is made of letters, digits, '-', '_' and '.': 'owner/name'.{more}"
+        )
+    return name
+
+
+def check(path: Path, name: str) -> None:
+    """Refuse a directory that holds no config of a language model.
+
+    Raises:
+        ModelError: saying what it holds instead.
+    """
+    adapter = _json(path / "adapter_config.json")
+    if adapter is not None:
+        base = adapter.get("base_model_name_or_path") if isinstance(adapter, dict) else None
+        raise ModelError(
+            f"{name} holds an adapter (PEFT) of {repr(base) if base else 'a base that it does not name'}, and whole models are studied: merge it into its base, "
+            "AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(other), and give that folder, with the tokenizer of the base in it."
+        )
+    config = _json(path / "config.json")
+    if config is None:
+        raise ModelError(f"{name} is a directory without config.json{_instead(path)}")
+    if not isinstance(config, dict):
+        raise ModelError(f"{name}: its config.json holds no object with named fields. Get it again.")
+    architectures = [str(each) for each in config.get("architectures") or ()]
+    if (path / "modules.json").is_file() and not any(kind in each for each in architectures for kind in _LM):
+        raise ModelError(
+            f"{name} is a model of sentences ({', '.join(architectures) or 'sentence-transformers'}), which predicts no next token: give a causal "
+            "language model."
+        )
+    if "quantization" in config:
+        raise ModelError(
+            f"{name} was written by MLX in packed weights, which transformers does not read: take the model that it was made from."
+        )
+
+
+def check_weights(path: Path, name: str) -> None:
+    """Refuse a directory that does not hold all its weights as safetensors.
+
+    Raises:
+        ModelError: saying what it holds instead, and what to do about it.
+    """
+    files = list(path.glob("*.safetensors"))
+    index = _json(path / "model.safetensors.index.json")
+    named = index.get("weight_map", {}) if isinstance(index, dict) else {}
+    gone = (
+        sorted({str(file) for file in named.values()} - {file.name for file in files})
+        if isinstance(named, dict)
+        else []
+    )
+    if gone:
+        raise ModelError(
+            f"{name} lacks {len(gone)} of the files that its index names ({', '.join(gone[:3])}). Get them again."
+        )
+    if not files:
+        found = next(_others(path), None)
+        what = (
+            f"but weights in {found[0]}, {found[1]}"
+            if found
+            else "and no weights at all. Get it again, or give the directory that has them."
+        )
+        raise ModelError(f"{name} has a config.json and no model.safetensors, {what}")
+    for file in files:
+        with file.open("rb") as handle:
+            start = handle.read(len(_POINTER))
+        if start == _POINTER:
+            raise ModelError(
+                f"{name}: {file.name} is a pointer of Git LFS, and not the file itself. Fetch it: git lfs pull."
+            )
+
+
+def _others(path: Path) -> Iterator[tuple[str, str]]:
+    """Weights in other formats, and what to say of them."""
+    for pattern, says in _WEIGHTS.items():
+        for file in sorted(path.glob(pattern))[:1]:
+            if file.name not in ("training_args.bin", "optimizer.pt", "scheduler.pt"):
+                yield str(file.relative_to(path)), says.format(file.name)
+
+
+def _instead(path: Path) -> str:
+    """What a directory holds that has no config.json, and what to do about it."""
+    names = sorted(each.name for each in path.iterdir())
+    inside = [each for each in names if (path / each / "config.json").is_file()]
+    snapshots = sorted((path / "snapshots").glob("*/config.json"))
+    others = next(_others(path), ("", ""))
+    signs: list[tuple[object, str]] = [
+        (not names, ": it is empty. Give a directory written by save_pretrained."),
+        (
+            snapshots,
+            f": it is a cache of the hub. Give {str(snapshots[-1].parent)!r}, or the model's id." if snapshots else "",
+        ),
+        (inside, f", but these in it have one: {', '.join(inside[:6])}. Give one of them."),
+        ("model_index.json" in names, ": it is a pipeline of diffusers, which makes pictures. Give a language model."),
+        (
+            {"modules.json", "config_sentence_transformers.json"} & set(names),
+            ": it is a model of sentences (sentence-transformers), which predicts no next token. Give a causal language model.",
+        ),
+        (
+            "params.json" in names,
+            ": it is in its makers' own format (params.json). Take the same model in the format of transformers (often named -hf).",
+        ),
+        (others[0], f", with {others[0]}, {others[1]}"),
+        (
+            any(each.startswith(_TOKENIZER) for each in names),
+            ": it holds a tokenizer and no model. Give the directory of the model, or load both yourself: LM.wrap(model, tokenizer).",
+        ),
+    ]
+    held = f". It holds {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Give a directory written by save_pretrained."
+    return next((says for sign, says in signs if sign), held)
+
+
+def _of_file(path: Path) -> str:
+    if path.suffix == ".gguf":
+        return f"a model in GGUF, {GGUF.format(path.name)}"
+    if (path.parent / "config.json").is_file():
+        return f"and a model is a directory of several: give {str(path.parent)!r}."
+    pattern = f"*{path.suffix}"
+    if pattern in _WEIGHTS:
+        return f"with weights, {_WEIGHTS[pattern].format(path.name)}"
+    return "and a model is a directory of several, with config.json and *.safetensors. Give that."
+
+
+def reach(name: str, revision: str | None) -> None:
+    """Ask the hub once for a model that is not in the cache: loaders would ask again and again before they gave up.
+
+    Raises:
+        ModelError: if the hub cannot be reached, or has no such model.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(name).exists():
+        return
+    try:
+        kept = try_to_load_from_cache(name, "config.json", revision=revision, cache_dir=access().get("cache_dir"))
+    except HFValidationError as error:
+        raise ModelError(f"{name!r} is no directory here, and no id of the hub: {_first_line(error)}") from error
+    if isinstance(kept, str):
+        return
+    near = difflib.get_close_matches(name, list(ORGANISMS), n=1, cutoff=0.75)
+    own = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
+    meant = f" Did you mean {near[0]!r}?{own}" if near else own
+    if HF_HUB_OFFLINE:
+        raise ModelError(f"{name} is not in the cache of the hub, and HF_HUB_OFFLINE says not to fetch it.{meant}")
+    _ask(name, revision, meant)
+
+
+def _ask(name: str, revision: str | None, meant: str) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        HfApi().model_info(name, revision=revision, timeout=20, token=access().get("token"))
+    except GatedRepoError as error:
+        raise ModelError(gate_notice(name)) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(
+            f"{name} has no revision {revision!r} on the hub. Give a branch, tag or commit that it has."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"There is no {name!r} on the hub, or it is private and HF_TOKEN is not set to a token that may read it.{meant}"
+        ) from error
+    except HfHubHTTPError:
+        return  # busy, or out of order: the loaders try again
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _NETWORK and not isinstance(error, OSError):
+            raise
+        raise ModelError(
+            f"{name} is no directory here, and the hub cannot be reached to ask for it ({_first_line(error)}). Check the connection, or give the "
+            f"directory of a model.{meant}"
+        ) from error
+
+
+_NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
+"""Whose errors say that the network is down."""
+
+
+def gate_notice(name: str) -> str:
+    """What to say of a model whose makers want to be asked."""
+    return f"{name} is gated: ask for access at https://huggingface.co/{name}, then log in (hf auth login), or set HF_TOKEN to a token that has it."
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _json(path: Path) -> Any:
+    """What a small file of JSON holds; None where there is none, and nothing in it where it is malformed: the loader says so."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
