@@ -81,7 +81,7 @@ def test_too_few_stimuli_say_how_many_would_do(lm):
 
 
 def test_heads_are_not_shuffled():
-    with pytest.raises(ValidationError, match="are of units"):
+    with pytest.raises(ValidationError, match=r"a head.s statistic is itself learned"):
         Localize(sites="*.z", grain="head", permutations=100)
 
 

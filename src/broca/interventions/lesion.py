@@ -175,6 +175,16 @@ class Lesion:
                 return lambda x: donors.to(x)[_draws(inputs, x, len(donors), seed)].unsqueeze(1)
 
 
+def check_mask(lm: LM, units: UnitMask) -> None:
+    """Refuse a selection that this model does not have.
+
+    Raises:
+        SiteUnavailable: if it has no such layer or site, or another number of units there.
+    """
+    for site in units.at:
+        flags_of(lm, site, units)
+
+
 def tokens_at(positions: Positions, inputs: Inputs, values: Tensor) -> Tensor:
     """Which of the tokens now passing through are meant, ``(batch, token)``."""
     batch, width = values.shape[:2]

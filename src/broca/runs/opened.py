@@ -130,11 +130,14 @@ class Run:
         Raises:
             UnknownName: if the run has no such mask.
         """
-        shapes = self._arrays[1]
-        masks = tuple(name for name, shape in shapes.items() if isinstance(shape, dict))
-        if field not in masks:
-            raise unknown("mask", field, masks)
-        return store.as_mask(self.at(field), shapes[field])
+        if field not in self.masks:
+            raise unknown("mask", field, self.masks)
+        return store.as_mask(self.at(field), self._arrays[1][field])
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """The fields of the result that are masks of units."""
+        return tuple(name for name, shape in self._arrays[1].items() if isinstance(shape, dict))
 
     def restore(self, kind: type[R]) -> R:
         """The study's result as the dataclass it was, such as ``run.restore(Localization)``.
@@ -199,6 +202,12 @@ def open_run(path: str | Path) -> Run:
         if file.stat().st_size != written["bytes"]:
             raise store.corrupt(file, f"it has {file.stat().st_size} bytes instead of {written['bytes']}")
     return run
+
+
+def run_around(path: Path) -> Path | None:
+    """The run that a path lies in, or is; None where it lies in none."""
+    place = path.absolute()
+    return next((each for each in (place, *place.parents) if (each / MANIFEST).is_file()), None)
 
 
 def unfinished(path: Path) -> RunError:

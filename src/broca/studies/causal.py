@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.interventions.lesion import Lesion, Positions
+from broca.interventions.lesion import Lesion, Positions, check_mask
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
-from broca.scoring import AnyScorer, Likelihood
+from broca.scoring import AnyScorer, Likelihood, chat_of
 from broca.sites import Site
 from broca.stimuli.baselines import baselines
 from broca.studies import agreement, effects, guards, specificity
 from broca.studies.abilities import abilities, prompts
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Need, Spec, model_summary
 from broca.studies.conditions import INTACT, Bench, FillName
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.localize import Localization, Localize
@@ -76,17 +76,52 @@ class CausalTest(Spec):
     seed: int = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
 
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            ("dose", "doses", "sides", "sizes", "dose_draws", "localizers"),
+            ("localizer",),
+            lambda spec: spec.localizer is not None,
+            "a given selection has no ranking",
+            strict=True,
+        ),
+        Need(("dose_draws",), ("doses",), lambda spec: bool(spec.doses)),
+        Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> CausalTest:
         if (self.localizer is None) == (self.selection is None):
             raise ValueError("give either a localizer or a selection to test, not both and not neither")
-        if self.selection is not None and (self.doses or self.sides != ("top",) or self.localizers):
-            raise ValueError("doses, sides and further localizers need a localizer: a given selection has no ranking")
+        if self.n_items is not None and self.n_items < 1:
+            raise ValueError(f"n_items is {self.n_items}: give 1 or more")
         if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0 or not 0 < self.dose <= 100:
             raise ValueError(
                 "give at least one side and one fill, draws of 0 or more, and a dose above 0 up to 100 percent"
             )
         return self
+
+    _known: Localization | None = PrivateAttr(None)
+    """What the main localizer found, where it was run before: it is not run again."""
+
+    def knowing(self, found: Localization) -> CausalTest | None:
+        """The same test, which takes its localizer's maps from a run of it on the same model and data.
+
+        None where the localizer of this test would select otherwise.
+        """
+        main = _localizers(self)[0]
+        if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
+            # The usual 1 percent, but for the one unit at least that a small model is left with.
+            usual = replace(found.spec.select, percent=1.0)
+            found = replace(
+                found,
+                spec=found.spec.model_copy(update={"select": usual}),
+                selection={**found.selection, "percent": 1.0},
+            )
+        if found.spec != main:
+            return None
+        test = self.model_copy()
+        test._known = found  # noqa: SLF001 - one of our own
+        return test
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
@@ -111,10 +146,15 @@ class CausalTest(Spec):
             SelectionError: if nothing would be selected, or too few units are left for matched draws.
             StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
         """
-        chat = self.localizer.chat if self.localizer else "auto"
+        if self.selection is not None:
+            check_mask(lm, self.selection)
+        chat = chat_of(self.scorer)
         items = tuple(item for group in self.abilities.values() for item in group)
         bench = Bench(lm, items, self.scorer, chat, memo)
-        found = [spec.run(lm, memo=memo, progress=progress) for spec in _localizers(self)]
+        found = [
+            self._known if self._known and i == 0 else spec.run(lm, memo=memo, progress=progress)
+            for i, spec in enumerate(_localizers(self))
+        ]
         size = None
         if self.selection is not None and "size" in self.match:
             size = bench.sizes(list(candidates(lm, self.selection)), self.selection.grain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.errors import SiteUnavailable
+from broca.errors import SiteUnavailable, StimulusError
 from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Magnitude, Pool
@@ -23,7 +23,7 @@ from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.stimuli.lengths import length_match
 from broca.studies import across, findings, presets, resampled, twins
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Need, Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.maps import Floats, Maps, head_maps, unit_maps
 from broca.studies.shown import Split, shown
@@ -79,6 +79,17 @@ class Localize(Spec):
     seed: int = 0
     """Seed of the split into halves."""
 
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("bos", "sinks", "pictures"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
+        Need(
+            ("permutations", "resamples", "lengths"),
+            ("grain=unit",),
+            lambda spec: spec.grain == "unit",
+            "a head's statistic is itself learned from the labels",
+            strict=True,
+        ),
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
@@ -88,11 +99,10 @@ class Localize(Spec):
     def _count(self) -> Localize:
         if min(self.twins, self.permutations, self.resamples) < 0:
             raise ValueError("give 0 or more twins, permutations and resamples")
-        if self.grain == "head" and (self.permutations or self.resamples or self.lengths):
-            raise ValueError(
-                "permutations, resamples and lengths are of units: a head's statistic is itself learned from the labels"
-            )
         return self
+
+    def preset_fields(self) -> Mapping[str, Any]:
+        return presets.PRESETS[self.preset] if self.preset else {}
 
     @cached_property
     def stimuli(self) -> Contrast:
@@ -119,7 +129,15 @@ class Localize(Spec):
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the stimuli: a file may change under its name."""
-        return {"contrast": self.stimuli.fingerprint}
+        further = {f"also {name}": load_contrast(name).fingerprint for name in self.also}
+        return {"contrast": self.stimuli.fingerprint} | further
+
+    def read(self) -> None:
+        super().read()
+        if self.pictures != "with" and not any(s.images for s in (*self.stimuli.positive, *self.stimuli.negative)):
+            raise StimulusError(
+                f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
+            )
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization:
         """Show the contrast, keep a statistic of every unit, select.

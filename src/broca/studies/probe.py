@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import model_validator
@@ -21,7 +21,8 @@ from broca.stimuli.options import accepted
 from broca.stimuli.trees import TREES, trees
 from broca.studies import head_maps, probe_findings, probe_heads, robustness
 from broca.studies import probe_steps as steps
-from broca.studies.base import Spec, model_summary
+from broca.studies.abilities import abilities
+from broca.studies.base import Need, Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.probe_scores import Scored
 from broca.studies.pruning import Pruning
@@ -78,6 +79,18 @@ class Probe(Spec):
     seed: int = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
 
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("others",), ("draws=1 or more",), lambda spec: spec.draws),
+        Need(("n_items",), ("draws=1 or more", "edges", "pruning"), lambda spec: spec.lesions),
+        Need(("classifier.k",), ("classifier.kind=knn",), lambda spec: spec.classifier.kind == "knn"),
+        Need(("classifier.c",), ("classifier.kind=logistic",), lambda spec: spec.classifier.kind == "logistic"),
+        Need(
+            ("classifier.distance", "classifier.standardise"),
+            ("classifier.kind=knn", "classifier.kind=centroid"),
+            lambda spec: spec.classifier.kind != "logistic",
+        ),
+    )
+
     @model_validator(mode="after")
     def _possible(self) -> Probe:
         pooling(self.pooling)
@@ -98,10 +111,16 @@ class Probe(Spec):
         return bool(self.pruning or self.edges or self.draws)
 
     def data_fingerprints(self) -> dict[str, str]:
-        """The content of a file of trees, which may change under its name."""
+        """The content of a file of trees, and of other items: they may change under their names."""
+        others = abilities(self.others, {}, None) if self.others else {}
+        prints = {name: fingerprint([item.fingerprint for item in items]) for name, items in others.items()}
         if self.task in ("kth", "rules"):
-            return {}
-        return {self.task: fingerprint([tree.fingerprint for tree in self._trees(None)])}
+            return prints
+        return {self.task: fingerprint([tree.fingerprint for tree in self._trees(None)])} | prints
+
+    def read(self) -> None:
+        super().read()
+        self._trees(None)
 
     def _trees(self, lm: LM | None) -> tuple[Tree, ...]:
         given = dict(self.options)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ from broca.models.tokens import Chat
 from broca.organisms.planted import ROUNDS, Floats
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.studies import rankings
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Need, Spec, model_summary
 from broca.studies.ladder import Guard, Rung, Verdict, fragment
 from broca.studies.truth import Trial, ablations, grounded, tried
 
@@ -72,6 +72,8 @@ class Selftest(Spec):
     """Whether to use the model's chat template: for chats only, never, or always."""
     seed: int = 0
     """Seed of the dealing, of the planted noise, of the rivals and of the random ranking."""
+
+    needs: ClassVar[tuple[Need, ...]] = (Need(("level",), ("ds", "ns"), lambda spec: spec.ds or spec.ns),)
 
     @model_validator(mode="after")
     def _possible(self) -> Selftest:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import model_validator
@@ -13,7 +14,7 @@ from pydantic import model_validator
 from broca.capture.objectives import ObjectiveName
 from broca.capture.sensitivity import Mode, Precision, Score
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.errors import SpecError
+from broca.errors import SpecError, StimulusError
 from broca.interventions.weights import Edit
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
@@ -21,11 +22,11 @@ from broca.models.tokens import Chat
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
 from broca.studies.abilities import abilities
-from broca.studies.base import Spec
+from broca.studies.base import Need, Spec
 from broca.studies.ladder import Guard, Verdict, fragment
-from broca.studies.presets import filled
+from broca.studies.presets import PRESETS, filled
 from broca.studies.weights.plan import swept
-from broca.studies.weights.samples import general_texts
+from broca.studies.weights.samples import general_texts, texts_of
 from broca.units.ranked import Scope, Ties
 from broca.units.weight_draws import Match
 from broca.units.weights import WeightSet
@@ -122,6 +123,26 @@ class Sensitivity(Spec):
     n_bootstrap: int = 2000
     seed: int = 0
 
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            (
+                *("source", "controls", "n_score", "score", "precision", "nonfinite", "mode", "halves"),
+                *("layer_groups", "sums_on"),
+            ),
+            (),
+            lambda spec: spec.published is None,
+            "its folders hold the scores",
+            beside="published",
+        ),
+        Need(("arange",), ("sweep=START:STOP:STEP",), lambda spec: ":" in spec.sweep),
+        Need(("nulls",), ("draws=1 or more",), lambda spec: spec.draws or spec.sweep_draws),
+        Need(
+            ("sweep_draws",),
+            ("sweep=of several fractions",),
+            lambda spec: spec.sweep == "auto" or any(mark in spec.sweep for mark in ":,"),
+        ),
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: Any) -> Any:
@@ -131,6 +152,8 @@ class Sensitivity(Spec):
     def _possible(self) -> Sensitivity:
         if min(self.shares) <= 0 or min(self.n_score, self.n_general, self.n_read, self.layer_groups) < 1:
             raise ValueError("give three shares above 0, and n_score, n_general, n_read and layer_groups of at least 1")
+        if self.n_items is not None and self.n_items < 1:
+            raise ValueError(f"n_items is {self.n_items}: give 1 or more")
         if not self.edits or not self.nulls or self.draws < 0 or self.sweep_draws < 0:
             raise ValueError("give at least one edit and one family of nulls, and draws of 0 or more")
         if self.sweep != "auto":
@@ -140,10 +163,25 @@ class Sensitivity(Spec):
                 raise ValueError(str(error)) from error
         return self
 
+    def preset_fields(self) -> Mapping[str, Any]:
+        return PRESETS[self.preset] if self.preset else {}
+
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
         """The items of each ability, the own one first."""
-        return abilities((self.task, *self.others), self.options, self.n_items)
+        return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
+
+    @cached_property
+    def control_items(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each further control."""
+        if not self.controls:
+            return {}
+        return abilities(self.controls, self.options, self.n_items, beside=(self.task, *self.others))
+
+    @cached_property
+    def source_texts(self) -> tuple[Stimulus, ...]:
+        """Texts that weights are scored by instead of items; none where there is no source."""
+        return () if self.source is None else texts_of(self.source, self.n_score, self.seed)
 
     @cached_property
     def texts(self) -> tuple[tuple[Stimulus, ...], tuple[Stimulus, ...]]:
@@ -153,7 +191,17 @@ class Sensitivity(Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and texts: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        prints |= {
+            f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
+        }
+        prints |= {f"source {self.source}": fingerprint(list(self.source_texts))} if self.source else {}
         return prints | {f"texts {self.general}": fingerprint([list(part) for part in self.texts])}
+
+    def read(self) -> None:
+        super().read()
+        for folder in self.published or ():
+            if not Path(folder).is_dir():
+                raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult:
         """Score, choose a fraction, mask, compare.

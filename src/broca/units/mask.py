@@ -149,6 +149,12 @@ class UnitMask:
         return sum(int(flags.sum()) for flags in self.at.values())
 
     @property
+    def names(self) -> list[str]:
+        """Each choice as it is written: ``23.4`` for a head, ``20.resid_post:507`` for a unit, ``3.group:1`` for a group."""
+        form = {"head": "{0.layer}.{1}", "group": "{0.layer}.group:{1}", "unit": "{0}:{1}"}[self.grain]
+        return [form.format(site, i) for site, flags in self.at.items() for i in np.flatnonzero(flags)]
+
+    @property
     def total(self) -> int:
         """How many units the mask's sites have."""
         return self._layout.total

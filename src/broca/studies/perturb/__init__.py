@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -12,12 +12,14 @@ from pydantic import model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
 from broca.errors import StimulusError
+from broca.faults import listed
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.scoring.writer import writer
 from broca.stimuli.benchmarks import BENCHMARKS
-from broca.stimuli.perturb import Choice, Severity
-from broca.studies.base import Spec, model_summary
+from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pairs
+from broca.stimuli.perturb.draws import check_kinds
+from broca.studies.base import Need, Spec, model_summary
 from broca.studies.ladder import RUNGS, Guard, Rung, Verdict, fragment
 from broca.studies.perturb import asked, told
 from broca.studies.perturb.asked import Asking, Way
@@ -90,10 +92,19 @@ class Perturb(Spec):
     seed: int = 0
     """Seed of edits, controls, cases, bootstrap, draws and twins."""
 
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("rewriter_server",), ("rewriter",), lambda spec: spec.rewriter is not None, strict=True),
+        Need(("max_new_tokens",), ("answers=generated",), lambda spec: spec.answers != "choices"),
+        Need(
+            ("threshold", "patterns", "select", "rank", "percent", "draws", "twins"),
+            ("cases=1 or more",),
+            lambda spec: spec.cases,
+        ),
+        Need(("rank",), ("select=heads",), lambda spec: spec.select == "heads", "neurons are always estimated"),
+    )
+
     @model_validator(mode="after")
     def _possible(self) -> Perturb:
-        if self.rewriter_server is not None and self.rewriter is None:
-            raise ValueError("rewriter_server is where the rewriter runs: name it with rewriter")
         if min(self.n, self.words, self.min_letters, self.max_new_tokens, self.n_bootstrap) < 1:
             raise ValueError("n, words, min_letters, max_new_tokens and n_bootstrap are 1 or more")
         counts = self.compare, self.probes, self.cases, self.draws, self.twins, self.examples
@@ -107,6 +118,33 @@ class Perturb(Spec):
         """The content of a file of items or pairs, which may change under its name."""
         return {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
 
+    def read(self) -> None:
+        idle = self._unheard()
+        if idle:
+            raise StimulusError(idle)
+        texts = self.texts(None)
+        if self.max_new_tokens != 16 and self.answers == "auto" and asked.way_for(texts) == "choices":
+            raise StimulusError(
+                f"max_new_tokens is {self.max_new_tokens}, and the items of {self.items!r} have choices, so nothing is generated. "
+                "Leave it out, or read answers from what is generated: answers = 'generated'."
+            )
+
+    def _unheard(self) -> str:
+        """Which fields about words and styles these items leave nothing to do, in a sentence; nothing where all have."""
+        usual = type(self).model_fields
+        given = [
+            name for name in ("words", "among", "min_letters", "rewriter") if getattr(self, name) != usual[name].default
+        ]
+        what = "does" if len(given) == 1 else "do"
+        if given and self.items not in BENCHMARKS and is_pairs(self.items):
+            return f"{listed(given)} {what} nothing here: {self.items} has its perturbed texts already. Leave out {listed(given)}."
+        if self.rewriter and self.kinds and not set(self.kinds) & set(REWRITTEN):
+            return f"rewriter does nothing here: it writes {', '.join(REWRITTEN)}, and kinds names none of them. Leave it out."
+        edited = [name for name in given if name != "rewriter"]
+        if edited and self.kinds and not set(self.kinds) & set(KINDS):
+            return f"{listed(edited)} {what} nothing here: none of {', '.join(self.kinds)} edits words. Leave it out."
+        return ""
+
     def texts(self, lm: LM | None) -> Shown:
         """What is shown; controls need a model, whose tokens they count.
 
@@ -114,10 +152,14 @@ class Perturb(Spec):
             StimulusError: if the file is malformed, or nothing can be perturbed.
             UnknownName: if there are no such items or kinds.
         """
+        check_kinds([kind for kind in self.kinds if kind not in REWRITTEN])
+        kinds = self.kinds
+        if lm is None and self.rewriter and kinds:  # what is not written yet cannot be shown; the clean texts can
+            kinds = tuple(kind for kind in kinds if kind not in REWRITTEN) or ALL
         count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
         write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
         return shown(
-            self.items, self.options, write=write, kinds=self.kinds, severity=Severity(words=self.words),
+            self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
 
