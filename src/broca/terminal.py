@@ -125,9 +125,8 @@ def runs(found: pl.DataFrame) -> None:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.3g} s"
         parts = (row["status"], row["model"], row["contrast"], created, seconds)
         out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
-        if row["verdict"] or row["why"]:
-            text = Padding(Text(row["verdict"] or row["why"]), (0, 0, 0, 4))
-            out.print(text)
+        for text in filter(None, (row["verdict"], row["why"])):
+            out.print(Padding(Text(text), (0, 0, 0, 4)))
 
 
 def ladder(verdict: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from broca import __version__, terminal
-from broca.cli.commands import YOURS, Setting, command
+from broca.cli.commands import Setting
 from broca.cli.execute import check_model, executed, loaded, options_for, study_of
 from broca.cli.exporting import export
 from broca.cli.localizing import lesion, localize
@@ -26,6 +26,7 @@ from broca.cli.perturbing import perturb
 from broca.cli.probing import probe
 from broca.cli.scoring import score
 from broca.errors import BrocaError, RunError
+from broca.shell import YOUR_CONTRAST, YOURS, command
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -63,11 +64,11 @@ def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
     from broca.studies.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
 
     for study, model, following, options in (
-        (ROUTED, "routed", "lesion", {"contrast": "YOURS.csv", "items": YOURS}),
+        (ROUTED, "routed", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
         (TREES, "kth", "probe", {"task": "rules"}),
         (TYPOS, "sums", "perturb", {"items": YOURS}),
         (WEIGHTS, "beliefs", "sensitivity", {"task": YOURS}),
-        (DEMO, "beliefs", "lesion", {"contrast": "YOURS.csv", "items": YOURS}),
+        (DEMO, "beliefs", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
     ):
         after = command(following, "MODEL", options=options)
         executed(study, Setting(model, Loading(), working, out), lambda _, after=after: [after])
@@ -227,7 +228,7 @@ def report(run: Path, *, interactive: bool = False) -> None:
     """
     from broca.reports.build import report as build
 
-    terminal.following({"report": str(build(run, interactive=interactive))}, command("run", run, options={}))
+    terminal.following({"report": str(build(run, interactive=interactive))}, command("run", run))
 
 
 @app.command
@@ -275,7 +276,7 @@ def plan(
         ]
     )
     asked = {
-        "contrast": "YOURS.csv",
+        "contrast": YOUR_CONTRAST,
         "items": YOURS,
         "n_items": items,
         "draws": max(200, draws),
@@ -296,7 +297,7 @@ def runs(folder: Path = RUNS) -> None:
     found = list_runs(folder)
     terminal.runs(found)
     finished = found.filter(found["status"] == "finished")
-    after = command("report", finished["path"][-1], options={}) if len(finished) else command("demo", options={})
+    after = command("report", finished["path"][-1]) if len(finished) else command("demo")
     terminal.following({}, after)
 
 

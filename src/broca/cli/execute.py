@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broca import terminal
-from broca.cli.commands import Setting, command
-from broca.cli.options import RUNS, Loading, Working, flag, refuse
+from broca.cli.commands import Setting
+from broca.cli.options import RUNS, Loading, Working, refuse
 from broca.errors import ModelError, SpecError
+from broca.shell import command, flag
 
 if TYPE_CHECKING:
     from broca.engines import Engine
@@ -100,7 +101,7 @@ def executed(
     terminal.result(done)
     page = build(done)
     following = then(done) if then else ()
-    again = command("runs", *([setting.out] if setting.out != RUNS else []), options={})
+    again = command("runs", *([setting.out] if setting.out != RUNS else []))
     terminal.following({"run": str(done.path), "report": str(page)}, *(following or (again,)))
     return done
 

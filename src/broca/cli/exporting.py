@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from broca import terminal
-from broca.cli.commands import YOURS, Setting, command
+from broca.cli.commands import Setting
 from broca.cli.execute import check_model, loaded
 from broca.cli.options import Loading
 from broca.errors import RunError, SpecError
+from broca.shell import YOURS, command
 
 
 def export(
@@ -40,7 +41,7 @@ def export(
     WeightMask.load(file)
     lm = loaded(name, loading)
     mask = WeightMask.load(file, model=lm.fingerprint)
-    with terminal.err.status(f"writing {to}"), writing(to):
+    with terminal.err.status(f"writing {to}"), writing(to, resumes=False):
         made = write(
             lm, [mask], to, Export(check=check, about={"mask": mask.weights.fingerprint, **mask.weights.about})
         )

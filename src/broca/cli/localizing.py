@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from broca import terminal
-from broca.cli.commands import YOURS, Setting, command
+from broca.cli.commands import Setting
 from broca.cli.execute import executed, options_for, study_of
-from broca.cli.options import RUNS, Loading, Looking, Options, Ranking, Target, Testing, Working, flag, given, refuse
+from broca.cli.options import RUNS, Loading, Looking, Options, Ranking, Target, Testing, Working, given, refuse
 from broca.errors import RunError, SpecError
+from broca.shell import command, flag, items_for
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -26,13 +27,6 @@ ContrastOptions = Annotated[
         help="Options of the contrast alone, where its name for one is that of the items: --contrast-options.n 40."
     ),
 ]
-
-_ITEMS = {
-    "belief": ("belief-stories", ("photograph-stories",)),
-    "beliefs/stories": ("beliefs/false-belief", ("beliefs/photograph", "beliefs/memory")),
-    "beliefs/outdated": ("beliefs/false-belief", ("beliefs/photograph", "beliefs/memory")),
-}
-"""Items that come with broca for what a contrast of ours is about, and others beside them."""
 
 _MANY = 1 << 20
 """More units or heads than any site has: a selection is read before the model that says how many there are."""
@@ -69,9 +63,7 @@ def _lesion_of(run: Run, setting: Setting, contrast: str, looking: Looking) -> s
     """The command that lesions what a run selected."""
     from broca.registry import ORGANISMS
 
-    named = "beliefs/stories" if contrast == "belief" and setting.model in ORGANISMS else contrast
-    items, others = _ITEMS.get(named, (YOURS, ()))
-    shown = {"items": items, "others": others, "chat": looking.chat}
+    shown = {**items_for(contrast, organism=setting.model in ORGANISMS), "chat": looking.chat}
     return command("lesion", setting.model, options={"localizer": run.path, **shown, **setting.kept()})
 
 

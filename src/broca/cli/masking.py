@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import Parameter
 
 from broca import terminal
-from broca.cli.commands import Setting, command
+from broca.cli.commands import Setting
 from broca.cli.execute import executed, options_for, study_of
 from broca.cli.options import RUNS, Chat, Loading, Options, Working, given
 from broca.errors import SpecError
+from broca.shell import command
 
 if TYPE_CHECKING:
     from broca.runs import Run
@@ -169,7 +170,7 @@ def _write_tree(run: Run, folder: Path) -> None:
     if cells is None:  # parts of cells were left out of the test
         raise SpecError(f"{_NO_CELLS} Of this run's items no cell is whole.")
     path = folder / "summary.csv"
-    with writing(folder):
+    with writing(folder, resumes=False):
         write_tree(cells, folder)
         summary(cells).write_csv(path)
     terminal.following({"tree": str(folder), "summary": str(path)})

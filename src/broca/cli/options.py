@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from broca.errors import SpecError
+from broca.shell import flag
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
 RUNS = Path("runs")
@@ -190,11 +191,6 @@ class Testing:
     def fields(self) -> dict[str, Any]:
         """The fields of the causal test."""
         return given(**asdict(self))
-
-
-def flag(name: str) -> str:
-    """``--dose-draws`` for ``dose_draws``."""
-    return f"--{name.replace('_', '-')}"
 
 
 def refuse(idle: Mapping[str, Any], needs: str, *, met: object = False, beside: str = "") -> None:

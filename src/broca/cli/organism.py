@@ -10,9 +10,9 @@ from typing import Any, Literal
 from cyclopts import App, Parameter
 
 from broca import terminal
-from broca.cli.commands import command
 from broca.cli.execute import check_model, options_for
 from broca.cli.options import Loading, Options, given, refuse
+from broca.shell import command
 
 organism = App(name="organism", help="Small models with known insides that come with broca.")
 
@@ -38,7 +38,7 @@ def list_organisms() -> None:
     from broca.organisms import NAMES, shipped
 
     terminal.facts([(name, str(shipped(name))) for name in NAMES])
-    terminal.following({}, command("inspect", NAMES[0], options={}))
+    terminal.following({}, command("inspect", NAMES[0]))
 
 
 @organism.command
@@ -73,9 +73,7 @@ def train(
     with terminal.progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
-    terminal.following(
-        {"model": str(target), "report": str(target / "training.json")}, command("inspect", target, options={})
-    )
+    terminal.following({"model": str(target), "report": str(target / "training.json")}, command("inspect", target))
 
 
 def _anew(name: str, options: dict[str, str] | None) -> Callable[..., Any]:

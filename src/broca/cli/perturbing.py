@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import App, Parameter
 
 from broca import terminal
-from broca.cli.commands import YOURS, Setting, command, values
+from broca.cli.commands import Setting, values
 from broca.cli.execute import check_model, executed, loaded, options_for, study_of
 from broca.cli.options import RUNS, Loading, Options, Working, given, refuse
 from broca.errors import SpecError
+from broca.shell import YOURS, command
 
 if TYPE_CHECKING:
     from broca.runs import Run
@@ -180,6 +181,7 @@ def capture(
     from broca.capture.raw import Wanted, raw_bytes
     from broca.runs.files import check_place
     from broca.runs.shards import write_raw
+    from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
     from broca.studies.perturb.shown import source_of
 
@@ -188,6 +190,9 @@ def capture(
         {"kind": "perturb", "items": items, "options": own, "n": n, "kinds": kinds or [], "controls": False}
     )
     check_model(model, loading)
+    for pattern in sites or []:
+        check_pattern(pattern)
+    Wanted((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
     check_place(out / "manifest.json")
     with terminal.err.status("reading stimuli"):
         study.read()

@@ -60,7 +60,7 @@ def score(
             found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)
         _show(asked, found)
     if rows is not None and write is not None:
-        with writing(rows):
+        with writing(rows, resumes=False):
             rows.write_bytes(write(found))
     terminal.following({} if rows is None else {"rows": str(rows)})
 
@@ -79,7 +79,7 @@ def _evaluated(model: str | None, chat: Chat | None, tasks: Tasks, under: Under,
     if cache is not None:
         check_place(cache, file=True)
     lm, changes = under.on(model, loading)
-    with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path()):
+    with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path(), resumes=False):
         found = evaluate(lm, names, chat=chat == "always", **how)
     terminal.frame(found.metrics)
     terminal.notes(found.notes)

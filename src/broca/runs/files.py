@@ -17,8 +17,8 @@ TEMPORARY = ".tmp-"
 """What the names of unfinished files begin with."""
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space and repeat the call: it resumes. Or choose another path.",
-    errno.EDQUOT: "Your quota is used up. Free some space and repeat the call: it resumes. Or choose another path.",
+    errno.ENOSPC: "Free some space{again} choose another path.",
+    errno.EDQUOT: "Your quota is used up. Free some space{again} choose another path.",
     errno.EACCES: "Choose a directory that you may write to.",
     errno.EPERM: "Choose a directory that you may write to.",
     errno.EROFS: "Choose a directory that you may write to.",
@@ -30,8 +30,12 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, resumes: bool = True) -> Iterator[None]:
     """Turn what the disk refuses, while `path` is written, into a RunError.
+
+    Args:
+        path: what is written.
+        resumes: whether the same call goes on where it stopped.
 
     Raises:
         RunError: with the path, the reason and what to do.
@@ -39,7 +43,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _refused(path, error.errno or 0, error.strerror or str(error)) from error
+        raise _refused(path, error.errno or 0, error.strerror or str(error), resumes=resumes) from error
     except UnicodeError as error:
         raise _refused(path, 0, "no file can have this name") from error
     except ValueError as error:
@@ -48,9 +52,10 @@ def writing(path: Path) -> Iterator[None]:
         raise _refused(path, 0, "no file can have this name") from error
 
 
-def _refused(path: Path, code: int, reason: str) -> RunError:
+def _refused(path: Path, code: int, reason: str, *, resumes: bool = False) -> RunError:
     advice = _ADVICE.get(code, "Choose another path." if not code else "Mend the disk, or choose another path.")
-    return RunError(f"{legible(path)} could not be written: {reason}. {advice}")
+    again = " and repeat the call: it resumes. Or" if resumes else ", or"
+    return RunError(f"{legible(path)} could not be written: {reason}. {advice.format(again=again)}")
 
 
 def check_place(path: Path, *, file: bool = False) -> None:

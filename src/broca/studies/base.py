@@ -21,7 +21,7 @@ class Need:
     """Their names; those of a part with a dot before them (``classifier.k``)."""
     on: tuple[str, ...]
     """What they need, one of these: a field (``doses``), or a value of one (``pool=mean``)."""
-    met: Callable[[Any], bool]
+    met: Callable[[Any], object]
     """Whether a study has it."""
     why: str = ""
     """What a reader may not know."""

@@ -84,7 +84,7 @@ class CausalTest(Spec):
             "a given selection has no ranking",
             strict=True,
         ),
-        Need(("dose_draws",), ("doses",), lambda spec: bool(spec.doses)),
+        Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.dose}),
         Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
     )
 
@@ -94,10 +94,13 @@ class CausalTest(Spec):
             raise ValueError("give either a localizer or a selection to test, not both and not neither")
         if self.n_items is not None and self.n_items < 1:
             raise ValueError(f"n_items is {self.n_items}: give 1 or more")
-        if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0 or not 0 < self.dose <= 100:
-            raise ValueError(
-                "give at least one side and one fill, draws of 0 or more, and a dose above 0 up to 100 percent"
-            )
+        if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0:
+            raise ValueError("give at least one side and one fill, and draws of 0 or more")
+        for dose in (self.dose, *self.doses):
+            if not 0 < dose <= 100:
+                raise ValueError(f"a dose is {dose:g} percent: give more than 0, up to 100")
+        if any(size <= 0 for size in self.sizes) or not 0 < self.alpha < 1:
+            raise ValueError("give sizes above 0, and alpha between 0 and 1")
         return self
 
     _known: Localization | None = PrivateAttr(None)
@@ -274,7 +277,10 @@ def _result(
         warnings=(
             *(local.warnings if local else lm.notes),
             *plan.warnings,
-            *(f"The intact model is at chance on {name}, so {name} says nothing about specificity." for name in unable),
+            *(
+                f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
+                for name in unable
+            ),
         ),
         claim=effects.claim(cell, _what(plan, local, lm), own, verdict.sentence),
         estimate={
@@ -327,6 +333,7 @@ def _given(mask: UnitMask) -> dict[str, Any]:
         "n_units": mask.total,
         "n_alive": mask.total,
         "n_dead": 0,
+        "n_protected": 0,
         "grain": mask.grain,
         "site": sites,
     }

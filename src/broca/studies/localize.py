@@ -18,7 +18,7 @@ from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Magnitude, Pool
 from broca.models.tokens import Chat
-from broca.sites import Site, sites
+from broca.sites import Site, check_pattern, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.stimuli.lengths import length_match
@@ -99,6 +99,7 @@ class Localize(Spec):
     def _count(self) -> Localize:
         if min(self.twins, self.permutations, self.resamples) < 0:
             raise ValueError("give 0 or more twins, permutations and resamples")
+        check_pattern(self.sites)
         return self
 
     def preset_fields(self) -> Mapping[str, Any]:
@@ -162,6 +163,7 @@ class Localize(Spec):
             memo=memo,
             progress=lambda done, total: progress("localizing", done, total),
         )
+        protected = findings.massive_alive(found[0]) if self.protect_massive else 0
         whole, splits = findings.without_massive(found) if self.protect_massive else found
         whole = whole if self.select_on == "all" else splits["random"][0]
         selection = select(whole.t, self.select, grain=self.grain)
@@ -180,7 +182,7 @@ class Localize(Spec):
             progress=progress,
         )
         counts = [len(tokens) for tokens in (*positive.tokens, *negative.tokens)]
-        local = _localization(self, lm, selection, whole, splits, more=more, counts=counts)
+        local = _localization(self, lm, selection, whole, splits, more=more, counts=counts, protected=protected)
         if self.also:
             table = across.across(self, local, lm, memo=memo, progress=progress)
             rungs = {rung.name: rung for rung in local.verdict.rungs}
@@ -291,6 +293,7 @@ def _localization(
     *,
     more: resampled.Resampled,
     counts: Sequence[int],
+    protected: int,
 ) -> Localization:
     contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=counts)
     q = findings.adjusted(whole.p)
@@ -314,7 +317,9 @@ def _localization(
         layers=findings.layers(whole, q, selection, spec.alpha),
         selection={
             "percent": 100 * selection.k / selection.n_alive,
-            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive", "n_dead")},
+            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
+            "n_dead": selection.n_dead - protected,
+            "n_protected": protected,
             **{name: value for name, value in asdict(spec.select).items() if value is not None},
             "site": spec.sites,
             "grain": spec.grain,
@@ -324,7 +329,7 @@ def _localization(
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
         guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection), *_idle(spec, lm), *lm.notes),
+        warnings=(*findings.warnings(contrast, selection, protected), *_idle(spec, lm), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."

@@ -23,11 +23,13 @@ from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.organisms.planted import ROUNDS, Floats
+from broca.sites import check_pattern
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.studies import rankings
 from broca.studies.base import Need, Spec, model_summary
 from broca.studies.ladder import Guard, Rung, Verdict, fragment
 from broca.studies.truth import Trial, ablations, grounded, tried
+from broca.wording import number
 
 FOUND = 0.95
 """AUROC from which a method is said to find a truth."""
@@ -83,6 +85,8 @@ class Selftest(Spec):
             raise ValueError("d and effect must be above 0")
         if self.pairs < 1 or self.rivals < 0 or self.reference < 4 or not 0 < self.level < 1:
             raise ValueError("give pairs from 1, rivals from 0, reference from 4, and level between 0 and 1")
+        if self.sites is not None:
+            check_pattern(self.sites)
         return self
 
     @cached_property
@@ -227,7 +231,7 @@ def _verdict(trial: Trial, scores: Mapping[str, Floats], methods: pl.DataFrame) 
         state = "not tested" if meant is None else "passed" if auroc[meant] >= FOUND else "failed"
         text = (
             f"Of its first {top['first']}, {top['respond']} respond, {top['move']} move the metric, {top['idle']} respond and do "
-            f"nothing. AUROC {auroc['selective']:.2f} (respond), {auroc['causal']:.2f} (move)."
+            f"nothing. AUROC {number(auroc['selective'])} (respond), {number(auroc['causal'])} (move)."
         )
         chance = "What chance gives. " if meant is None else ""
         rungs.append(
@@ -248,9 +252,9 @@ def _claim(spec: Selftest, trial: Trial, methods: pl.DataFrame) -> str:
     cells = list(trial.meant.values())
     return (
         f"{len(cells)} units planted in {trial.ground.lm.name} (d = {spec.d:g}, {spec.n} stimuli a side): |Welch t| tells those "
-        f"that respond from {len(trial.units) - len(cells)} others with AUROC {auroc('|Welch t|', 'selective'):.2f} and those "
-        f"that move the metric with {auroc('|Welch t|', 'causal'):.2f}; attribution {auroc('attribution', 'selective'):.2f} "
-        f"and {auroc('attribution', 'causal'):.2f}."
+        f"that respond from {len(trial.units) - len(cells)} others with AUROC {number(auroc('|Welch t|', 'selective'))} and those "
+        f"that move the metric with {number(auroc('|Welch t|', 'causal'))}; attribution {number(auroc('attribution', 'selective'))} "
+        f"and {number(auroc('attribution', 'causal'))}."
     )
 
 
