@@ -116,7 +116,7 @@ def _right(group: Sequence[Any], kind: str, context: Mapping[str, Any]) -> str:
         return f" It does not say of which kind it is: add {context.get('discriminator', 'kind')}."
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
-        return f" Give {'at least' if kind == 'too_short' else 'at most'} {bound} values."
+        return f" Give {'at least' if kind == 'too_short' else 'at most'} {bound} value{'s' if bound != 1 else ''}."
     right = list(dict.fromkeys(_KINDS.get(each["type"].split("_")[0], "") for each in group))
     return f" Give {' or '.join(filter(None, right)) or 'a value of another kind'}."
 

@@ -120,6 +120,8 @@ _SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", 
 
 def runs(found: pl.DataFrame) -> None:
     """The runs of a folder, one after the other: what it is in a line that is never broken, and below it what it says."""
+    if found.is_empty():
+        out.print("There is no run here.")
     for row in found.iter_rows(named=True):
         created = (row["created"] or "")[:16].replace("T", " ")
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.3g} s"

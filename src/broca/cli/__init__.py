@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
 from broca import __version__, terminal
 from broca.cli.commands import Setting
@@ -25,7 +26,7 @@ from broca.cli.organism import organism
 from broca.cli.perturbing import perturb
 from broca.cli.probing import probe
 from broca.cli.scoring import score
-from broca.errors import BrocaError, RunError
+from broca.errors import BrocaError, RunError, StimulusError
 from broca.shell import YOUR_CONTRAST, YOURS, command
 
 if TYPE_CHECKING:
@@ -215,7 +216,24 @@ def run(
             if not spec.is_absolute()
             else around.parent
         )
-    executed(study, Setting(name, loading, working, out))
+    try:
+        executed(study, Setting(name, loading, working, out))
+    except StimulusError as error:
+        if not _relative(document["study"]):
+            raise
+        where = "Paths in a spec are as they were given: type this in the folder in which the run was started."
+        raise StimulusError(f"{error} {where}") from error
+
+
+def _relative(fields: Mapping[str, Any]) -> bool:
+    """Whether fields name files by a path from some folder, and this is not that folder."""
+    from broca.stimuli.options import looks_like_path
+    from broca.stimuli.tables import SUFFIXES
+
+    texts = [each for value in fields.values() for each in (value if isinstance(value, list) else [value])]
+    names = [text for text in texts if isinstance(text, str) and looks_like_path(text, suffixes=SUFFIXES)]
+    inner = [value for value in fields.values() if isinstance(value, dict)]
+    return any(not os.path.isabs(name) and not os.path.exists(name) for name in names) or any(map(_relative, inner))  # noqa: PTH110, PTH117 - these never raise
 
 
 @app.command
@@ -311,6 +329,11 @@ def main() -> None:
             terminal.err.print(
                 f"{before} takes all values that follow it. Put what stands alone before it.", markup=False
             )
+        sys.exit(2)
+    except CoercionError as error:
+        name = getattr(error.argument, "name", "")
+        if name in ("--options", "--contrast-options"):
+            terminal.err.print(f"Write {name}.NAME VALUE, as in {name}.seed 1.", markup=False)
         sys.exit(2)
     except CycloptsError:
         sys.exit(2)

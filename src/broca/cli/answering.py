@@ -180,7 +180,7 @@ def check_answering(
         SpecError: naming an option that does nothing, and what it needs.
     """
     answering.check(served=serving.server is not None)
-    refuse({"timeout": serving.timeout}, "--server", met=serving.server)
+    refuse({"timeout": serving.timeout}, "--server", met=serving.server is not None)
     if serving.server is None:
         if model is None:
             raise SpecError("Neither a model nor a server is named. Give MODEL, or --server URL.")

@@ -59,6 +59,27 @@ def check_model(name: str, how: Loading) -> None:
         raise ModelError("The model has no name. Give a directory, a hub id or a shipped organism.")
     if Path(locate(name)).is_dir():
         refuse({"revision": how.revision}, "a hub id", beside=f"{name}, which is a directory")
+    check_device(how.device)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that is none, or that this machine has not.
+
+    Raises:
+        SpecError: saying which there are.
+    """
+    import torch
+
+    if name in ("auto", "balanced", "balanced_low_0", "sequential"):
+        return
+    there = [kind for kind in ("cuda", "mps", "xpu") if getattr(torch, kind).is_available()]
+    known = f"Give auto, cpu{''.join(f', {kind}' for kind in there)}, or balanced."
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SpecError(f"There is no device {name!r}. {known}") from error
+    if device.type not in ("cpu", *there) or (device.index or 0) >= max(1, getattr(torch, device.type).device_count()):
+        raise SpecError(f"This machine has no device {name!r}. {known}")
 
 
 def engine_of(how: Working) -> Engine:
@@ -116,7 +137,7 @@ def check_out(folder: Path) -> None:
     from broca.runs import run_around
     from broca.runs.files import check_place
 
-    check_place(folder / "run")
+    check_place(folder)
     if (around := run_around(folder)) is not None:
         raise RunError(f"{folder} would lie within the run {around}. Give the folder of runs: --out {around.parent}.")
 
@@ -150,7 +171,7 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
         return flags.get(names[-1], flag(names[-1]))
 
     try:
-        made = study(**fields)
+        made = study.model_validate(fields)
     except ValidationError as error:
         raise SpecError(sentences(error, study, name)) from error
     if commanded:

@@ -35,7 +35,7 @@ def export(
     from broca.runs.files import check_place, writing
 
     file, name, items = mask_file(target, model)
-    check_place(to / "config.json")
+    check_place(to)
     check_target(to)
     check_model(name, loading)
     WeightMask.load(file)

@@ -13,7 +13,7 @@ from broca import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import executed, options_for, study_of
 from broca.cli.options import RUNS, Loading, Looking, Options, Ranking, Target, Testing, Working, given, refuse
-from broca.errors import RunError, SpecError
+from broca.errors import RunError, SelectionError, SpecError
 from broca.shell import command, flag, items_for
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _dealt(
 
     if options is None and alone is None:
         return _Dealt({}, {})
-    items = [testing.items or "beliefs/false-belief", *(testing.others or [])]
+    items = ["beliefs/false-belief" if testing.items is None else testing.items, *(testing.others or [])]
     takes = [(name, types_of_items(name)) for name in items]
     kinds = [types for _, types in takes]
     if contrast is None:
@@ -216,6 +216,9 @@ def read_mask(which: str, text: str) -> UnitMask:
 def _is_written(text: str) -> bool:
     import os
 
+    if not text.strip():
+        raise SelectionError("--units names nothing. Give a mask file, a run, or units such as '3.mlp_act:0,2'.")
+
     return ":" in text and not os.path.exists(text)  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
 
 
@@ -237,5 +240,5 @@ def mask_of(lm: LM, which: str, text: str) -> UnitMask:
     from broca.units import UnitMask
 
     if which == "heads":
-        return UnitMask.heads(text, n_heads=lm.anatomy.n_heads)
+        return UnitMask.heads(text, n_heads=lm.anatomy.n_heads, n_layers=lm.anatomy.n_layers)
     return UnitMask.written(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)

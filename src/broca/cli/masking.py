@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from broca import terminal
 from broca.cli.commands import Setting
-from broca.cli.execute import executed, options_for, study_of
+from broca.cli.execute import check_device, executed, options_for, study_of
 from broca.cli.options import RUNS, Chat, Loading, Options, Working, given
 from broca.errors import SpecError
 from broca.shell import command
@@ -135,6 +135,8 @@ def sensitivity(
     own = options_for(options, *map(option_types, sources)) if options else None
     fields = {"kind": "sensitivity", "task": task, "general": general, **given(options=own)}
     study = study_of(fields | scoring.fields | masking.fields)
+    if scoring.sums_on is not None:
+        check_device(scoring.sums_on)
     if tree is not None:
         _check_tree(study, tree)
     setting = Setting(model, loading, working, out)
@@ -159,7 +161,7 @@ def _check_tree(study: Any, folder: Path) -> None:
     cells = any(is_cell(item) for items in study.abilities.values() for item in items)
     if not cells or not isinstance(study.scorer, Sampled):
         raise SpecError(_NO_CELLS)
-    check_place(folder / "summary.csv")
+    check_place(folder)
 
 
 def _write_tree(run: Run, folder: Path) -> None:

@@ -77,7 +77,7 @@ class Looking:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the localizer."""
-        sites = self.sites or ("*.z" if self.grain == "head" else None)
+        sites = "*.z" if self.sites is None and self.grain == "head" else self.sites
         return given(**asdict(self) | {"sites": sites})
 
 

@@ -68,7 +68,7 @@ def train(
     refuse(asdict(tuning), "--model", met=model is not None)
     usual = name if model is None else f"{Path(model).name}-{Path(name).stem}"
     target = Path("organisms") / usual if out is None else out
-    check_place(target / "training.json")
+    check_place(target)
     train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
     with terminal.progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))

@@ -116,8 +116,10 @@ def study(
         items: Items by name, or a file of items or pairs; written arithmetic (sums) where left out.
         out: Folder of runs.
     """
-    own = options_for(options, _option_types(items or "sums")) if options else {}
-    study = study_of({"kind": "perturb", "items": items or "sums", "options": own, **perturbing.fields})
+    own = options_for(options, _option_types("sums" if items is None else items)) if options else {}
+    study = study_of(
+        {"kind": "perturb", "items": "sums" if items is None else items, "options": own, **perturbing.fields}
+    )
     setting = Setting(model, loading, working, out)
     asked = {"items": items, "options": options, **values(perturbing), **setting.kept()}
 
@@ -193,7 +195,7 @@ def capture(
     for pattern in sites or []:
         check_pattern(pattern)
     Wanted((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
-    check_place(out / "manifest.json")
+    check_place(out)
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(model, loading)
@@ -239,7 +241,7 @@ def score(
     refuse({"server": judging.server}, "--judge", met=judging.judge)
     refuse({"device": judging.device}, "a model that runs here: --reward, --semantic or --judge", met=any(models))
     refuse({"cache": cache}, "a model: --reward, --semantic or --judge", met=any([*models, judging.judge]))
-    check_place(out / "grade.csv")
+    check_place(out)
     found = conditions(pt_dir, items, kinds=kinds)
     by = _scorers(judging, cache)
     with terminal.err.status("scoring"):

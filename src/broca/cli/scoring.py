@@ -54,7 +54,7 @@ def score(
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
         check_answering(model, answering, serving, under, chat=chat, loading=loading)
         asked = read_items(items, options)
-        if serving.server:
+        if serving.server is not None:
             found = rows_served(model, asked, answering, serving)
         else:
             found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)

@@ -59,11 +59,11 @@ def _refused(path: Path, code: int, reason: str, *, resumes: bool = False) -> Ru
 
 
 def check_place(path: Path, *, file: bool = False) -> None:
-    """Refuse a file or directory that could not be written, before anything is computed for it. Nothing is made.
+    """Refuse a directory, or file, that could not be written, before anything is computed for it. Nothing is made.
 
     Args:
         path: where something is to be written.
-        file: whether it is a file, whose folder must be there already.
+        file: whether it is a file, whose folder must be there already; else a directory.
 
     Raises:
         RunError: if a name is impossible, a file stands in the way, or the place may not be written to.
@@ -78,7 +78,7 @@ def check_place(path: Path, *, file: bool = False) -> None:
                 if place == place.parent:
                     return
                 place = place.parent
-        if place != path and not stat.S_ISDIR(mode):
+        if (place != path or not file) and not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if file and place not in (path, path.parent):
             raise RunError(

@@ -140,6 +140,15 @@ def _row(place: Path) -> dict[str, Any]:
 
 
 _AGAIN = "The same call resumes it."
+_REFUSALS = (
+    "GuardError",
+    "SelectionError",
+    "StatisticsError",
+    "StimulusError",
+    "SiteUnavailable",
+    "UnknownName",
+    "SpecError",
+)
 
 
 def _stop(place: Path, events: list[dict[str, Any]]) -> str:
@@ -152,7 +161,9 @@ def _stop(place: Path, events: list[dict[str, Any]]) -> str:
         return f"Its process was killed after {done} parts. {_AGAIN}"
     if last.get("error") == "KeyboardInterrupt":
         return f"Stopped by Ctrl-C after {done} parts. {_AGAIN}"
-    return f"Stopped after {done} parts by {last.get('error')}: {last.get('text')} {_AGAIN}"
+    # What a study itself refuses, it refuses again; its text says what to do.
+    again = "" if last.get("error") in _REFUSALS else f" {_AGAIN}"
+    return f"Stopped after {done} parts by {last.get('error')}: {last.get('text')}{again}"
 
 
 def _name(place: Path) -> str:

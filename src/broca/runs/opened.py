@@ -239,7 +239,7 @@ def opened(path: Path) -> Run:
 
 def run_around(path: Path) -> Path | None:
     """The run that a path lies in, or is; None where it lies in none."""
-    place = path.absolute()
+    place = path.resolve()
     return next((each for each in (place, *place.parents) if (each / MANIFEST).is_file()), None)
 
 

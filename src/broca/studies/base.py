@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from broca.faults import IDLE, idle
+from broca.errors import SpecError
+from broca.faults import IDLE, idle, sentences
 from broca.models.lm import LM
+
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+"""Numbers within limits, as fields of studies have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,22 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
 
     needs: ClassVar[tuple[Need, ...]] = ()
+
+    if not TYPE_CHECKING:  # a reader's editor shall see the fields
+
+        def __init__(self, **fields: Any) -> None:
+            """Make a study.
+
+            Raises:
+                SpecError: with a sentence for each field that is wrong.
+            """
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise SpecError(sentences(error, type(self))) from error
+
+        # Pydantic makes the parts of a study by itself, and so finds all that is wrong with them at once.
+        __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="after")
     def _heard(self) -> Self:

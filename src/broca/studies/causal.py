@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
 from broca.interventions.lesion import Lesion, Positions, check_mask
@@ -19,7 +19,7 @@ from broca.sites import Site
 from broca.stimuli.baselines import baselines
 from broca.studies import agreement, effects, guards, specificity
 from broca.studies.abilities import abilities, prompts
-from broca.studies.base import Need, Spec, model_summary
+from broca.studies.base import Above0, Level, Natural, Need, Percent, Positive, Spec, model_summary
 from broca.studies.conditions import INTACT, Bench, FillName
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.localize import Localization, Localize
@@ -42,38 +42,38 @@ class CausalTest(Spec):
     """The ability in question: a benchmark or a file of items."""
     others: tuple[str, ...] = ()
     """Other abilities, which a specific lesion leaves alone."""
-    n_items: int | None = None
+    n_items: Positive | None = None
     """Score this many items of each ability at most, spread over the whole list."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
-    sides: tuple[Side, ...] = ("top",)
+    sides: Annotated[tuple[Side, ...], Field(min_length=1)] = ("top",)
     """Which ends of the ranking to lesion; the first one is the claim."""
-    dose: float = 1.0
+    dose: Percent = 1.0
     """Percent of units (or heads) that the claim is about."""
-    doses: tuple[float, ...] = ()
+    doses: tuple[Percent, ...] = ()
     """Further percentages, for the dose-response curve."""
-    sizes: tuple[float, ...] = (0.5, 1.5)
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Lesion so many times the main dose too: the effect must keep its sign."""
-    draws: int = 200
+    draws: Natural = 200
     """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
-    dose_draws: int = 20
+    dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
     match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
     """What random lesions share with the selection: units (or heads) a layer, and size of activation, in up to ten bins of
     eight or more; a layer of few heads is one bin."""
     among: Literal["all", "rest"] = "rest"
     """Draw random units from all, or from those that are not selected."""
-    fills: tuple[FillName, ...] = ("zero", "mean", "resample")
+    fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("zero", "mean", "resample")
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
     gate: Literal["stop", "mark"] = "stop"
     """What to do when the intact model does not have the ability."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
 
     needs: ClassVar[tuple[Need, ...]] = (
@@ -92,15 +92,6 @@ class CausalTest(Spec):
     def _one_source(self) -> CausalTest:
         if (self.localizer is None) == (self.selection is None):
             raise ValueError("give either a localizer or a selection to test, not both and not neither")
-        if self.n_items is not None and self.n_items < 1:
-            raise ValueError(f"n_items is {self.n_items}: give 1 or more")
-        if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0:
-            raise ValueError("give at least one side and one fill, and draws of 0 or more")
-        for dose in (self.dose, *self.doses):
-            if not 0 < dose <= 100:
-                raise ValueError(f"a dose is {dose:g} percent: give more than 0, up to 100")
-        if any(size <= 0 for size in self.sizes) or not 0 < self.alpha < 1:
-            raise ValueError("give sizes above 0, and alpha between 0 and 1")
         return self
 
     _known: Localization | None = PrivateAttr(None)

@@ -23,7 +23,7 @@ from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.stimuli.lengths import length_match
 from broca.studies import across, findings, presets, resampled, twins
-from broca.studies.base import Need, Spec, model_summary
+from broca.studies.base import Level, Natural, Need, Positive, Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.maps import Floats, Maps, head_maps, unit_maps
 from broca.studies.shown import Split, shown
@@ -48,13 +48,13 @@ class Localize(Spec):
     """How the tokens of a stimulus become one value for each unit. Padding never counts."""
     bos: Literal["with", "without"] = "without"
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
-    sinks: int = 0
+    sinks: Natural = 0
     """How many further tokens at the start to leave out of a mean."""
     pictures: Literal["with", "without", "only"] = "with"
     """Whether the tokens that stand for pictures count in a mean, or no others do."""
     magnitude: Magnitude = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
-    truncate: int | None = None
+    truncate: Positive | None = None
     """Keep this many tokens of each stimulus, BOS counted."""
     chat: Chat = "auto"
     """Whether to use the model's chat template: for chats only, never, or always."""
@@ -62,9 +62,9 @@ class Localize(Spec):
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"
     """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
-    permutations: int = 0
+    permutations: Natural = 0
     """Shuffle the sides this often (pairs and groups together) for family-wise p by max-T. Units only."""
-    resamples: int = 0
+    resamples: Natural = 0
     """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
     also: tuple[str, ...] = ()
     """Further contrasts for the same ability: how alike are their maps and selections? Each costs one localization."""
@@ -72,11 +72,11 @@ class Localize(Spec):
     """Regress out the length of each stimulus in tokens, and count what remains. Units only."""
     protect_massive: bool = False
     """Never select units with massive activations, which every task needs."""
-    twins: int = 0
+    twins: Natural = 0
     """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
-    alpha: float = 0.05
+    alpha: Level = 0.05
     """Level of the Benjamini-Hochberg correction over all units."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the split into halves."""
 
     needs: ClassVar[tuple[Need, ...]] = (
@@ -96,9 +96,7 @@ class Localize(Spec):
         return presets.filled(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
-    def _count(self) -> Localize:
-        if min(self.twins, self.permutations, self.resamples) < 0:
-            raise ValueError("give 0 or more twins, permutations and resamples")
+    def _possible(self) -> Localize:
         check_pattern(self.sites)
         return self
 
@@ -153,6 +151,11 @@ class Localize(Spec):
         widths = {s: lm.anatomy.n_heads if self.grain == "head" else lm.anatomy.width(s) for s in where}
         select({site: np.arange(float(n)) for site, n in widths.items()}, self.select, grain=self.grain)
         positive, negative = shown(self.stimuli, lm, chat=self.chat, truncate=self.truncate, seed=self.seed)
+        if self.truncate and all(len({one.ids for one in side.tokens}) == 1 for side in (positive, negative)):
+            raise StimulusError(
+                f"All stimuli of a side have the same first {self.truncate} tokens, so nothing in the model can vary among them. "
+                f"Keep more tokens (truncate), or give stimuli that differ earlier."
+            )
         look = unit_maps if self.grain == "unit" else head_maps
         found = look(
             lm,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.capture.features import Pooling, pooling
 from broca.engines.memo import Memo, Progress, forget, silent
@@ -22,12 +22,14 @@ from broca.stimuli.trees import TREES, trees
 from broca.studies import head_maps, probe_findings, probe_heads, robustness
 from broca.studies import probe_steps as steps
 from broca.studies.abilities import abilities
-from broca.studies.base import Need, Spec, model_summary
+from broca.studies.base import Level, Natural, Need, Positive, Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.probe_scores import Scored
 from broca.studies.pruning import Pruning
 from broca.studies.statements import Statements
 from broca.units import UnitMask
+
+Several = Annotated[int, Field(ge=2)]
 
 
 class Probe(Spec):
@@ -38,7 +40,7 @@ class Probe(Spec):
     """Trees: kth, rules, proofwriter, arc, entailment, or a file of trees."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as k, m, depth, path, seed or shuffled."""
-    n: int = 1024
+    n: Several = 1024
     """Trees to probe at most."""
     pooling: str | Pooling = "gpt2-paper"
     """How attention becomes features: heads, gpt2-paper, llama-code, llama-paper, or the steps themselves."""
@@ -46,11 +48,11 @@ class Probe(Spec):
     """What reads the features: k nearest neighbours, logistic regression or nearest centroid."""
     layers: Literal["all", "nested"] = "all"
     """Features of all layers, or of those that each fold chooses on the rows that train."""
-    folds: int = 5
+    folds: Several = 5
     """Folds; a theory is never torn apart."""
-    twins: int = 5
+    twins: Natural = 5
     """Random initialisations of the same architecture, seen through the same pipeline: what a score of 0 means."""
-    permutations: int = 200
+    permutations: Natural = 200
     """Shuffle the labels within each text this often."""
     maps: bool = True
     """Score each layer, each prefix of layers, and each head by itself."""
@@ -60,23 +62,23 @@ class Probe(Spec):
     """Hide a useful, or a matched useless, statement from the question, and see what the answers lose."""
     corruptions: tuple[Corruption, ...] = ()
     """Corrupt the trees, and see whether those that are read well stay right."""
-    draws: int = 0
+    draws: Natural = 0
     """Lesion the heads that the probe points to, and so many matched random ones: the causal rung. 200 give a steady band."""
-    percent: float = 10.0
+    percent: Annotated[float, Field(gt=0, lt=100)] = 10.0
     """Share of the heads that the probe points to."""
     others: tuple[str, ...] = ()
     """Other abilities, which a specific lesion of these heads leaves alone."""
-    n_items: int = 256
+    n_items: Several = 256
     """Trees set aside for lesions, pruning and cuts: none of them is probed."""
     published: bool = False
     """Score as the published code does too: folds cut at a row, and two columns of steps, one of them constant."""
     chat: Chat = "never"
     """Whether to use the model's chat template."""
-    examples: int = 3
+    examples: Natural = 3
     """Trees to draw in the report."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
 
     needs: ClassVar[tuple[Need, ...]] = (
@@ -94,15 +96,6 @@ class Probe(Spec):
     @model_validator(mode="after")
     def _possible(self) -> Probe:
         pooling(self.pooling)
-        if (
-            min(self.twins, self.permutations, self.draws, self.examples) < 0
-            or min(self.n, self.folds, self.n_items) < 2
-        ):
-            raise ValueError(
-                "give 2 or more trees, items and folds, and 0 or more twins, permutations, draws and examples"
-            )
-        if not 0 < self.percent < 100:
-            raise ValueError("percent is the share of heads to lesion: give more than 0 and less than 100")
         return self
 
     @property

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.capture.objectives import ObjectiveName
 from broca.capture.sensitivity import Mode, Precision, Score
@@ -22,7 +22,7 @@ from broca.models.tokens import Chat
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
 from broca.studies.abilities import abilities
-from broca.studies.base import Need, Spec
+from broca.studies.base import Above0, Level, Natural, Need, Positive, Spec
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.presets import PRESETS, filled
 from broca.studies.weights.plan import swept
@@ -54,17 +54,17 @@ class Sensitivity(Spec):
     """Choose the fraction on items of its own, or as published on those that are tested."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
-    n_items: int | None = None
+    n_items: Positive | None = None
     """Use this many items of each ability at most."""
-    shares: tuple[float, float, float] = (0.4, 0.2, 0.4)
+    shares: tuple[Above0, Above0, Above0] = (0.4, 0.2, 0.4)
     """Parts of the own items: to score weights by, to choose the fraction on, to test on. Groups stay together."""
-    n_score: int = 100
+    n_score: Positive = 100
     """Samples of the task, and of each control, at most."""
-    n_general: int = 100
+    n_general: Positive = 100
     """Texts to score weights by."""
-    n_read: int = 40
+    n_read: Positive = 40
     """Other texts, to take perplexities of."""
-    window: int = 128
+    window: Positive = 128
     """Tokens of a text that is scored by."""
     windows: Literal["start", "random"] = "start"
     """Where a text is cut."""
@@ -87,7 +87,7 @@ class Sensitivity(Spec):
     """One sample at a time, or batches with the same numbers."""
     halves: bool = True
     """Keep the sums of two halves of the samples apart: the rung 'reliable'. Takes a second copy of the sums."""
-    layer_groups: int = 1
+    layer_groups: Positive = 1
     """Pass over the samples so many times, each time with the sums of a part of the layers."""
     sums_on: str | None = None
     """Device of the sums; "cpu" spares a GPU."""
@@ -95,33 +95,33 @@ class Sensitivity(Spec):
     """Fractions to mask: START:STOP:STEP, numbers with commas, or doublings from 2 weights of the smallest matrix."""
     arange: bool = False
     """Take the steps of a sweep as published, one more than meant."""
-    control: float | None = None
+    control: Annotated[float, Field(gt=0, le=1)] | None = None
     """Fraction of each control's ranking that is left alone; the same as the task's when None."""
     ties: Ties = "index"
     top_up: bool = False
     """Fill up to the nominal size from further down the task's list."""
-    edits: tuple[Edit, ...] = (Edit("zero"), Edit("mean"), Edit("resample"))
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1)] = (Edit("zero"), Edit("mean"), Edit("resample"))
     """What masked weights become; the first is the claim, the others must agree in sign."""
-    sizes: tuple[float, ...] = (0.5, 1.5)
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Mask so many times the chosen fraction too: the effect must keep its sign."""
-    nulls: tuple[Match, ...] = ("matrix", "rows", "size", "general")
+    nulls: Annotated[tuple[Match, ...], Field(min_length=1)] = ("matrix", "rows", "size", "general")
     """Families of random masks, the first of which makes the band; all must be beaten."""
-    draws: int = 20
+    draws: Natural = 20
     """Random masks of each family at the chosen fraction. The smallest p that n draws can give is 1 / (n + 1)."""
-    sweep_draws: int = 5
+    sweep_draws: Natural = 5
     """Random masks of the first family at every other fraction."""
-    twins: int = 0
+    twins: Natural = 0
     """Score so many untrained twins likewise; 20 make the rung 'learned'."""
-    perplexity_limit: float = 1.05
+    perplexity_limit: Above0 = 1.05
     """Largest ratio of perplexities that counts as equal."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
     chat: Chat = "auto"
     gate: Literal["stop", "mark"] = "stop"
     """What to do when the intact model does not have the ability."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
@@ -150,12 +150,6 @@ class Sensitivity(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Sensitivity:
-        if min(self.shares) <= 0 or min(self.n_score, self.n_general, self.n_read, self.layer_groups) < 1:
-            raise ValueError("give three shares above 0, and n_score, n_general, n_read and layer_groups of at least 1")
-        if self.n_items is not None and self.n_items < 1:
-            raise ValueError(f"n_items is {self.n_items}: give 1 or more")
-        if not self.edits or not self.nulls or self.draws < 0 or self.sweep_draws < 0:
-            raise ValueError("give at least one edit and one family of nulls, and draws of 0 or more")
         if self.sweep != "auto":
             try:
                 swept(self.sweep, published=self.arange)
