@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 from broca import cli
 from broca.cli.options import Loading, Working
 from broca.models.lm import LM
+from broca.runs import open_run
 
 CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("demo",): {"plain": []},
@@ -311,10 +313,14 @@ def told(monkeypatch, capsys, tmp_path, made, tiny):
         raise Stopped
 
     answers = {"lm": tiny, "train": trained}
+    done = open_run(made["RUN"])
     for place, answer in SEAMS.items():
 
         def recorded(*args: Any, place: str = place, answer: Any = answer, **named: Any) -> Any:
             seen.append([place, plain(args), plain(named)])
+            if place.endswith(".executed"):
+                following = named.get("then", args[2] if len(args) > 2 else None)
+                seen.append(["next", *(following(done) if following else [])])
             if answer is Stopped:
                 raise Stopped
             return answers.get(answer, answer) if isinstance(answer, str) else answer
@@ -370,3 +376,30 @@ def test_an_option_does_something_or_says_what_it_needs(command, told):
             )
             heard |= {call} if changed else set()
         assert heard, f"{name} of {' '.join(command)} does nothing in any call"
+
+
+KEPT = ["--dtype", "float32", "--device", "cpu", "--trust-remote-code"]
+WORK = ["--workers", "2", "--threads", "1"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_next_command_parses_and_keeps_what_was_given(command, told):
+    taken = {option.names[0] for option in options(command)}
+    for call, base in CALLS[command].items():
+        words = [*(KEPT if "--dtype" in taken and call != "server" else []), *(WORK if "--workers" in taken else [])]
+        words += ["--out", "else where"] if "--out" in taken else []
+        code, seen, printed = told(*command, *base, *words)
+        assert code == 0, printed
+        lines = [line for entry in seen if entry[0] == "next" for line in entry[1:]]
+        lines += re.findall(r"^(?:next)?\s*(broca .*)$", printed, flags=re.MULTILINE)
+        for line in lines:
+            typed = shlex.split(line)
+            assert typed[0] == "broca"
+            cli.app.parse_args(typed[1:], exit_on_error=False, print_error=False)
+            name = tuple(typed[1 : 3 if tuple(typed[1:3]) in COMMANDS else 2])
+            known = {each.names[0] for each in options(name)}
+            if typed[2] != "MODEL" and command not in (("run",), ("report",)):
+                assert {word for word in words if word in known} <= {word.partition("=")[0] for word in typed}, line
+                assert "beliefs/false-belief" not in line or base[0] == "beliefs", (
+                    "items of the shipped organisms, for another model"
+                )

@@ -176,11 +176,13 @@ class _Again:
         fields: dict[str, Any] = {}
         if testing.dose is None and chosen.get("percent") is not None:
             fields["dose"] = chosen["percent"]
-        elif testing.dose is None and chosen.get("count") is not None:
-            fields["dose"] = 100 * chosen["count"] / run.result["selection"]["n_alive"]
+        elif testing.dose is None:
+            fields["dose"] = _percent(run.result["selection"]["k"], run.result["selection"]["n_alive"])
         if testing.sides is None and chosen.get("side") is not None:
             fields["sides"] = [chosen["side"]]
-        return cls(run, spec, fields)
+        # What is selected is said by dose and sides, so that the same test has one name, however it was asked for.
+        kept = {name: value for name, value in chosen.items() if name not in ("percent", "count", "side")}
+        return cls(run, {**spec, "select": kept}, fields)
 
     def applied(self, test: Any, lm: LM) -> Any:
         """The test with what the run found, or as it is where this model, data or selection is another."""
@@ -198,6 +200,20 @@ class _Again:
                 soft_wrap=True,
             )
         return known or test
+
+
+def _percent(count: int, of: int) -> float:
+    """A percentage that is so many of so many units: 1, or the least one. Fractions of a unit are cut off."""
+    from math import inf, nextafter
+
+    from broca.units.selection import share
+
+    if share(of, 1.0) == count:
+        return 1.0
+    percent = 100 * count / of
+    while share(of, percent) < count:
+        percent = nextafter(percent, inf)
+    return percent
 
 
 def read_mask(which: str, text: str) -> UnitMask:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.items import Pictured, Text
+from broca.items import Pictured, Text, as_text
 
 Side = Literal["left", "right"]
 Chat = Literal["auto", "never", "always"]
@@ -246,6 +246,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
             f"{len(text.images)} picture(s) were given, and this model has no processor to see them with. Load a "
             "vision-language model, or give its processor: LM.wrap(model, tokenizer, processor=...)."
         )
+    text = as_text(text)
     if chat == "never" or (chat == "auto" and isinstance(text, str)):
         return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):

@@ -130,7 +130,16 @@ class CausalTest(Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and stimuli: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
-        return prints | {spec.stimuli.name: spec.stimuli.fingerprint for spec in _localizers(self)}
+        for spec in _localizers(self):
+            prints |= {
+                spec.stimuli.name if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()
+            }
+        return prints
+
+    def read(self) -> None:
+        super().read()
+        for spec in _localizers(self):
+            spec.read()
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult:
         """Localize, lesion, score, compare.

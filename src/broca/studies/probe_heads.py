@@ -43,8 +43,8 @@ class TreeTest(CausalTest):
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the given ones first."""
-        own = {self.items: self.given}
+        """The items of each ability, the given ones first: their own name for it stands in the tables."""
+        own = {self.given[0].ability or self.items: self.given}
         return own | (abilities(self.others, self.options, self.n_items) if self.others else {})
 
 

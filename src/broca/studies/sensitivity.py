@@ -150,6 +150,11 @@ class Sensitivity(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Sensitivity:
+        if self.layer_groups > 1 and self.scope in ("kind", "global"):
+            raise ValueError(
+                f"layer_groups = {self.layer_groups} holds the sums of a few layers at a time, and scope {self.scope!r} ranks over "
+                "all of them: use scope matrix, row or layer, or sums_on = 'cpu'"
+            )
         if self.sweep != "auto":
             try:
                 swept(self.sweep, published=self.arange)

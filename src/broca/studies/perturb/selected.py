@@ -31,6 +31,7 @@ from broca.studies.ladder import Rung
 from broca.studies.perturb.grid import Floats, Grid, Patches, lent, share_of
 from broca.units import UnitMask
 from broca.units.draws import random_like
+from broca.wording import count as counted
 from broca.wording import limits, number, p_value
 
 What = Literal["heads", "neurons"]
@@ -109,7 +110,7 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
     groups = np.asarray(cases.groups)
     if len(kept) < ENOUGH_CASES or len(set(groups)) < ENOUGH_GROUPS:
         why = (
-            f"{len(kept)} cases, of {len(set(groups))} groups, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
+            f"{counted(len(kept), 'case')}, of {counted(len(set(groups)), 'group')}, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
             f"{ENOUGH_GROUPS} groups, are needed: give more texts, or kinds of perturbation that cost more answers."
         )
         return _untested(why)
