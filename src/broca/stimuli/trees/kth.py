@@ -64,13 +64,10 @@ def _too_few(n: int, k: int, m: int, *, of_tokenizer: bool) -> str:
     """Why no list can be drawn from n numbers, and what helps."""
     if not of_tokenizer:
         return f"There are {n} numbers to draw from, and a list needs {m} different ones. Make the pool larger."
+    have = f"In this tokenizer {f'only {n}' if n else 'no'} numbers are one token each with the space before them, and a list needs {m}"
     if n < max(k, 2):
-        have = f"all numbers but {n}" if n else "every number"
-        return (
-            f"This tokenizer cuts {have} into several tokens, and a list needs {m} that are one token each: no m helps. Take another "
-            "task, such as rules, or a file of trees."
-        )
-    return f"Only {n} numbers are one token each in this tokenizer, and a list needs {m}. Give an m of at most {n}."
+        return f"{have}: no m helps. Take another task, such as rules, or a file of trees."
+    return f"{have}. Give an m of at most {n}."
 
 
 def draw(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool = False) -> np.ndarray:
