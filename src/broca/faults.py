@@ -63,11 +63,20 @@ def sentences(error: ValidationError, model: type | None = None, name: Callable[
     """
     found: dict[tuple[Path, int], list[Any]] = {}
     for each in error.errors():
-        # Each member of a union has its own objection to the same value, under a path that ends in the member's name.
-        tagged = len(each["loc"]) > 1 and _is_member(each["loc"][-1])
-        found.setdefault((each["loc"][:-1] if tagged else each["loc"], id(each["input"])), []).append(each)
-    told = [_sentence(path, group, model, name) for (path, _), group in found.items()]
+        found.setdefault((_bare(each["loc"]), id(each["input"])), []).append(each)
+    paths = [path for path, _ in found]
+    told = [
+        _sentence(path, group, model, name)
+        for (path, _), group in found.items()
+        # What is wrong within a value says more than that the value is wrong.
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in paths if path)
+    ]
     return " ".join(dict.fromkeys(told))
+
+
+def _bare(path: Path) -> Path:
+    """A path without the names of the members of unions, each of which has its own objection to the same value."""
+    return (*path[:1], *(part for part in path[1:] if not _is_member(part)))
 
 
 _MEMBERS = {

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from broca import terminal
 from broca.cli.execute import check_model, loaded, options_for
 from broca.cli.exporting import mask_file
-from broca.cli.localizing import mask_of, read_mask
+from broca.cli.localizing import read_mask, selection_of
 from broca.cli.options import Chat, Loading, given, refuse
 from broca.errors import SpecError
 
@@ -107,7 +107,7 @@ class Under:
         if file is not None:
             WeightMask.load(file)
         lm = loaded(model, loading)
-        masks = [mask_of(lm, which, text) for which, text in chosen.items()]
+        masks = [selection_of(lm, which, text) for which, text in chosen.items()]
         for mask in masks:
             check_mask(lm, mask)
         weights = [] if file is None else [WeightMask.load(file, model=lm.fingerprint)]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from broca import terminal
 from broca.cli.commands import Setting
-from broca.cli.options import RUNS, Loading, Working, refuse
+from broca.cli.options import RUNS, Dtype, Loading, Working, refuse
 from broca.errors import ModelError, SpecError
 from broca.shell import command, flag
 
@@ -54,9 +54,12 @@ def check_model(name: str, how: Loading) -> None:
         SpecError: if a revision is asked of a directory.
     """
     from broca.models.load import locate
+    from broca.registry import unknown
 
-    if not name.strip():
-        raise ModelError("The model has no name. Give a directory, a hub id or a shipped organism.")
+    if not isinstance(name, str) or not name.strip():
+        raise ModelError(f"The model is called {name!r}. Give a directory, a hub id or a shipped organism.")
+    if how.dtype not in get_args(Dtype):
+        raise unknown("dtype", str(how.dtype), get_args(Dtype))
     if Path(locate(name)).is_dir():
         refuse({"revision": how.revision}, "a hub id", beside=f"{name}, which is a directory")
     check_device(how.device)

@@ -113,7 +113,7 @@ def lesion(
         executed(
             study,
             setting,
-            finish=lambda study, lm: study.model_copy(update={"selection": mask_of(lm, which, str(what))}),
+            finish=lambda study, lm: study.model_copy(update={"selection": selection_of(lm, which, str(what))}),
         )
 
 
@@ -246,7 +246,7 @@ def _stored(text: str) -> UnitMask:
     return open_run(text).units() if Path(text).is_dir() else UnitMask.load(text)
 
 
-def mask_of(lm: LM, which: str, text: str) -> UnitMask:
+def selection_of(lm: LM, which: str, text: str) -> UnitMask:
     """Heads or units that were given, of this model.
 
     Raises:
@@ -257,4 +257,16 @@ def mask_of(lm: LM, which: str, text: str) -> UnitMask:
 
     if which == "heads":
         return UnitMask.heads(text, n_heads=lm.anatomy.n_heads, n_layers=lm.anatomy.n_layers)
+    return mask_of(lm, text)
+
+
+def mask_of(lm: LM, text: str) -> UnitMask:
+    """The mask of a file, of what a run selected, or of what is written.
+
+    Raises:
+        SelectionError: if it is none of these.
+        SiteUnavailable: if the model has no such site.
+    """
+    from broca.units import UnitMask
+
     return UnitMask.written(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)

@@ -120,6 +120,8 @@ def study(
     study = study_of(
         {"kind": "perturb", "items": "sums" if items is None else items, "options": own, **perturbing.fields}
     )
+    if perturbing.rewriter is not None and perturbing.rewriter_server is None:
+        check_model(perturbing.rewriter, Loading())
     setting = Setting(model, loading, working, out)
     asked = {"items": items, "options": options, **values(perturbing), **setting.kept()}
 

@@ -28,6 +28,7 @@ from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.maps import Floats, Maps, head_maps, unit_maps
 from broca.studies.shown import Split, shown
 from broca.units import Grain, Select, Selection, UnitMask, select
+from broca.wording import count
 
 
 class Localize(Spec):
@@ -153,8 +154,8 @@ class Localize(Spec):
         positive, negative = shown(self.stimuli, lm, chat=self.chat, truncate=self.truncate, seed=self.seed)
         if self.truncate and all(len({one.ids for one in side.tokens}) == 1 for side in (positive, negative)):
             raise StimulusError(
-                f"All stimuli of a side have the same first {self.truncate} tokens, so nothing in the model can vary among them. "
-                f"Keep more tokens (truncate), or give stimuli that differ earlier."
+                f"All stimuli of a side are alike in their first {count(self.truncate, 'token')}, so nothing in the model can vary among "
+                "them. Keep more tokens (truncate), or give stimuli that differ earlier."
             )
         look = unit_maps if self.grain == "unit" else head_maps
         found = look(
