@@ -80,6 +80,7 @@ def test_a_file_that_cannot_be_is_refused_before_any_work(typed, here, unloaded,
 
 def test_what_was_scored_is_shown_before_a_full_disk_is(typed, here, monkeypatch):
     def full(self, data):
+        self.touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
@@ -88,6 +89,24 @@ def test_what_was_scored_is_shown_before_a_full_disk_is(typed, here, monkeypatch
     assert "accuracy" in out
     assert (
         "rows.csv could not be written: No space left on device. Free some space, or choose another path."
+        in " ".join(err.split())
+    )
+    assert not (here / "rows.csv").exists()
+
+
+def test_a_training_on_a_full_disk_is_one_sentence(typed, here, monkeypatch):
+    from safetensors import SafetensorError
+
+    from broca.organisms import course
+
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(course, "save_file", full)
+    code, _, err = typed("organism", "train", "kth", "--steps", "1", "--out", "kth")
+    assert code == 1
+    assert (
+        "kth could not be written: No space left on device. Free some space and repeat the call: it resumes."
         in " ".join(err.split())
     )
 

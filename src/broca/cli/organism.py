@@ -63,14 +63,14 @@ def train(
         seed: Seed of weights and world.
         steps: Training steps, where not the usual number.
     """
-    from broca.runs.files import check_place
+    from broca.runs.files import check_place, writing
 
     refuse(asdict(tuning), "--model", met=model is not None)
     usual = name if model is None else f"{Path(model).name}-{Path(name).stem}"
     target = Path("organisms") / usual if out is None else out
     check_place(target)
     train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
-    with terminal.progress() as tell:
+    with writing(target), terminal.progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
     terminal.following({"model": str(target), "report": str(target / "training.json")}, command("inspect", target))

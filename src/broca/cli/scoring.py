@@ -12,7 +12,7 @@ from broca import terminal
 from broca.cli.answering import Answering, Serving, Under, check_answering, read_items, rows_here, rows_served
 from broca.cli.execute import check_model
 from broca.cli.options import Chat, Loading, Options, Tasks, refuse
-from broca.errors import SpecError
+from broca.errors import RunError, SpecError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,8 +60,14 @@ def score(
             found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)
         _show(asked, found)
     if rows is not None and write is not None:
-        with writing(rows, resumes=False):
-            rows.write_bytes(write(found))
+        new = not rows.exists()
+        try:
+            with writing(rows, resumes=False):
+                rows.write_bytes(write(found))
+        except RunError:
+            if new:  # a part of a table is none
+                rows.unlink(missing_ok=True)
+            raise
     terminal.following({} if rows is None else {"rows": str(rows)})
 
 

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from broca.errors import RunError
 from broca.faults import legible
 
@@ -44,6 +46,12 @@ def writing(path: Path, *, resumes: bool = True) -> Iterator[None]:
         yield
     except OSError as error:
         raise _refused(path, error.errno or 0, error.strerror or str(error), resumes=resumes) from error
+    except SafetensorError as error:
+        # It wraps what the disk says into a text of its own.
+        if "I/O error" not in str(error):
+            raise
+        code = next((number for number in _ADVICE if f"os error {number})" in str(error)), 0)
+        raise _refused(path, code, os.strerror(code) if code else str(error), resumes=resumes) from error
     except UnicodeError as error:
         raise _refused(path, 0, "no file can have this name") from error
     except ValueError as error:

@@ -53,8 +53,13 @@ def _take(path: Path, me: dict[str, Any]) -> bool:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(me, file)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(me, file)
+    except OSError:
+        # Without its holder's name it would keep others out for a while.
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
