@@ -251,7 +251,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):
         raise StimulusError(
-            "This tokenizer has no chat template, but a chat was given. Use plain text, or chat='never'."
+            f"This tokenizer has no chat template, but {_ASKED[isinstance(text, str)]}. Use plain text, or chat='never'."
         )
     turns = (
         [{"role": "user", "content": text}]
@@ -259,6 +259,9 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         else [{"role": m.role, "content": m.content} for m in text]
     )
     return Rendered(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True), templated=True)
+
+
+_ASKED = {True: "chat='always' asks for one", False: "a chat was given"}
 
 
 def one_bos(
