@@ -268,8 +268,11 @@ def tiny() -> LM:
 
 
 SEAMS = {
-    **{f"broca.cli{module}.executed": Stopped for module in ("", ".localizing", ".masking", ".probing", ".perturbing")},
-    "broca.cli.loaded": Stopped,
+    **{
+        f"broca.cli{module}.executed": Stopped
+        for module in ("", ".inspecting", ".localizing", ".masking", ".probing", ".perturbing")
+    },
+    "broca.cli.inspecting.loaded": Stopped,
     **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "perturbing")},
     "broca.cli.masking._check_tree": None,
     "broca.cli.scoring._writer": None,
