@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.errors import StimulusError
-from broca.items import CONCLUSION, Item, Tree, fingerprint
+from broca.items import CONCLUSION, Item, Message, Stimulus, Tree, as_text, fingerprint
 
 
 def tree(n: int, edges, counted="leaf", **fields) -> Tree:
@@ -112,3 +112,30 @@ def test_pictures_count_by_their_content_and_nothing_changes_without_them(tmp_pa
     assert seen("x.png") != before
     with pytest.raises(StimulusError, match=r"There is no picture '.*gone.png'"):
         seen("gone.png")
+
+
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is it?"}]
+
+
+def test_a_chat_may_be_given_as_the_dictionaries_of_hugging_face():
+    messages = (Message("system", "Be brief."), Message("user", "Where is it?"))
+    assert as_text(CHAT) == as_text(messages) == as_text(list(messages)) == messages
+    assert as_text("plain") == "plain"
+    assert Item("i", CHAT, ("a", "b"), 0) == Item("i", messages, ("a", "b"), 0)
+    assert fingerprint(Stimulus("s", CHAT)) == fingerprint(Stimulus("s", messages))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        3,
+        [3],
+        [{"role": "tool", "content": "x"}],
+        [{"content": "x"}],
+        [{"role": "user", "content": [{"type": "image"}]}],
+        b"x",
+    ],
+)
+def test_what_is_no_text_is_refused_with_what_would_be(text):
+    with pytest.raises(StimulusError, match="Give"):
+        Stimulus("s", text)

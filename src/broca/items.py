@@ -28,6 +28,31 @@ class Message:
 Text = str | tuple[Message, ...]
 """A plain prompt, or a chat."""
 
+_ROLES = ("system", "user", "assistant")
+
+
+def as_text(text: object) -> Text:
+    """A plain prompt, or a chat from messages or from Hugging Face's dictionaries: ``[{"role": "user", "content": "Hi"}]``.
+
+    Raises:
+        StimulusError: if it is anything else, or a message has another role or content.
+    """
+    if isinstance(text, str):
+        return text
+    if not isinstance(text, list | tuple):
+        raise StimulusError(f"A text is {type(text).__name__}. Give a string, or the messages of a chat.")
+    return tuple(message if isinstance(message, Message) else _message(message) for message in text)
+
+
+def _message(message: object) -> Message:
+    match message:
+        case {"role": "system" | "user" | "assistant" as role, "content": str(content)}:
+            return Message(role, content)
+    raise StimulusError(
+        f"A message of a chat is {str(message)[:80]!r}. Give {{'role': ..., 'content': ...}} with a role among {', '.join(_ROLES)} "
+        "and a text as content; pictures are given by images."
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
@@ -66,6 +91,9 @@ class Stimulus:
     tags: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     """As of an item."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", as_text(self.text))
 
     @property
     def cluster(self) -> str:
@@ -158,6 +186,7 @@ class Item:
             raise StimulusError(
                 f"Item {self.id!r}: answer {self.answer} is not the index of one of its {len(self.choices)} choices."
             )
+        object.__setattr__(self, "prompt", as_text(self.prompt))
         if not self.prompt:
             raise StimulusError(f"Item {self.id!r} has an empty prompt. Remove it.")
 

@@ -68,17 +68,32 @@ def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
     Raises:
         SiteUnavailable: if the pattern is malformed, names an unknown kind, or a layer that the model has not.
     """
+    ranges, kind = _parsed(pattern)
+    found = ranges or [(0, n_layers - 1)]
+    if max(high for _, high in found) >= n_layers or all(low > high for low, high in found):
+        raise SiteUnavailable(f"{pattern!r}: this model has layers 0 to {n_layers - 1}.")
+    layers = {layer for low, high in found for layer in range(low, high + 1)}
+    return tuple(Site(layer, kind) for layer in sorted(layers))
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern that names no sites of any model.
+
+    Raises:
+        SiteUnavailable: if it is malformed, or names an unknown kind.
+    """
+    _parsed(pattern)
+
+
+def _parsed(pattern: str) -> tuple[list[tuple[int, int]], Kind]:
+    """Ranges of layers, none for all, and the kind."""
     match = _PATTERN.fullmatch(pattern.strip())
     if match is None or match["kind"] not in KINDS:
         raise SiteUnavailable(
             f"{pattern!r} names no sites. Write LAYERS.KIND, for instance '*.resid_post', '8-15.z' or '3,5.mlp_act'; "
             f"KIND is one of {', '.join(KINDS)}."
         )
-    wanted = f"0-{n_layers - 1}" if match["layers"] == "*" else match["layers"]
-    ends = [part.partition("-")[::2] for part in wanted.split(",")]
-    spans = [(int(low), int(high or low)) for low, high in ends]
-    # a mistyped number is not counted up to
-    layers = {layer for low, high in spans if high < n_layers for layer in range(low, high + 1)}
-    if not layers or max(map(max, spans)) >= n_layers:
-        raise SiteUnavailable(f"{pattern!r}: this model has layers 0 to {n_layers - 1}.")
-    return tuple(Site(layer, match["kind"]) for layer in sorted(layers))  # type: ignore[arg-type]
+    if match["layers"] == "*":
+        return [], match["kind"]  # type: ignore[return-value]
+    parts = (part.partition("-") for part in match["layers"].split(","))
+    return [(int(low), int(high or low)) for low, _, high in parts], match["kind"]  # type: ignore[return-value]

@@ -1,18 +1,24 @@
-"""What people see in a terminal: progress, the ladder, tables, the next command."""
+"""What people see in a terminal: progress, warnings, the ladder, tables, the next command."""
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from broca.runs import Run
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -41,6 +47,88 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield tell
+
+
+@contextmanager
+def warnings() -> Iterator[None]:
+    """Show broca's warnings on standard error, each once."""
+    handler, logger = _Warnings(logging.WARNING), logging.getLogger("broca")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Prints what is logged, each text once."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._seen:
+            self._seen.add(text)
+            err.print(f"! {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+def error(kind: str, text: str) -> None:
+    """What went wrong, on standard error."""
+    err.print(f"[bold red]{kind}[/]: ", end="")
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def result(run: Run) -> None:
+    """What a finished run says: its claim, its main table, the ladder, guards that marked something, warnings."""
+    out.print(f"\n{run.result['claim']}\n", markup=False)
+    chosen = run.result.get("selection") or {}
+    if chosen.get("grain") == "head" and (heads := run.units().names):
+        further = f", and {len(heads) - _HEADS} more" if len(heads) > _HEADS else ""
+        facts([("heads", ", ".join(heads[:_HEADS]) + further)])
+        out.print()
+    for title, rows in _tables(run):
+        frame(rows, title)
+    ladder(run.result["verdict"])
+    marked = [guard for guard in run.result["guards"] if guard["state"] == "marked"]
+    notes([*(f"{guard['name']}: {guard['text']}" for guard in marked), *run.result["warnings"]])
+
+
+def _tables(run: Run) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The tables that say most, by the kind of the run."""
+    kind = run.manifest["kind"]
+    if kind == "selftest":
+        yield "", run.tables["methods"].rename(_SHORT)
+    if kind == "probe":
+        from broca.studies.probe_findings import summary
+
+        yield "", summary(run.tables["scores"])
+    if kind == "sensitivity":
+        yield "", run.tables["sweep"].select("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio")
+    if kind == "perturb":
+        from broca.studies.perturb.told import recovered, summary
+
+        yield "", summary(run.tables["kinds"])
+        yield "recovery of the lost logit difference, largest first", recovered(run.tables["recovery"])
+
+
+_HEADS = 24
+"""Heads that are named."""
+_SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", "recall_at_1_percent": "R@1%"}
+
+
+def runs(found: pl.DataFrame) -> None:
+    """The runs of a folder, one after the other: what it is in a line that is never broken, and below it what it says."""
+    if found.is_empty():
+        out.print("There is no run here.")
+    for row in found.iter_rows(named=True):
+        created = (row["created"] or "")[:16].replace("T", " ")
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.3g} s"
+        parts = (row["status"], row["model"], row["contrast"], created, seconds)
+        out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
+        for text in filter(None, (row["verdict"], row["why"])):
+            out.print(Padding(Text(text), (0, 0, 0, 4)))
 
 
 def ladder(verdict: Mapping[str, Any]) -> None:
@@ -75,6 +163,12 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     out.print(table)
 
 
+def notes(texts: Sequence[str]) -> None:
+    """What a reader should know, a line each."""
+    for text in texts:
+        out.print(f"! {text}", style="yellow", markup=False)
+
+
 def following(where: Mapping[str, str], *commands: str) -> None:
     """Where things are, and what to type next."""
     out.print()
@@ -98,6 +192,6 @@ def _cell(value: Any) -> str:
         case None:
             return "[dim]-[/]"
         case float():
-            return f"{value:.3g}"
+            return "[dim]-[/]" if math.isnan(value) else f"{value:.3g}".replace("inf", "∞")
         case _:
             return escape(str(value))

@@ -217,7 +217,7 @@ def test_a_misspelt_field_of_a_spec_is_named(broca, model, contrast, tmp_path):
     code, _, err = broca("run", "spec.toml")
     assert code == 2
     assert "contrst" in err
-    assert "The fields of 'localize' are" in err
+    assert "Did you mean 'contrast'? The fields are kind, contrast" in err
 
 
 def test_ctrl_c_leaves_a_run_that_resumes(model, contrast, tmp_path):

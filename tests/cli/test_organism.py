@@ -64,7 +64,7 @@ def test_an_organism_takes_options_of_its_training(broca, few):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("kth", "--part", "mlp"), "--part is for a model that is there already"),
+        (("kth", "--part", "mlp"), "--part does nothing here: it needs --model"),
         (("kth", "--options.j", "3"), "option 'j' is not known"),
         (("kth", "--options.k", "x"), "Option 'k' of organism 'kth'"),
         (("kht",), "Did you mean 'kth'"),

@@ -67,10 +67,10 @@ def test_it_prints_the_table_the_verdict_and_what_to_type_next(broca, tmp_path):
 @pytest.mark.parametrize(
     ("model", "words", "told"),
     [
-        ("llama", ["--n", 3], "at least 5 stimuli a side"),
+        ("llama", ["--n", 3], "--n is 3. Give 5 or more."),
         ("llama", ["--n", 100], "60 distinct stimuli; 100 a side and 16 for the reference need 216"),
         ("llama", ["--n", 10, "--pairs", 9], "at most 4 pairs in each"),
-        ("llama", ["--n", 10, "--d", 0], "d and effect must be above 0"),
+        ("llama", ["--n", 10, "--d", 0], "--d is 0.0. Give more than 0."),
         ("llama", ["--n", 10, "--sites", "*.resid_post"], "no output weights of their own"),
         ("llama", ["--n", 10, "--answers", "box", "bag"], "begin with the same token"),
         ("mixtral", ["--n", 10, "--sites", "*.mlp_act"], "It has resid_pre, resid_post, attn_out, mlp_out, z"),

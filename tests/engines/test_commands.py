@@ -42,7 +42,7 @@ def broca(monkeypatch, capsys, tmp_path):
     [
         (["--workers", "0"], 2, "workers is 0. Give 1 or more."),
         (["--threads", "-1"], 2, "threads is -1. Give 1 or more."),
-        (["--address", "1.2.3.4:5"], 2, "Add --engine ray"),
+        (["--address", "1.2.3.4:5"], 2, "it needs --engine ray"),
         (["--engine", "ray", "--address", "1.2.3.4:5"], 2, "--workers N"),
         (["--engine", "ray", "--address", "1.2.3.4", "--workers", "2"], 2, "Write HOST:PORT"),
         (["--engine", "rai"], 2, "rai"),

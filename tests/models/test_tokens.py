@@ -87,6 +87,13 @@ def test_a_template_that_writes_bos_does_not_double_it(templated):
         assert tokens.text.endswith("Where is it?<assistant>")
 
 
+def test_a_chat_in_dictionaries_is_a_chat(templated):
+    turns = [{"role": message.role, "content": message.content} for message in CHAT]
+    assert tokenize(templated, [turns]) == tokenize(templated, [CHAT])
+    with pytest.raises(StimulusError, match="A message of a chat is"):
+        tokenize(templated, [[{"role": "user"}]])
+
+
 def test_chat_is_used_when_asked_for(templated):
     plain, never = tokenize(templated, ["Where is it?"])[0], tokenize(templated, [CHAT], chat="never")[0]
     assert plain.text == "Where is it?"

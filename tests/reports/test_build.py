@@ -67,7 +67,7 @@ def test_claim_interval_and_numbers(causal):
     )
     assert "Double dissociation: one lesion costs this, the other that." in text
     assert re.search(r"on held-out stimuli: 1.4 in this model, at most 0.\d+ in 20 untrained twins\.", text)
-    assert "broca run spec.toml --model example/tiny-lm --revision abc123" in text
+    assert "In the folder that holds this run: broca run belief-1 " in text
 
 
 def test_nothing_is_fetched(causal):
@@ -136,7 +136,10 @@ def test_a_localizer_says_what_is_missing_and_how_to_get_it(tmp_path):
     page = page_of(localize_run(tmp_path / "found-1"))
     ids = [a["id"] for a in page.all("section")]
     assert ids == ["ladder", "places", "missing", "checks", "method", "repeat", "provenance"]
-    assert "broca lesion example/tiny-lm --localizer found-1" in page.text
+    assert (
+        "broca lesion example/tiny-lm --localizer found-1 --items belief-stories --others photograph-stories"
+        in page.text
+    )
 
 
 def test_heads_are_a_table(tmp_path):

@@ -39,6 +39,7 @@ def test_runs_are_listed_with_their_status(folder):
         "model",
         "contrast",
         "verdict",
+        "why",
         "created",
         "seconds",
         "path",
@@ -57,6 +58,8 @@ def test_runs_are_listed_with_their_status(folder):
     assert rows["stopped"]["created"] > rows["a"]["created"]
     assert rows["stopped"]["seconds"] >= 0
     assert rows["broken"]["kind"] == "toy"
+    assert "tensors.safetensors is corrupt" in rows["broken"]["why"]
+    assert rows["a"]["why"] is None
 
 
 def test_an_empty_folder_is_an_empty_list(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -7,7 +8,8 @@ import platform
 import pytest
 
 from broca.errors import RunError
-from broca.runs.lock import _identity, locked
+from broca.runs import lock as locks
+from broca.runs.lock import _identity, is_locked, locked
 
 
 def test_a_lock_is_there_during_the_body_alone(tmp_path):
@@ -55,3 +57,22 @@ def test_a_lock_without_a_name_is_believed_while_it_is_young(tmp_path):
     os.utime(lock, (0, 0))
     with locked(lock):
         pass
+
+
+def test_a_lock_that_a_full_disk_cut_short_is_taken_away(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.json, "dump", full)
+        with pytest.raises(RunError, match="No space left"), locked(tmp_path / "lock"):
+            pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_whether_somebody_holds_it(tmp_path):
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock"):
+        assert is_locked(tmp_path / "lock")
+    (tmp_path / "lock").write_text(json.dumps(_identity(os.getpid()) | {"pid": 2**22 + 1}))
+    assert not is_locked(tmp_path / "lock")

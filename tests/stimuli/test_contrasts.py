@@ -33,11 +33,11 @@ def test_a_misspelt_name_and_a_missing_path():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": "12"}, "Option 'n' of contrast 'language': Input should be a valid integer; '12' was given"),
-        ({"n": 1}, "greater than or equal to 2; 1 was given"),
-        ({"n": True}, "valid integer"),
-        ({"seed": -1}, "Give a whole number from 0"),
-        ({"words": 3}, "greater than or equal to 9"),
+        ({"n": "12"}, "Option 'n' of contrast 'language' is '12'. Give a whole number."),
+        ({"n": 1}, "is 1. Give 2 or more."),
+        ({"n": True}, "whole number"),
+        ({"seed": -1}, "Give 0 or more."),
+        ({"words": 3}, "Give 9 or more."),
     ],
 )
 def test_options_of_the_wrong_kind(options, message):

@@ -86,7 +86,7 @@ def test_bad_rows(tmp_path, row, message):
 
 def test_bad_options(tmp_path):
     with pytest.raises(
-        StimulusError, match=r"Option 'order' of benchmark 'tomi.csv': Input should be 'first', 'second' or 'both'"
+        StimulusError, match=r"Option 'order' of benchmark 'tomi.csv' is 'third'. Choose one of first, second, both."
     ):
         benchmark(tomi(tmp_path, FALSE), order="third")
     with pytest.raises(UnknownName, match=r"Known: belief, order, style, tail"):

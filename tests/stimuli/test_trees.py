@@ -7,6 +7,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from broca.errors import StimulusError, UnknownName
 from broca.items import CONCLUSION
@@ -58,10 +62,29 @@ def test_the_published_recipe_repeats_numbers_as_often_as_it_must():
 
 
 def test_numbers_are_those_that_the_tokenizer_has_whole():
-    digits = tokenizer()
-    assert all(len(digits(str(number), add_special_tokens=False)["input_ids"]) == 1 for number in single_tokens(digits))
-    with pytest.raises(StimulusError, match="This tokenizer cuts numbers into pieces"):
-        trees("kth", tokenizer=digits, m=16)
+    numbers = spaced(10)
+    assert single_tokens(numbers) == list(range(10))
+    assert len(trees("kth", tokenizer=numbers, m=10, n=2)) == 2
+    with pytest.raises(
+        StimulusError, match=r"only 10 numbers are one token each .* a list needs 16. Give an m of at most 10."
+    ):
+        trees("kth", tokenizer=numbers, m=16)
+
+
+@pytest.mark.parametrize("m", [2, 16])
+@pytest.mark.parametrize("made", [tokenizer, lambda: spaced(1)])
+def test_where_a_tokenizer_has_no_numbers_no_m_is_said_to_help(made, m):
+    with pytest.raises(
+        StimulusError, match=r"numbers are one token each .*: no m helps. Take another task, such as rules"
+    ):
+        trees("kth", tokenizer=made(), m=m)
+
+
+def spaced(n):
+    """A tokenizer that has the numbers below n whole, and spaces within no token."""
+    made = Tokenizer(WordLevel({"<unk>": 0} | {f"{i}": i + 1 for i in range(n)}, unk_token="<unk>"))
+    made.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
 
 
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": 17}, {"n": 0}, {"pool": 3}])

@@ -6,12 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pydantic import ValidationError
 
 import zoo
 from broca.capture import Gather, capture
 from broca.engines.memo import forget
-from broca.errors import GuardError, SelectionError, StimulusError
+from broca.errors import GuardError, SelectionError, SpecError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Contrast, Stimulus
 from broca.models.pool import Pool
@@ -278,9 +277,9 @@ def test_draws_that_repeat_themselves_are_no_further_evidence(lm, items):
 
 
 def test_specs_that_contradict_themselves_are_refused():
-    with pytest.raises(ValidationError, match="either a localizer or a selection"):
+    with pytest.raises(SpecError, match="either a localizer or a selection"):
         CausalTest()
-    with pytest.raises(ValidationError, match="has no ranking"):
+    with pytest.raises(SpecError, match="has no ranking"):
         CausalTest(selection=UnitMask.of({"0.z": [1]}, n=4, grain="head"), doses=(1, 2))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from scipy.stats import ttest_ind
 
 import zoo
-from broca.errors import SelectionError, SiteUnavailable, StatisticsError, StimulusError, UnknownName
+from broca.errors import SelectionError, SiteUnavailable, SpecError, StatisticsError, StimulusError, UnknownName
 from broca.items import Contrast, Stimulus
 from broca.sites import Site
 from broca.stimuli.contrasts import contrast
@@ -98,7 +97,7 @@ def test_a_preset_yields_to_what_the_user_gives():
 def test_a_misspelt_preset_or_field_is_named():
     with pytest.raises(UnknownName, match="Did you mean 'tl-abs'"):
         Localize(preset="tl-asb")
-    with pytest.raises(ValidationError, match="contrst"):
+    with pytest.raises(SpecError, match="contrst"):
         Localize(contrst="belief")
 
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from pydantic import ValidationError
 from scipy.stats import binomtest
 
 import broca
 from broca.engines.memo import forget, silent
-from broca.errors import StimulusError, UnknownName
+from broca.errors import SpecError, StimulusError, UnknownName
 from broca.interventions.patching import paired
 from broca.models.lm import LM
 from broca.runs import open_run, run
@@ -286,7 +285,7 @@ def test_pairs_without_answers_are_refused(lm, tmp_path):
     ],
 )
 def test_impossible_specs_are_refused(field, value, said):
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(SpecError, match=said):
         Perturb(**{field: value})
 
 

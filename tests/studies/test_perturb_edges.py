@@ -14,12 +14,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pydantic import ValidationError
 from tests.zoo import lm as tiny
 from tests.zoo import tokenizer
 
 from broca.engines.memo import forget, silent
-from broca.errors import StimulusError
+from broca.errors import SpecError, StimulusError
 from broca.interventions.patching import Cell, patched
 from broca.items import Item
 from broca.models.lm import LM
@@ -104,7 +103,7 @@ def test_few_wordings_leave_a_rung_untested_and_the_others_standing(lm, items):
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(ValidationError, match="seed"):
+    with pytest.raises(SpecError, match=r"seed is -1. Give 0 or more."):
         Perturb(seed=-1)
 
 

@@ -1,21 +1,35 @@
-"""What several commands do: load a model, read a study, run it, and print where the result is."""
+"""What several commands do: read a study, load a model, run it, and print where the result is.
+
+Whatever can be wrong without a model is found before one is loaded: fields, options, files of stimuli, the place of the result.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from broca import terminal
-from broca.cli.options import Loading, Looking, Target, Working, given
-from broca.errors import SpecError
+from broca.cli.commands import Setting
+from broca.cli.options import RUNS, Dtype, Loading, Working, refuse
+from broca.errors import ModelError, SpecError
+from broca.shell import command, flag
 
 if TYPE_CHECKING:
     from broca.engines import Engine
     from broca.models.lm import LM
     from broca.runs import Run
-    from broca.units import UnitMask
+
+Next = Callable[["Run"], Sequence[str]]
+"""What to type after a run."""
+
+_FLAGS = {
+    "causal": {"localizer": "--contrast or --localizer", "selection": "--units or --heads"},
+    "probe": {"pruning": "--prune", "kind": "--estimator"},
+    "sensitivity": {"length": "--windows-of"},
+}
+"""Fields that commands call otherwise, by the kind of study."""
 
 
 def loaded(name: str, how: Loading) -> LM:
@@ -23,12 +37,33 @@ def loaded(name: str, how: Loading) -> LM:
     from broca.models.lm import LM
     from broca.models.load import announcement, quiet
 
+    check_model(name, how)
     quiet()
     said, tight = announcement(name, how.dtype, how.device)
     if tight:
         terminal.err.print(f"! {said}", style="yellow", markup=False)
     with terminal.err.status(f"loading {said or name}"):
         return LM.load(name, **asdict(how))
+
+
+def check_model(name: str, how: Loading) -> None:
+    """Refuse what names no model, before anything else is done.
+
+    Raises:
+        ModelError: if there is no model directory where a path is given.
+        SpecError: if a revision is asked of a directory.
+    """
+    from broca.models.load import locate
+    from broca.models.placement import check_device
+    from broca.registry import unknown
+
+    if not isinstance(name, str) or not name.strip():
+        raise ModelError(f"The model is called {name!r}. Give a directory, a hub id or a shipped organism.")
+    if how.dtype not in get_args(Dtype):
+        raise unknown("dtype", str(how.dtype), get_args(Dtype))
+    if Path(locate(name)).is_dir():
+        refuse({"revision": how.revision}, "a hub id", beside=f"{name}, which is a directory")
+    check_device(how.device)
 
 
 def engine_of(how: Working) -> Engine:
@@ -42,117 +77,115 @@ def engine_of(how: Working) -> Engine:
 
     if how.engine == "ray":
         return Ray(how.workers, how.address, how.threads)
-    if how.address is not None:
-        raise SpecError(f"--address {how.address} is for the engine ray. Add --engine ray, or leave it out.")
+    refuse({"address": how.address}, "--engine ray")
     return Local(1 if how.workers is None else how.workers, how.threads)
 
 
-def executed(study: Any, lm: LM, out: Path, *then: str, engine: Engine | None = None) -> Run:
-    """Run a study into a directory, write its report, print the verdict, where things are, and what to type then.
+def executed(
+    study: Any, setting: Setting, then: Next | None = None, finish: Callable[[Any, LM], Any] = lambda study, _: study
+) -> Run:
+    """Run a study into a directory, print the verdict, write its report, print where things are and what to type then.
 
-    RUN in a command stands for the run's directory.
+    Args:
+        study: what to do; its stimuli are read before the model is loaded.
+        setting: on which model, by whom, and into which folder.
+        then: what to type next.
+        finish: what of the study needs the model, such as heads that are to be lesioned.
     """
     from broca.reports.build import report as build
     from broca.runs import run as execute
 
+    engine = engine_of(setting.working)
+    check_model(setting.model, setting.loading)
+    check_out(setting.out)
+    with terminal.err.status("reading stimuli"):
+        study.read()
+    lm = loaded(setting.model, setting.loading)
     with terminal.progress() as tell:
-        done = execute(study, lm, out=out, progress=tell, **given(engine=engine))
+        done = execute(finish(study, lm), lm, out=setting.out, progress=tell, engine=engine)
+    terminal.result(done)
     page = build(done)
-    terminal.out.print(f"\n{done.result['claim']}\n", markup=False, soft_wrap=False)
-    if "methods" in done.tables:
-        terminal.frame(done.tables["methods"].rename(_SHORT))
-    if study.kind == "probe":
-        from broca.studies.probe_findings import summary
-
-        terminal.frame(summary(done.tables["scores"]))
-    if study.kind == "sensitivity":
-        terminal.frame(done.tables["sweep"].select("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio"))
-    if study.kind == "perturb":
-        from broca.studies.perturb.told import recovered, summary
-
-        terminal.frame(summary(done.tables["kinds"]))
-        terminal.frame(recovered(done.tables["recovery"]), "recovery of the lost logit difference, largest first")
-    terminal.ladder(done.result["verdict"])
-    marked = [guard for guard in done.result["guards"] if guard["state"] == "marked"]
-    for text in (*(f"{guard['name']}: {guard['text']}" for guard in marked), *done.result["warnings"]):
-        terminal.out.print(f"! {text}", style="yellow", markup=False)
-    terminal.following(
-        {"run": str(done.path), "report": str(page)},
-        *(each.replace("RUN", str(done.path)) for each in then or (f"broca runs {out}",)),
-    )
+    following = then(done) if then else ()
+    again = command("runs", *([setting.out] if setting.out != RUNS else []))
+    terminal.following({"run": str(done.path), "report": str(page)}, *(following or (again,)))
     return done
 
 
-_SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", "recall_at_1_percent": "R@1%"}
+def check_out(folder: Path) -> None:
+    """Refuse a folder of runs that cannot be written to, or that lies within a run.
+
+    Raises:
+        RunError: saying why, and what to do.
+    """
+    from broca.errors import RunError
+    from broca.runs import run_around
+    from broca.runs.files import check_place
+
+    check_place(folder)
+    if (around := run_around(folder)) is not None:
+        raise RunError(f"{folder} would lie within the run {around}. Give the folder of runs: --out {around.parent}.")
 
 
-def study_of(fields: dict[str, Any]) -> Any:
-    """A study from its fields; what pydantic has against them is told in one line each.
+def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
+    """A study from its fields; what is wrong with them is said in a sentence each.
+
+    Args:
+        fields: what was given.
+        commanded: by options, each of which must do something; or by a file, where every default is written out.
 
     Raises:
         UnknownName: if there is no such study.
-        SpecError: if a field is wrong.
+        SpecError: if a field is wrong, or would do nothing.
     """
     from pydantic import ValidationError
 
+    from broca.faults import Path as Place
+    from broca.faults import dotted, idle_of, sentences
     from broca.studies import STUDIES
 
     kind = fields.get("kind", "")
-    study = STUDIES[kind]
+    study, flags = STUDIES[kind], _FLAGS.get(kind, {})
+
+    def name(path: Place) -> str:
+        names = [part for part in path if isinstance(part, str)]
+        if not commanded or not names:
+            return dotted(path)
+        if "options" in names[:-1]:
+            return f"--options.{names[-1]}"
+        return flags.get(names[-1], flag(names[-1]))
+
     try:
-        return study(**fields)
+        made = study.model_validate(fields)
     except ValidationError as error:
-        known = ", ".join(study.model_fields)
-        told = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or kind}: {e['msg']} (given {e['input']!r:.80})" for e in error.errors()
-        )
-        raise SpecError(f"{told}. The fields of {kind!r} are {known}.") from error
+        raise SpecError(sentences(error, study, name)) from error
+    if commanded:
+        for need, names in made.idle(_leaves(fields)):
+            context = {"fields": names, "needs": need.on, "why": need.why, "beside": need.beside}
+            raise SpecError(idle_of(context, name))
+    return made
 
 
-def target_of(lm: LM, target: Target, looking: Looking) -> dict[str, Any]:
-    """What to lesion, as fields of the causal test, from the one option that says so.
+def _leaves(fields: Mapping[str, Any], before: str = "") -> list[str]:
+    """The names of fields that ask for something, those of parts with a dot."""
+    from broca.studies.base import asks
 
-    Raises:
-        SpecError: if several do.
+    found: list[str] = []
+    for name, value in fields.items():
+        if asks(value):
+            found.append(before + name)
+        if isinstance(value, Mapping):
+            found += _leaves(value, f"{before}{name}.")
+    return found
+
+
+def options_for(texts: Mapping[str, str] | None, *types: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a command line has them, read as the types that some source asks for.
+
+    Args:
+        texts: what was given, by name.
+        types: the options of each source that they may be for, by name.
     """
-    from broca.runs import open_run
-    from broca.units import UnitMask
+    from broca.stimuli.options import typed
 
-    named = given(**asdict(target))
-    if len(named) > 1:
-        raise SpecError(
-            f"--{' and --'.join(named)} were given. Give one of --contrast, --localizer, --units and --heads."
-        )
-    match named:
-        case {"units": text}:
-            return {"selection": mask_of(lm, text)}
-        case {"heads": text}:
-            return {"selection": UnitMask.heads(text, n_heads=lm.anatomy.n_heads)}
-        case {"localizer": path}:
-            return {"localizer": open_run(path).spec["study"]}
-        case _:
-            return {"localizer": {"contrast": named.get("contrast", "belief"), **looking.fields}}
-
-
-def mask_of(lm: LM, text: str) -> UnitMask:
-    """The mask of a file, or of what is written.
-
-    Raises:
-        SelectionError: if it is neither.
-    """
-    from broca.units import UnitMask
-
-    written = ":" in text and not Path(text).exists()
-    return UnitMask.written(text, n=lm.anatomy.choices) if written else UnitMask.load(text)
-
-
-def parsed(given: dict[str, str] | None) -> dict[str, Any]:
-    """Numbers and booleans as such, anything else as text."""
-
-    def value(text: str) -> Any:
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            return text
-
-    return {name: value(text) for name, text in (given or {}).items()}
+    every = {name: hint for own in reversed(types) for name, hint in own.items()}
+    return {name: typed(text, every.get(name, Any)) for name, text in (texts or {}).items()}

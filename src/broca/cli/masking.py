@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
 from broca import terminal
-from broca.cli.execute import engine_of, executed, loaded, parsed, study_of
-from broca.cli.options import Loading, Working, given
+from broca.cli.commands import Setting
+from broca.cli.execute import executed, options_for, study_of
+from broca.cli.options import RUNS, Chat, Loading, Options, Working, given
 from broca.errors import SpecError
+from broca.shell import command
 
-TaskOptions = Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.seed 1.")]
+if TYPE_CHECKING:
+    from broca.runs import Run
 
 
 @Parameter(name="*")
@@ -59,6 +62,8 @@ class Scoring:
     """One sample at a time, or batches with the same numbers."""
     halves: bool | None = None
     """Keep two halves of the samples apart, for the rung "reliable"."""
+    chat: Chat | None = None
+    """Whether the model's chat template is used: for chats only (auto), never, or always."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -67,6 +72,8 @@ class Scoring:
         edits, length = own.pop("edits"), own.pop("windows_of")
         if self.published is not None:
             own["published"] = tuple(str(path) for path in self.published)
+        if self.chat is not None and not self.preset:
+            own["scorer"] = {"kind": "likelihood", "chat": self.chat}
         if length is not None:
             own["reading"] = {"length": length, **({"texts": "joined"} if self.preset else {})}
         return given(**own, edits=[{"kind": kind} for kind in edits] if edits else None)
@@ -86,7 +93,7 @@ class Masking:
     draws: int | None = None
     """Random masks of each family (20)."""
     sweep_draws: int | None = None
-    """Random masks at every other fraction (5)."""
+    """Random masks at every other fraction (5); needs a sweep of several."""
     twins: int | None = None
     """Score so many untrained twins likewise; 20 make the rung "learned"."""
     perplexity_limit: float | None = None
@@ -107,13 +114,13 @@ def sensitivity(
     *,
     task: str = "beliefs/false-belief",
     general: str = "plain",
-    options: TaskOptions = None,
+    options: Options = None,
     tree: Path | None = None,
     scoring: Scoring = Scoring(),
     masking: Masking = Masking(),
     loading: Loading = Loading(),
     working: Working = Working(),
-    out: Path = Path("runs"),
+    out: Path = RUNS,
 ) -> None:
     """Score every weight by a task's gradients, leave out what plain text needs, mask, sweep, and climb the ladder.
 
@@ -124,26 +131,54 @@ def sensitivity(
         tree: Write cells as published too: a tree of CSV files and summary.csv, into this folder.
         out: Folder of runs.
     """
-    fields = {"kind": "sensitivity", "task": task, "general": general, **given(options=parsed(options) or None)}
+    from broca.models.placement import check_device
+    from broca.stimuli.benchmarks import option_types
+
+    sources = [task, *(masking.others or []), *(scoring.controls or [])]
+    own = options_for(options, *map(option_types, sources)) if options else None
+    fields = {"kind": "sensitivity", "task": task, "general": general, **given(options=own)}
     if scoring.preset and loading.dtype != "auto":
         fields["dtype"] = loading.dtype
-    study, engine = study_of(fields | scoring.fields | masking.fields), engine_of(working)
+    study = study_of(fields | scoring.fields | masking.fields)
     loading = replace(loading, dtype=study.dtype or loading.dtype)
-    run = executed(study, loaded(model, loading), out, f"broca export RUN --to {model}-masked", engine=engine)
+    if scoring.sums_on is not None:
+        check_device(scoring.sums_on)
     if tree is not None:
-        _tree(run, tree)
+        _check_tree(study, tree)
+    setting = Setting(model, loading, working, out)
+    to = f"{Path(model).name or 'model'}-masked"
+    kept = {"to": to, **setting.kept(working=False, out=False)}
+    run = executed(study, setting, lambda run: [command("export", run.path, options=kept)])
+    if tree is not None:
+        _write_tree(run, tree)
 
 
-def _tree(run: Any, folder: Path) -> None:
+_NO_CELLS = (
+    "--tree needs sampled cells. Ask for cells (--task cells, or a task file) and sampled answers: --preset wu2025."
+)
+
+
+def _check_tree(study: Any, folder: Path) -> None:
+    """Refuse a tree that would stay empty, or could not be written, before anything is computed."""
+    from broca.runs.files import check_place
+    from broca.scoring import Sampled
+    from broca.stimuli.cells import is_cell
+
+    cells = any(is_cell(item) for items in study.abilities.values() for item in items)
+    if not cells or not isinstance(study.scorer, Sampled):
+        raise SpecError(_NO_CELLS)
+    check_place(folder)
+
+
+def _write_tree(run: Run, folder: Path) -> None:
+    from broca.runs.files import writing
     from broca.scoring.wu2025 import summary, write_tree
 
     cells = run.tables.get("published")
-    if cells is None:
-        raise SpecError(
-            "This run has no sampled cells, so no tree was written. Ask for cells (--task cells, or a task file) and sampled "
-            "answers: --preset wu2025."
-        )
-    write_tree(cells, folder)
+    if cells is None:  # parts of cells were left out of the test
+        raise SpecError(f"{_NO_CELLS} Of this run's items no cell is whole.")
     path = folder / "summary.csv"
-    summary(cells).write_csv(path)
+    with writing(folder, resumes=False):
+        write_tree(cells, folder)
+        summary(cells).write_csv(path)
     terminal.following({"tree": str(folder), "summary": str(path)})

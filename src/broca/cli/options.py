@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from broca.errors import SpecError
+from broca.shell import flag
+
+Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
+RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]
 Grain = Literal["unit", "head"]
+Chat = Literal["auto", "never", "always"]
 
 
 @Parameter(name="*")
@@ -40,7 +47,7 @@ class Working:
     threads: int | None = None
     """Threads of each process. The last digits may depend on it: fix it where bytes are compared."""
     address: str | None = None
-    """Join this Ray cluster (HOST:PORT or auto) instead of starting one here."""
+    """Join this Ray cluster (HOST:PORT or auto) instead of starting one here; needs --engine ray."""
 
 
 @Parameter(name="*")
@@ -64,11 +71,13 @@ class Looking:
     """Regress out the length of the stimuli, and count what remains."""
     protect_massive: bool | None = None
     """Never select units with massive activations."""
+    chat: Chat | None = None
+    """Whether the model's chat template is used: for chats only (auto), never, or always."""
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the localizer."""
-        sites = self.sites or ("*.z" if self.grain == "head" else None)
+        sites = "*.z" if self.sites is None and self.grain == "head" else self.sites
         return given(**asdict(self) | {"sites": sites})
 
 
@@ -82,7 +91,7 @@ class Ranking:
     pool: Literal["last", "mean"] | None = None
     """How tokens become one value."""
     pictures: Literal["with", "without", "only"] | None = None
-    """Whether the tokens that stand for pictures count in a mean, or no others do."""
+    """Whether the tokens that stand for pictures count in a mean, or no others do; needs --pool mean."""
     magnitude: Literal["signed", "abs-of-mean", "mean-of-abs"] | None = None
     """Compare signed or absolute activations."""
     percent: float | None = None
@@ -131,34 +140,19 @@ class Target:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Under:
-    """What is in force while the model answers: nothing, where none of these is given."""
-
-    units: str | None = None
-    """Lesion the units of this mask file, or those written as "3.experts:0,2" (layer.kind:units, see lesion)."""
-    heads: str | None = None
-    """Lesion these heads, as "0.4,1.2" (layer.head)."""
-    weights: Path | None = None
-    """Mask the weights of this mask file, or of a finished sensitivity run."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
 class Tasks:
     """Tasks of lm-eval, instead of items."""
 
     lm_eval: tuple[str, ...] | None = None
     """Names that lm-eval knows, or task files (.yaml)."""
     include: Path | None = None
-    """A folder of further task files."""
+    """A folder of further task files; needs --lm-eval."""
     shots: int | None = None
-    """Examples before each question."""
+    """Examples before each question; needs --lm-eval."""
     limit: int | None = None
-    """Documents of each task at most."""
-    chat: bool = False
-    """Apply the model's chat template."""
+    """Documents of each task at most; needs --lm-eval."""
     cache: Path | None = None
-    """Keep answers in this file, by weights, interventions and request."""
+    """Keep answers in this file, by weights, interventions and request; needs --lm-eval."""
 
 
 @Parameter(name="*")
@@ -175,15 +169,15 @@ class Testing:
     n_items: int | None = None
     """Score this many items of each ability at most."""
     dose: float | None = None
-    """Percent of the units that the claim is about."""
+    """Percent of the units that the claim is about (1; with --localizer, what that run selected)."""
     doses: list[float] | None = None
     """Further percentages, for the dose-response curve."""
     sides: list[Side] | None = None
-    """Ends of the ranking; the first is the claim."""
+    """Ends of the ranking; the first is the claim (top; with --localizer, what that run selected)."""
     draws: int | None = None
     """Matched random lesions."""
     dose_draws: int | None = None
-    """Matched random lesions at each further dose."""
+    """Matched random lesions at each further dose; needs --doses."""
     match: list[Literal["layer", "size"]] | None = None
     """What random lesions share with the selection."""
     fills: list[Literal["zero", "mean", "noise", "resample"]] | None = None
@@ -197,6 +191,24 @@ class Testing:
     def fields(self) -> dict[str, Any]:
         """The fields of the causal test."""
         return given(**asdict(self))
+
+
+def refuse(idle: Mapping[str, Any], needs: str, *, met: object = False, beside: str = "") -> None:
+    """Refuse options that were given and would do nothing in this call.
+
+    Args:
+        idle: those that would do nothing, by name; None is one that was not given.
+        needs: the option that they need.
+        met: whether the call has it.
+        beside: the option that leaves nothing for them to do, where there is one.
+
+    Raises:
+        SpecError: naming them, and what they need.
+    """
+    from broca.faults import idle as sentence
+
+    if not met and (names := [flag(name) for name in given(**idle)]):
+        raise SpecError(sentence(names, [needs], beside=beside))
 
 
 def given(**fields: Any) -> dict[str, Any]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from cyclopts import App, Parameter
 
 from broca import terminal
-from broca.cli.execute import parsed
-from broca.cli.options import given
-from broca.errors import SpecError
+from broca.cli.execute import check_model, options_for
+from broca.cli.options import Loading, Options, given, refuse
+from broca.shell import command
 
 organism = App(name="organism", help="Small models with known insides that come with broca.")
-
-TaskOptions = Annotated[dict[str, str] | None, Parameter(help="Options of the task: --options.k 3.")]
 
 
 @Parameter(name="*")
@@ -24,13 +23,13 @@ class Tuning:
     """How a model that is there already is taught; only with --model."""
 
     part: Literal["full", "attention", "mlp", "norm", "lora"] | None = None
-    """What may learn (full)."""
+    """What may learn (full); needs --model."""
     batch: int | None = None
-    """Questions a step (128)."""
+    """Questions a step (128); needs --model."""
     rate: float | None = None
-    """Peak learning rate (2e-5; 2e-4 for norm and lora)."""
+    """Peak learning rate (2e-5; 2e-4 for norm and lora); needs --model."""
     look: int | None = None
-    """Steps between two looks at held-out questions, each a checkpoint (250)."""
+    """Steps between two looks at held-out questions, each a checkpoint (250); needs --model."""
 
 
 @organism.command(name="list")
@@ -39,7 +38,7 @@ def list_organisms() -> None:
     from broca.organisms import NAMES, shipped
 
     terminal.facts([(name, str(shipped(name))) for name in NAMES])
-    terminal.following({}, f"broca inspect {NAMES[0]}")
+    terminal.following({}, command("inspect", NAMES[0]))
 
 
 @organism.command
@@ -47,7 +46,7 @@ def train(
     name: str,
     *,
     model: str | None = None,
-    options: TaskOptions = None,
+    options: Options = None,
     tuning: Tuning = Tuning(),
     out: Path | None = None,
     seed: int = 0,
@@ -64,24 +63,35 @@ def train(
         seed: Seed of weights and world.
         steps: Training steps, where not the usual number.
     """
-    asked = {**given(part=tuning.part, batch=tuning.batch, rate=tuning.rate, look=tuning.look)}
-    if model is None and asked:
-        raise SpecError(
-            f"--{next(iter(asked))} is for a model that is there already. Name it with --model, or leave it out."
-        )
-    with terminal.progress() as tell:
-        if model is None:
-            from broca.organisms import trainer
-            from broca.stimuli.options import call
+    from broca.runs.files import check_place, writing
 
-            target = out or Path("organisms") / name
-            more = {"seed": seed, "progress": tell, **given(steps=steps), **parsed(options)}
-            made = call(f"organism {name!r}", trainer(name), target, options=more)
-        else:
-            from broca.organisms.tuned import tune
-
-            target = out or Path("organisms") / f"{Path(model).name}-{Path(name).stem}"
-            more = {**asked, **given(steps=steps), "options": parsed(options)}
-            made = tune(name, model, target, seed=seed, progress=tell, **more)
+    refuse(asdict(tuning), "--model", met=model is not None)
+    usual = name if model is None else f"{Path(model).name}-{Path(name).stem}"
+    target = Path("organisms") / usual if out is None else out
+    check_place(target)
+    train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
+    with writing(target), terminal.progress() as tell:
+        made = train(target, seed=seed, progress=tell, **given(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
-    terminal.following({"model": str(target), "report": str(target / "training.json")}, f"broca inspect {target}")
+    terminal.following({"model": str(target), "report": str(target / "training.json")}, command("inspect", target))
+
+
+def _anew(name: str, options: dict[str, str] | None) -> Callable[..., Any]:
+    """What trains an organism from nothing."""
+    from broca.organisms import trainer
+    from broca.stimuli.options import accepted, call, hints
+
+    make = trainer(name)
+    own = {option: hint for option, hint in hints(getattr(make, "func", make)).items() if option in accepted(make)}
+    more = options_for(options, own)
+    return lambda target, **how: call(f"organism {name!r}", make, target, options=how | more)
+
+
+def _tuned(task: str, model: str, options: dict[str, str] | None, tuning: Tuning) -> Callable[..., Any]:
+    """What teaches a model a task of trees."""
+    from broca.organisms.tuned import tune
+    from broca.stimuli.trees import option_types
+
+    check_model(model, Loading())
+    own, how = options_for(options, option_types(task)), given(**asdict(tuning))
+    return lambda target, **more: tune(task, model, target, options=own, **how, **more)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import App, Parameter
 
 from broca import terminal
-from broca.cli.execute import engine_of, executed, loaded, parsed, study_of
-from broca.cli.options import Loading, Working, given
+from broca.cli.commands import Setting, values
+from broca.cli.execute import check_model, executed, loaded, options_for, study_of
+from broca.cli.options import RUNS, Loading, Options, Working, given, refuse
 from broca.errors import SpecError
+from broca.shell import YOURS, command
 
 if TYPE_CHECKING:
+    from broca.runs import Run
     from broca.runs.old_scores import Scorers
     from broca.scoring.writer import Writer
 
@@ -32,15 +35,15 @@ class Judging:
     reward: str | None = None
     """Reward model or other classifier of question and completion: directory or hub id."""
     label: str | None = None
-    """Which of its outputs to read, where it has several."""
+    """Which of the reward model's outputs to read, where it has several."""
     semantic: str | None = None
     """Model of sentences: directory, hub id, or default for all-MiniLM-L6-v2."""
     judge: str | None = None
     """Instruct model as judge: directory, hub id or shipped organism; with --server its name there."""
     server: str | None = None
     """Address of a server that speaks OpenAI's chats, on which the judge runs."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: str | None = None
+    """Where these models run: auto, cpu or cuda (auto)."""
 
 
 @Parameter(name="*")
@@ -48,18 +51,18 @@ class Judging:
 class Perturbing:
     """What is done to texts, and what is patched."""
 
-    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    kinds: list[str] | None = None
     """Kinds of perturbation (all, or all that the file has)."""
     n: int | None = None
     """Clean texts at most (200)."""
     words: int | None = None
     """How many words of a text are edited (1)."""
-    among: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    among: list[str] | None = None
     """Edit these words only."""
     rewriter: str | None = None
     """Instruct model that writes the styles, instead of templates."""
     rewriter_server: str | None = None
-    """Address of an OpenAI-compatible server on which it runs."""
+    """Address of an OpenAI-compatible server on which it runs; needs --rewriter."""
     controls: bool | None = None
     """Ask valid texts with the same change in tokens too."""
     answers: Literal["auto", "choices", "generated"] | None = None
@@ -100,11 +103,11 @@ def study(
     model: str,
     *,
     items: str | None = None,
-    options: Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.seed 1.")] = None,
+    options: Options = None,
     perturbing: Perturbing = Perturbing(),
     loading: Loading = Loading(),
     working: Working = Working(),
-    out: Path = Path("runs"),
+    out: Path = RUNS,
 ) -> None:
     """Perturb texts, compare answers by item, and patch the runs whose answer turned.
 
@@ -113,9 +116,42 @@ def study(
         items: Items by name, or a file of items or pairs; written arithmetic (sums) where left out.
         out: Folder of runs.
     """
-    fields = {"kind": "perturb", "items": items or "sums", "options": parsed(options), **perturbing.fields}
-    executed(study_of(fields), loaded(model, loading), out, f"broca perturb {model} --select neurons",
-             engine=engine_of(working))  # fmt: skip
+    own = options_for(options, _option_types("sums" if items is None else items)) if options else {}
+    study = study_of(
+        {"kind": "perturb", "items": "sums" if items is None else items, "options": own, **perturbing.fields}
+    )
+    if perturbing.rewriter is not None and perturbing.rewriter_server is None:
+        check_model(perturbing.rewriter, Loading())
+    setting = Setting(model, loading, working, out)
+    asked = {"items": items, "options": options, **values(perturbing), **setting.kept()}
+
+    def then(run: Run) -> list[str]:
+        if not study.cases or study.select == "neurons":
+            heads = "selected" in run.masks
+            return (
+                [command("lesion", model, options={"units": run.path, "items": YOURS, **setting.kept()})]
+                if heads
+                else []
+            )
+        return [
+            command(
+                "perturb",
+                model,
+                options={name: asked[name] for name in asked if name != "rank"} | {"select": "neurons"},
+            )
+        ]
+
+    executed(study, setting, then)
+
+
+def _option_types(items: str) -> dict[str, Any]:
+    """The options that items, or a file of pairs, take."""
+    from broca.stimuli.benchmarks import BENCHMARKS
+    from broca.stimuli.benchmarks import option_types as of_items
+    from broca.stimuli.perturb import is_pairs
+    from broca.stimuli.perturb import option_types as of_pairs
+
+    return of_pairs(items) if items not in BENCHMARKS and is_pairs(items) else of_items(items)
 
 
 @perturb.command
@@ -123,10 +159,10 @@ def capture(
     model: str,
     *,
     items: str = "sums",
-    options: Annotated[dict[str, str] | None, Parameter(help="Options of the items: --options.seed 1.")] = None,
-    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    options: Options = None,
+    kinds: list[str] | None = None,
     n: int = 200,
-    sites: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    sites: list[str] | None = None,
     top: int = 10,
     new_tokens: int = 16,
     loading: Loading = Loading(),
@@ -147,13 +183,23 @@ def capture(
         out: Folder to write to.
     """
     from broca.capture.raw import Wanted, raw_bytes
+    from broca.runs.files import check_place
     from broca.runs.shards import write_raw
+    from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
     from broca.studies.perturb.shown import source_of
 
+    own = options_for(options, _option_types(items)) if options else {}
     study = study_of(
-        {"kind": "perturb", "items": items, "options": parsed(options), "n": n, "kinds": kinds or [], "controls": False}
+        {"kind": "perturb", "items": items, "options": own, "n": n, "kinds": kinds or [], "controls": False}
     )
+    check_model(model, loading)
+    for pattern in sites or []:
+        check_pattern(pattern)
+    Wanted((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
+    check_place(out)
+    with terminal.err.status("reading stimuli"):
+        study.read()
     lm = loaded(model, loading)
     texts = study.texts(lm)
     rows = [(f"{source_of(pair)}/clean", pair.clean) for pair in texts.clean.values()]
@@ -171,7 +217,7 @@ def capture(
 def score(
     *pt_dir: Path,
     items: Path,
-    kinds: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    kinds: list[str] | None = None,
     judging: Judging = Judging(),
     cache: Path | None = None,
     out: Path = Path("scores"),
@@ -185,12 +231,19 @@ def score(
         cache: Keep the models' scores in this file, and ask for no score twice.
         out: Folder to write to: CSV a table, and reward scores in the ancestor's own columns and files too.
     """
+    from broca.runs.files import check_place
     from broca.runs.old_scores import conditions, scores, written
 
     if not pt_dir:
         raise SpecError(
             "No folder of captures is given. Give at least one: broca perturb score PT_DIR --items maths.json."
         )
+    models = [judging.reward, judging.semantic, None if judging.server else judging.judge]
+    refuse({"label": judging.label}, "--reward", met=judging.reward)
+    refuse({"server": judging.server}, "--judge", met=judging.judge)
+    refuse({"device": judging.device}, "a model that runs here: --reward, --semantic or --judge", met=any(models))
+    refuse({"cache": cache}, "a model: --reward, --semantic or --judge", met=any([*models, judging.judge]))
+    check_place(out)
     found = conditions(pt_dir, items, kinds=kinds)
     by = _scorers(judging, cache)
     with terminal.err.status("scoring"):
@@ -211,13 +264,13 @@ def _scorers(judging: Judging, cache: Path | None) -> Scorers:
     from broca.runs.old_scores import Scorers
 
     quiet()
-    reward = embedder = None
+    reward, embedder, device = None, None, judging.device or "auto"
     with terminal.err.status("loading"):
         if judging.reward:
-            reward = RewardModel.load(judging.reward, label=judging.label, device=judging.device)
+            reward = RewardModel.load(judging.reward, label=judging.label, device=device)
         if judging.semantic:
             name = DEFAULT if judging.semantic == "default" else judging.semantic
-            embedder = Embedder.load(name, device=None if judging.device == "auto" else judging.device)
+            embedder = Embedder.load(name, device=None if device == "auto" else device)
         return Scorers(reward, embedder, _judge(judging), cache=cache)
 
 
@@ -225,7 +278,5 @@ def _judge(judging: Judging) -> Writer | None:
     from broca.scoring.writer import writer
 
     if judging.judge is None:
-        if judging.server:
-            raise SpecError("--server is where the judge runs. Name it: --judge MODEL.")
         return None
-    return writer(judging.judge, server=judging.server, max_new_tokens=16, device=judging.device)
+    return writer(judging.judge, server=judging.server, max_new_tokens=16, device=judging.device or "auto")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
-from broca.cli.execute import engine_of, executed, loaded, parsed, study_of
-from broca.cli.options import Loading, Working, given
+from broca.cli.commands import Setting, values
+from broca.cli.execute import executed, options_for, study_of
+from broca.cli.options import RUNS, Loading, Options, Working, given
+from broca.shell import command
 
-TaskOptions = Annotated[
-    dict[str, str] | None, Parameter(help="Options of the generator or reader: --options.k 3, --options.path FILE.")
-]
+if TYPE_CHECKING:
+    from broca.runs import Run
 
 
 @Parameter(name="*")
@@ -28,7 +29,7 @@ class Probing:
     estimator: Literal["knn", "logistic", "centroid"] | None = None
     """What reads the features."""
     distance: Literal["l1", "l2"] | None = None
-    """Of neighbours and centroids."""
+    """Of neighbours and centroids; needs --estimator knn or centroid."""
     layers: Literal["all", "nested"] | None = None
     """All layers, or those that each fold chooses on the rows that train."""
     twins: int | None = None
@@ -37,7 +38,7 @@ class Probing:
     """Shuffles of the labels within each text (200)."""
     maps: bool | None = None
     """Score each layer and each head by itself."""
-    prune: bool = False
+    prune: bool | None = None
     """Take heads away in several orders."""
     edges: bool | None = None
     """Hide a useful, or a matched useless, statement from the question."""
@@ -48,9 +49,9 @@ class Probing:
     percent: float | None = None
     """Share of the heads that the probe points to (10)."""
     others: list[str] | None = None
-    """Other abilities, which a specific lesion of these heads leaves alone."""
+    """Other abilities, which a specific lesion of these heads leaves alone; needs --draws."""
     n_items: int | None = None
-    """Trees set aside for lesions."""
+    """Trees set aside for lesions; needs --draws, --prune or --edges."""
     published: bool | None = None
     """Score as the published code does too: its prompts, labels, features and folds, quirks included."""
     chat: Literal["auto", "never", "always"] | None = None
@@ -73,11 +74,11 @@ def probe(
     model: str,
     *,
     task: str = "kth",
-    options: TaskOptions = None,
+    options: Options = None,
     probing: Probing = Probing(),
     loading: Loading = Loading(),
     working: Working = Working(),
-    out: Path = Path("runs"),
+    out: Path = RUNS,
 ) -> None:
     """Read reasoning trees from attention: S_P1 (which statements are useful) and S_P2 (in which step).
 
@@ -86,6 +87,16 @@ def probe(
         task: kth, rules, proofwriter, arc or entailment (with --options.path FILE), or a file of trees.
         out: Folder of runs.
     """
-    study = study_of({"kind": "probe", "task": task, "options": parsed(options), **probing.fields})
-    executed(study, loaded(model, loading), out, f"broca probe {model} --task {task} --prune --edges --draws 200",
-             engine=engine_of(working))  # fmt: skip
+    from broca.stimuli.trees import option_types
+
+    own = options_for(options, option_types(task))
+    study = study_of({"kind": "probe", "task": task, "options": own, **probing.fields})
+    setting = Setting(model, loading, working, out)
+    asked = {"task": task, "options": options, **values(probing), **setting.kept()}
+
+    def then(_: Run) -> list[str]:
+        if study.pruning and study.edges and study.draws:
+            return []
+        return [command("probe", model, options=asked | {"prune": True, "edges": True, "draws": study.draws or 200})]
+
+    executed(study, setting, then)

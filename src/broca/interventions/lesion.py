@@ -183,6 +183,16 @@ class Lesion:
                 return lambda x: donors.to(x)[_draws(x.device, len(donors), seed)].unsqueeze(1)
 
 
+def check_mask(lm: LM, units: UnitMask) -> None:
+    """Refuse a selection that this model does not have.
+
+    Raises:
+        SiteUnavailable: if it has no such layer or site, or another number of units there.
+    """
+    for site in units.at:
+        flags_of(lm, site, units)
+
+
 def _draws(device: torch.device, n: int, seed: int) -> Tensor:
     """Which donor each row takes: a hash of its prompt's tokens."""
     keys = [zlib.crc32(np.asarray(ids, dtype="<i8").tobytes(), seed & 0xFFFFFFFF) % n for ids in current().prompts]

@@ -62,9 +62,7 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
         ModelError: if there is something at `to`, the disk refuses, weights are not in memory, no weight is changed (a
             lesion of units cannot be exported), or what was written does not load as what was meant.
     """
-    to = Path(to).expanduser()
-    if to.exists() or to.is_symlink():
-        raise ModelError(f"There is something at {to} already. Give a directory that does not exist yet.")
+    to = check_target(to)
     _refuse_elsewhere(lm)
     before = weight_hash(lm.model)
     with _partial(to) as folder, lm.under(*changes):
@@ -95,6 +93,18 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
         _settle(folder)
         folder.replace(to)
     return Exported(to, after, sum(file.stat().st_size for file in to.iterdir()), notes)
+
+
+def check_target(to: str | Path) -> Path:
+    """The directory of a checkpoint, of which nothing may be there yet.
+
+    Raises:
+        ModelError: if there is something.
+    """
+    to = Path(to).expanduser()
+    if to.exists() or to.is_symlink():
+        raise ModelError(f"There is something at {to} already. Give a directory that does not exist yet.")
+    return to
 
 
 @contextmanager

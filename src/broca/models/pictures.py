@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
-from broca.items import Pictured, Text, picture_hash
+from broca.items import Pictured, Text, as_text, picture_hash
 from broca.models.processed import Processed, Shelf, fitted, lengthened, process, state_of
 from broca.models.templates import chat_text
 from broca.models.tokens import Chat, Frame, Rendered, Tokens
@@ -88,6 +88,7 @@ class Viewer:
         if isinstance(prompt, Rendered):
             return prompt
         text, images = (prompt.text, prompt.images) if isinstance(prompt, Pictured) else (prompt, ())
+        text = as_text(text)
         plain = isinstance(text, str) and chat == "auto" and not (images and self.template)
         if chat == "never" or plain:
             said = text if isinstance(text, str) else "\n\n".join(m.content for m in text)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.items import Pictured, Text
+from broca.items import Pictured, Text, as_text
 from broca.models.templates import chat_text
 
 Side = Literal["left", "right"]
@@ -267,11 +267,12 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
             f"{len(text.images)} picture(s) were given, and this model has no processor to see them with. Load a "
             "vision-language model, or give its processor: LM.wrap(model, tokenizer, processor=...)."
         )
+    text = as_text(text)
     if chat == "never" or (chat == "auto" and isinstance(text, str)):
         return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):
         raise StimulusError(
-            "This tokenizer has no chat template, but a chat was given. Use plain text, or chat='never'."
+            f"This tokenizer has no chat template, but {_ASKED[isinstance(text, str)]}. Use plain text, or chat='never'."
         )
     turns = (
         [{"role": "user", "content": text}]
@@ -279,6 +280,9 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         else [{"role": m.role, "content": m.content} for m in text]
     )
     return Rendered(chat_text(tokenizer, turns, add_generation_prompt=True), templated=True)
+
+
+_ASKED = {True: "chat='always' asks for one", False: "a chat was given"}
 
 
 @dataclass(frozen=True, slots=True)

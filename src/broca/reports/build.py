@@ -6,7 +6,7 @@ forbids it.
 
 from __future__ import annotations
 
-import shlex
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,13 +15,18 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from broca.registry import ORGANISMS
 from broca.reports import findings, masks, perturbed, places, probes, words
 from broca.reports.drawing import Figure, bundle
 from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
 from broca.runs.files import write, writing
+from broca.runs.opened import version_note
+from broca.shell import YOUR_CONTRAST, command, items_for
 from broca.studies.ladder import visible
+
+_log = logging.getLogger(__name__)
 
 PAGE, FIGURES = "report.html", "figures"
 
@@ -50,6 +55,8 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
     """
     path = Path(run) if isinstance(run, str | Path) else Path(run.path)
     record = read_record(path)
+    if note := version_note(path, record.manifest):
+        _log.warning("%s", note)
     context = _context(record)
     alone = [context["twins"]] if context["twins"] else []
     charts = [
@@ -109,10 +116,11 @@ def _context(record: Record) -> dict[str, Any]:
     }
 
 
-def repeat(record: Record) -> str:
-    """The command that does the run again."""
-    command = ["broca", "run", "spec.toml", "--model", record.model_name]
-    return shlex.join(command + (["--revision", record.revision] if record.revision else []))
+def repeat(record: Record) -> dict[str, str]:
+    """The command that does the run again, and in which folder it is typed."""
+    place, where = record.place
+    model = {} if record.model.get("name") else {"model": record.model_name}
+    return {"command": command("run", place, options=model), "where": where}
 
 
 _MISSING = {
@@ -134,18 +142,16 @@ def missing(record: Record) -> dict[str, Any] | None:
         return None
     # A causal test of units that were given has no ranking to show: a localizer would make one.
     given = record.kind != "localize" and "localizer" not in record.study and not record.arrays.get("t")
-    command = ["broca", "localize", record.model_name]
+    place, where = record.place
     if record.kind == "localize":
-        command = [
-            "broca",
-            "lesion",
-            record.model_name,
-            "--localizer",
-            record.path.name,
-            "--items",
-            "beliefs/false-belief",
-        ]
-    return {"what": absent, "command": shlex.join(command) if given or record.kind == "localize" else repeat(record)}
+        chat = {} if record.study.get("chat", "auto") == "auto" else {"chat": record.study["chat"]}
+        shown = items_for(str(record.study.get("contrast")), organism=record.model_name in ORGANISMS)
+        typed = command("lesion", record.model_name, options={"localizer": place, **shown, **chat, **record.loading})
+    elif given:
+        typed = command("localize", record.model_name, options={"contrast": YOUR_CONTRAST, **record.loading})
+    else:
+        typed = command("run", place)
+    return {"what": absent, "command": typed, "where": where}
 
 
 def _files(files: Any) -> list[tuple[str, str]]:

@@ -214,6 +214,8 @@ def _chosen(fields: _Fields, result: Spec) -> list[str]:
         none = f"None of the {units} was dead."
         some = f"Of the {units}, {number(dead)} never varied and could not be selected."
         sentences.append(some if dead else none)
+        if finite(protected := choice.get("n_protected")) and protected:
+            sentences.append(f"{number(protected)} with massive activations were kept from being selected.")
     return sentences
 
 

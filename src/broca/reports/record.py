@@ -142,11 +142,18 @@ class Record:
         return str(self.model.get("name") or named.get("name") or named.get("id") or "MODEL")
 
     @property
-    def revision(self) -> str | None:
-        """Of the model, where there is one."""
-        stored = self.manifest.get("model")
-        revision = self.model.get("revision") or (stored.get("revision") if isinstance(stored, Mapping) else None)
-        return None if revision is None else str(revision)
+    def loading(self) -> dict[str, str]:
+        """How the model was loaded, as options: its revision and dtype, where they are known."""
+        named = {"revision": self.model.get("revision"), "dtype": self.model.get("dtype")}
+        return {name: str(value) for name, value in named.items() if value}
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where the run is, as a command has it, and in which folder that is so."""
+        place = str(self.manifest.get("place") or "")
+        if Path(place).name == self.path.name:
+            return place, "In the folder in which the run was started"
+        return self.path.name, "In the folder that holds this run"
 
     def part(self, name: str) -> dict[str, Any]:
         """A mapping of result.json; empty where there is none."""

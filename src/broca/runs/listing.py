@@ -14,7 +14,8 @@ from broca.errors import RunError
 from broca.runs import store
 from broca.runs.files import read
 from broca.runs.journal import read_events, seconds
-from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, partial_of
+from broca.runs.lock import is_locked
+from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of, version_note
 from broca.runs.spec import read_spec
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _COLUMNS = {
     "model": pl.String,
     "contrast": pl.String,
     "verdict": pl.String,
+    "why": pl.String,
     "created": pl.String,
     "seconds": pl.Float64,
     "path": pl.String,
@@ -33,9 +35,10 @@ _COLUMNS = {
 
 
 def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
-    """The runs in a folder, oldest first: name, kind, status, model, contrast, verdict, created, seconds, path.
+    """The runs in a folder, oldest first: name, kind, status, model, contrast, verdict, why, created, seconds, path.
 
-    Status is "finished", "partial" (stopped before its end: the same call resumes it) or "broken".
+    Status is "finished", "partial" (stopped before its end: the same call resumes it) or "broken"; `why` says why one is not
+    finished, or that another version made it.
 
     Raises:
         RunError: if the folder does not exist.
@@ -105,7 +108,7 @@ def _labelled(run: Run, table: str) -> pl.DataFrame:
 
 def _row(place: Path) -> dict[str, Any]:
     partial = place.name.startswith(".")
-    name = place.name.removeprefix(".").removesuffix(".partial") if partial else place.name
+    name = _name(place)
     row: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"name": name, "path": str(place), "status": "broken"}
     try:
         manifest = store.parse_json(read(place / MANIFEST), place / MANIFEST)
@@ -114,17 +117,57 @@ def _row(place: Path) -> dict[str, Any]:
         if partial and place == partial_of(place.with_name(name)):
             events = read_events(place / LOG) if (place / LOG).exists() else []
             created = events[0]["time"] if events else None
-            return row | {"status": "partial", "created": created, "seconds": seconds(events)}
-        run = open_run(place)
+            return row | {
+                "status": "partial",
+                "created": created,
+                "seconds": seconds(events),
+                "why": _stop(place, events),
+            }
+        run = opened(place)
         return row | {
+            "why": version_note(place, run.manifest) or None,
             "status": "finished",
             "contrast": _contrast(run.result, spec),
             "verdict": (run.verdict or {}).get("sentence"),
             "created": manifest["created"],
             "seconds": manifest["seconds"],
         }
-    except (RunError, KeyError, IndexError, TypeError):
-        return row
+    except RunError as error:
+        return row | {"why": str(error)}
+    except (KeyError, IndexError, TypeError) as error:
+        why = f"{place / MANIFEST} is not that of a run ({error!r}). Delete the directory and run its spec again."
+        return row | {"why": why}
+
+
+_AGAIN = "The same call resumes it."
+_REFUSALS = (
+    "GuardError",
+    "SelectionError",
+    "StatisticsError",
+    "StimulusError",
+    "SiteUnavailable",
+    "UnknownName",
+    "SpecError",
+)
+
+
+def _stop(place: Path, events: list[dict[str, Any]]) -> str:
+    """Why a run has not ended, as its log has it."""
+    done = sum(event.get("state") == "computed" for event in events)
+    last = next((event for event in reversed(events) if event["event"] != "warning"), None)
+    if is_locked(place.with_name(f".{_name(place)}.lock")):
+        return f"At work now, {done} parts done."
+    if last is None or last["event"] != "stopped":
+        return f"Its process was killed after {done} parts. {_AGAIN}"
+    if last.get("error") == "KeyboardInterrupt":
+        return f"Stopped by Ctrl-C after {done} parts. {_AGAIN}"
+    # What a study itself refuses, it refuses again; its text says what to do.
+    again = "" if last.get("error") in _REFUSALS else f" {_AGAIN}"
+    return f"Stopped after {done} parts by {last.get('error')}: {last.get('text')}{again}"
+
+
+def _name(place: Path) -> str:
+    return place.name.removeprefix(".").removesuffix(".partial") if place.name.startswith(".") else place.name
 
 
 def _contrast(result: dict[str, Any], spec: dict[str, Any]) -> str | None:

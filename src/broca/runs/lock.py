@@ -39,13 +39,27 @@ def locked(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process that lives, or may live, holds a lock file."""
+    try:
+        _refuse_if_alive(path)
+    except RunError:
+        return True
+    return False
+
+
 def _take(path: Path, me: dict[str, Any]) -> bool:
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(me, file)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(me, file)
+    except OSError:
+        # Without its holder's name it would keep others out for a while.
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 

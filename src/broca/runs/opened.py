@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
+from broca import __version__
 from broca.errors import RunError
+from broca.faults import legible
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.files import digest, read
@@ -23,6 +27,11 @@ from broca.studies.ladder import fragment
 from broca.units import UnitMask
 
 R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+
+_LONGEST = 240
+"""Characters of a name to which something can be added."""
 
 MANIFEST, SPEC, LOG = "manifest.json", "spec.toml", "log.jsonl"
 
@@ -130,11 +139,14 @@ class Run:
         Raises:
             UnknownName: if the run has no such mask.
         """
-        shapes = self._arrays[1]
-        masks = tuple(name for name, shape in shapes.items() if isinstance(shape, dict))
-        if field not in masks:
-            raise unknown("mask", field, masks)
-        return store.as_mask(self.at(field), shapes[field])
+        if field not in self.masks:
+            raise unknown("mask", field, self.masks)
+        return store.as_mask(self.at(field), self._arrays[1][field])
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """The fields of the result that are masks of units."""
+        return tuple(name for name, shape in self._arrays[1].items() if isinstance(shape, dict))
 
     def restore(self, kind: type[R]) -> R:
         """The study's result as the dataclass it was, such as ``run.restore(Localization)``.
@@ -173,16 +185,40 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a finished run.
+    """Open a finished run; the log warns where another version of broca made it.
 
     Raises:
         RunError: if there is none at `path`, it is unfinished, or one of its files is missing or cut short.
     """
-    path = Path(path)
-    if not path.exists():
-        if partial_of(path).exists():
+    run = opened(Path(path))
+    if note := version_note(run.path, run.manifest):
+        _log.warning("%s", note)
+    return run
+
+
+def version_note(path: Path, manifest: Mapping[str, Any]) -> str:
+    """That a run was made by another version of broca than this one, and what to do; nothing where it was not."""
+    made = manifest.get("broca")
+    if not made or made == __version__:
+        return ""
+    return (
+        f"{path} was made by broca {made}, and this is broca {__version__}: its numbers are those of {made}, and nothing is computed "
+        "anew. To have it computed by this version, run its spec into another folder, or delete it first."
+    )
+
+
+def opened(path: Path) -> Run:
+    """As `open_run`, without a word about versions.
+
+    Raises:
+        RunError: as `open_run`.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
+        if len(path.name) < _LONGEST and partial_of(path).exists():
             raise unfinished(path)
-        raise RunError(f"{path} does not exist. Give the directory of a run; broca.list_runs lists those of a folder.")
+        raise RunError(
+            f"{legible(path)} does not exist. Give the directory of a run; broca.list_runs lists those of a folder."
+        )
     if not path.is_dir() or not (path / MANIFEST).exists():
         raise RunError(f"{path} is not a run: it has no {MANIFEST}. Give the directory that holds {MANIFEST}.")
     run = Run(path)
@@ -199,6 +235,12 @@ def open_run(path: str | Path) -> Run:
         if file.stat().st_size != written["bytes"]:
             raise store.corrupt(file, f"it has {file.stat().st_size} bytes instead of {written['bytes']}")
     return run
+
+
+def run_around(path: Path) -> Path | None:
+    """The run that a path lies in, or is; None where it lies in none."""
+    place = path.resolve()
+    return next((each for each in (place, *place.parents) if (each / MANIFEST).is_file()), None)
 
 
 def unfinished(path: Path) -> RunError:

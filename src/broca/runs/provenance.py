@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from broca import __version__
@@ -23,12 +24,14 @@ SCHEMA = 1
 _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "scipy", "polars")
 
 
-def opening(study: Study, lm: Any, identity: Identity, name: str) -> dict[str, Any]:
-    """The manifest of a run that begins: everything that is known before it has worked."""
+def opening(study: Study, lm: Any, identity: Identity, place: Path) -> dict[str, Any]:
+    """The manifest of a run that begins at a place: everything that is known before it has worked."""
     return {
         "schema": SCHEMA,
         "status": "partial",
-        "name": name,
+        "name": place.name,
+        # As it was given, so that commands can be written for the folder in which the run was started.
+        "place": str(place),
         "kind": study.kind,
         "hash": identity.hash,
         "spec_hash": Identity(identity.study, {}).hash,

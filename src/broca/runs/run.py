@@ -24,7 +24,7 @@ from broca.runs.files import digest, read, settle, write, writing
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.lock import locked
-from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, partial_of
+from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
 from broca.runs.spec import Identity, Study, read_spec, spec_toml
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
         return None
     if not (final / MANIFEST).exists():
         raise RunError(f"{final} exists and is not a run. Choose another path; nothing in it was touched.")
-    found = open_run(final)
+    found = opened(final)
     if found.manifest["hash"] != identity.hash:
         raise _other(final, found.manifest, final, identity)
     if not resume:
@@ -105,7 +105,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
             f"{final} is finished, and a finished run is not overwritten. Delete it, or choose another path."
         )
     _log.info("%s is finished: reopened, nothing was computed", final)
-    return found
+    return open_run(final)
 
 
 def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Path, *, resume: bool) -> str:
@@ -127,7 +127,7 @@ def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Pa
             shutil.rmtree(partial)
         partial.mkdir()
     write(partial / SPEC, spec_toml(study, lm).encode())
-    write(partial / MANIFEST, json_to_bytes(provenance.opening(study, lm, identity, final.name)))
+    write(partial / MANIFEST, json_to_bytes(provenance.opening(study, lm, identity, final)))
     return "partial"
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from broca.models.tokens import Chat
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.orders import Permuted
@@ -16,6 +17,13 @@ from broca.scoring.sampling import Sampled
 AnyScorer = Annotated[Likelihood | Generation | Permuted | Sampled, Field(discriminator="kind")]
 """Every scorer that a study's spec can name, told apart by `kind`."""
 
+
+def chat_of(scorer: object) -> Chat:
+    """Whether a scorer shows prompts through the model's chat template: what it says itself, or the scorer inside it."""
+    inner = getattr(scorer, "scorer", None) or getattr(scorer, "reader", None) or scorer
+    return getattr(inner, "chat", "auto")
+
+
 __all__ = [
     "ROW_SCHEMA",
     "AnyScorer",
@@ -25,6 +33,7 @@ __all__ = [
     "Sampled",
     "Scorer",
     "Windows",
+    "chat_of",
     "perplexity",
     "summarise",
     "windowed",

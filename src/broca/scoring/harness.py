@@ -92,15 +92,12 @@ def evaluate(
     try:
         from jinja2 import TemplateError
         from lm_eval.evaluator import simple_evaluate
-        from lm_eval.tasks import TaskManager
         from yaml import YAMLError
 
         from broca.scoring.harness_model import Harness
     except ImportError as error:
         raise SpecError(f"Tasks of lm-eval need it: pip install 'broca[lm-eval]' ({error}).") from error
-    files = [str(Path(task).expanduser()) if _is_file(task) else str(task) for task in tasks]
-    manager = TaskManager(include_path=include, include_defaults=not all(map(_is_file, files)))
-    _known(files, manager)
+    files, manager = check_tasks(tasks, include=include)
     model = Harness(lm, cache=cache)
     try:
         found: Any = simple_evaluate(
@@ -145,6 +142,27 @@ def evaluate(
     )
 
 
+def check_tasks(tasks: Sequence[str | Path], *, include: str | Path | None = None) -> tuple[list[str], Any]:
+    """Refuse tasks that are not there, before a model is loaded; gives their names and lm-eval's manager of tasks.
+
+    Raises:
+        SpecError: lm-eval is not installed, or knows no such task.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise SpecError(f"Tasks of lm-eval need it: pip install 'broca[lm-eval]' ({error}).") from error
+    if include is not None and not Path(include).is_dir():
+        raise SpecError(f"There is no folder {str(include)!r} of task files. Check the path.")
+    files = [str(Path(task).expanduser()) if _is_file(task) else str(task) for task in tasks]
+    for task in files:
+        if _is_file(task) and not Path(task).is_file():
+            raise SpecError(f"There is no task file {task!r}. Check the path.")
+    manager = TaskManager(include_path=include, include_defaults=not all(map(_is_file, files)))
+    _known(files, manager)
+    return files, manager
+
+
 def _is_file(task: str | Path) -> bool:
     return str(task).endswith((".yaml", ".yml"))
 
@@ -160,10 +178,7 @@ def _known(tasks: Sequence[str], manager: Any) -> None:
     if not tasks:
         raise SpecError("No task is named. Give at least one.")
     for task in tasks:
-        if _is_file(task):
-            if not Path(task).is_file():
-                raise SpecError(f"There is no task file {task!r}. Check the path.")
-        elif not manager.match_tasks([task]):
+        if not _is_file(task) and not manager.match_tasks([task]):
             near = tuple(name for name in manager.all_tasks if name[:3] == task[:3])[:12]
             raise SpecError(str(unknown("Task of lm-eval", task, near, "lm-eval ls tasks lists all.")))
 

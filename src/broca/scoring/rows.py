@@ -9,8 +9,10 @@ from typing import Protocol
 
 import polars as pl
 
+from broca.errors import StatisticsError
 from broca.items import Item
 from broca.models.lm import LM
+from broca.stats.share import share_interval
 
 ROW_SCHEMA = pl.Schema(
     {
@@ -82,16 +84,31 @@ def rows(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pl.DataFrame:
 
 
 def summarise(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row an ability, in the order of their first items: `ability`, `n`, `accuracy`, `invalid` (count), `score` (mean).
+    """One row an ability, in the order of their first items.
 
-    An invalid item counts as wrong. Items without a score are left out of its mean, which is null where none has one.
+    Columns are `ability`, `n`, `accuracy` with its 95 % limits `low` and `high` (groups together; null where all items are of one
+    group), `invalid` (count), `score` (mean). An invalid item counts as wrong. Items without a score are left out of its mean,
+    which is null where none has one.
     """
-    return rows.group_by("ability", maintain_order=True).agg(
+    table = rows.group_by("ability", maintain_order=True).agg(
         n=pl.len().cast(pl.Int64()),
         accuracy=pl.col("correct").mean(),
         invalid=pl.col("invalid").sum().cast(pl.Int64()),
         score=pl.col("score").mean(),
     )
+    limits = [_limits(part) for part in rows.partition_by("ability", maintain_order=True)]
+    low, high = (pl.Series([pair[i] for pair in limits], dtype=pl.Float64) for i in (0, 1))
+    return table.select("ability", "n", "accuracy", low.alias("low"), high.alias("high"), "invalid", "score")
+
+
+def _limits(rows: pl.DataFrame) -> tuple[float | None, float | None]:
+    # An item without a group is its own, and so are all texts that were sampled of it.
+    own = rows.select(pl.when(pl.col("group") == "").then("item " + pl.col("id")).otherwise("group " + pl.col("group")))
+    try:
+        found = share_interval(rows["correct"].to_numpy(), own.to_series().to_numpy())
+    except StatisticsError:
+        return None, None
+    return found.low, found.high
 
 
 def _score(answer: int, logprobs: Sequence[float]) -> float | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from broca.errors import StimulusError
 from broca.items import Item
@@ -21,14 +22,14 @@ from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cells import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cells import TASKS as CELL_TASKS
 from broca.stimuli.flags import refuse_constant
-from broca.stimuli.options import call, expanded, looks_like_path
+from broca.stimuli.options import call, expanded, hints, looks_like_path
 from broca.stimuli.orders import all_orders, permuted
 from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetched
 from broca.stimuli.tables import SUFFIXES, read_table
 
-__all__ = ["BENCHMARKS", "all_orders", "benchmark", "permuted", "sources", "table"]
+__all__ = ["BENCHMARKS", "all_orders", "benchmark", "option_types", "permuted", "sources", "table"]
 
 _BELIEFS, _CELLS = "beliefs", "cells"
 _ABILITIES = (
@@ -85,6 +86,20 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
             return call(what, make, options=options)
         return call(what, make, ability or "all", options=options)
     return tuple(item for path in sources(name_or_path, options) for item in _read(path, options))
+
+
+def option_types(name_or_path: str | Path) -> dict[str, Any]:
+    """The options of `benchmark` that these items take, and the type of each.
+
+    Raises:
+        UnknownName, StimulusError: as `sources`.
+    """
+    if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
+        return hints(BENCHMARKS[name_or_path])
+    path = sources(name_or_path)[0]
+    form = None if path.suffix.lower() == wu2025.CODE else format_of(path)
+    common = ("sha256", "revision", *(("preset", "degenerate") if form else ()))
+    return hints(_reader(path, form)) | dict.fromkeys(common, str)
 
 
 def sources(name_or_path: str | Path, options: Mapping[str, object] | None = None) -> tuple[Path, ...]:

@@ -7,16 +7,18 @@ contrast("tomloc/", style="tl", answers="random")
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from broca.items import Contrast
 from broca.registry import Registry, unknown
 from broca.stimuli.lengths import LengthDifference, LengthMatch, length_match
-from broca.stimuli.options import accepted, call, expanded, looks_like_path
+from broca.stimuli.options import accepted, call, expanded, hints, looks_like_path
 from broca.stimuli.readers import reader_for
 from broca.stimuli.tables import SUFFIXES
 
-__all__ = ["CONTRASTS", "LengthDifference", "LengthMatch", "contrast", "length_match", "options_of"]
+__all__ = ["CONTRASTS", "LengthDifference", "LengthMatch", "contrast", "length_match", "option_types", "options_of"]
 
 CONTRASTS = Registry(
     "Contrast",
@@ -40,10 +42,23 @@ def options_of(name_or_path: str | Path) -> tuple[str, ...]:
     Raises:
         UnknownName, StimulusError: as `contrast`.
     """
+    return accepted(_maker(name_or_path))
+
+
+def option_types(name_or_path: str | Path) -> dict[str, Any]:
+    """The options that this contrast's generator or reader takes, and the type of each.
+
+    Raises:
+        UnknownName, StimulusError: as `contrast`.
+    """
+    return hints(_maker(name_or_path))
+
+
+def _maker(name_or_path: str | Path) -> Callable[..., Contrast]:
     if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
-        return accepted(CONTRASTS[name_or_path])
+        return CONTRASTS[name_or_path]
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        return accepted(reader_for(expanded(name_or_path)))
+        return reader_for(expanded(name_or_path))
     raise unknown("Contrast", str(name_or_path), tuple(CONTRASTS), "Or give the path of a table or of a folder.")
 
 
@@ -60,9 +75,8 @@ def contrast(name_or_path: str | Path, **options: object) -> Contrast:
         UnknownName: Neither a name nor a file, or an option that the contrast does not have.
         StimulusError: The file is missing or malformed, or an option is of the wrong type.
     """
+    make = _maker(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
-        return call(f"contrast {name_or_path!r}", CONTRASTS[name_or_path], options=options)
-    if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        path = expanded(name_or_path)
-        return call(f"contrast {path.name!r}", reader_for(path), path, options=options)
-    raise unknown("Contrast", str(name_or_path), tuple(CONTRASTS), "Or give the path of a table or of a folder.")
+        return call(f"contrast {name_or_path!r}", make, options=options)
+    path = expanded(name_or_path)
+    return call(f"contrast {path.name!r}", make, path, options=options)

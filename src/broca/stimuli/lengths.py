@@ -15,6 +15,7 @@ import polars as pl
 from scipy import special
 
 from broca.items import Contrast, Text
+from broca.wording import number, p_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class LengthMatch:
     def sentence(self) -> str:
         """The match in words, for a method section."""
         parts = [
-            f"{m.positive:.1f} against {m.negative:.1f} {m.measure} ({m.percent:+.1f} %, d = {m.d:+.2f}, p = {m.p:.2g})"
+            f"{m.positive:.1f} against {m.negative:.1f} {m.measure} ({number(m.percent, '+.1f')} %, d = {number(m.d, '+.2f')}, {p_value(m.p)})"
             for m in self.measures
         ]
         return f"Mean length of positive against negative stimuli: {'; '.join(parts)}."

@@ -1,16 +1,23 @@
-"""Calling a reader or generator with options that a person wrote: names and types are checked, never coerced."""
+"""Calling a reader or generator with options that a person wrote: names and types are checked, never coerced.
+
+A command line has texts alone: `typed` reads them as what the reader asks for. Several sources may share one set of options:
+`deal` gives each of them those that it takes.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, validate_call
 
 from broca.errors import StimulusError
+from broca.faults import dotted, listed, sentences
 from broca.registry import unknown
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -45,14 +52,59 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
     try:
         return checked(*args, **options)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise StimulusError(f"Option {name!r} of {what}: {first['msg']}; {first['input']!r} was given.") from error
+        told = sentences(error, name=lambda path: f"option {dotted(path)!r} of {what}")
+        raise StimulusError(f"{told[:1].upper()}{told[1:]}") from error
 
 
 def accepted(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a reader's or generator's options: its keyword-only arguments."""
     return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY)
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a reader's or generator's options, by name."""
+    own = get_type_hints(function, include_extras=True)
+    return {name: own.get(name, Any) for name in accepted(function)}
+
+
+def deal(
+    options: Mapping[str, object], takes: Sequence[tuple[str, Mapping[str, Any]]]
+) -> tuple[dict[str, object], ...]:
+    """One set of options dealt to several sources: to each those that it takes.
+
+    Args:
+        options: what was asked for.
+        takes: name of each source, and its options by name.
+
+    Raises:
+        UnknownName: an option that none of several takes; where there is one source, that complains itself.
+    """
+    known = tuple(dict.fromkeys(name for _, own in takes for name in own))
+    for name in options:
+        if name not in known and len(takes) > 1:
+            raise unknown(f"Option of {listed([repr(source) for source, _ in takes])}", name, known)
+    return tuple({name: value for name, value in options.items() if name in own or len(takes) == 1} for _, own in takes)
+
+
+def typed(text: str, hint: Any) -> Any:
+    """What a text means where an option of this type is asked for: a number, a truth value, a list, or the text itself.
+
+    What fits no reading is given as it would be read by itself, so that the complaint is about that.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
+        value = text
+    for reading in (value, tuple(value) if isinstance(value, list) else value, text):
+        try:
+            return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
+                reading, strict=True
+            )
+        except (ValidationError, PydanticUserError):
+            continue
+    return value
 
 
 def looks_like_path(name: str | Path, *, suffixes: tuple[str, ...]) -> bool:

@@ -11,37 +11,43 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.benchmarks import benchmark
+from broca.stimuli.benchmarks import benchmark, option_types
 from broca.stimuli.lengths import plain
+from broca.stimuli.options import deal
 
 
-def abilities(names: Sequence[str], options: Mapping[str, Any], n_items: int | None) -> dict[str, tuple[Item, ...]]:
+def abilities(
+    names: Sequence[str], options: Mapping[str, Any], n_items: int | None, *, beside: Sequence[str] = ()
+) -> dict[str, tuple[Item, ...]]:
     """The items of each ability, in the order of the benchmarks.
 
     Args:
         names: benchmarks or files of items.
-        options: of the benchmarks.
+        options: of the benchmarks, each of which is given those that it takes.
         n_items: so many of each ability at most, spread over its whole list.
+        beside: benchmarks that share the options and are read elsewhere.
 
     Raises:
         StimulusError: if a file is malformed, two benchmarks share an ability, or two items an id.
-        UnknownName: if no benchmark has this name.
+        UnknownName: if no benchmark has this name, or none takes an option.
     """
+    every = (*names, *beside)
+    takes = [(name, option_types(name) if len(every) > 1 else {}) for name in every]
     found: dict[str, tuple[Item, ...]] = {}
-    for name in names:
-        items = benchmark(name, **options)
+    for name, own in zip(names, deal(options, takes), strict=False):
+        items = benchmark(name, **own)
         for ability in dict.fromkeys(item.ability or name for item in items):
             if ability in found:
                 raise StimulusError(
                     f"Ability {ability!r} comes from two benchmarks, the second one {name!r}. Give it once."
                 )
-            own = [replace(item, ability=ability) for item in items if (item.ability or name) == ability]
-            if len({item.id for item in own}) < len(own):
+            asked = [replace(item, ability=ability) for item in items if (item.ability or name) == ability]
+            if len({item.id for item in asked}) < len(asked):
                 raise StimulusError(
                     f"{name}: two items of {ability!r} share an id, so they cannot be paired. Make ids unique."
                 )
-            n = min(n_items or len(own), len(own))
-            found[ability] = tuple(own[i] for i in np.unique(np.linspace(0, len(own) - 1, n).astype(int)))
+            n = min(n_items or len(asked), len(asked))
+            found[ability] = tuple(asked[i] for i in np.unique(np.linspace(0, len(asked) - 1, n).astype(int)))
     return found
 
 

@@ -12,6 +12,7 @@ from scipy.stats import hypergeom
 from broca.engines.memo import Memo, Progress
 from broca.models.lm import LM
 from broca.stats.reliability import chance_overlap, correlation, overlap
+from broca.wording import number, p_value
 
 if TYPE_CHECKING:
     from broca.studies.localize import Localization, Localize
@@ -47,7 +48,8 @@ def across(spec: Localize, own: Localization, lm: LM, *, memo: Memo, progress: P
 def in_words(table: pl.DataFrame) -> tuple[str, Mapping[str, float]]:
     """What the table says, as a sentence and as numbers."""
     told = [
-        f"{row['contrast']} r = {row['r']:.2f}, {row['dice']:.0%} shared (Dice; chance {row['chance_dice']:.1%}, p = {row['p']:.2g})"
+        f"{row['contrast']} r = {number(row['r'])}, {number(row['dice'], '.0%')} shared (Dice; chance "
+        f"{number(row['chance_dice'], '.1%')}, {p_value(row['p'])})"
         for row in table.iter_rows(named=True)
     ]
     numbers = {f"r_{row['contrast']}": row["r"] for row in table.iter_rows(named=True)}

@@ -26,6 +26,7 @@ from broca.sites import Site
 from broca.stats.reliability import chance_overlap, overlap, rank_agreement
 from broca.studies.maps import Floats
 from broca.units import Grain, UnitMask
+from broca.wording import limits, number
 
 ITEMS = 128
 """Items that are differentiated at most, spread over the list: one backward pass for each batch of them."""
@@ -118,8 +119,8 @@ def agreement(t: Mapping[Site, Floats], scores: Mapping[Site, Floats], mask: Uni
     }
     text = (
         f" By attribution (activation x gradient) {shared:.0f} of the {k} selected are among the {k} {mask.grain}s that the answers "
-        f"lean on most (chance {chance:.1f}); over all {mask.grain}s selectivity and attribution agree with rho = {rho.value:.2f} "
-        f"[{rho.low:.2f}, {rho.high:.2f}]."
+        f"lean on most (chance {number(chance, '.1f')}); over all {mask.grain}s selectivity and attribution agree with rho = "
+        f"{number(rho.value)} {limits(rho.low, rho.high)}."
     )
     return text, numbers
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.interventions.lesion import Lesion, Positions
+from broca.interventions.lesion import Lesion, Positions, check_mask
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
-from broca.scoring import AnyScorer, Likelihood
+from broca.scoring import AnyScorer, Likelihood, chat_of
 from broca.sites import Site
 from broca.stimuli.baselines import baselines
 from broca.studies import agreement, effects, guards, specificity
 from broca.studies.abilities import abilities, prompts
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Above0, Level, Natural, Need, Percent, Positive, Spec, model_summary
 from broca.studies.conditions import INTACT, Bench, FillName
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.localize import Localization, Localize
@@ -42,51 +42,80 @@ class CausalTest(Spec):
     """The ability in question: a benchmark or a file of items."""
     others: tuple[str, ...] = ()
     """Other abilities, which a specific lesion leaves alone."""
-    n_items: int | None = None
+    n_items: Positive | None = None
     """Score this many items of each ability at most, spread over the whole list."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
-    sides: tuple[Side, ...] = ("top",)
+    sides: Annotated[tuple[Side, ...], Field(min_length=1)] = ("top",)
     """Which ends of the ranking to lesion; the first one is the claim."""
-    dose: float = 1.0
+    dose: Percent = 1.0
     """Percent of units (or heads) that the claim is about."""
-    doses: tuple[float, ...] = ()
+    doses: tuple[Percent, ...] = ()
     """Further percentages, for the dose-response curve."""
-    sizes: tuple[float, ...] = (0.5, 1.5)
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Lesion so many times the main dose too: the effect must keep its sign."""
-    draws: int = 200
+    draws: Natural = 200
     """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
-    dose_draws: int = 20
+    dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
     match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
     """What random lesions share with the selection: units (or heads) a layer, and size of activation, in up to ten bins of
     eight or more; a layer of few heads is one bin."""
     among: Literal["all", "rest"] = "rest"
     """Draw random units from all, or from those that are not selected."""
-    fills: tuple[FillName, ...] = ("zero", "mean", "resample")
+    fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("zero", "mean", "resample")
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
     gate: Literal["stop", "mark"] = "stop"
     """What to do when the intact model does not have the ability."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            ("dose", "doses", "sides", "sizes", "dose_draws", "localizers"),
+            ("localizer",),
+            lambda spec: spec.localizer is not None,
+            "a given selection has no ranking",
+            strict=True,
+        ),
+        Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.dose}),
+        Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> CausalTest:
         if (self.localizer is None) == (self.selection is None):
             raise ValueError("give either a localizer or a selection to test, not both and not neither")
-        if self.selection is not None and (self.doses or self.sides != ("top",) or self.localizers):
-            raise ValueError("doses, sides and further localizers need a localizer: a given selection has no ranking")
-        if not self.sides or not self.fills or self.draws < 0 or self.dose_draws < 0 or not 0 < self.dose <= 100:
-            raise ValueError(
-                "give at least one side and one fill, draws of 0 or more, and a dose above 0 up to 100 percent"
-            )
         return self
+
+    _known: Localization | None = PrivateAttr(None)
+    """What the main localizer found, where it was run before: it is not run again."""
+
+    def knowing(self, found: Localization) -> CausalTest | None:
+        """The same test, which takes its localizer's maps from a run of it on the same model and data.
+
+        None where the localizer of this test would select otherwise.
+        """
+        main = _localizers(self)[0]
+        if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
+            # The usual 1 percent, but for the one unit at least that a small model is left with.
+            usual = replace(found.spec.select, percent=1.0)
+            found = replace(
+                found,
+                spec=found.spec.model_copy(update={"select": usual}),
+                selection={**found.selection, "percent": 1.0},
+            )
+        if found.spec != main:
+            return None
+        test = self.model_copy()
+        test._known = found  # noqa: SLF001 - one of our own
+        return test
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
@@ -101,7 +130,16 @@ class CausalTest(Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and stimuli: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
-        return prints | {spec.stimuli.name: spec.stimuli.fingerprint for spec in _localizers(self)}
+        for spec in _localizers(self):
+            prints |= {
+                spec.stimuli.name if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()
+            }
+        return prints
+
+    def read(self) -> None:
+        super().read()
+        for spec in _localizers(self):
+            spec.read()
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult:
         """Localize, lesion, score, compare.
@@ -111,10 +149,15 @@ class CausalTest(Spec):
             SelectionError: if nothing would be selected, or too few units are left for matched draws.
             StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
         """
-        chat = self.localizer.chat if self.localizer else "auto"
+        if self.selection is not None:
+            check_mask(lm, self.selection)
+        chat = chat_of(self.scorer)
         items = tuple(item for group in self.abilities.values() for item in group)
         bench = Bench(lm, items, self.scorer, chat, memo)
-        found = [spec.run(lm, memo=memo, progress=progress) for spec in _localizers(self)]
+        found = [
+            self._known if self._known and i == 0 else spec.run(lm, memo=memo, progress=progress)
+            for i, spec in enumerate(_localizers(self))
+        ]
         size = None
         if self.selection is not None and "size" in self.match:
             size = bench.sizes(list(candidates(lm, self.selection)), self.selection.grain)
@@ -236,7 +279,10 @@ def _result(
         warnings=(
             *(local.warnings if local else lm.notes),
             *plan.warnings,
-            *(f"The intact model is at chance on {name}, so {name} says nothing about specificity." for name in unable),
+            *(
+                f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
+                for name in unable
+            ),
         ),
         claim=effects.claim(cell, _what(plan, local, lm), own, verdict.sentence),
         estimate={
@@ -289,6 +335,7 @@ def _given(mask: UnitMask) -> dict[str, Any]:
         "n_units": mask.total,
         "n_alive": mask.total,
         "n_dead": 0,
+        "n_protected": 0,
         "grain": mask.grain,
         "site": sites,
     }

@@ -15,6 +15,7 @@ from broca.stats.nulls import dose_response, empirical_p, quantile_band
 from broca.stats.paired import mcnemar_exact, paired_bootstrap
 from broca.stats.power import mcnemar_detectable
 from broca.studies.ladder import Rung
+from broca.wording import NO_INTERVAL, UNDEFINED, known, p_value
 
 _LABELS = ["ability", "condition", "localizer", "side", "dose", "fill", "k", "seed"]
 
@@ -125,9 +126,9 @@ def causal(
     return Rung(
         "causal",
         "passed" if passed else "failed",
-        f"The lesion changes {own} accuracy by {points(cell['effect'])} (McNemar p = {cell['p']:.2g}); {numbers['draws']} "
+        f"The lesion changes {own} accuracy by {points(cell['effect'])} (McNemar {p_value(cell['p'])}); {numbers['draws']} "
         f"matched random lesions by {points(cell['random_median'])} in the median (95 % of them within "
-        f"{limits(cell['random_low'], cell['random_high'])}; p = {cell['p_random']:.2g}).{more}{power}",
+        f"{limits(cell['random_low'], cell['random_high'])}; {p_value(cell['p_random'])}).{more}{power}",
         numbers,
     )
 
@@ -158,7 +159,7 @@ def area(items: pl.DataFrame, labels: Mapping[str, Any], *, own: str) -> tuple[s
     found = dose_response([0, *steps], [0, *(effect for effect, _ in steps.values())], null, side="less")
     text = (
         f" Over doses of {', '.join(f'{dose:g}' for dose in steps)} % the mean change (area under the curve) is {points(found.area)}; "
-        f"of {n} random curves {points(found.null.value)} in the median (p = {found.p:.2g})."
+        f"of {n} random curves {points(found.null.value)} in the median ({p_value(found.p)})."
     )
     return text, {"area": found.area, "area_random_median": found.null.value, "p_area": found.p, "area_draws": n}
 
@@ -200,12 +201,12 @@ def claim(cell: dict[str, Any], what: str, own: str, verdict: str) -> str:
 
 def points(value: float) -> str:
     """A difference of accuracies in words: +12.5 points."""
-    return f"{_signed(value)} points"
+    return f"{_signed(value)} points" if known(value) else UNDEFINED
 
 
 def limits(low: float, high: float) -> str:
-    """An interval of such differences: [−3.1, +1.6]."""
-    return f"[{_signed(low)}, {_signed(high)}]"
+    """An interval of such differences: [−3.1, +1.6], or why there is none."""
+    return f"[{_signed(low)}, {_signed(high)}]" if known(low) and known(high) else NO_INTERVAL
 
 
 def _signed(value: float) -> str:

@@ -24,6 +24,7 @@ from broca.studies.maps import Floats, Found, Maps
 from broca.studies.resampled import NOTHING, Resampled
 from broca.studies.shown import Split
 from broca.units import Grain, Select, Selection, select
+from broca.wording import limits, number, p_value
 
 _CITATIONS = {
     "unit": (
@@ -80,7 +81,7 @@ def selective(
     bound = true_share(_flat(p), chosen, alpha=alpha)
     seen = welch_detectable(*sides, alpha=alpha, tests=selection.n_alive)
     extra: dict[str, float | int] = {"detectable_d": seen}
-    text = f" {sides[0]} + {sides[1]} stimuli show d = {seen:.2f} in a given {selection.mask.grain} with 80 % power (Bonferroni)."
+    text = f" {sides[0]} + {sides[1]} stimuli show d = {number(seen)} in a given {selection.mask.grain} with 80 % power (Bonferroni)."
     if more.p_max:
         extra["family_wise_selected"] = int((_flat(more.p_max)[chosen] <= alpha).sum())
         extra["arrangements"] = more.n
@@ -145,18 +146,18 @@ def reliable(
             "resamples": stability.n,
         }
         text = (
-            f" {stability.n} bootstrap samples of the stimuli select units that share {stability.jaccard.value:.0%} with each "
-            f"other (95 % of pairs {stability.jaccard.low:.0%} to {stability.jaccard.high:.0%}; shuffled labels "
-            f"{stability.noise:.0%}; 80 % is good)."
+            f" {stability.n} bootstrap samples of the stimuli select units that share {number(stability.jaccard.value, '.0%')} with "
+            f"each other (95 % of pairs {limits(stability.jaccard.low, stability.jaccard.high, '.0%')}; shuffled labels "
+            f"{number(stability.noise, '.0%')}; 80 % is good)."
         )
         passed = passed and stability.jaccard.value > stability.noise
     return Rung(
         "reliable",
         "passed" if passed else "failed",
-        f"Split-half r = {stable.r:.2f} ({stable.full:.2f} for the whole by Spearman-Brown, {RELIABLE} is asked; odd against "
-        f"even {ordered.full:.2f}). The "
-        f"halves' selections share {shared.jaccard:.0%} (Jaccard; chance {chance.jaccard:.1%}, p = {p_overlap:.2g}). Effect "
-        f"size of the selection on stimuli that did not select it: d = {held_out:.2f}, against {same:.2f} on its own.{text}",
+        f"Split-half r = {number(stable.r)} ({number(stable.full)} for the whole by Spearman-Brown, {RELIABLE} is asked; odd "
+        f"against even {number(ordered.full)}). The halves' selections share {number(shared.jaccard, '.0%')} (Jaccard; chance "
+        f"{number(chance.jaccard, '.1%')}, {p_value(p_overlap)}). Effect size of the selection on stimuli that did not select it: "
+        f"d = {number(held_out)}, against {number(same)} on its own.{text}",
         {
             "r": stable.r,
             "r_full": stable.full,
@@ -224,7 +225,7 @@ def varies(t: Mapping[Site, Floats]) -> Guard:
 
 
 def without_massive(found: Found) -> Found:
-    """The maps with units that carry massive activations counted as dead, so that nothing selects them."""
+    """The maps without a statistic for units that carry massive activations, so that nothing selects them."""
     whole, splits = found
     return _protected(whole), {how: (_protected(a), _protected(b)) for how, (a, b) in splits.items()}
 
@@ -236,6 +237,11 @@ def _protected(maps: Maps) -> Maps:
         for table in (maps.t, maps.p, maps.d)
     )
     return Maps(t, p, d, maps.size)
+
+
+def massive_alive(maps: Maps) -> int:
+    """How many units with massive activations have a statistic, which protecting them takes from them."""
+    return sum(int((massive(size).units & np.isfinite(maps.t[site])).sum()) for site, size in maps.size.items())
 
 
 def massive_units(size: Mapping[Site, Floats], selection: Selection) -> Guard:
@@ -262,22 +268,32 @@ def lengths_match(match: LengthMatch) -> Guard:
         return Guard(
             "length match",
             "marked",
-            f"The sides differ in {worst.measure} ({worst.percent:+.1f} %, p = {worst.p:.2g}), so units that follow the "
+            f"The sides differ in {worst.measure} ({number(worst.percent, '+.1f')} %, {p_value(worst.p)}), so units that follow the "
             "length of a text can pass for selective ones.",
         )
     return Guard("length match", "passed", match.sentence)
 
 
-def warnings(contrast: Contrast, selection: Selection) -> tuple[str, ...]:
-    """What a reader should know before believing the map."""
+def warnings(contrast: Contrast, selection: Selection, protected: int) -> tuple[str, ...]:
+    """What a reader should know before believing the map.
+
+    Args:
+        contrast: the stimuli.
+        selection: what was selected.
+        protected: units that were kept from being selected, since they carry massive activations.
+    """
     found = []
     n = min(len(contrast.positive), len(contrast.negative))
     if n < 20:
         found.append(
             f"Only {n} stimuli on the smaller side, for {selection.n_alive} units: expect unstable maps. 20 are few, 100 good."
         )
-    if selection.n_dead:
-        found.append(f"{selection.n_dead} of {selection.n_units} units never vary and were left out.")
+    if dead := selection.n_dead - protected:
+        found.append(f"{dead} of {selection.n_units} {selection.mask.grain}s never vary and were left out.")
+    if protected:
+        found.append(
+            f"{protected} of {selection.n_units} {selection.mask.grain}s carry massive activations and were left out (protect_massive)."
+        )
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +22,7 @@ from broca.scoring.likelihood import Join
 from broca.stimuli.baselines import baselines, mentioned
 from broca.studies.ladder import Guard
 from broca.units import UnitMask
+from broca.wording import p_value
 
 
 def probe(lm: LM, items: Sequence[Item], chat: str) -> list[Tokens]:
@@ -82,16 +84,26 @@ def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: floa
     """
     correct = int(rows["correct"].sum())
     chance = sum(1 / len(item.choices) for item in items) / len(items)
-    p = binomtest(correct, len(rows), min(chance, 1.0), alternative="greater").pvalue if chance < 1 else 0.0
-    text = f"The intact model answers {correct / len(rows):.1%} of {len(rows)} {ability} items (chance {chance:.1%}, p = {p:.2g})"
+    p = float(binomtest(correct, len(rows), min(chance, 1.0), alternative="greater").pvalue) if chance < 1 else 0.0
+    items_of = f"{len(rows)} {ability} item{'s' if len(rows) > 1 else ''}"
+    text = f"The intact model answers {correct / len(rows):.1%} of {items_of} (chance {chance:.1%}, {p_value(p)})"
     if p <= alpha:
         return Guard("gate", "passed", f"{text}.")
-    text += ": it does not have the ability, so there is nothing to localize."
+    few = too_few(len(rows), chance, alpha)
+    text += f". {few}" if few else ": it does not have the ability, so there is nothing to localize."
     if stop:
         raise GuardError(
             f"{text} Use items that it can answer, another prompt format, or gate='mark' to go on regardless."
         )
     return Guard("gate", "marked", text)
+
+
+def too_few(n: int, chance: float, alpha: float) -> str:
+    """That n items cannot show an ability, though all of them were answered, and how many could; nothing where n could."""
+    if not 0 < chance < 1 or chance**n <= alpha:
+        return ""
+    enough = math.ceil(math.log(alpha) / math.log(chance))
+    return f"So few cannot tell whether it has the ability: {enough} are the least that can."
 
 
 def shortcut(rows: pl.DataFrame, abilities: Mapping[str, Sequence[Item]], *, alpha: float) -> Guard:
@@ -124,7 +136,7 @@ def shortcut(rows: pl.DataFrame, abilities: Mapping[str, Sequence[Item]], *, alp
     p, name, share, right = max(tests, key=lambda test: test[0])
     text = (
         f"The closest shortcut ({name}) scores {share:.1%} of {len(right)} items, the intact model {sum(right) / len(right):.1%} "
-        f"(p = {p:.2g})"
+        f"({p_value(p)})"
     )
     if p <= alpha:
         return Guard("shortcut", "passed", f"{text}.")

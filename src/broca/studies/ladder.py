@@ -55,8 +55,8 @@ class Verdict:
 _UNTESTED = {
     "selective": "No contrast was run: the selection was given.",
     "reliable": "No contrast was run: the selection was given.",
-    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the selectivity. Next: --twins 20.",
-    "causal": "Nothing was lesioned. Next: broca lesion.",
+    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the selectivity (--twins 20 compares).",
+    "causal": "Nothing was lesioned (broca lesion does).",
     "specific": "No other ability was scored.",
 }
 

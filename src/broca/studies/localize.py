@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.errors import SiteUnavailable
+from broca.errors import SiteUnavailable, StimulusError
 from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Magnitude, Pool
 from broca.models.tokens import Chat, Tokens
-from broca.sites import Site, sites
+from broca.sites import Site, check_pattern, sites
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.stimuli.lengths import length_match
 from broca.studies import across, findings, presets, resampled, twins
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Level, Natural, Need, Positive, Spec, model_summary
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.maps import Floats, Maps, head_maps, unit_maps
 from broca.studies.shown import Split, shown
@@ -48,13 +48,13 @@ class Localize(Spec):
     """How the tokens of a stimulus become one value for each unit. Padding never counts."""
     bos: Literal["with", "without"] = "without"
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
-    sinks: int = 0
+    sinks: Natural = 0
     """How many further tokens at the start to leave out of a mean."""
     pictures: Literal["with", "without", "only"] = "with"
     """Whether the tokens that stand for pictures count in a mean, or no others do."""
     magnitude: Magnitude = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
-    truncate: int | None = None
+    truncate: Positive | None = None
     """Keep this many tokens of each stimulus, BOS counted."""
     chat: Chat = "auto"
     """Whether to use the model's chat template: for chats only, never, or always."""
@@ -62,9 +62,9 @@ class Localize(Spec):
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"
     """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
-    permutations: int = 0
+    permutations: Natural = 0
     """Shuffle the sides this often (pairs and groups together) for family-wise p by max-T. Units only."""
-    resamples: int = 0
+    resamples: Natural = 0
     """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
     also: tuple[str, ...] = ()
     """Further contrasts for the same ability: how alike are their maps and selections? Each costs one localization."""
@@ -72,12 +72,23 @@ class Localize(Spec):
     """Regress out the length of each stimulus in tokens, and count what remains. Units only."""
     protect_massive: bool = False
     """Never select units with massive activations, which every task needs."""
-    twins: int = 0
+    twins: Natural = 0
     """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
-    alpha: float = 0.05
+    alpha: Level = 0.05
     """Level of the Benjamini-Hochberg correction over all units."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the split into halves."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("bos", "sinks", "pictures"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
+        Need(
+            ("permutations", "resamples", "lengths"),
+            ("grain=unit",),
+            lambda spec: spec.grain == "unit",
+            "a head's statistic is itself learned from the labels",
+            strict=True,
+        ),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -85,14 +96,12 @@ class Localize(Spec):
         return presets.filled(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
-    def _count(self) -> Localize:
-        if min(self.twins, self.permutations, self.resamples) < 0:
-            raise ValueError("give 0 or more twins, permutations and resamples")
-        if self.grain == "head" and (self.permutations or self.resamples or self.lengths):
-            raise ValueError(
-                "permutations, resamples and lengths are of units: a head's statistic is itself learned from the labels"
-            )
+    def _possible(self) -> Localize:
+        check_pattern(self.sites)
         return self
+
+    def preset_fields(self) -> Mapping[str, Any]:
+        return presets.PRESETS[self.preset] if self.preset else {}
 
     @cached_property
     def stimuli(self) -> Contrast:
@@ -119,7 +128,15 @@ class Localize(Spec):
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the stimuli: a file may change under its name."""
-        return {"contrast": self.stimuli.fingerprint}
+        further = {f"also {name}": load_contrast(name).fingerprint for name in self.also}
+        return {"contrast": self.stimuli.fingerprint} | further
+
+    def read(self) -> None:
+        super().read()
+        if self.pictures != "with" and not any(s.images for s in (*self.stimuli.positive, *self.stimuli.negative)):
+            raise StimulusError(
+                f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
+            )
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization:
         """Show the contrast, keep a statistic of every unit, select.
@@ -152,6 +169,7 @@ class Localize(Spec):
             memo=memo,
             progress=lambda done, total: progress("localizing", done, total),
         )
+        protected = findings.massive_alive(found[0]) if self.protect_massive else 0
         whole, splits = findings.without_massive(found) if self.protect_massive else found
         whole = whole if self.select_on == "all" else splits["random"][0]
         selection = select(whole.t, how, grain=self.grain)
@@ -171,7 +189,7 @@ class Localize(Spec):
         )
         own = self.model_copy(update={"select": how})
         tokens = (*positive.tokens, *negative.tokens)
-        local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens)
+        local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
         if self.also:
             table = across.across(self, local, lm, memo=memo, progress=progress)
             rungs = {rung.name: rung for rung in local.verdict.rungs}
@@ -304,6 +322,7 @@ def _localization(
     *,
     more: resampled.Resampled,
     tokens: Sequence[Tokens],
+    protected: int,
 ) -> Localization:
     contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
     q = findings.adjusted(whole.p)
@@ -327,7 +346,9 @@ def _localization(
         layers=findings.layers(whole, q, selection, spec.alpha),
         selection={
             "percent": 100 * selection.k / selection.n_alive,
-            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive", "n_dead")},
+            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
+            "n_dead": selection.n_dead - protected,
+            "n_protected": protected,
             **{name: value for name, value in asdict(spec.select).items() if value is not None},
             "site": spec.sites,
             "grain": spec.grain,
@@ -337,7 +358,7 @@ def _localization(
         model=model_summary(lm),
         verdict=Verdict.of(selective, reliable),
         guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
+        warnings=(*findings.warnings(contrast, selection, protected), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
         claim=(
             f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."

@@ -30,6 +30,7 @@ from broca.models.tokens import Tokens
 from broca.sites import Site
 from broca.stats.welch import welch, welch_from_samples
 from broca.studies.shown import Shown, Split
+from broca.wording import count
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -196,7 +197,7 @@ def _discriminant(a: Floats, b: Floats, groups_a: NDArray[Any], groups_b: NDArra
         train_a, train_b = folds_a != fold, folds_b != fold
         if min(train_a.sum(), train_b.sum()) < 2:
             raise StatisticsError(
-                f"{len(a)} + {len(b)} stimuli in {len(fold_of)} groups are too few to learn a "
+                f"{len(a)} + {len(b)} stimuli in {count(len(fold_of), 'group')} are too few to learn a "
                 f"head's direction in {_FOLDS} folds. Use at least 20 a side, in at least {2 * _FOLDS} groups."
             )
         x, y = a[train_a], b[train_b]

@@ -85,7 +85,7 @@ def filled(given: Mapping[str, Any]) -> dict[str, Any]:
     name = given.get("preset")
     if not name:
         return dict(given)
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise unknown("preset", str(name), tuple(PRESETS))
     preset = PRESETS[name]
     select = given.get("select")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.capture.features import Pooling, pooling
 from broca.engines.memo import Memo, Progress, forget, silent
@@ -21,7 +21,8 @@ from broca.stimuli.options import accepted
 from broca.stimuli.trees import TREES, reader_of, trees
 from broca.studies import head_maps, probe_findings, probe_heads, probe_published, robustness
 from broca.studies import probe_steps as steps
-from broca.studies.base import Spec, model_summary
+from broca.studies.abilities import abilities
+from broca.studies.base import Level, Natural, Need, Positive, Spec, model_summary
 from broca.studies.guards import joins
 from broca.studies.ladder import Guard, Verdict, fragment
 from broca.studies.prepared import Prepared
@@ -29,6 +30,8 @@ from broca.studies.probe_scores import Scored
 from broca.studies.pruning import Pruning
 from broca.studies.statements import Statements
 from broca.units import UnitMask
+
+Several = Annotated[int, Field(ge=2)]
 
 
 class Probe(Spec):
@@ -39,7 +42,7 @@ class Probe(Spec):
     """Trees: kth, rules, proofwriter, arc, entailment, or a file of trees."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as k, m, depth, path, seed or shuffled."""
-    n: int = 1024
+    n: Several = 1024
     """Trees to probe at most."""
     pooling: str | Pooling = "gpt2-paper"
     """How attention becomes features: heads, gpt2-paper, llama-code, llama-paper, or the steps themselves."""
@@ -47,11 +50,11 @@ class Probe(Spec):
     """What reads the features: k nearest neighbours, logistic regression or nearest centroid."""
     layers: Literal["all", "nested"] = "all"
     """Features of all layers, or of those that each fold chooses on the rows that train."""
-    folds: int = 5
+    folds: Several = 5
     """Folds; a theory is never torn apart."""
-    twins: int = 5
+    twins: Natural = 5
     """Random initialisations of the same architecture, seen through the same pipeline: what a score of 0 means."""
-    permutations: int = 200
+    permutations: Natural = 200
     """Shuffle the labels within each text this often."""
     maps: bool = True
     """Score each layer, each prefix of layers, and each head by itself."""
@@ -61,37 +64,40 @@ class Probe(Spec):
     """Hide a useful, or a matched useless, statement from the question, and see what the answers lose."""
     corruptions: tuple[Corruption, ...] = ()
     """Corrupt the trees, and see whether those that are read well stay right."""
-    draws: int = 0
+    draws: Natural = 0
     """Lesion the heads that the probe points to, and so many matched random ones: the causal rung. 200 give a steady band."""
-    percent: float = 10.0
+    percent: Annotated[float, Field(gt=0, lt=100)] = 10.0
     """Share of the heads that the probe points to."""
     others: tuple[str, ...] = ()
     """Other abilities, which a specific lesion of these heads leaves alone."""
-    n_items: int = 256
+    n_items: Several = 256
     """Trees set aside for lesions, pruning and cuts: none of them is probed."""
     published: bool = False
     """Score as the published code does too: its labels and prompts, features, classifier, folds and baseline, whatever is said here."""
     chat: Chat = "never"
     """Whether to use the model's chat template."""
-    examples: int = 3
+    examples: Natural = 3
     """Trees to draw in the report."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("others",), ("draws=1 or more",), lambda spec: spec.draws),
+        Need(("n_items",), ("draws=1 or more", "edges", "pruning"), lambda spec: spec.lesions),
+        Need(("classifier.k",), ("classifier.kind=knn",), lambda spec: spec.classifier.kind == "knn"),
+        Need(("classifier.c",), ("classifier.kind=logistic",), lambda spec: spec.classifier.kind == "logistic"),
+        Need(
+            ("classifier.distance", "classifier.standardise"),
+            ("classifier.kind=knn", "classifier.kind=centroid"),
+            lambda spec: spec.classifier.kind != "logistic",
+        ),
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Probe:
         pooling(self.pooling)
-        if (
-            min(self.twins, self.permutations, self.draws, self.examples) < 0
-            or min(self.n, self.folds, self.n_items) < 2
-        ):
-            raise ValueError(
-                "give 2 or more trees, items and folds, and 0 or more twins, permutations, draws and examples"
-            )
-        if not 0 < self.percent < 100:
-            raise ValueError("percent is the share of heads to lesion: give more than 0 and less than 100")
         return self
 
     @property
@@ -100,13 +106,19 @@ class Probe(Spec):
         return bool(self.pruning or self.edges or self.draws)
 
     def data_fingerprints(self) -> dict[str, str]:
-        """The content of a file of trees, which may change under its name."""
+        """The content of a file of trees, and of other items: they may change under their names."""
+        others = abilities(self.others, {}, None) if self.others else {}
+        prints = {name: fingerprint([item.fingerprint for item in items]) for name, items in others.items()}
         if self.task in ("kth", "rules"):
-            return {}
-        prints = {self.task: fingerprint([tree.fingerprint for tree in self._trees(None)])}
+            return prints
+        prints[self.task] = fingerprint([tree.fingerprint for tree in self._trees(None)])
         if self.published:
             prints["published prompts"] = fingerprint([tree.fingerprint for tree in self.published_trees(None, 1)])
         return prints
+
+    def read(self) -> None:
+        super().read()
+        self._trees(None)
 
     def _trees(self, lm: LM | None) -> tuple[Tree, ...]:
         given = dict(self.options)

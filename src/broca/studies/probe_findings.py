@@ -14,10 +14,12 @@ from broca.items import CONCLUSION
 from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 from broca.studies.findings import RELIABLE
+from broca.studies.guards import too_few
 from broca.studies.ladder import Guard, Rung
 from broca.studies.probe_published import NONE, PublishedScores
 from broca.studies.probe_scores import Scored
 from broca.studies.statements import Floats, Statements
+from broca.wording import limits, number, p_value
 
 CITATIONS = (
     "Hou et al. (2023), Towards a mechanistic interpretation of multi-step reasoning capabilities of language models, EMNLP.",
@@ -119,11 +121,11 @@ def _selective(defined: Sequence[Scored], alpha: float) -> Rung:
         row, name = each.row, each.row["symbol"]
         best = max(each.baselines, key=lambda b: b["f1"])
         texts.append(
-            f"{name}: attention tells {ASKED[each.target.name]} with macro-F1 {row['f1']:.3f} [{row['f1_low']:.3f}, "
-            f"{row['f1_high']:.3f}]"
-            + (f" (labels shuffled within each text: p = {row['p']:.2g})" if row["p"] is not None else "")
-            + f"; {best['baseline']} alone does with {best['f1']:.3f}, and attention adds {best['gain']:+.3f} [{best['gain_low']:+.3f}, "
-            f"{best['gain_high']:+.3f}] to it."
+            f"{name}: attention tells {ASKED[each.target.name]} with macro-F1 {number(row['f1'], '.3f')} "
+            f"{limits(row['f1_low'], row['f1_high'], '.3f')}"
+            + (f" (labels shuffled within each text: {p_value(row['p'])})" if row["p"] is not None else "")
+            + f"; {best['baseline']} alone does with {number(best['f1'], '.3f')}, and attention adds {number(best['gain'], '+.3f')} "
+            f"{limits(best['gain_low'], best['gain_high'], '+.3f')} to it."
         )
         numbers |= {f"f1_{each.target.name}": row["f1"], f"p_{each.target.name}": row["p"]}
         numbers |= {f"margin_{each.target.name}": row["margin"], f"gain_{each.target.name}": best["gain"]}
@@ -139,7 +141,7 @@ def _reliable(halves: SplitHalf | None) -> Rung:
     if halves is None:
         return Rung("reliable", "not tested", "Too few heads or theories for the maps of two halves.", {})
     text = (
-        f"Which heads look at useful statements, in two halves of the theories: r = {halves.r:.2f}, full-length {halves.full:.2f} "
+        f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
         f"(Spearman-Brown; {RELIABLE} is asked)."
     )
     state = "passed" if halves.full >= RELIABLE else "failed"
@@ -155,9 +157,9 @@ def _learned(defined: Sequence[Scored], alpha: float) -> Rung:
             continue
         band = row["score_random_all"]
         texts.append(
-            f"{row['symbol']} = {row['score']:.3f} [{row['score_low']:.3f}, {row['score_high']:.3f}]; untrained networks score "
-            f"{min(band, default=0):+.3f} to {max(band, default=0):+.3f}"
-            + (f" (p = {row['p_learned']:.2g})." if row["p_learned"] is not None else ".")
+            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}; untrained networks "
+            f"score {number(min(band, default=0), '+.3f')} to {number(max(band, default=0), '+.3f')}"
+            + (f" ({p_value(row['p_learned'])})." if row["p_learned"] is not None else ".")
         )
         numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": row["p_learned"]}
         passed &= row["p_learned"] is not None and row["p_learned"] <= alpha / len(defined) and row["score_low"] > 0
@@ -171,11 +173,15 @@ def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tu
     """Does the model have the ability, and do features vary?"""
     right, n = int(answers["correct"].sum()), len(answers)
     chance = float(np.mean([1 / len(tree.choices) for tree in statements.trees]))
-    p = binomtest(right, n, min(chance, 1.0), alternative="greater").pvalue
-    text = f"The model answers {right / n:.1%} of {n} trees (chance {chance:.1%}, p = {p:.2g})."
-    able = p <= 0.05 and chance < 1
+    p = float(binomtest(right, n, min(chance, 1.0), alternative="greater").pvalue)
+    text = f"The model answers {right / n:.1%} of {n} trees (chance {chance:.1%}, {p_value(p)})."
+    able, few = p <= 0.05 and chance < 1, too_few(n, chance, 0.05)
     if not able:
-        text += " It does not have the ability, so what is read from its attention did not lead to answers."
+        text += (
+            f" {few}"
+            if few
+            else " It does not have the ability, so what is read from its attention did not lead to answers."
+        )
     still = int((kept.std(0) == 0).sum())
     moves = f"{still} of {kept[0].size} heads give every statement the same attention."
     return (
@@ -193,7 +199,7 @@ def warnings(twins: int, found: Sequence[Scored]) -> tuple[str, ...]:
         row = each.row
         if not row["undefined"] and row["f1_rows"] - row["f1"] > 0.02:
             out.append(
-                f"{row['symbol']}: folds that tear theories apart give F1 {row['f1_rows']:.3f} instead of {row['f1']:.3f}: "
+                f"{row['symbol']}: folds that tear theories apart give F1 {number(row['f1_rows'], '.3f')} instead of {number(row['f1'], '.3f')}: "
                 "the difference is leakage between statements of one theory."
             )
     return tuple(out)
@@ -209,8 +215,8 @@ def claim(found: Sequence[Scored], model: str, task: str, sentence: str) -> str:
             continue
         band = row["score_random_all"]
         parts.append(
-            f"{row['symbol']} = {row['score']:.2f} [{row['score_low']:.2f}, {row['score_high']:.2f}] ({ASKED[each.target.name]}; "
-            f"random networks {min(band, default=0):+.2f} to {max(band, default=0):+.2f})"
+            f"{row['symbol']} = {number(row['score'])} {limits(row['score_low'], row['score_high'])} ({ASKED[each.target.name]}; "
+            f"random networks {number(min(band, default=0), '+.2f')} to {number(max(band, default=0), '+.2f')})"
         )
     return f"Read from the attention of {model} on {task}: {' and '.join(parts)}. {sentence}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import comb, prod
 from typing import Literal
@@ -43,8 +43,9 @@ class TreeTest(CausalTest):
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the given ones first."""
-        own = {self.items: tuple(replace(item, ability=self.items) for item in self.given)}
+        """The items of each ability, the given ones first: their own name for it stands in the tables."""
+        name = self.given[0].ability or self.items
+        own = {name: tuple(replace(item, ability=name) for item in self.given)}
         return own | (abilities(self.others, self.options, self.n_items) if self.others else {})
 
 

@@ -23,6 +23,7 @@ from broca.sites import Site
 from broca.stats.nulls import dose_response
 from broca.studies import guards
 from broca.studies.agreement import attributed
+from broca.studies.base import Natural
 from broca.studies.conditions import INTACT, Bench, Condition, FillName
 from broca.studies.ladder import Guard
 from broca.studies.prepared import Prepared
@@ -43,7 +44,7 @@ class Pruning(BaseModel):
     orders: tuple[Order, ...] = ("place", "size", "probe", "gradient")
     """Heads that look at fixed places first (low entropy by place); that choose by size (low entropy by size rank); that weigh most in
     a logistic probe; whose removal changes the margin of the right answer most, to first order."""
-    draws: int = 20
+    draws: Natural = 20
     """Random orders, for the band."""
     modes: tuple[Mode, ...] = ("remove", "keep")
     """Take the first heads of an order away, or keep them alone."""
@@ -59,9 +60,9 @@ class Pruning(BaseModel):
             or not all(0 < level < 100 for level in self.levels)
             or list(self.levels) != sorted({*self.levels})
         ):
-            raise ValueError("give levels in rising order, between 0 and 100 percent")
-        if self.draws < 0 or not self.fills or not self.modes:
-            raise ValueError("give 0 or more draws, and at least one fill and one mode")
+            raise ValueError(f"levels are {self.levels}: give them in rising order, between 0 and 100 percent")
+        if not self.fills or not self.modes:
+            raise ValueError("give at least one fill and one mode")
         return self
 
 

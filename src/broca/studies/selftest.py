@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.capture.gradient import measured
 from broca.engines.memo import Memo, Progress, forget, silent
@@ -23,11 +23,13 @@ from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.organisms.planted import ROUNDS, Floats
+from broca.sites import check_pattern
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.studies import rankings
-from broca.studies.base import Spec, model_summary
+from broca.studies.base import Above0, Level, Natural, Need, Positive, Spec, model_summary
 from broca.studies.ladder import Guard, Rung, Verdict, fragment
 from broca.studies.truth import Trial, ablations, grounded, tried
+from broca.wording import number
 
 FOUND = 0.95
 """AUROC from which a method is said to find a truth."""
@@ -46,41 +48,39 @@ class Selftest(Spec):
     answers: tuple[str, str] | None = None
     """The metric is the logit of the first answer minus that of the second (first tokens). The two most likely tokens
     when None."""
-    d: float = 0.8
+    d: Above0 = 0.8
     """Effect size of a selective unit between the sides (Cohen's d)."""
-    n: int = 100
-    """Stimuli on each side."""
-    effect: float = 1.0
+    n: Annotated[int, Field(ge=5)] = 100
+    """Stimuli on each side: 5 or more, since with fewer no ranking by t means anything."""
+    effect: Above0 = 1.0
     """What ablating a causal unit moves the metric by, in standard deviations of the metric over stimuli."""
-    pairs: int = 4
+    pairs: Positive = 4
     """Pairs of units planted in each of the four cells, selective or not by causal or not."""
-    rest: float = 1.0
+    rest: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     """Mean activation of planted units, in their standard deviations. Near 0, absolute activations hide them."""
-    rivals: int = 224
+    rivals: Natural = 224
     """The model's own units, drawn at random, that are ablated and ranked beside the planted ones."""
-    reference: int = 16
+    reference: Annotated[int, Field(ge=4)] = 16
     """Stimuli on which the truth is measured; they are not among those that the methods see."""
-    ds: tuple[float, ...] = ()
+    ds: tuple[Above0, ...] = ()
     """Further effect sizes, for the power surface."""
-    ns: tuple[int, ...] = ()
+    ns: tuple[Annotated[int, Field(ge=5)], ...] = ()
     """Further numbers of stimuli on each side, for the power surface."""
-    level: float = 0.05
+    level: Level = 0.05
     """Level of the single test of which the power is told."""
-    truncate: int | None = None
+    truncate: Positive | None = None
     """Keep this many tokens of each stimulus, BOS counted."""
     chat: Chat = "auto"
     """Whether to use the model's chat template: for chats only, never, or always."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the dealing, of the planted noise, of the rivals and of the random ranking."""
+
+    needs: ClassVar[tuple[Need, ...]] = (Need(("level",), ("ds", "ns"), lambda spec: spec.ds or spec.ns),)
 
     @model_validator(mode="after")
     def _possible(self) -> Selftest:
-        if min(self.n, *self.ns, self.n) < 5:
-            raise ValueError("give at least 5 stimuli a side: with fewer, no ranking by t means anything")
-        if min(self.d, self.effect, *self.ds) <= 0 or not np.isfinite([self.d, self.effect, self.rest, *self.ds]).all():
-            raise ValueError("d and effect must be above 0")
-        if self.pairs < 1 or self.rivals < 0 or self.reference < 4 or not 0 < self.level < 1:
-            raise ValueError("give pairs from 1, rivals from 0, reference from 4, and level between 0 and 1")
+        if self.sites is not None:
+            check_pattern(self.sites)
         return self
 
     @cached_property
@@ -225,7 +225,7 @@ def _verdict(trial: Trial, scores: Mapping[str, Floats], methods: pl.DataFrame) 
         state = "not tested" if meant is None else "passed" if auroc[meant] >= FOUND else "failed"
         text = (
             f"Of its first {top['first']}, {top['respond']} respond, {top['move']} move the metric, {top['idle']} respond and do "
-            f"nothing. AUROC {auroc['selective']:.2f} (respond), {auroc['causal']:.2f} (move)."
+            f"nothing. AUROC {number(auroc['selective'])} (respond), {number(auroc['causal'])} (move)."
         )
         chance = "What chance gives. " if meant is None else ""
         rungs.append(
@@ -246,9 +246,9 @@ def _claim(spec: Selftest, trial: Trial, methods: pl.DataFrame) -> str:
     cells = list(trial.meant.values())
     return (
         f"{len(cells)} units planted in {trial.ground.lm.name} (d = {spec.d:g}, {spec.n} stimuli a side): |Welch t| tells those "
-        f"that respond from {len(trial.units) - len(cells)} others with AUROC {auroc('|Welch t|', 'selective'):.2f} and those "
-        f"that move the metric with {auroc('|Welch t|', 'causal'):.2f}; attribution {auroc('attribution', 'selective'):.2f} "
-        f"and {auroc('attribution', 'causal'):.2f}."
+        f"that respond from {len(trial.units) - len(cells)} others with AUROC {number(auroc('|Welch t|', 'selective'))} and those "
+        f"that move the metric with {number(auroc('|Welch t|', 'causal'))}; attribution {number(auroc('attribution', 'selective'))} "
+        f"and {number(auroc('attribution', 'causal'))}."
     )
 
 

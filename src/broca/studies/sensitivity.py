@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.capture.objectives import ObjectiveName
 from broca.capture.sensitivity import Mode, Precision, Score
 from broca.engines.memo import Memo, Progress, forget, silent
-from broca.errors import SpecError
+from broca.errors import SpecError, StimulusError
 from broca.interventions.weights import Edit
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
@@ -21,11 +22,11 @@ from broca.models.tokens import Chat
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
 from broca.studies.abilities import abilities
-from broca.studies.base import Spec
+from broca.studies.base import Above0, Level, Natural, Need, Positive, Spec
 from broca.studies.ladder import Guard, Verdict, fragment
-from broca.studies.presets import filled
+from broca.studies.presets import PRESETS, filled
 from broca.studies.weights.plan import swept
-from broca.studies.weights.samples import general_texts
+from broca.studies.weights.samples import general_texts, texts_of
 from broca.units.ranked import Scope, Ties
 from broca.units.weight_draws import Match
 from broca.units.weights import WeightSet
@@ -55,17 +56,17 @@ class Sensitivity(Spec):
     """Choose the fraction on items of its own, or as published on those that are tested."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
-    n_items: int | None = None
+    n_items: Positive | None = None
     """Use this many items of each ability at most."""
-    shares: tuple[float, float, float] = (0.4, 0.2, 0.4)
+    shares: tuple[Above0, Above0, Above0] = (0.4, 0.2, 0.4)
     """Parts of the own items: to score weights by, to choose the fraction on, to test on. Groups stay together."""
-    n_score: int = 100
+    n_score: Positive = 100
     """Samples of the task, and of each control, at most."""
-    n_general: int = 100
+    n_general: Positive = 100
     """Texts to score weights by."""
-    n_read: int = 40
+    n_read: Positive = 40
     """Texts to take perplexities of."""
-    window: int = 128
+    window: Positive = 128
     """Tokens of a text that is scored by."""
     windows: Literal["start", "random"] = "start"
     """Where a text is cut."""
@@ -90,7 +91,7 @@ class Sensitivity(Spec):
     """One sample at a time, or batches with the same numbers."""
     halves: bool = True
     """Keep the sums of two halves of the samples apart: the rung 'reliable'. Takes a second copy of the sums."""
-    layer_groups: int = 1
+    layer_groups: Positive = 1
     """Pass over the samples so many times, each time with the sums of a part of the layers."""
     sums_on: str | None = None
     """Device of the sums; "cpu" spares a GPU."""
@@ -98,33 +99,53 @@ class Sensitivity(Spec):
     """Fractions to mask: START:STOP:STEP, numbers with commas, or doublings from 2 weights of the smallest matrix."""
     arange: bool = False
     """Take the steps of a sweep as published, one more than meant."""
-    control: float | None = None
+    control: Annotated[float, Field(gt=0, le=1)] | None = None
     """Fraction of each control's ranking that is left alone; the same as the task's when None."""
     ties: Ties = "index"
     top_up: bool = False
     """Fill up to the nominal size from further down the task's list."""
-    edits: tuple[Edit, ...] = (Edit("zero"), Edit("mean"), Edit("resample"))
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1)] = (Edit("zero"), Edit("mean"), Edit("resample"))
     """What masked weights become; the first is the claim, the others must agree in sign."""
-    sizes: tuple[float, ...] = (0.5, 1.5)
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Mask so many times the chosen fraction too: the effect must keep its sign."""
-    nulls: tuple[Match, ...] = ("matrix", "rows", "size", "general")
+    nulls: Annotated[tuple[Match, ...], Field(min_length=1)] = ("matrix", "rows", "size", "general")
     """Families of random masks, the first of which makes the band; all must be beaten."""
-    draws: int = 20
+    draws: Natural = 20
     """Random masks of each family at the chosen fraction. The smallest p that n draws can give is 1 / (n + 1)."""
-    sweep_draws: int = 5
+    sweep_draws: Natural = 5
     """Random masks of the first family at every other fraction."""
-    twins: int = 0
+    twins: Natural = 0
     """Score so many untrained twins likewise; 20 make the rung 'learned'."""
-    perplexity_limit: float = 1.05
+    perplexity_limit: Above0 = 1.05
     """Largest ratio of perplexities that counts as equal."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
     chat: Chat = "auto"
     gate: Literal["stop", "mark"] = "stop"
     """What to do when the intact model does not have the ability."""
-    alpha: float = 0.05
-    n_bootstrap: int = 2000
-    seed: int = 0
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            (
+                *("source", "controls", "n_score", "score", "precision", "nonfinite", "mode", "halves"),
+                *("layer_groups", "sums_on"),
+            ),
+            (),
+            lambda spec: spec.published is None,
+            "its folders hold the scores",
+            beside="published",
+        ),
+        Need(("arange",), ("sweep=START:STOP:STEP",), lambda spec: ":" in spec.sweep),
+        Need(("nulls",), ("draws=1 or more",), lambda spec: spec.draws or spec.sweep_draws),
+        Need(
+            ("sweep_draws",),
+            ("sweep=of several fractions",),
+            lambda spec: spec.sweep == "auto" or any(mark in spec.sweep for mark in ":,"),
+        ),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -133,10 +154,11 @@ class Sensitivity(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Sensitivity:
-        if min(self.shares) <= 0 or min(self.n_score, self.n_general, self.n_read, self.layer_groups) < 1:
-            raise ValueError("give three shares above 0, and n_score, n_general, n_read and layer_groups of at least 1")
-        if not self.edits or not self.nulls or self.draws < 0 or self.sweep_draws < 0:
-            raise ValueError("give at least one edit and one family of nulls, and draws of 0 or more")
+        if self.layer_groups > 1 and self.scope in ("kind", "global"):
+            raise ValueError(
+                f"layer_groups = {self.layer_groups} holds the sums of a few layers at a time, and scope {self.scope!r} ranks over "
+                "all of them: use scope matrix, row or layer, or sums_on = 'cpu'"
+            )
         if self.sweep != "auto":
             try:
                 swept(self.sweep, published=self.arange)
@@ -144,10 +166,25 @@ class Sensitivity(Spec):
                 raise ValueError(str(error)) from error
         return self
 
+    def preset_fields(self) -> Mapping[str, Any]:
+        return PRESETS[self.preset] if self.preset else {}
+
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
         """The items of each ability, the own one first."""
-        return abilities((self.task, *self.others), self.options, self.n_items)
+        return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
+
+    @cached_property
+    def control_items(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each further control."""
+        if not self.controls:
+            return {}
+        return abilities(self.controls, self.options, self.n_items, beside=(self.task, *self.others))
+
+    @cached_property
+    def source_texts(self) -> tuple[Stimulus, ...]:
+        """Texts that weights are scored by instead of items; none where there is no source."""
+        return () if self.source is None else texts_of(self.source, self.n_score, self.seed)
 
     @cached_property
     def texts(self) -> tuple[tuple[Stimulus, ...], tuple[Stimulus, ...]]:
@@ -157,7 +194,17 @@ class Sensitivity(Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and texts: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        prints |= {
+            f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
+        }
+        prints |= {f"source {self.source}": fingerprint(list(self.source_texts))} if self.source else {}
         return prints | {f"texts {self.general}": fingerprint([list(part) for part in self.texts])}
+
+    def read(self) -> None:
+        super().read()
+        for folder in self.published or ():
+            if not Path(folder).is_dir():
+                raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
 
     def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult:
         """Score, choose a fraction, mask, compare.

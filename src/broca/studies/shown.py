@@ -14,6 +14,7 @@ from broca.items import Contrast, Stimulus, cluster
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Tokens
 from broca.stats.reliability import halves
+from broca.wording import count
 
 Split = Literal["random", "odd-even"]
 
@@ -75,7 +76,7 @@ def shown(
     )
     if fewest < 2:
         raise StimulusError(
-            f"Contrast {contrast.name!r} has {n} + {len(both) - n} stimuli in {len(set(groups))} groups, so a half of them would "
+            f"Contrast {contrast.name!r} has {n} + {len(both) - n} stimuli in {count(len(set(groups)), 'group')}, so a half of them would "
             f"have {fewest} on one side. Give at least 4 stimuli a side, in 4 groups or pairs (20 or more to find anything)."
         )
     return Shown(tokens[:n], half[:n], odd[:n], groups[:n]), Shown(tokens[n:], half[n:], odd[n:], groups[n:])

@@ -17,6 +17,7 @@ from broca.models.lm import LM
 from broca.models.twins import shuffled, untrained
 from broca.stats.nulls import empirical_p
 from broca.studies.ladder import Rung
+from broca.wording import known, number, p_value
 
 if TYPE_CHECKING:
     from broca.studies.localize import Localization, Localize
@@ -111,10 +112,10 @@ def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
         own: `figures` of the trained model.
         table: `twins`.
     """
-    if own["d_held_out"] is None:
+    if not known(own["d_held_out"]):
         return Rung("learned", "not tested", "Too few stimuli for an effect size on held-out ones.", {})
     fresh = table.filter(pl.col("kind") == "untrained")
-    d = fresh["d_held_out"].fill_null(0.0).to_numpy()
+    d = fresh["d_held_out"].fill_nan(None).fill_null(0.0).to_numpy()
     bar, p = float(np.quantile(d, 0.95)), float(empirical_p(own["d_held_out"], d, "greater"))
     disorder = table.filter(pl.col("kind") == "shuffled")["d_held_out"][0]
     numbers = {
@@ -129,8 +130,8 @@ def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
     }
     text = (
         f"Effect size of the selection on stimuli that did not select it: d = {own['d_held_out']:.2f}. In {len(d)} untrained "
-        f"twins {numbers['d_twins_median']:.2f} in the median and {bar:.2f} at the 95th percentile (p = {p:.2g}); with the "
-        f"weights in disorder {disorder or 0:.2f}. Significant units: {own['share_significant']:.1%}, in the twins "
+        f"twins {number(numbers['d_twins_median'])} in the median and {number(bar)} at the 95th percentile ({p_value(p)}); with "
+        f"the weights in disorder {number(disorder)}. Significant units: {own['share_significant']:.1%}, in the twins "
         f"{numbers['share_significant_twins']:.1%} on average."
     )
     if len(d) < ENOUGH:

@@ -93,8 +93,10 @@ class UnitMask:
         return cls(at, grain)
 
     @classmethod
-    def heads(cls, text: str, *, n_heads: int) -> UnitMask:
+    def heads(cls, text: str, *, n_heads: int, n_layers: int | None = None) -> UnitMask:
         """A mask of heads written LAYER.HEAD: ``UnitMask.heads("0.4, 1.2", n_heads=12)``.
+
+        Layers are checked where `n_layers` says how many there are.
 
         Raises:
             SelectionError: if the text is of another form, or a head does not exist.
@@ -106,7 +108,13 @@ class UnitMask:
                 raise SelectionError(
                     f"{part.strip()!r} is not a head. Write LAYER.HEAD with commas between: '0.4,1.2'."
                 )
-            chosen.setdefault(Site(int(match[1]), "z"), []).append(int(match[2]))
+            layer, head = int(match[1]), int(match[2])
+            if head >= n_heads or layer >= (layer + 1 if n_layers is None else n_layers):
+                layers = "" if n_layers is None else f"layers 0 to {n_layers - 1}, each with "
+                raise SelectionError(
+                    f"There is no head {layer}.{head}. This model has {layers}heads 0 to {n_heads - 1}."
+                )
+            chosen.setdefault(Site(layer, "z"), []).append(head)
         return cls.of(chosen, n=n_heads, grain="head")
 
     @classmethod
@@ -147,6 +155,12 @@ class UnitMask:
     def count(self) -> int:
         """How many units are chosen."""
         return sum(int(flags.sum()) for flags in self.at.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Each choice as it is written: ``23.4`` for a head, ``20.resid_post:507`` for a unit, ``3.group:1`` for a group."""
+        form = {"head": "{0.layer}.{1}", "group": "{0.layer}.group:{1}", "unit": "{0}:{1}"}[self.grain]
+        return [form.format(site, i) for site, flags in self.at.items() for i in np.flatnonzero(flags)]
 
     @property
     def total(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from broca.errors import StimulusError
 from broca.registry import Registry, unknown
-from broca.stimuli.options import call, expanded, is_folder, looks_like_path
+from broca.stimuli.options import call, expanded, hints, is_folder, looks_like_path
 from broca.stimuli.perturb.build import ALL, build
 from broca.stimuli.perturb.checks import PROMISES, REPORT_SCHEMA, Pairs
 from broca.stimuli.perturb.control import control, controls
@@ -45,6 +45,7 @@ __all__ = [
     "control",
     "controls",
     "is_pairs",
+    "option_types",
     "pairs",
     "perturb",
     "protected",
@@ -80,6 +81,17 @@ def pairs(name_or_path: str | Path, **options: Any) -> Pairs:
         path = _file(name_or_path)
         return call(f"pairs {path.name!r}", PAIRS[_reader(path)], path, options=options)
     raise unknown("Pair reader", str(name_or_path), tuple(PAIRS), "Or give the path of a file of pairs.")
+
+
+def option_types(name_or_path: str | Path) -> dict[str, Any]:
+    """The options of `pairs` that this reader takes, and the type of each.
+
+    Raises:
+        StimulusError: if the file cannot be read.
+    """
+    if isinstance(name_or_path, str) and name_or_path in PAIRS:
+        return hints(PAIRS[name_or_path]) | {"path": str}
+    return hints(PAIRS[_reader(_file(name_or_path))])
 
 
 def is_pairs(name_or_path: str | Path) -> bool:

@@ -15,11 +15,11 @@ from typing import Any
 from broca.errors import StimulusError
 from broca.items import Tree
 from broca.registry import Registry, unknown
-from broca.stimuli.options import accepted, call, expanded, is_folder, looks_like_path
+from broca.stimuli.options import accepted, call, expanded, hints, is_folder, looks_like_path
 from broca.stimuli.tables import SUFFIXES
 from broca.stimuli.trees.files import lines
 
-__all__ = ["TREES", "reader_of", "trees"]
+__all__ = ["TREES", "option_types", "reader_of", "trees"]
 
 TREES = Registry(
     "Tree task",
@@ -77,6 +77,21 @@ def reader_of(name_or_path: str | Path) -> Callable[..., tuple[Tree, ...]]:
         return TREES[name_or_path]
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
         return TREES[_format(expanded(name_or_path))]
+    raise unknown("Tree task", str(name_or_path), tuple(TREES), "Or give the path of a file of trees.")
+
+
+def option_types(name_or_path: str | Path) -> dict[str, Any]:
+    """The options of `trees` that this task takes, and the type of each.
+
+    Raises:
+        UnknownName, StimulusError: as `trees`.
+    """
+    if isinstance(name_or_path, str) and name_or_path in TREES:
+        place = {} if name_or_path in ("kth", "rules") else {"path": str}
+        own = hints(TREES[name_or_path]) | place
+        return {name: kind for name, kind in own.items() if name != "tokenizer"}
+    if looks_like_path(name_or_path, suffixes=SUFFIXES):
+        return hints(TREES[_format(expanded(name_or_path))])
     raise unknown("Tree task", str(name_or_path), tuple(TREES), "Or give the path of a file of trees.")
 
 

@@ -54,20 +54,23 @@ def kth(
         raise StimulusError(f"k={k}, m={m}, n={n}, pool={pool}. Give 1 <= k <= m, and n and pool of 1 or more.")
     numbers = np.array(range(pool or POOL) if tokenizer is None else single_tokens(tokenizer, pool or POOL))
     if len(numbers) < (1 if paper_compat else m):
-        raise StimulusError(
-            f"There are {len(numbers)} numbers to draw from, and a list needs {m} different ones. "
-            + (
-                "Make the pool larger."
-                if tokenizer is None
-                else "This tokenizer cuts numbers into pieces: give a smaller m."
-            )
-        )
+        raise StimulusError(_too_few(len(numbers), k, m, of_tokenizer=tokenizer is not None))
     rng = np.random.default_rng(seed)
     drawn = draw(rng, len(numbers), m, n, repeats=paper_compat)
     return tuple(
         listed([int(number) for number in numbers[row]], k, f"kth-{k}/{seed}/{i}", paper_compat=paper_compat)
         for i, row in enumerate(drawn)
     )
+
+
+def _too_few(n: int, k: int, m: int, *, of_tokenizer: bool) -> str:
+    """Why no list can be drawn from n numbers, and what helps."""
+    if not of_tokenizer:
+        return f"There are {n} numbers to draw from, and a list needs {m} different ones. Make the pool larger."
+    have = f"In this tokenizer {f'only {n}' if n else 'no'} numbers are one token each with the space before them, and a list needs {m}"
+    if n < max(k, 2):
+        return f"{have}: no m helps. Take another task, such as rules, or a file of trees."
+    return f"{have}. Give an m of at most {n}."
 
 
 def draw(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool = False) -> np.ndarray:

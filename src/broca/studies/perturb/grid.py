@@ -22,6 +22,7 @@ from broca.stats.paired import ratio_interval
 from broca.stats.reliability import rank_agreement
 from broca.studies.ladder import Guard
 from broca.studies.perturb.cases import CLASSES, RANDOM, Turned
+from broca.wording import limits, number
 
 Floats = NDArray[np.float64]
 
@@ -278,4 +279,4 @@ def _agreement(table: pl.DataFrame) -> str:
         found = rank_agreement(own["share"].to_numpy(), own["estimate"].to_numpy(), n=500)
     except StatisticsError:
         return "There are too few patches to compare their estimates with."
-    return f"Attribution patching ranks the {len(own)} patches with rho = {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]."
+    return f"Attribution patching ranks the {len(own)} patches with rho = {number(found.value)} {limits(found.low, found.high)}."

@@ -31,10 +31,12 @@ from broca.studies.ladder import Rung
 from broca.studies.perturb.grid import Floats, Grid, Patches, lent, share_of
 from broca.units import UnitMask
 from broca.units.draws import random_like
+from broca.wording import count as counted
+from broca.wording import limits, number, p_value
 
 What = Literal["heads", "neurons"]
 _SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
-ENOUGH_CASES, ENOUGH_TWINS = 20, 5
+ENOUGH_CASES, ENOUGH_GROUPS, ENOUGH_TWINS = 20, 4, 5
 _SHOWN = 200
 UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
          "t": pl.Float64, "p_max": pl.Float64, "chosen": pl.Boolean}  # fmt: skip
@@ -106,9 +108,10 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
     kept = np.flatnonzero(grid.kept)
     cases = replace(patches, cases=tuple(patches.cases[i] for i in kept))
     groups = np.asarray(cases.groups)
-    if len(kept) < ENOUGH_CASES or len(set(groups)) < 4:
+    if len(kept) < ENOUGH_CASES or len(set(groups)) < ENOUGH_GROUPS:
         why = (
-            f"{len(kept)} cases of {len(set(groups))} groups lost enough to be patched; {ENOUGH_CASES} of 4 are needed."
+            f"{counted(len(kept), 'case')}, of {counted(len(set(groups)), 'group')}, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
+            f"{ENOUGH_GROUPS} groups, are needed: give more texts, or kinds of perturbation that cost more answers."
         )
         return _untested(why)
     try:
@@ -202,8 +205,8 @@ def _reliable(first: Floats, second: Floats, count: int, what: What) -> Rung:
     return Rung(
         "reliable",
         "passed" if stable.full >= RELIABLE else "failed",
-        f"Two halves of the cases rank {what} alike: r = {stable.r:.2f}, full-length {stable.full:.2f} (Spearman-Brown; {RELIABLE} is "
-        f"asked). They choose {shared.shared:.0f} of {count} in common ({chance.shared:.1f} by chance).",
+        f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
+        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance).",
         {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared},
     )
 
@@ -234,8 +237,9 @@ def _learned(
     return Rung(
         "learned",
         "passed" if p <= how.alpha and own > max(random) else "failed",
-        f"In {len(second)} cases that did not choose them, the chosen {how.what} restore with a mean t of {own:.1f}; in "
-        f"{how.twins} untrained twins the same ones do with {min(random):+.1f} to {max(random):+.1f} (p = {p:.2g}).",
+        f"In {len(second)} cases that did not choose them, the chosen {how.what} restore with a mean t of {number(own, '.1f')}; in "
+        f"{how.twins} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
+        f"({p_value(p)}).",
         {"t": own, "t_untrained_largest": max(random), "p": p, "twins": how.twins, "cases": len(second)},
     )
 
@@ -296,9 +300,10 @@ def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosin
     return Rung(
         "causal",
         "passed" if p <= how.alpha and low > 0 else "failed",
-        f"Patched together in {n} cases that did not choose them, the chosen {how.what} restore {share:.0%} [{low:.0%}, {high:.0%}] of "
-        f"the lost logit difference; {len(drawn)} random choices of the same size{' and layers' if matched else ''} {band.value:.0%} in "
-        f"the median (95 % of them within [{band.low:.0%}, {band.high:.0%}]; p = {p:.2g}).",
+        f"Patched together in {n} cases that did not choose them, the chosen {how.what} restore {number(share, '.0%')} "
+        f"{limits(low, high, '.0%')} of the lost logit difference; {len(drawn)} random choices of the same size"
+        f"{' and layers' if matched else ''} {number(band.value, '.0%')} in the median (95 % of them within "
+        f"{limits(band.low, band.high, '.0%')}; {p_value(p)}).",
         numbers | {"random_median": band.value, "random_low": band.low, "random_high": band.high, "p_random": p},
     )
 
@@ -312,8 +317,8 @@ def _specific(own: Floats, foreign: Floats, lost: Floats, groups: np.ndarray, ho
     return Rung(
         "specific",
         "passed" if found.low > 0 else "failed",
-        f"With the clean run of another text, whose answer is another, the same patch restores {share:.0%}: {found.value:.2f} logits "
-        f"[{found.low:.2f}, {found.high:.2f}] less than with the text's own.",
+        f"With the clean run of another text, whose answer is another, the same patch restores {number(share, '.0%')}: "
+        f"{number(found.value)} logits {limits(found.low, found.high)} less than with the text's own.",
         {"share_other": share, "difference": found.value, "low": found.low, "high": found.high},
     )
 

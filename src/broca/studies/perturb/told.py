@@ -11,11 +11,14 @@ from scipy.stats import binomtest
 
 from broca.models.lm import LM
 from broca.studies.effects import limits, points
+from broca.studies.guards import too_few
 from broca.studies.ladder import Guard
 from broca.studies.perturb.asked import CLEAN, Way
 from broca.studies.perturb.cases import Left, Turned
 from broca.studies.perturb.grid import Floats, Grid
 from broca.studies.perturb.shown import Shown
+from broca.wording import limits as share_limits
+from broca.wording import number, p_value
 
 CITATIONS = (
     "Zhang & Nanda (2024), Towards best practices of activation patching in language models, ICLR.",
@@ -61,7 +64,7 @@ def summary(kinds: pl.DataFrame) -> pl.DataFrame:
         [
             {"kind": row["kind"], "n": row["n"], "clean": f"{row['clean']:.1%}", "perturbed": f"{row['perturbed']:.1%}",
              "change": f"{points(row['drop']).removesuffix(' points')} {limits(row['drop_low'], row['drop_high'])}",
-             "p (Holm)": f"{row['p_holm']:.2g}", "broken": row["broken"]}
+             "p (Holm)": number(row["p_holm"], ".2g"), "broken": row["broken"]}
             for row in rows
         ]
     )  # fmt: skip
@@ -97,9 +100,9 @@ def claim(model: str, kinds: pl.DataFrame, recovery: pl.DataFrame, sentence: str
     if row is not None:
         beside = other(recovery, row)
         told += (
-            f" Where an answer turned, the clean run's residual stream at the edited word restores {row['share']:.0%} [{row['low']:.0%}, "
-            f"{row['high']:.0%}] of the lost logit difference after layer {row['layer']}"
-            + ("." if beside is None else f"; another text's run {beside:.0%}.")
+            f" Where an answer turned, the clean run's residual stream at the edited word restores {row['share']:.0%} "
+            f"{share_limits(row['low'], row['high'], '.0%')} of the lost logit difference after layer {row['layer']}"
+            + ("." if beside is None else f"; another text's run {number(beside, '.0%')}.")
         )
     return f"{told} {sentence}".strip()
 
@@ -123,16 +126,14 @@ def gate(answers: pl.DataFrame, texts: Shown, way: Way) -> Guard:
     clean = answers.filter(pl.col("kind") == CLEAN)
     right, n = int(clean["correct"].sum()), len(clean)
     chance = float(np.mean([1 / len(item.choices) for item in texts.items.values()])) if way == "choices" else 0.0
-    p = binomtest(right, n, chance, alternative="greater").pvalue if chance else float(right == 0)
+    p = float(binomtest(right, n, chance, alternative="greater").pvalue if chance else right == 0)
     text = f"The model answers {right / n:.1%} of {n} clean texts" + (
-        f" (chance {chance:.1%}, p = {p:.2g})." if chance else "."
+        f" (chance {chance:.1%}, {p_value(p)})." if chance else "."
     )
-    able = p <= 0.05
-    return Guard(
-        "gate",
-        "passed" if able else "marked",
-        text if able else text + " It does not have the ability that mistakes could cost.",
-    )
+    if p <= 0.05:
+        return Guard("gate", "passed", text)
+    why = too_few(n, chance, 0.05) or "It does not have the ability that mistakes could cost."
+    return Guard("gate", "marked", f"{text} {why}")
 
 
 def warnings(kinds: pl.DataFrame, left: Left, texts: Shown) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from broca.studies.weights.ranking import Ranking
 from broca.units.ranked import Ties, topped_up, without
 from broca.units.weight_draws import Match, random_weights
 from broca.units.weights import WeightSet
+from broca.wording import count
 
 MOST_FRACTIONS = 10_000
 """In a sweep: each is a mask that is scored."""
@@ -80,7 +81,7 @@ def shared_out(items: Sequence[Item], shares: Sequence[float], seed: int) -> tup
     names = sorted(groups)
     if len(names) < len(shares):
         raise SelectionError(
-            f"{len(items)} items in {len(names)} groups cannot be shared out into {len(shares)} parts, to score by, choose on and "
+            f"{count(len(items), 'item')} in {count(len(names), 'group')} cannot be shared out into {len(shares)} parts, to score by, choose on and "
             f"test on. Give {len(shares)} groups."
         )
     order = np.random.default_rng(seed).permutation(len(names))

@@ -12,7 +12,6 @@ from broca.capture.objectives import OBJECTIVES, Asked, ObjectiveName
 from broca.capture.ranking import ranked
 from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
 from broca.engines.memo import Memo, Part, Progress, draft_of
-from broca.errors import SpecError
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
@@ -62,14 +61,8 @@ def ranking(
     """Score every weight by these samples and rank them.
 
     Raises:
-        SpecError: if groups of layers are asked for and weights are ranked over several layers.
         StatisticsError, GuardError, BrocaError: as `broca.capture.sensitivity.sensitivity`.
     """
-    if how.layer_groups > 1 and how.scope in ("kind", "global"):
-        raise SpecError(
-            f"layer_groups = {how.layer_groups} holds the sums of a few layers at a time, and scope {how.scope!r} ranks over all "
-            "of them. Use scope matrix, row or layer, or sums_on = 'cpu'."
-        )
     addresses = {m.name: m.address for m in matrices}
     key = {
         "cell": "weight ranking",

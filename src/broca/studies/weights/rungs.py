@@ -19,6 +19,7 @@ from broca.studies.effects import limits, points, rows_of
 from broca.studies.findings import RELIABLE
 from broca.studies.ladder import Guard, Rung
 from broca.units.weights import WeightSet
+from broca.wording import number, p_value
 
 _FLOOR = 1e-6
 """Shares are compared as logs; smaller ones than this count as this."""
@@ -52,7 +53,7 @@ def selective(task: Shares, general: Shares, *, alpha: float) -> Rung:
         "selective",
         "passed" if p <= alpha and d > 0 else "failed",
         f"On {len(task)} held-out items the masked weights have {np.median(10**a):.1f} times their even share of the squared gradient "
-        f"in the median, on {len(general)} held-out texts {np.median(10**b):.1f} times (d = {d:.2f}, permutation p = {p:.2g}). By "
+        f"in the median, on {len(general)} held-out texts {np.median(10**b):.1f} times (d = {number(d)}, permutation {p_value(p)}). By "
         f"themselves {hits} of {k} weights show it (BH, q = {alpha:g}); with {1 - alpha:.0%} confidence at least {bound:.0%} do.",
         {
             "k": k,
@@ -87,9 +88,9 @@ def reliable(halves: Sequence[WeightSet], r: float) -> Rung:
     return Rung(
         "reliable",
         "passed" if full >= RELIABLE and p <= 0.05 else "failed",
-        f"Split-half r = {r:.2f} of log scores over all weights ({full:.2f} for the whole by Spearman-Brown, {RELIABLE} is "
+        f"Split-half r = {number(r)} of log scores over all weights ({number(full)} for the whole by Spearman-Brown, {RELIABLE} is "
         f"asked). The halves' masks share {shared.shared} of {halves[0].count} and {halves[1].count} weights (Jaccard "
-        f"{shared.jaccard:.0%}; {shared.expected:.2g} expected by chance, p = {p:.2g}).",
+        f"{number(shared.jaccard, '.0%')}; {number(shared.expected, '.2g')} expected by chance, {p_value(p)}).",
         {"r": r, "r_full": full, "jaccard": shared.jaccard, "expected": shared.expected, "p_overlap": p},
     )
 
@@ -129,7 +130,7 @@ def beaten(rung: Rung, table: pl.DataFrame, alpha: float) -> Rung:
     if table.height < 2:
         return rung
     told = "; ".join(
-        f"{row['family']} ({row['draws']}): {points(row['median'])} {limits(row['low'], row['high'])}, p = {row['p']:.2g}"
+        f"{row['family']} ({row['draws']}): {points(row['median'])} {limits(row['low'], row['high'])}, {p_value(row['p'])}"
         for row in table.iter_rows(named=True)
     )
     rung = rung.more(
@@ -148,7 +149,7 @@ def predicted(table: pl.DataFrame, vocabulary: int) -> Guard:
         vocabulary: tokens of the model.
     """
     intact = float(rows_of(table, {"condition": "intact"})["perplexity"][0])
-    text = f"The intact model predicts running text with perplexity {intact:.4g}; chance is {vocabulary}"
+    text = f"The intact model predicts running text with perplexity {number(intact, '.4g')}; chance is {vocabulary}"
     if intact < vocabulary:
         return Guard("general texts", "passed", f"{text}.")
     return Guard(
@@ -169,7 +170,7 @@ def fluent(table: pl.DataFrame, main: Mapping[str, Any], limit: float) -> Guard:
     intact = float(rows_of(table, {"condition": "intact"})["perplexity"][0])
     masked = float(rows_of(table, dict(main))["perplexity"][0])
     ratio = masked / intact
-    text = f"Perplexity of plain text is {intact:.4g} intact and {masked:.4g} masked ({ratio:.3f} times)"
+    text = f"Perplexity of plain text is {number(intact, '.4g')} intact and {number(masked, '.4g')} masked ({number(ratio, '.3f')} times)"
     if ratio <= limit:
         return Guard("perplexity", "passed", f"{text}; up to {limit:g} times counts as equal.")
     return Guard(

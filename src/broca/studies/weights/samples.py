@@ -39,12 +39,16 @@ def of_items(spec: Sensitivity, lm: LM, items: Sequence[Item], n: int, name: str
     return Samples(name, _bare(spec, found), spec.objective)
 
 
-def of_source(spec: Sensitivity, lm: LM, source: str) -> Samples:
+def texts_of(source: str, n: int, seed: int) -> tuple[Stimulus, ...]:
+    """The first n texts of a source."""
+    return texts(source, **_accepted(source, n=n, seed=seed))[:n]
+
+
+def of_source(spec: Sensitivity, lm: LM) -> Samples:
     """Texts of a file instead of the task's own items: whole, or their last token."""
-    found = texts(source, **_accepted(source, n=spec.n_score, seed=spec.seed))
-    tokens = lm.tokenize([stimulus.text for stimulus in found[: spec.n_score]], chat=spec.chat)
+    tokens = lm.tokenize([stimulus.text for stimulus in spec.source_texts], chat=spec.chat)
     objective: ObjectiveName = spec.objective if spec.objective in ("full", "last-token") else "full"
-    return Samples(source, _bare(spec, map(text, tokens)), objective)
+    return Samples(str(spec.source), _bare(spec, map(text, tokens)), objective)
 
 
 def of_texts(spec: Sensitivity, lm: LM, found: Sequence[Stimulus]) -> Samples:

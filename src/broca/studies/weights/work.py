@@ -21,7 +21,6 @@ from broca.models.matrices import Matrix, matrices
 from broca.models.wu2025 import Chunks
 from broca.scoring.perplexity import perplexity
 from broca.studies import effects
-from broca.studies.abilities import abilities
 from broca.studies.ladder import Rung
 from broca.studies.sensitivity import Sensitivity
 from broca.studies.twins import Kind, TwinTask, in_twins, learned
@@ -81,7 +80,7 @@ class Work:
         if self.spec.published is not None:
             return Samples(self.spec.published[0], (), self.spec.objective)
         if self.spec.source is not None:
-            return of_source(self.spec, self.lm, self.spec.source)
+            return of_source(self.spec, self.lm)
         return of_items(self.spec, self.lm, self.parts[0], self.spec.n_score, self.own)
 
     @cached_property
@@ -95,11 +94,10 @@ class Work:
             chunks = [Chunks(folder, self.lm) for folder in spec.published]
             lists = [ranked(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
             return [Ranking(each, (), float("nan"), 0) for each in lists]
-        others = abilities(spec.controls, spec.options, spec.n_items) if spec.controls else {}
         sets = [
             self.task,
             of_texts(spec, self.lm, spec.texts[0]),
-            *(of_items(spec, self.lm, items, spec.n_score, name) for name, items in others.items()),
+            *(of_items(spec, self.lm, items, spec.n_score, name) for name, items in spec.control_items.items()),
         ]
         how = Scoring(
             spec.score,

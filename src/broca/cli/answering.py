@@ -1,0 +1,197 @@
+"""How items are answered: by a model here, intact or under what lesions it, or by one on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cyclopts import Parameter
+
+from broca import terminal
+from broca.cli.execute import check_model, loaded, options_for
+from broca.cli.exporting import mask_file
+from broca.cli.localizing import read_mask, selection_of
+from broca.cli.options import Chat, Loading, given, refuse
+from broca.errors import SpecError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from broca.items import Item
+    from broca.models.force import Intervention
+    from broca.models.lm import LM
+
+How = Literal["likelihood", "generation", "sampled"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Answering:
+    """How answers are had and read."""
+
+    how: How | None = None
+    """likelihood of the choices (the usual; a server has none), greedy generation, or sampled."""
+    match: Literal["exact", "first-word", "first-piece", "letter", "contains"] | None = None
+    """How a generated text names a choice (first-word); needs --how generation or sampled."""
+    tokens: int | None = None
+    """Tokens to generate at most (5); needs --how generation or sampled."""
+    temperature: float | None = None
+    """Of sampling (0.6); needs --how sampled."""
+    top_p: float | None = None
+    """Of sampling (0.9); needs --how sampled."""
+    repetitions: int | None = None
+    """Sampled texts of each item (5); needs --how sampled."""
+    seed: int | None = None
+    """Of sampling (0); needs --how sampled."""
+
+    def check(self, *, served: bool) -> None:
+        """Refuse what does nothing to the way in which answers are had.
+
+        Raises:
+            SpecError: naming it, and what it needs.
+        """
+        own = asdict(self)
+        sampling = {name: own.pop(name) for name in ("temperature", "top_p", "repetitions", "seed")}
+        how = own.pop("how")
+        if served and how == "likelihood":
+            raise SpecError(
+                "A server gives texts and no likelihoods. Use --how generation or sampled, or score without --server."
+            )
+        refuse(own, "--how generation or sampled", met=served or how in ("generation", "sampled"))
+        refuse(sampling, "--how sampled", met=how == "sampled")
+
+    @property
+    def reader(self) -> dict[str, Any]:
+        """How a text is read: fields of `Generation`."""
+        return {"max_new_tokens": 5, "match": "first-word"} | given(max_new_tokens=self.tokens, match=self.match)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How texts are drawn: fields of `Sampled`."""
+        return given(temperature=self.temperature, top_p=self.top_p, repetitions=self.repetitions, seed=self.seed)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Serving:
+    """A server that answers instead of a model here."""
+
+    server: str | None = None
+    """Address of a server that speaks OpenAI's completions, such as http://localhost:8000."""
+    timeout: float | None = None
+    """Seconds to wait for one of its answers (120); needs --server."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Under:
+    """What is in force while the model answers: nothing, where none of these is given."""
+
+    units: str | None = None
+    """Lesion the units of this mask file or run, or those written as "3.experts:0,2" (layer.kind:units, see lesion)."""
+    heads: str | None = None
+    """Lesion these heads, as "0.4,1.2" (layer.head)."""
+    weights: Path | None = None
+    """Mask the weights of this mask file, or of a finished sensitivity run."""
+
+    def on(self, model: str, loading: Loading) -> tuple[LM, list[Intervention]]:
+        """The model, and what is to be in force: files and forms of it are read before the model is."""
+        from broca.interventions.lesion import Lesion, check_mask
+        from broca.interventions.weights import WeightMask
+
+        chosen = given(units=self.units, heads=self.heads)
+        for which, text in chosen.items():
+            read_mask(which, text)
+        file = None if self.weights is None else mask_file(self.weights, model)[0]
+        if file is not None:
+            WeightMask.load(file)
+        lm = loaded(model, loading)
+        masks = [selection_of(lm, which, text) for which, text in chosen.items()]
+        for mask in masks:
+            check_mask(lm, mask)
+        weights = [] if file is None else [WeightMask.load(file, model=lm.fingerprint)]
+        return lm, [*map(Lesion, masks), *weights]
+
+
+def rows_here(
+    model: str, items: Sequence[Item], answering: Answering, under: Under, *, chat: Chat | None, loading: Loading
+) -> pl.DataFrame:
+    """The rows of a model here."""
+    from broca.scoring import Generation, Likelihood, Sampled
+    from broca.studies.guards import joins
+
+    lm, changes = under.on(model, loading)
+    show = chat or "auto"
+    with lm.under(*changes), terminal.err.status(f"scoring {len(items):,} items"):
+        if answering.how in (None, "likelihood"):
+            scorer = Likelihood(chat=show)
+            found = scorer(lm, items)
+            terminal.facts([(guard.name, guard.text) for guard in joins(lm, items, scorer)])
+            return found
+        reader = Generation(**answering.reader, chat=show)
+        if answering.how == "generation":
+            return reader(lm, items)
+        return Sampled(reader, **answering.sampling).repeated(lm, items)
+
+
+def rows_served(model: str | None, items: Sequence[Item], answering: Answering, serving: Serving) -> pl.DataFrame:
+    """The rows of a model on a server."""
+    from broca.scoring import Generation, Sampled
+    from broca.scoring.server import Served, Server
+
+    assert serving.server is not None
+    sampled, reader = answering.how == "sampled", Generation(**answering.reader)
+    how = Sampled(reader, **answering.sampling)
+    scorer = Served(
+        Server(serving.server, model, 120.0 if serving.timeout is None else serving.timeout),
+        reader,
+        how.temperature if sampled else 0.0,
+        how.top_p,
+        how.repetitions if sampled else 1,
+        how.seed,
+    )
+    with terminal.err.status(f"asking {serving.server}"):
+        found = scorer.repeated(items)
+    if not sampled:
+        return found.drop("repetition")
+    if how.repetitions > 1 and found.select("id", "text").n_unique() == len(items):
+        terminal.notes(["All repetitions are the same text: this server may leave the temperature out of account."])
+    return found
+
+
+def read_items(items: str, options: dict[str, str] | None) -> tuple[Item, ...]:
+    """The items of a benchmark or file; what the files are, by their content, is printed."""
+    from broca.stimuli.benchmarks import benchmark, option_types, sources
+    from broca.stimuli.published.sources import origin
+
+    own = options_for(options, option_types(items)) if options else {}
+    with terminal.err.status("reading stimuli"):
+        found = benchmark(items, **own)
+    for file in map(origin, sources(items, own)):
+        terminal.facts([(file.name, f"SHA-256 {file.sha256[:16]}{f', {file.known}' if file.known else ''}")])
+        terminal.notes([file.note] if file.note else [])
+    return found
+
+
+def check_answering(
+    model: str | None, answering: Answering, serving: Serving, under: Under, *, chat: Chat | None, loading: Loading
+) -> None:
+    """Refuse what cannot be, or would do nothing, where items are scored.
+
+    Raises:
+        ModelError: if nothing answers.
+        SpecError: naming an option that does nothing, and what it needs.
+    """
+    answering.check(served=serving.server is not None)
+    refuse({"timeout": serving.timeout}, "--server", met=serving.server is not None)
+    if serving.server is None:
+        if model is None:
+            raise SpecError("Neither a model nor a server is named. Give MODEL, or --server URL.")
+        check_model(model, loading)
+        return
+    usual = Loading()
+    # What the server's model is, and how it shows a chat, is its own affair.
+    own = {name: value for name, value in asdict(loading).items() if value != getattr(usual, name)}
+    refuse(own | asdict(under) | {"chat": chat}, "a model that runs here", beside="--server")

@@ -1,0 +1,36 @@
+"""What the next command keeps of this one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from broca.cli.options import RUNS, Loading, Working, given
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The model of a call, how it is loaded, who does the work, and where it goes."""
+
+    model: str
+    loading: Loading = field(default_factory=Loading)
+    working: Working = field(default_factory=Working)
+    out: Path = RUNS
+
+    def kept(self, *, working: bool = True, out: bool = True) -> dict[str, Any]:
+        """The options that the next call keeps: those that say something else than what is usual."""
+        groups = (self.loading, self.working) if working else (self.loading,)
+        own = {
+            each.name: value
+            for group in groups
+            for each in fields(group)
+            if (value := getattr(group, each.name)) != each.default
+        }
+        return own | ({"out": self.out} if out and self.out != RUNS else {})
+
+
+def values(*groups: Any, **further: Any) -> dict[str, Any]:
+    """What was given of some groups of options, and of further ones, by name."""
+    every = {name: value for group in groups for name, value in asdict(group).items()} | further
+    return given(**every)
