@@ -230,10 +230,10 @@ def test_parts_keep_groups_together_and_none_is_empty(groups, seed) -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="sweep"):
+    with pytest.raises(SpecError, match="'0:x' is no sweep"):
         study(tmp_path, sweep="0:x")
     with pytest.raises(SpecError, match="layer_groups"):
-        study(tmp_path, layer_groups=2, scope="global").run(zoo.lm("llama"))
+        study(tmp_path, layer_groups=2, scope="global")
     with pytest.raises(SelectionError, match="No fraction"):
         study(tmp_path, sweep="0,1e-6").run(zoo.lm("llama"))
 
