@@ -17,7 +17,7 @@ from broca.models.build import save
 def tiny(tmp_path_factory) -> Path:
     """A model directory: random, three layers of four heads."""
     path = tmp_path_factory.mktemp("session") / "tiny"
-    save(zoo.build("llama"), zoo.tokenizer(), path)
+    save(zoo.build("llama", positions=1024), zoo.tokenizer(), path)
     return path
 
 

@@ -132,6 +132,7 @@ VALUES = {
     "--rewriter-server": "http://a",
     "--general": "beliefs/memory",
     "--source": "beliefs/memory",
+    "--perplexity-source": "beliefs/memory",
     "--published": "DIR DIR",
     "--sweep": "0.01,0.02",
     "--sums-on": "cpu",

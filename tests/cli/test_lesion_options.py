@@ -159,8 +159,8 @@ BEFORE = [
     (("--options.foo", "5"), "'foo' is not known"),
     (("--options", "x"), "Write --options.NAME VALUE"),
     (("--options.n", "x"), "is 'x'. Give a whole number."),
-    (("--device", "foo"), "There is no device 'foo'. Give auto, cpu"),
-    (("--device", "cpu:9"), "This machine has no device 'cpu:9'"),
+    (("--device", "foo"), "There is no device 'foo' here that torch can use. There is cpu"),
+    (("--device", "cpu:9"), "There is no device 'cpu:9' here"),
     (("--revision", "main"), "--revision does nothing beside tiny, which is a directory"),
     (("--localizer", "gone"), "gone does not exist"),
 ]

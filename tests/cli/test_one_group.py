@@ -121,7 +121,7 @@ STUDIES = {
 
 @pytest.fixture(scope="module")
 def lm():
-    return zoo.lm("llama")
+    return zoo.lm("llama", positions=1024)
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)

@@ -33,6 +33,8 @@ def _check(device: Any, given: Any) -> None:
     try:
         kind = torch.device(device)
         torch.empty(0, device=kind)
+        if kind.type == "cpu" and kind.index:
+            raise ValueError("torch counts one CPU, whatever it has")  # noqa: TRY301 - refused like any other
     except Exception as error:
         here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         here += ["mps"] if torch.backends.mps.is_available() else []
