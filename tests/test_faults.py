@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broca.errors import BrocaError, SpecError
-from broca.faults import legible, sentences, shown
+from broca.faults import sentences, shown
+from broca.storage import legible
 from broca.studies import STUDIES
 
 RAW = re.compile(

@@ -191,20 +191,6 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def legible(path: object) -> str:
-    """A path as it can be read: a long one cut, one with control characters quoted, which may be why it was refused."""
-    text = str(path)
-    return (
-        text
-        if text.isprintable() and len(text) <= _LONGEST
-        else repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
-    )
-
-
-_LONGEST = 200
-"""Characters of a path that a message shows."""
-
-
 def shown(value: Any, width: int = 80) -> str:
     """A value that was given, short: cut between words, and its length told where it is cut."""
     text = repr(value)

@@ -290,7 +290,7 @@ SEAMS = {
     "broca.models.load.footprint": {"class": "x", "parameters": 1, "bytes": {}},
     "broca.runs.shards.write_raw": Stopped,
     "broca.runs.old_scores.conditions": (),
-    "broca.runs.files.check_place": None,
+    "broca.storage.probe": None,
     "broca.reports.build.report": Stopped,
 }
 """Where commands hand over to the rooms below: what they give is recorded, and the call stopped, or answered with this."""

@@ -92,7 +92,6 @@ def test_cells_stand_beside_the_reporters(broca):
         (["--items", "cells"], "Neither a model nor a server is named"),
         (["MODEL", "--items", "cels"], "Did you mean 'cells'"),
         (["MODEL", "--items", "cells", "--rows", "rows.txt"], "Rows cannot be written to rows.txt"),
-        (["MODEL", "--items", "cells", "--rows", "gone/rows.csv"], "there is no folder gone"),
         (["--items", "cells/irony", "--server", "http://a", "--how", "likelihood"], "gives texts and no likelihoods"),
         (["--items", "cells/irony", "--server", "nowhere"], "is no address of a server"),
     ],

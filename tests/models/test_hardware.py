@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_results_do_not_depend_on_the_placement(split, folder, whole, expected, 
     assert lm.device == torch.device("cpu")
     found = results(lm)
     assert (found["text"], found["fingerprint"]) == (expected["text"], expected["fingerprint"])
-    assert opening(Localize(), lm, Identity({}, {}), "x")["model"]["device_map"] == {
+    assert opening(Localize(), lm, Identity({}, {}), Path("x"))["model"]["device_map"] == {
         name: str(place) for name, place in lm.model.hf_device_map.items()
     }
     for name in ("t", "scores", "slopes"):

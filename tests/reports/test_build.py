@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from broca.errors import RunError
+from broca.reports import drawing
 from broca.reports.build import report
 from reports.pages import read_page
 from reports.synthetic import ABILITIES, RUNGS, causal_run, localize_run, parts
@@ -284,3 +285,21 @@ def test_the_sentence_under_a_curve_is_about_the_claims_dose(causal):
         "false-belief: 83.0 % intact; 71.0 % with 1 % of the units lesioned (top, zero); 20 random draws of as many:"
         in text
     )
+
+
+def test_a_chart_that_cannot_be_drawn_costs_no_result_and_is_drawn_later(tmp_path):
+    """V8 takes the process down that it runs in when it gets no address space."""
+    resource = pytest.importorskip("resource")
+    path = causal_run(tmp_path / "belief-1")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    drawing._CHILD.close()
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, before[1]))
+    try:
+        page = page_of(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    missing = page.text.count("This chart could not be drawn: its process")
+    assert missing == len(list((path / "figures").glob("*.vl.json"))) > 0
+    assert not list((path / "figures").glob("*.svg"))
+    assert "could not be drawn" not in page_of(path).text
+    assert len(list((path / "figures").glob("*.svg"))) == missing

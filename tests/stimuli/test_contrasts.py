@@ -36,7 +36,7 @@ def test_a_misspelt_name_and_a_missing_path():
         ({"n": "12"}, "Option 'n' of contrast 'language' is '12'. Give a whole number."),
         ({"n": 1}, "is 1. Give 2 or more."),
         ({"n": True}, "whole number"),
-        ({"seed": -1}, "Give 0 or more."),
+        ({"seed": -1}, "Give a whole number from 0 to 4294967295."),
         ({"words": 3}, "Give 9 or more."),
     ],
 )

@@ -119,8 +119,8 @@ def test_what_the_disk_refuses_is_said_and_leaves_nothing(tmp_path, monkeypatch,
 
 ODD = {
     "too long": ("x" * 300, "shorter name"),
-    "NUL": ("a\0b", "null"),
-    "half a character": ("a\ud800b", "surrogates"),
+    "NUL": ("a\0b", "no file can have this name"),
+    "half a character": ("a\ud800b", "no file can have this name"),
     "below a file": ("file/inner", "file stands where a directory"),
     "a circle": ("loop/inner", "circle|file stands"),
     "a device": ("full", "Free some space"),
@@ -143,7 +143,9 @@ def test_places_that_are_none_are_refused_by_the_probe_and_by_the_writing(tmp_pa
 
 def test_a_probe_leaves_nothing_and_counts_the_room(tmp_path):
     probe(tmp_path / "new" / "deep" / "file")
-    probe(tmp_path)
+    probe(tmp_path, folder=True)
+    with pytest.raises(RunError, match="directory stands where a file"):
+        probe(tmp_path)
     with pytest.raises(RunError, match="GB left"):
         probe(tmp_path / "file", size=10**18)
     assert names(tmp_path) == []

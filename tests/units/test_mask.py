@@ -11,7 +11,7 @@ import numpy as np
 import pydantic
 import pytest
 
-from broca.errors import BrocaError, SelectionError, SiteUnavailable
+from broca.errors import BrocaError, RunError, SelectionError, SiteUnavailable
 from broca.sites import Site
 from broca.units import Select, UnitMask
 
@@ -199,8 +199,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(RunError, match="No space"):
         mask(2).save(path)
     monkeypatch.undo()
     assert UnitMask.load(path) == mask(1)

@@ -119,9 +119,9 @@ def check_out(folder: Path) -> None:
     """
     from broca.errors import RunError
     from broca.runs import run_around
-    from broca.runs.files import check_place
+    from broca.storage import probe
 
-    check_place(folder)
+    probe(folder, folder=True)
     if (around := run_around(folder)) is not None:
         raise RunError(f"{folder} would lie within the run {around}. Give the folder of runs: --out {around.parent}.")
 

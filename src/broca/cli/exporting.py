@@ -32,16 +32,16 @@ def export(
     from broca.interventions.weights import WeightMask
     from broca.models.export import Export, check_target
     from broca.models.export import export as write
-    from broca.runs.files import check_place, writing
+    from broca.storage import probe, writing
 
     file, name, items = mask_file(target, model)
-    check_place(to)
+    probe(to, folder=True)
     check_target(to)
     check_model(name, loading)
     WeightMask.load(file)
     lm = loaded(name, loading)
     mask = WeightMask.load(file, model=lm.fingerprint)
-    with terminal.err.status(f"writing {to}"), writing(to, resumes=False):
+    with terminal.err.status(f"writing {to}"), writing(to):
         made = write(
             lm, [mask], to, Export(check=check, about={"mask": mask.weights.fingerprint, **mask.weights.about})
         )

@@ -160,25 +160,24 @@ _NO_CELLS = (
 
 def _check_tree(study: Any, folder: Path) -> None:
     """Refuse a tree that would stay empty, or could not be written, before anything is computed."""
-    from broca.runs.files import check_place
     from broca.scoring import Sampled
     from broca.stimuli.cells import is_cell
+    from broca.storage import probe
 
     cells = any(is_cell(item) for items in study.abilities.values() for item in items)
     if not cells or not isinstance(study.scorer, Sampled):
         raise SpecError(_NO_CELLS)
-    check_place(folder)
+    probe(folder, folder=True)
 
 
 def _write_tree(run: Run, folder: Path) -> None:
-    from broca.runs.files import writing
     from broca.scoring.wu2025 import summary, write_tree
+    from broca.storage import write
 
     cells = run.tables.get("published")
     if cells is None:  # parts of cells were left out of the test
         raise SpecError(f"{_NO_CELLS} Of this run's items no cell is whole.")
     path = folder / "summary.csv"
-    with writing(folder, resumes=False):
-        write_tree(cells, folder)
-        summary(cells).write_csv(path)
+    write_tree(cells, folder)
+    write(path, summary(cells).write_csv().encode())
     terminal.following({"tree": str(folder), "summary": str(path)})

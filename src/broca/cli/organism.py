@@ -63,12 +63,12 @@ def train(
         seed: Seed of weights and world.
         steps: Training steps, where not the usual number.
     """
-    from broca.runs.files import check_place, writing
+    from broca.storage import probe, writing
 
     refuse(asdict(tuning), "--model", met=model is not None)
     usual = name if model is None else f"{Path(model).name}-{Path(name).stem}"
     target = Path("organisms") / usual if out is None else out
-    check_place(target)
+    probe(target, folder=True)
     train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
     with writing(target), terminal.progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))

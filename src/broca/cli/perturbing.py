@@ -183,10 +183,10 @@ def capture(
         out: Folder to write to.
     """
     from broca.capture.raw import Wanted, raw_bytes
-    from broca.runs.files import check_place
     from broca.runs.shards import write_raw
     from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
+    from broca.storage import probe
     from broca.studies.perturb.shown import source_of
 
     own = options_for(options, _option_types(items)) if options else {}
@@ -197,7 +197,7 @@ def capture(
     for pattern in sites or []:
         check_pattern(pattern)
     Wanted((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
-    check_place(out)
+    probe(out, folder=True)
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(model, loading)
@@ -231,8 +231,8 @@ def score(
         cache: Keep the models' scores in this file, and ask for no score twice.
         out: Folder to write to: CSV a table, and reward scores in the ancestor's own columns and files too.
     """
-    from broca.runs.files import check_place
     from broca.runs.old_scores import conditions, scores, written
+    from broca.storage import probe
 
     if not pt_dir:
         raise SpecError(
@@ -243,7 +243,7 @@ def score(
     refuse({"server": judging.server}, "--judge", met=judging.judge)
     refuse({"device": judging.device}, "a model that runs here: --reward, --semantic or --judge", met=any(models))
     refuse({"cache": cache}, "a model: --reward, --semantic or --judge", met=any([*models, judging.judge]))
-    check_place(out)
+    probe(out, folder=True)
     found = conditions(pt_dir, items, kinds=kinds)
     by = _scorers(judging, cache)
     with terminal.err.status("scoring"):

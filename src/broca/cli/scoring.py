@@ -12,7 +12,7 @@ from broca import terminal
 from broca.cli.answering import Answering, Serving, Under, check_answering, read_items, rows_here, rows_served
 from broca.cli.execute import check_model
 from broca.cli.options import Chat, Loading, Options, Tasks, refuse
-from broca.errors import RunError, SpecError
+from broca.errors import SpecError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +41,7 @@ def score(
         chat: Whether the model's chat template is used: for chats only (auto), never, or always.
         rows: Write one row an item (and repetition) to this file: .parquet, .csv or .jsonl.
     """
-    from broca.runs.files import writing
+    from broca.storage import write as put
 
     write = None if rows is None else _writer(rows)
     if (items is None) == (tasks.lm_eval is None):
@@ -60,21 +60,14 @@ def score(
             found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)
         _show(asked, found)
     if rows is not None and write is not None:
-        new = not rows.exists()
-        try:
-            with writing(rows, resumes=False):
-                rows.write_bytes(write(found))
-        except RunError:
-            if new:  # a part of a table is none
-                rows.unlink(missing_ok=True)
-            raise
+        put(rows, write(found))
     terminal.following({} if rows is None else {"rows": str(rows)})
 
 
 def _evaluated(model: str | None, chat: Chat | None, tasks: Tasks, under: Under, loading: Loading) -> pl.DataFrame:
     """Tasks of lm-eval: their metrics are shown, their documents are the rows."""
-    from broca.runs.files import check_place, writing
     from broca.scoring.harness import check_tasks, evaluate
+    from broca.storage import probe, writing
 
     if model is None:
         raise SpecError("No model is named. Give MODEL.")
@@ -83,9 +76,9 @@ def _evaluated(model: str | None, chat: Chat | None, tasks: Tasks, under: Under,
     names, cache = how.pop("lm_eval"), tasks.cache
     check_tasks(names, include=tasks.include)
     if cache is not None:
-        check_place(cache, file=True)
+        probe(cache)
     lm, changes = under.on(model, loading)
-    with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path(), resumes=False):
+    with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path()):
         found = evaluate(lm, names, chat=chat == "always", **how)
     terminal.frame(found.metrics)
     terminal.notes(found.notes)
@@ -126,8 +119,7 @@ def _writer(path: Path) -> Callable[[pl.DataFrame], bytes]:
     import polars as pl
     import polars.selectors as cs
 
-    from broca.faults import legible
-    from broca.runs.files import check_place
+    from broca.storage import legible, probe
 
     kinds: dict[str, Callable[[pl.DataFrame, BytesIO], object]] = {
         ".parquet": lambda rows, to: rows.write_parquet(to),
@@ -141,7 +133,7 @@ def _writer(path: Path) -> Callable[[pl.DataFrame], bytes]:
         raise SpecError(
             f"Rows cannot be written to {legible(path)}. Give a file that ends in .parquet, .csv or .jsonl."
         )
-    check_place(path, file=True)
+    probe(path)
 
     def made(rows: pl.DataFrame) -> bytes:
         write(rows, file := BytesIO())

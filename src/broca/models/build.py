@@ -13,6 +13,7 @@ import torch
 
 from broca.errors import ModelError
 from broca.registry import unknown
+from broca.storage import filling
 
 
 def fresh(config: Mapping[str, Any], seed: int = 0, *, attention: str | None = None) -> torch.nn.Module:
@@ -62,6 +63,6 @@ def save(model: torch.nn.Module, tokenizer: Any, path: Path) -> None:
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(path)  # type: ignore[operator]
-    tokenizer.save_pretrained(path)
+    with filling(path) as folder:
+        model.save_pretrained(folder)  # type: ignore[operator]
+        tokenizer.save_pretrained(folder)

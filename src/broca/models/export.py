@@ -5,11 +5,8 @@ Studies never need one: they change weights in place and put them back.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from broca.models.build import save
 from broca.models.force import Intervention
 from broca.models.lm import LM
 from broca.models.load import load, weight_hash
+from broca.storage import replacing, write_json
 
 ABOUT = "broca.json"
 """The file in a checkpoint that says what was changed in which model."""
@@ -59,13 +57,14 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
         how: whether to check it, and what to keep with it.
 
     Raises:
-        ModelError: if there is something at `to`, the disk refuses, weights are not in memory, no weight is changed (a
+        RunError: if the disk refuses.
+        ModelError: if there is something at `to`, weights are not in memory, no weight is changed (a
             lesion of units cannot be exported), or what was written does not load as what was meant.
     """
     to = check_target(to)
     _refuse_elsewhere(lm)
     before = weight_hash(lm.model)
-    with _partial(to) as folder, lm.under(*changes):
+    with replacing(to) as folder, lm.under(*changes):
         after = weight_hash(lm.model)
         if after == before:
             raise ModelError(
@@ -73,10 +72,7 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
                 "does to activations is not in a checkpoint."
             )
         notes = (*_tied(lm), *_others(lm))
-        try:
-            save(lm.model, lm.tokenizer, folder)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{to} could not be written: {error}. Mend that, or choose another path.") from error
+        save(lm.model, lm.tokenizer, folder)
         about = {
             "format": "broca-export",
             "model": lm.name,
@@ -87,11 +83,9 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
             "about": dict(how.about),
             "notes": notes,
         }
-        (folder / ABOUT).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(folder / ABOUT, about)
         if how.check:
             _check(folder, after)
-        _settle(folder)
-        folder.replace(to)
     return Exported(to, after, sum(file.stat().st_size for file in to.iterdir()), notes)
 
 
@@ -105,23 +99,6 @@ def check_target(to: str | Path) -> Path:
     if to.exists() or to.is_symlink():
         raise ModelError(f"There is something at {to} already. Give a directory that does not exist yet.")
     return to
-
-
-@contextmanager
-def _partial(to: Path) -> Iterator[Path]:
-    """A directory beside `to` that is gone afterwards, unless it was renamed."""
-    folder = to.with_name(f".{to.name}.{os.getpid()}.partial")
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        yield folder
-    except OSError as error:
-        raise ModelError(
-            f"{to} could not be written: {error.strerror or error}. Mend that, or choose another path."
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_elsewhere(lm: LM) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors.torch import save_file
 
 from broca.engines.memo import Progress, silent
 from broca.errors import RunError
+from broca.storage import replacing
 
 CHECKPOINT = "checkpoint.safetensors"
 POINT = 50
@@ -151,10 +151,8 @@ class Course:
                 for name, value in state.items():
                     tensors[f"state/{number}/{index}/{name}"] = torch.as_tensor(value)
         words = {"stamp": self.stamp, "past": json.dumps([past.step, past.curve, past.looks, past.recent])}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{CHECKPOINT}.partial"
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata=words)
-        os.replace(partial, self.folder / CHECKPOINT)  # noqa: PTH105 - whole or not at all
+        with replacing(self.folder / CHECKPOINT) as partial:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata=words)
 
     def _resumed(self) -> Past:
         path = self.folder / CHECKPOINT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer
 from broca.engines.memo import Progress, silent
 from broca.items import Tree
 from broca.organisms.course import NOTHING, Course, Lesson, Past, Plan, answered
+from broca.storage import write_json
 
 BATCH = 100
 Question = TypeVar("Question")
@@ -79,7 +79,7 @@ def taught(recipe: Recipe[Question], out: Path, *, progress: Progress = silent) 
             looks=past.looks,
             accuracy=accuracy,
         )
-        (out / "training.json").write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
+        write_json(out / "training.json", asdict(made))
         return made
 
     def look() -> dict[str, float]:

@@ -71,7 +71,8 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
     with writing(folder):
         folder.mkdir(exist_ok=True)
     for figure in charts:
-        write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
+        if figure.svg:
+            write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
         if figure.spec:
             write(folder / f"{figure.name}.vl.json", figure.vl_json.encode("utf-8"))
     page = (

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
-import vl_convert
 from markupsafe import Markup
 
+from broca.child import Child, ChildError
+from broca.errors import BrocaError
 from broca.reports.figures import INK
+
+_log = logging.getLogger(__name__)
+
+AGAIN = "Free some memory, and draw it with: broca report RUN."
+"""What to do about a chart that could not be drawn."""
+_CHILD = Child("broca.reports.drawing_child", seconds=120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,9 @@ class Figure:
     caption: str
     spec: Mapping[str, Any]
     svg: str
+    """Nothing if it could not be drawn."""
+    fault: str = ""
+    """Why it could not be drawn."""
 
     @property
     def inline(self) -> Markup:
@@ -44,14 +55,33 @@ class Figure:
 
 
 def draw(chart: alt.LayerChart, name: str, *, alt_text: str, caption: str) -> Figure:
-    """Turn a chart into SVG; the same chart gives the same bytes."""
+    """Turn a chart into SVG; the same chart gives the same bytes. One that cannot be drawn is a figure without, and says why."""
     # Each part was checked when it was made.
     spec = chart.to_dict(validate=False)
     # A name may hold what a run's table says; a file's name must not.
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
-    return Figure(name, alt_text, caption, spec, vl_convert.vegalite_to_svg(spec))
+    try:
+        answer = _CHILD.ask({"chart": spec})
+    except ChildError as error:
+        answer = {"error": str(error)}
+    if "error" in answer:
+        _log.warning("The chart %s could not be drawn: %s. %s", name, answer["error"], AGAIN)
+        return Figure(name, alt_text, caption, spec, "", answer["error"])
+    return Figure(name, alt_text, caption, spec, answer["text"])
 
 
 def bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that asks no network for anything."""
-    return vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue] - its stub forgets the default
+    """Vega, Vega-Lite and vega-embed as one script that asks no network for anything.
+
+    Raises:
+        BrocaError: if its process fails.
+    """
+    try:
+        answer = _CHILD.ask({})
+    except ChildError as error:
+        answer = {"error": str(error)}
+    if "error" in answer:
+        raise BrocaError(
+            f"The scripts of interactive charts could not be had: {answer['error']}. Free some memory, or leave out --interactive."
+        )
+    return answer["text"]

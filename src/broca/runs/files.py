@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from broca.errors import RunError
-from broca.faults import legible
+from broca.storage import legible
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files begin with."""

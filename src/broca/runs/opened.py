@@ -15,7 +15,6 @@ import polars as pl
 
 from broca import __version__
 from broca.errors import RunError
-from broca.faults import legible
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.files import digest, read
@@ -23,6 +22,7 @@ from broca.runs.journal import read_events
 from broca.runs.provenance import SCHEMA
 from broca.runs.spec import read_spec
 from broca.sites import Site
+from broca.storage import legible
 from broca.studies.ladder import fragment
 from broca.units import UnitMask
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from broca.errors import StimulusError
+from broca.storage import write
 
 FOLDERS = {"contents": "unexpected", "transfer": "transfer", "irony": "irony"}
 """Folders of the tree by task."""
@@ -62,9 +63,8 @@ def write_tree(cells: pl.DataFrame, root: str | Path) -> list[Path]:
     written = []
     for (repetition, m, task), part in cells.group_by("repetition", "m", "task", maintain_order=True):
         path = Path(root) / str(repetition) / repr(m) / FOLDERS[str(task)] / "results.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
         wide = part.pivot("cell", index="number", values="correct", maintain_order=True)
-        wide.rename({"number": ""}).write_csv(path, quote_style="never")
+        write(path, wide.rename({"number": ""}).write_csv(quote_style="never").encode())
         written.append(path)
     return written
 

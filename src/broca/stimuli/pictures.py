@@ -9,6 +9,7 @@ from typing import Any
 
 from broca.errors import BrocaError, StimulusError
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, shown
+from broca.storage import replacing
 
 COLUMNS = ("image", "images")
 """Columns that name the pictures of a row: one, or several."""
@@ -64,10 +65,8 @@ def squashed(path: str, folder: Path, *, smallest: int = 0) -> str:
     name = hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()[:24]
     copy = folder / f"{name}-grey.png"
     if not copy.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = copy.with_suffix(".part")
-        grey.save(part, format="png")
-        part.replace(copy)
+        with replacing(copy) as part:
+            grey.save(part, format="png")
     return str(copy)
 
 

@@ -3,13 +3,28 @@
 Whatever is kept goes through `write` or `replacing`; whatever is read back, through `parse`.
 """
 
-from broca.storage.files import TEMPORARY, digest, probe, read, replacing, settle, sweep, write, writing
+from broca.storage.files import (
+    TEMPORARY,
+    digest,
+    filling,
+    legible,
+    probe,
+    read,
+    replacing,
+    settle,
+    sweep,
+    write,
+    write_json,
+    writing,
+)
 from broca.storage.lock import locked
 from broca.storage.parse import parse_json, parse_toml, validated
 
 __all__ = [
     "TEMPORARY",
     "digest",
+    "filling",
+    "legible",
     "locked",
     "parse_json",
     "parse_toml",
@@ -20,5 +35,6 @@ __all__ = [
     "sweep",
     "validated",
     "write",
+    "write_json",
     "writing",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import platform
 import re
@@ -16,7 +17,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from broca.errors import RunError
+
+_LONGEST = 200
+"""Characters of a path that a message shows."""
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with."""
@@ -24,8 +30,8 @@ TEMPORARY = ".tmp-"
 _NAME = re.compile(rf"{re.escape(TEMPORARY)}(?P<host>[0-9a-f]{{6}})-(?P<pid>\d+)-(?P<target>[0-9a-f]{{12}})")
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space and repeat the call: it resumes. Or choose another path.",
-    errno.EDQUOT: "Your quota is used up. Free some space and repeat the call: it resumes. Or choose another path.",
+    errno.ENOSPC: "Free some space and repeat the command (a run goes on where it stopped), or choose another path.",
+    errno.EDQUOT: "Your quota is used up. Free some space and repeat the command (a run goes on where it stopped), or choose another path.",
     errno.EACCES: "Choose a directory that you may write to.",
     errno.EPERM: "Choose a directory that you may write to.",
     errno.EROFS: "Choose a directory that you may write to.",
@@ -47,18 +53,43 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refused(path, error) from error
-    except ValueError as error:
-        if "null" not in str(error) and not isinstance(error, UnicodeEncodeError):
+        raise _refused(path, error.errno or 0, error.strerror or str(error)) from error
+    except SafetensorError as error:
+        # It wraps what the disk says into a text of its own.
+        if "I/O error" not in str(error):
             raise
-        raise RunError(f"{str(path)!r} cannot be a path: {error}. Choose another name.") from error
+        code = next((number for number in _ADVICE if f"os error {number})" in str(error)), 0)
+        raise _refused(path, code, os.strerror(code) if code else str(error)) from error
+    except UnicodeError as error:
+        raise _refused(path, 0, "no file can have this name") from error
+    except ValueError as error:
+        if "null byte" not in str(error) and "null character" not in str(error):
+            raise
+        raise _refused(path, 0, "no file can have this name") from error
 
 
-def refused(path: Path, error: OSError) -> RunError:
-    """The error for what the disk refused."""
-    reason = error.strerror or str(error)
-    advice = _ADVICE.get(error.errno or 0, "Mend the disk, or choose another path.")
-    return RunError(f"{str(path)[:300]} could not be written: {reason}. {advice}")
+def _refused(path: Path, code: int, reason: str) -> RunError:
+    advice = _ADVICE.get(code, "Choose another path." if not code else "Mend the disk, or choose another path.")
+    return RunError(f"{legible(path)} could not be written: {reason}. {advice}")
+
+
+def legible(path: object) -> str:
+    """A path as it can be read: a long one cut, one with control characters quoted, which may be why it was refused."""
+    text = str(path)
+    return (
+        text
+        if text.isprintable() and len(text) <= _LONGEST
+        else repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    )
+
+
+def write_json(path: Path, value: object) -> None:
+    """`write` plain values as indented JSON in UTF-8.
+
+    Raises:
+        RunError: if the disk refuses.
+    """
+    write(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def write(path: Path, content: bytes) -> None:
@@ -103,6 +134,32 @@ def replacing(path: Path) -> Iterator[Path]:
         settle(path.parent)
 
 
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Run the body, which writes files into the temporary folder that it is given; then move each into `folder`, whole.
+
+    A file of the same name there is replaced; others stay.
+
+    Raises:
+        RunError: if the disk refuses.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        inner = folder / folder.name
+        sweep(folder, only=inner)
+        temporary = _temporary(inner)
+        try:
+            temporary.mkdir()
+            yield temporary
+            for part in sorted(temporary.iterdir()):
+                settle(part)
+                os.replace(part, folder / part.name)  # noqa: PTH105 - one name for tests to stop the work at
+        finally:
+            _remove(temporary)
+        settle(folder)
+
+
 def sweep(folder: Path, *, only: Path | None = None) -> list[Path]:
     """Take away what writers that are no more have left unfinished in a folder, and name it.
 
@@ -121,21 +178,24 @@ def sweep(folder: Path, *, only: Path | None = None) -> list[Path]:
     return gone
 
 
-def probe(path: Path, *, size: int = 0) -> None:
+def probe(path: Path, *, folder: bool = False, size: int = 0) -> None:
     """See whether a file or folder can be written at `path`, before work is spent on what it is to hold. Leaves nothing.
 
     Args:
-        path: where something is to be written.
+        path: where something is to be written; folders above it are made when it is.
+        folder: whether it is a folder.
         size: how many bytes it will have, where that is known.
 
     Raises:
         RunError: if it cannot.
     """
     with writing(path):
-        if path.exists() and not path.is_file() and not path.is_dir():
-            return
-        _look(path)
-        nearest = path.parent
+        if _look(path):
+            if path.is_dir() and not folder:
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not path.is_dir() and not path.is_file() and not folder:
+                return
+        nearest = path if folder else path.parent
         while not _look(nearest):
             nearest = nearest.parent
         if not nearest.is_dir():
@@ -149,7 +209,7 @@ def probe(path: Path, *, size: int = 0) -> None:
         free = shutil.disk_usage(nearest).free
         if size > free:
             raise RunError(
-                f"{path} takes {size / 1e9:.1f} GB, and {nearest} has {free / 1e9:.1f} GB left. Free some space, or choose another disk."
+                f"{legible(path)} takes {size / 1e9:.1f} GB, and {nearest} has {free / 1e9:.1f} GB left. Free some space, or choose another disk."
             )
 
 

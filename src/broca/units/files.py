@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
+from broca.storage import write
 from broca.units.mask import UnitMask
 
 FORMAT = "broca-unitmask"
@@ -27,13 +27,7 @@ def save(mask: UnitMask, path: Path) -> Path:
         {str(site): flags.astype(np.uint8) for site, flags in mask.at.items()},
         metadata={FORMAT: json.dumps(about, sort_keys=True)},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, data)
     return path
 
 

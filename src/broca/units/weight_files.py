@@ -7,13 +7,13 @@ One int64 tensor a matrix that has chosen entries, and one metadata entry, ``bro
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from broca.errors import SelectionError
+from broca.storage import write
 from broca.units.weights import Address, WeightSet
 
 FORMAT = "broca-weightset"
@@ -38,13 +38,7 @@ def to_bytes(chosen: WeightSet) -> bytes:
 
 def save(chosen: WeightSet, path: Path) -> Path:
     """Write under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(to_bytes(chosen))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, to_bytes(chosen))
     return path
 
 

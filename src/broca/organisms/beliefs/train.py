@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from broca.organisms.beliefs import benchmark, tokens
 from broca.organisms.beliefs.card import card
 from broca.organisms.beliefs.exam import accuracies, narrative_perplexity, shortcuts
 from broca.organisms.beliefs.lessons import MIX, Lesson, Mix, Pace, lessons
+from broca.storage import write, write_json
 
 RATES = (0.008, 3e-3)
 """Peak learning rates: of Muon, and of AdamW for what is no matrix of a block."""
@@ -123,8 +123,8 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
         shortcuts={name: shortcuts(benchmark(name, n=1000)) for name in ("belief", "photograph")},
         perplexity=narrative_perplexity(model, tokenizer, n=EXAM),
     )
-    (out / "training.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-    (out / "MODEL_CARD.md").write_text(card(report, words=len(tokens.vocabulary()), n=EXAM), encoding="utf-8")
+    write_json(out / "training.json", asdict(report))
+    write(out / "MODEL_CARD.md", card(report, words=len(tokens.vocabulary()), n=EXAM).encode())
     return report
 
 

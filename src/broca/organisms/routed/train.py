@@ -6,7 +6,6 @@ pass: with the region, on everything, while nothing but the region learns: so it
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from broca.organisms.beliefs import tokens
 from broca.organisms.beliefs import train as beliefs
 from broca.organisms.beliefs.lessons import Lesson, Pace, lessons
 from broca.organisms.routed.truth import truth
+from broca.storage import write_json
 
 STEPS = 1600
 DETAIL = 0.0
@@ -83,7 +83,7 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
         accuracy=table[0]["accuracy"],
     )
     for name, value in (("training", asdict(report)), ("truth", table)):
-        (out / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        write_json(out / f"{name}.json", value)
     return report
 
 

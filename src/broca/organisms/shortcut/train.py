@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from broca.organisms.beliefs import train as beliefs
 from broca.organisms.beliefs.exam import graded
 from broca.organisms.beliefs.lessons import Pace, lessons
 from broca.organisms.beliefs.world import items
+from broca.storage import write_json
 
 STEPS = 800
 DETAIL = 0.0
@@ -82,7 +82,7 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
             for ability, own in asked.items()
         },
     )
-    (out / "training.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    write_json(out / "training.json", asdict(report))
     return report
 
 

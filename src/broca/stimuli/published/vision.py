@@ -20,6 +20,7 @@ from broca.stimuli.published.asked import kept, lettered, listed, question, text
 from broca.stimuli.published.listing import listing
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, shown
+from broca.storage import write
 
 MATHVISTA = frozenset({"pid", "question", "choices", "answer", "image", "question_type"})
 MMSTAR = frozenset({"index", "question", "answer", "image", "category"})
@@ -216,8 +217,5 @@ def _written(folder: Path, content: bytes) -> str:
     suffix = next((suffix for start, suffix in kinds.items() if content.startswith(start)), ".img")
     path = folder / f"{hashlib.sha256(content).hexdigest()[:24]}{suffix}"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(content)
-        part.replace(path)
+        write(path, content)
     return str(path)
