@@ -1,4 +1,4 @@
-"""What people see in a terminal: progress, warnings, the ladder, tables, the next command."""
+"""What people see in a terminal: progress, warnings, the ladder, tables, the next command. Never a key or token."""
 
 from __future__ import annotations
 
@@ -6,22 +6,38 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from traceback import format_exception
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+
+from broca.storage.secrets import hidden
 
 if TYPE_CHECKING:
     import polars as pl
 
     from broca.runs import Run
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    """Texts are printed without the secrets that stand in them; those in tables are hidden where a table is made, before lines are broken."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(hidden(each) if isinstance(each, str) else each for each in objects), **how)
+
+    def status(self, status: Any, **how: Any) -> Status:
+        return super().status(hidden(status) if isinstance(status, str) else status, **how)
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 _MARKS = {"passed": "[green]yes[/]", "failed": "[bold red]no[/]", "not tested": "[dim]not tested[/]"}
 
@@ -41,7 +57,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(hidden(what), total=total)
                 if not err.is_terminal:
                     err.print(f"{what} …")
             bars.update(tasks[what], completed=done, total=total)
@@ -78,6 +94,11 @@ def error(kind: str, text: str) -> None:
     """What went wrong, on standard error."""
     err.print(f"[bold red]{kind}[/]: ", end="")
     err.print(text, markup=False, soft_wrap=True)
+
+
+def traceback(kind: type[BaseException], raised: BaseException, trace: TracebackType | None) -> None:
+    """What nobody expected, as Python tells it, on standard error; for `sys.excepthook`."""
+    err.print("".join(format_exception(kind, raised, trace)), end="", markup=False, soft_wrap=True)
 
 
 def result(run: Run) -> None:
@@ -128,7 +149,7 @@ def runs(found: pl.DataFrame) -> None:
         parts = (row["status"], row["model"], row["contrast"], created, seconds)
         out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
         for text in filter(None, (row["verdict"], row["why"])):
-            out.print(Padding(Text(text), (0, 0, 0, 4)))
+            out.print(Padding(Text(hidden(text)), (0, 0, 0, 4)))
 
 
 def ladder(verdict: Mapping[str, Any]) -> None:
@@ -138,16 +159,18 @@ def ladder(verdict: Mapping[str, Any]) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for rung in verdict["rungs"]:
-        table.add_row(f"[bold]{rung['name']}[/]", _MARKS[rung["state"]], escape(rung["text"]))
+        table.add_row(f"[bold]{rung['name']}[/]", _MARKS[rung["state"]], _plain(rung["text"]))
     out.print(table)
-    out.print(f"\n[bold]{escape(verdict['sentence'])}[/]")
+    out.print(f"\n[bold]{_plain(verdict['sentence'])}[/]")
 
 
 def frame(rows: pl.DataFrame, title: str = "") -> None:
     """A data frame as a table."""
-    table = Table(title=title or None, box=None, title_justify="left", header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(
+        title=_plain(title) or None, box=None, title_justify="left", header_style="bold", padding=(0, 2, 0, 0)
+    )
     for name, kind in rows.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
+        table.add_column(_plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in rows.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
@@ -159,7 +182,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for name, value in pairs:
-        table.add_row(name, escape(value))
+        table.add_row(name, _plain(value))
     out.print(table)
 
 
@@ -187,6 +210,11 @@ def bytes_in_words(n: float) -> str:
     return f"{n:.3g} TB"
 
 
+def _plain(text: str) -> str:
+    """A text that is no markup, without secrets."""
+    return escape(hidden(text))
+
+
 def _cell(value: Any) -> str:
     match value:
         case None:
@@ -194,4 +222,4 @@ def _cell(value: Any) -> str:
         case float():
             return "[dim]-[/]" if math.isnan(value) else f"{value:.3g}".replace("inf", "∞")
         case _:
-            return escape(str(value))
+            return _plain(str(value))

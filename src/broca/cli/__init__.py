@@ -222,6 +222,7 @@ def runs(folder: Path = RUNS) -> None:
 
 def main() -> None:
     """Run the command line; every known failure is one clear message and exit code 1, or 2 for a mistake in usage."""
+    sys.excepthook = terminal.traceback
     try:
         with terminal.warnings():
             app(sys.argv[1:], exit_on_error=False)

@@ -1,7 +1,7 @@
 """Keys and tokens are hidden by value: wherever text comes from outside, or leaves for a file or a terminal.
 
 A server that refuses a key likes to print it; a log keeps what it is told. So what counts is not what a text looks like, but whether
-a secret of this process stands in it, plain or as a URL, JSON or base64 would write it.
+a secret of this process stands in it, plain or as a URL, JSON, base64 or Python's `repr` would write it, of each of these too.
 """
 
 from __future__ import annotations
@@ -80,8 +80,11 @@ def _is_secret(value: str) -> bool:
 
 def _forms(found: Iterable[str]) -> Iterator[str]:
     for secret in found:
-        yield secret
-        yield quote(secret, safe="")
-        yield json.dumps(secret)[1:-1]
-        yield json.dumps(secret, ensure_ascii=False)[1:-1]
         yield base64.b64encode(secret.encode(errors="surrogateescape")).decode()
+        yield quote(secret, safe="", errors="surrogateescape")
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+            yield form
+            yield repr(form)[1:-1]
+            # What quotes stand around it is decided by the rest of the text.
+            yield repr(form + "'\"")[1:-4]
+            yield repr(form.encode(errors="surrogateescape"))[2:-1]
