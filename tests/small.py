@@ -1,0 +1,171 @@
+"""Every command that writes, as small as it can be; typed in a folder that `folder` fills. Its last word is the place that is written.
+
+Laws about writing go over all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import zoo
+from broca import cli
+from broca.interventions.weights import Edit, WeightMask
+from broca.models.build import fresh, save
+from broca.models.lm import LM
+from broca.models.matrices import matrices
+from broca.sites import Site
+from broca.units import UnitMask
+from broca.units.weights import WeightSet
+
+TEXTS = ("c.csv", "q.jsonl", "texts.txt", "maths.json", "places.yaml")
+ITEMS = ("--items", "q.jsonl", "--draws", "2", "--gate", "mark")
+
+
+@dataclass(frozen=True)
+class Small:
+    """What is typed, after other commands were."""
+
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    """Names of commands whose results it reads; a star in its words stands for their run."""
+
+
+def small(*words: str, before: tuple[str, ...] = ()) -> Small:
+    return Small(words, before)
+
+
+LOCALIZE = ("localize", "tiny", "--contrast", "c.csv", "--sites", "*.mlp_act", "--percent", "5")
+COMMANDS = {
+    "score": small("score", "tiny", "--items", "q.jsonl", "--rows", "rows.csv"),
+    "rows": small("score", "tiny", "--items", "q.jsonl", "--how", "generation", "--rows", "rows.parquet"),
+    "train": small("organism", "train", "kth", "--steps", "1", "--out", "made"),
+    "localize": small(*LOCALIZE, "--out", "runs"),
+    "lesion": small("lesion", "tiny", "--contrast", "c.csv", *ITEMS, "--dose", "5", "--out", "runs"),
+    "heads": small("lesion", "tiny", "--heads", "0.1,2.3", *ITEMS, "--out", "runs"),
+    "sensitivity": small(
+        *("sensitivity", "tiny", "--task", "q.jsonl", "--general", "texts.txt", "--source", "texts.txt", "--gate", "mark"),
+        *("--perplexity-source", "texts.txt", "--sweep", "0,0.01", "--nulls", "matrix", "--draws", "2", "--sweep-draws", "0"),
+        *("--n-score", "4", "--n-general", "4", "--window", "16", "--windows-of", "16", "--out", "runs"),
+    ),
+    "probe": small(
+        *("probe", "kth", "--n", "24", "--twins", "1", "--permutations", "5", "--draws", "2", "--n-items", "12", "--out", "runs"),
+    ),
+    "perturb": small(
+        *("perturb", "sums", "--n", "16", "--kinds", "case", "--compare", "2", "--draws", "2", "--twins", "0", "--cases", "4"),
+        *("--patterns", "none", "--out", "runs"),
+    ),
+    "selftest": small(
+        *("selftest", "tiny", "--contrast", "c.csv", "--n", "10", "--pairs", "1", "--rivals", "8", "--sites", "*.mlp_act"),
+        *("--out", "runs"),
+    ),
+    "capture": small(
+        *("perturb", "capture", "sums", "--n", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern"),
+        *("--new-tokens", "4", "--out", "raw"),
+    ),
+    "old scores": small("perturb", "score", "old", "--items", "maths.json", "--out", "scores"),
+    "export": small("export", "weights.safetensors", "--model", "tiny", "--to", "masked"),
+    "tune": small(
+        *("organism", "train", "kth", "--model", "base", "--options.m", "4", "--options.k", "3", "--steps", "3", "--batch", "2"),
+        *("--look", "1", "--out", "taught"),
+    ),
+    "tree": small(
+        *("sensitivity", "tiny", "--preset", "wu2025", "--task", "tasks.json", "--general", "texts.txt", "--source", "texts.txt"),
+        *("--perplexity-source", "texts.txt", "--sweep", "0,0.01", "--nulls", "matrix", "--draws", "2", "--sweep-draws", "0"),
+        *("--gate", "mark", "--n-score", "4", "--n-general", "4", "--window", "16", "--windows-of", "16", "--tree", "tree"),
+    ),
+    "tasks": small(
+        *("score", "tiny", "--lm-eval", "places.yaml", "--cache", "answers.sqlite", "--rows", "rows.jsonl"),
+    ),
+    "report": small("report", "runs/*", before=("localize",)),
+    "run": small("run", "runs/*", "--out", "second", before=("localize",)),
+    "unit mask": small("unit mask", "units.safetensors"),
+    "weight mask": small("weight mask", "kept.safetensors"),
+}  # fmt: skip
+"""By name. Short ones first."""
+
+
+def folder(path: Path) -> Path:
+    """A folder with what the commands read."""
+    path.mkdir(parents=True, exist_ok=True)
+    lm = zoo.lm("llama", positions=1024)
+    save(lm.model, lm.tokenizer, path / "tiny")
+    _weights(lm).save(path / "weights.safetensors")
+    from broca.organisms.kth.train import CONFIG, tokenizer
+
+    save(fresh({**CONFIG, "n_layer": 1, "n_head": 2, "n_embd": 8}, 0), tokenizer(), path / "base")
+    rows = [f"the {'xy'[i % 2]} number {i},{('positive', 'negative')[i % 2]}" for i in range(40)]
+    (path / "c.csv").write_text("\n".join(["text,label", *rows]))
+    items = [
+        {"prompt": f"where is {i}?", "choices": ["box", "bag"], "answer": i % 2, "group": str(i % 6)} for i in range(12)
+    ]
+    (path / "q.jsonl").write_text("\n".join(map(json.dumps, items)))
+    (path / "texts.txt").write_text("\n\n".join(f"Some words of text number {i} that goes on." for i in range(8)))
+    tasks = {"s3": [{"NUMBER": n, "txt": f"Joke {n}?", "txt_reverse": f"Fact {n}?"} for n in range(3)]}
+    (path / "tasks.json").write_text(json.dumps(tasks))
+    (path / "docs.jsonl").write_text(
+        "\n".join(json.dumps({"thing": t, "answer": i % 2}) for i, t in enumerate(["key", "cup"]))
+    )
+    (path / "places.yaml").write_text(
+        "task: places\ndataset_path: json\ndataset_kwargs: {data_files: {test: docs.jsonl}}\ntest_split: test\n"
+        'output_type: multiple_choice\ndoc_to_text: "Where is the {{thing}}?"\ndoc_to_choice: ["box", "bag"]\ndoc_to_target: answer\n'
+    )
+    _captures(path)
+    return path
+
+
+def _weights(lm: LM) -> WeightMask:
+    found = matrices(lm.model, lm.anatomy)
+    addresses = {each.name: each.address for each in found}
+    chosen = WeightSet({name: np.arange(4) for name in addresses}, addresses, {"model": lm.fingerprint, "m": 0.1})
+    return WeightMask(chosen, Edit("flip"))
+
+
+def _captures(path: Path) -> None:
+    """Captures as the script of Error Mech Analysis leaves them."""
+    import torch
+
+    rows = [
+        {"element_index": i + 1, "normal": f"Please add: {i + 2} + {i} =", "main": f"Pleaze add: {i + 2} + {i} ="}
+        for i in range(4)
+    ]
+    (path / "maths.json").write_text(json.dumps(rows))
+    (path / "old").mkdir()
+    texts = [f"{row['main']} {2 * i + 2}" for i, row in enumerate(rows)]
+    content = {"final_predictions": texts, "original_indices": list(range(4)), "input_ids": torch.ones(4, 4).long()}
+    torch.save(content, path / "old" / "activations_00000_00004.pt")
+
+
+def typed(words: tuple[str, ...]) -> int:
+    """Run a command in this process and folder; gives its exit code."""
+    place = Path(words[-1])
+    if words[0] == "unit mask":
+        UnitMask({Site(i, "z"): np.arange(32) % (i + 2) == 0 for i in range(3)}).save(place)
+        return 0
+    if words[0] == "weight mask":
+        WeightSet.load("weights.safetensors").save(place)
+        return 0
+    sys.argv = ["broca", *(word if "*" not in word else str(next(Path().glob(word), word)) for word in words)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def copied(base: Path, path: Path) -> Path:
+    """A copy of a folder of `folder`'s, whose models are linked."""
+    path.mkdir()
+    for each in base.iterdir():
+        if each.name in ("tiny", "base", "old"):
+            (path / each.name).symlink_to(each)
+        elif each.is_dir():
+            shutil.copytree(each, path / each.name, symlinks=True)
+        else:
+            shutil.copy2(each, path / each.name)
+    return path
