@@ -23,3 +23,14 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no third-party samples: {path.name} is absent (set BROCA_SHARED)")
     return path
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Sum up what laws have counted, such as kills."""
+    counts: dict[str, int] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+                counts[name] = counts.get(name, 0) + value
+    for name, value in counts.items():
+        terminalreporter.write_line(f"{name}: {value:,}")

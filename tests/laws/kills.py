@@ -73,16 +73,16 @@ def watched(act: Callable[[str, str | None], None]) -> None:
     def inside(path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False
-        return (os.path.abspath(os.fsdecode(path)) + os.sep).startswith(here)
+        # Links stay as they are; pathlib would follow them.
+        return (os.path.abspath(os.fsdecode(path)) + os.sep).startswith(here)  # noqa: PTH100
 
     def hook(event: str, args: tuple) -> None:
         if event == "open":
             if args[2] & OPEN_TO_WRITE and inside(args[0]):
                 act(event, os.fsdecode(args[0]))
-        elif event in CHANGES:
-            # What is named from an open folder is part of taking a tree away.
-            if inside(args[0]) or (event in ("os.remove", "os.rmdir") and args[1] != -1):
-                act(event, None)
+        # What is named from an open folder is part of taking a tree away.
+        elif event in CHANGES and (inside(args[0]) or (event in ("os.remove", "os.rmdir") and args[1] != -1)):
+            act(event, None)
 
     sync = os.fsync
 
@@ -118,7 +118,7 @@ def dying(words: tuple[str, ...], at: int, how: str) -> Callable[[], int]:
                 return
             if how == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            held = os.path.getsize(path) if event == "open" and path is not None and os.path.exists(path) else 0
+            held = Path(path).stat().st_size if path is not None and Path(path).exists() else 0
             resource.setrlimit(resource.RLIMIT_FSIZE, (held + TORN, resource.RLIM_INFINITY))
 
         watched(act)
@@ -189,26 +189,24 @@ def law(base: Path, work: Path, name: str, most: int) -> dict[str, object]:
         folder = small.copied(start, work / f"{name} {at} {how}")
         code, _ = forked(folder, dying(words, at, how))
         kills += code in DYING
-        if (fault := ended(folder, words, start, whole)) is not None:
+        if fault := ended(folder, words, start, whole):
             faults.append(f"{how} {at} of {len(seen)} ({seen[at - 1] if at else ''}), ended by {code}: {fault}")
         else:
             shutil.rmtree(folder)
     return {"name": name, "events": len(seen), "kills": kills, "faults": faults}
 
 
-def ended(folder: Path, words: tuple[str, ...], start: Path, whole: dict[str, str]) -> str | None:
-    """What is wrong with a folder after the command was typed again; None if nothing is."""
+def ended(folder: Path, words: tuple[str, ...], start: Path, whole: dict[str, str]) -> str:
+    """What is wrong with a folder after the command was typed again; empty if nothing is."""
     if essence_or_none(folder, start) == whole:
-        return None
+        return ""
     code, said = forked(folder, lambda: small.typed(words))
     if code:
         return f"typed again it ends with {code}: {said[-1500:]}"
     found = essence(folder, without=start)
     other = sorted(name for name in found.keys() | whole.keys() if found.get(name) != whole.get(name))
-    return (
-        f"{', '.join(f'{each} is ' + ('missing' if each not in found else 'left' if each not in whole else 'other') for each in other)}"
-        if other
-        else None
+    return ", ".join(
+        f"{name} is {'missing' if name not in found else 'left' if name not in whole else 'other'}" for name in other
     )
 
 
@@ -219,8 +217,8 @@ def essence_or_none(folder: Path, start: Path) -> dict[str, str] | None:
         return None
 
 
-def once() -> None:
-    """Load each model once, for all children: a fork has a copy of its own."""
+def once(names: list[str]) -> None:
+    """Load each model of these commands once, for all children: a fork has a copy of its own."""
     load, kept = LM.load, {}
 
     def loaded(name: str, **how: object) -> LM:
@@ -234,7 +232,9 @@ def once() -> None:
 
     from broca.cli.options import Loading
 
-    for name in ("tiny", "kth", "sums"):
+    asked = [small.COMMANDS[name].words for name in names]
+    words = {word for each in asked if each[0] != "organism" for word in each[1:3]}
+    for name in words & {"tiny", "kth", "sums"}:
         LM.load(name, **asdict(Loading()))
 
 
@@ -245,7 +245,7 @@ def main(work: Path, most: int, names: list[str]) -> None:
     tuned.EXAM = train.EXAM = 10
     base = small.folder(work / "base")
     os.chdir(base)
-    once()
+    once(names)
     for name in names:
         print(json.dumps(law(base, work, name, most)), flush=True)
 
