@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+from broca.runs.files import digest
 from ground import Row, arguments, interleaved, named, ratio, settle, write
 
 from broca.engines import Local, Ray
@@ -26,7 +27,6 @@ from broca.models.lm import LM
 from broca.models.source import sourced
 from broca.runs import run
 from broca.runs.cells import Cells
-from broca.runs.files import digest
 from broca.runs.formats import table_to_bytes
 from broca.studies.conditions import Bench
 from broca.studies.demo import DEMO

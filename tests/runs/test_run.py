@@ -313,7 +313,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, whole, c
         return true(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, full)
-    with pytest.raises(RunError, match=r"No space left on device\. Free some space and repeat the call: it resumes"):
+    with pytest.raises(RunError, match=r"No space left on device\. Free some space and repeat the command \(a run goes on"):
         run(Toy(), LM, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     assert not list(tmp_path.rglob(".tmp-*"))

@@ -21,9 +21,9 @@ from broca.reports.drawing import Figure, bundle
 from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
-from broca.runs.files import write, writing
 from broca.runs.opened import version_note
 from broca.shell import YOUR_CONTRAST, command, items_for
+from broca.storage import write, writing
 from broca.studies.ladder import visible
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from broca.errors import RunError, SiteUnavailable
-from broca.runs.files import read
 from broca.runs.formats import arrays_from_bytes, table_from_bytes
 from broca.runs.spec import read_spec
 from broca.sites import Site
+from broca.storage import read
 
 _TEXT, _REAL, _WHOLE, _FLAG = pl.String, pl.Float64, pl.Int64, pl.Boolean
 

@@ -18,8 +18,8 @@ import polars as pl
 
 from broca.engines.memo import Json, Part
 from broca.errors import RunError
-from broca.runs.files import TEMPORARY, digest, write, writing
 from broca.runs.formats import arrays_from_bytes, arrays_to_bytes, canonical, table_from_bytes, table_to_bytes
+from broca.storage import TEMPORARY, digest, sweep, write, writing
 
 _DRAFT = ".draft-"
 
@@ -57,9 +57,8 @@ class Cells:
         self._note = note
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            for leftover in path.glob(f"{TEMPORARY}*"):
-                leftover.unlink()
-            files = [file for file in sorted(path.iterdir()) if not file.name.startswith(_DRAFT)]
+            sweep(path, alone=True)
+            files = [file for file in sorted(path.iterdir()) if not file.name.startswith((_DRAFT, TEMPORARY))]
             self._known = {file.name.partition("-")[0]: file for file in files}
 
     def __len__(self) -> int:

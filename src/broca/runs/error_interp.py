@@ -22,7 +22,7 @@ from torch import Tensor
 
 from broca.errors import RunError
 from broca.models.torch_files import loaded
-from broca.runs.files import write
+from broca.storage import write
 
 _LAYER = re.compile(r"layer_(\d+)")
 _HEADER = "broca"

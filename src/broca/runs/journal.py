@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import RunError
-from broca.runs.files import read, writing
 from broca.runs.formats import plain
+from broca.storage import read, writing
 from broca.storage.secrets import without_secrets
 
 OPENING = ("start", "resume")

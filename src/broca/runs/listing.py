@@ -12,11 +12,10 @@ import polars as pl
 
 from broca.errors import RunError
 from broca.runs import store
-from broca.runs.files import read
 from broca.runs.journal import read_events, seconds
-from broca.runs.lock import is_locked
 from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of, version_note
 from broca.runs.spec import read_spec
+from broca.storage import is_locked, read
 
 _log = logging.getLogger(__name__)
 

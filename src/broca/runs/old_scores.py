@@ -21,7 +21,6 @@ from broca.items import cluster
 from broca.models.embedding import Embedder
 from broca.models.reward import RewardModel
 from broca.runs.error_interp import old_captures
-from broca.runs.files import write, writing
 from broca.scoring.answers import completion_of, graded, rates
 from broca.scoring.completions import Completion, differences, summary
 from broca.scoring.judge import RUBRIC, Rubric, judged
@@ -29,6 +28,7 @@ from broca.scoring.reward import rewards
 from broca.scoring.semantic import CLEAN, similarities
 from broca.scoring.writer import Writer
 from broca.stimuli.perturb.entries import Entry, entries
+from broca.storage import write, writing
 
 _ROLE = re.compile(r"\s*(?:model|assistant)\s*\n")
 """What a chat template leaves between prompt and completion when its special tokens are removed."""

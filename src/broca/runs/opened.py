@@ -17,12 +17,11 @@ from broca import __version__
 from broca.errors import RunError
 from broca.registry import unknown
 from broca.runs import store
-from broca.runs.files import digest, read
 from broca.runs.journal import read_events
 from broca.runs.provenance import SCHEMA
 from broca.runs.spec import read_spec
 from broca.sites import Site
-from broca.storage import legible
+from broca.storage import digest, legible, read
 from broca.studies.ladder import fragment
 from broca.units import UnitMask
 

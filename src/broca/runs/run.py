@@ -20,12 +20,11 @@ from broca.engines.worker import Source
 from broca.errors import BrocaError, RunError
 from broca.runs import provenance, store
 from broca.runs.cells import Cells
-from broca.runs.files import digest, read, settle, write, writing
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
-from broca.runs.lock import locked
 from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
 from broca.runs.spec import Identity, Study, read_spec, spec_toml
+from broca.storage import digest, locked, read, refuse_links, settle, sweep, write, writing
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +65,13 @@ def run(
     final = Path(out) / name if path is None else Path(path).expanduser()
     if final.name in ("", ".."):
         raise RunError(f"{str(path)!r} names no directory to make. Give one, such as 'runs/{name}'.")
+    lock = final.with_name(f".{final.name}.lock")
     if (finished := _finished(final, identity, resume=resume)) is not None:
+        _tidy(final, lock)
         return finished
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.with_name(f".{final.name}.lock")), limited(engine.threads_each):
+    with locked(lock), limited(engine.threads_each):
         # Another process may have finished it while this one waited for the lock.
         if (finished := _finished(final, identity, resume=resume)) is not None:
             return finished
@@ -108,6 +109,16 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
     return open_run(final)
 
 
+def _tidy(final: Path, lock: Path) -> None:
+    """Take away what somebody left who was killed just after a run got its name, where one may."""
+    with contextlib.suppress(RunError):
+        for folder in (final, final / store.TABLES):
+            sweep(folder)
+        if lock.exists():
+            with locked(lock):
+                pass
+
+
 def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Path, *, resume: bool) -> str:
     """See that `partial` is this run's; gives its status ("partial" or "finished").
 
@@ -115,6 +126,9 @@ def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Pa
         RunError: if it belongs to another spec.
     """
     manifest: dict[str, Any] | None = None
+    if partial.exists() or partial.is_symlink():
+        refuse_links(partial)
+        sweep(partial, alone=True)
     if partial.exists() and resume:
         with contextlib.suppress(RunError):  # killed before it could say whose it is: nothing in it can be trusted
             manifest = store.parse_json(read(partial / MANIFEST), partial / MANIFEST)

@@ -23,10 +23,9 @@ from broca.capture.raw import CONVENTION, Raw, Wanted, raw, raw_bytes, split
 from broca.errors import RunError
 from broca.items import fingerprint
 from broca.models.tokens import Chat, Prompt
-from broca.runs.files import TEMPORARY, digest, read, write, writing
 from broca.runs.formats import json_to_bytes
-from broca.runs.lock import locked
 from broca.runs.spec import dtype_name
+from broca.storage import digest, locked, read, sweep, write, writing
 
 SCHEMA = 1
 _HEADER = "broca"
@@ -119,8 +118,7 @@ def write_raw(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
-        for unfinished in folder.glob(f"{TEMPORARY}*"):
-            unfinished.unlink()
+        sweep(folder, alone=True)
         _settled(folder, manifest)
         for number, part in enumerate(_cut(range(len(rows)), shard)):
             path = folder / _name(number)

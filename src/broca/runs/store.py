@@ -25,7 +25,6 @@ import polars as pl
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from broca.errors import RunError, SelectionError
-from broca.runs.files import read, write, writing
 from broca.runs.formats import (
     arrays_from_bytes,
     arrays_to_bytes,
@@ -35,6 +34,7 @@ from broca.runs.formats import (
     table_to_bytes,
 )
 from broca.sites import Site
+from broca.storage import read, write, writing
 from broca.units import UnitMask, WeightSet
 from broca.units.weight_files import from_bytes, to_bytes
 

@@ -17,19 +17,23 @@ from broca.storage.files import (
     write_json,
     writing,
 )
-from broca.storage.lock import locked
+from broca.storage.inside import inside, refuse_links
+from broca.storage.lock import is_locked, locked
 from broca.storage.parse import parse_json, parse_toml, validated
 
 __all__ = [
     "TEMPORARY",
     "digest",
     "filling",
+    "inside",
+    "is_locked",
     "legible",
     "locked",
     "parse_json",
     "parse_toml",
     "probe",
     "read",
+    "refuse_links",
     "replacing",
     "settle",
     "sweep",

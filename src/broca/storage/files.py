@@ -160,17 +160,18 @@ def filling(folder: Path) -> Iterator[Path]:
         settle(folder)
 
 
-def sweep(folder: Path, *, only: Path | None = None) -> list[Path]:
+def sweep(folder: Path, *, only: Path | None = None, alone: bool = False) -> list[Path]:
     """Take away what writers that are no more have left unfinished in a folder, and name it.
 
     Args:
         folder: where.
         only: what was to become this file or folder alone; all of it when None.
+        alone: nobody else writes there, since we hold its lock: also what cannot be told from here to be dead.
     """
     gone = []
     for place in folder.glob(f"{TEMPORARY}*"):
         found = _NAME.fullmatch(place.name)
-        if found is None or found["host"] != _host() or _alive(int(found["pid"])):
+        if found is None or not (alone or (found["host"] == _host() and not _alive(int(found["pid"])))):
             continue
         if only is None or found["target"] == _target(only):
             _remove(place)

@@ -40,9 +40,24 @@ def locked(path: Path) -> Iterator[None]:
         lock.release(force=True)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process that lives holds a lock file. One that nobody holds stays as it is."""
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # a place that one may not write to, or a file system without locks
+        return False
+    lock.release(force=True)
+    return False
+
+
 def _holder(path: Path) -> str:
     try:
         told = json.loads(path.read_text(encoding="utf-8", errors="replace")[:1000])
         return f"Process {int(told['pid'])} on {str(told['host'])[:100]}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "Another process"
