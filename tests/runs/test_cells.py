@@ -82,7 +82,7 @@ def test_a_cell_of_another_key_under_this_name_is_not_believed(tmp_path):
 
 
 def test_half_written_files_are_swept_away(tmp_path):
-    (tmp_path / ".tmp-123-abc").write_bytes(b"PAR1")
+    (tmp_path / ".tmp-123-0123456789ab").write_bytes(b"PAR1")
     assert len(Cells(tmp_path)) == 0
     assert not list(tmp_path.iterdir())
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from broca.errors import RunError
 from broca.runs.opened import open_run
 from broca.runs.run import run
+from broca.storage.files import _temporary
 from runs import toy
 from runs.toy import Choice, Toy, ToyLM, ToyResult
 
@@ -212,7 +214,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path, computed, whole):
 def test_one_process_at_a_time_and_a_dead_one_does_not_count(tmp_path, computed, whole):
     with script(tmp_path / "a", "wait", 2) as child:
         assert child.stdout.readline() == "ready\n"
-        with pytest.raises(RunError, match=f"Process {child.pid} works on this run"):
+        with pytest.raises(RunError, match=f"Process {child.pid} on .* works on this run"):
             run(Toy(), LM, tmp_path / "a")
         child.kill()
     assert (tmp_path / ".a.lock").exists()
@@ -237,6 +239,36 @@ def test_an_unfinished_run_of_another_spec(tmp_path, monkeypatch, whole):
     with pytest.raises(RunError, match=r"unfinished run of another spec \(seed: 1 there, 0 here\).*resume=False"):
         run(Toy(), LM, tmp_path / "a")
     assert own(run(Toy(), LM, tmp_path / "a", resume=False).path) == whole
+
+
+@pytest.mark.parametrize("name", ["cells", "tables", "log.jsonl", "."])
+def test_links_inside_an_unfinished_run_are_not_followed(tmp_path, monkeypatch, name):
+    stop_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(Toy(), LM, tmp_path / "a")
+    monkeypatch.undo()
+    place, elsewhere = tmp_path / ".a.partial" / name, tmp_path / "elsewhere"
+    if place.exists():
+        place.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    place.symlink_to(elsewhere)
+    before = sorted((p, p.is_file() and p.read_bytes()) for p in elsewhere.rglob("*"))
+    with pytest.raises(RunError, match="is a link, and links inside a run are not followed"):
+        run(Toy(), LM, tmp_path / "a")
+    assert sorted((p, p.is_file() and p.read_bytes()) for p in elsewhere.rglob("*")) == before
+
+
+def test_who_was_killed_just_after_the_run_got_its_name_leaves_nothing(tmp_path):
+    done = run(Toy(), LM, tmp_path / "a")
+    (tmp_path / ".a.lock").write_text("")
+    with (child := script(tmp_path / "other", "count", 0)):
+        child.communicate()
+    host = re.search(r"[0-9a-f]{6}", str(_temporary(tmp_path / "x").name))[0]
+    (done.path / f".tmp-{host}-{child.pid}-{'0' * 12}").write_text("half a manifest")
+    run(Toy(), LM, tmp_path / "a")
+    assert not (tmp_path / ".a.lock").exists()
+    assert not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_resume_false_begins_anew(tmp_path, monkeypatch):
@@ -313,7 +345,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, whole, c
         return true(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, full)
-    with pytest.raises(RunError, match=r"No space left on device\. Free some space and repeat the command \(a run goes on"):
+    with pytest.raises(
+        RunError, match=r"No space left on device\. Free some space and repeat the command \(a run goes on"
+    ):
         run(Toy(), LM, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     assert not list(tmp_path.rglob(".tmp-*"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broca.errors import RunError
-from broca.storage import TEMPORARY, locked, probe, read, replacing, sweep, write
+from broca.storage import TEMPORARY, inside, is_locked, locked, probe, read, refuse_links, replacing, sweep, write
 
 POINTS = ("open", "replace", "fsync", "rmdir", "mkdir", "unlink")
 """Calls of the system that writing makes."""
@@ -91,6 +91,10 @@ def test_what_living_writers_and_others_have_there_is_left_alone(tmp_path):
         foreign = tmp_path / part.name.replace(part.name.split("-")[1], "abcdef")
         foreign.write_bytes(b"of another machine")
         assert sweep(tmp_path) == []
+        (tmp_path / "held").mkdir()
+        (tmp_path / "held" / foreign.name).write_bytes(b"")
+        assert [each.name for each in sweep(tmp_path / "held", alone=True)] == [foreign.name]
+        (tmp_path / "held").rmdir()
     assert names(tmp_path) == sorted([".tmp-notes", foreign.name, "a"])
 
 
@@ -197,3 +201,36 @@ def test_what_stands_in_a_lock_file_that_nobody_holds_does_not_matter(tmp_path, 
     with locked(tmp_path / "lock"):
         pass
     assert names(tmp_path) == []
+
+
+def test_whether_somebody_holds_a_lock(tmp_path):
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock"):
+        assert is_locked(tmp_path / "lock")
+    (tmp_path / "lock").write_text(f'{{"pid": {os.getpid()}, "host": "x"}}')
+    assert not is_locked(tmp_path / "lock")
+    assert names(tmp_path) == ["lock"]
+
+
+# -- links ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_inside_a_folder(tmp_path):
+    (tmp_path / "run" / "tables").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "run")
+    assert inside(tmp_path / "alias", "tables/a.parquet") == tmp_path / "alias" / "tables" / "a.parquet"
+    for name in ("", "..", "../run", "/etc/passwd", "a/../../b", "a\0b"):
+        with pytest.raises(RunError, match="names no file inside"):
+            inside(tmp_path, name)
+
+
+def test_a_link_on_the_way_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    refuse_links(tmp_path / "run")
+    (tmp_path / "run" / "tables").symlink_to(tmp_path)
+    (tmp_path / "run" / "dead").symlink_to(tmp_path / "nothing")
+    for name in ("tables/a.parquet", "tables", "dead"):
+        with pytest.raises(RunError, match="is a link, and links inside a run are not followed"):
+            inside(tmp_path / "run", name)
+    with pytest.raises(RunError, match="dead is a link"):
+        refuse_links(tmp_path / "run")

@@ -27,7 +27,8 @@ _LONGEST = 200
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with."""
 
-_NAME = re.compile(rf"{re.escape(TEMPORARY)}(?P<host>[0-9a-f]{{6}})-(?P<pid>\d+)-(?P<target>[0-9a-f]{{12}})")
+_NAME = re.compile(rf"{re.escape(TEMPORARY)}(?:(?P<host>[0-9a-f]{{6}})-)?(?P<pid>\d+)-(?P<target>[0-9a-f]{{12}})")
+"""Those of earlier versions named no host."""
 
 _ADVICE = {
     errno.ENOSPC: "Free some space and repeat the command (a run goes on where it stopped), or choose another path.",
