@@ -36,7 +36,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PICTURE_KINDS: tuple[Kind, ...] = ("vision", "connector")
 """Sites whose tensors have patches of pictures where others have the tokens of a text."""
 
-_PATTERN = re.compile(r"(?P<layers>\*|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\.(?P<kind>\w+)")
+_PATTERN = re.compile(r"(?P<layers>\*|\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*)\.(?P<kind>\w+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +57,7 @@ class Site:
             SiteUnavailable: if `text` is not of the form LAYER.KIND.
         """
         layer, _, kind = text.partition(".")
-        if not layer.isdecimal() or kind not in KINDS:
+        if not layer.isdecimal() or len(layer) > 9 or kind not in KINDS:
             raise SiteUnavailable(f"{text!r} is not a site. Write LAYER.KIND, with KIND one of {', '.join(KINDS)}.")
         return cls(int(layer), kind)
 

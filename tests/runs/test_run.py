@@ -177,7 +177,7 @@ def test_killed_at_any_step_it_resumes_to_the_same_bytes(tmp_path, whole):
     later = json.loads((tmp_path / f"k{at[6]}" / "manifest.json").read_text())
     assert later["sessions"] == 2
     assert later["cells"]["reused"] > 0
-    assert later["cells"]["computed"] in (12, 13)
+    assert later["cells"]["computed"] in (11, 12, 13)
 
 
 def test_a_stopped_study_computes_only_what_is_missing(tmp_path, monkeypatch, whole):

@@ -7,7 +7,6 @@ named in one sentence, with what to do about it.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from broca.errors import ModelError
 from broca.models.access import access
 from broca.registry import ORGANISMS
+from broca.storage import parse_json
 
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:models/)?([\w.-]+/[\w.-]+).*|hf://(.+)")
 _ID = re.compile(r"[\w-][\w.-]*(?:/[\w.-]*[\w-])?")
@@ -109,7 +109,8 @@ def check(path: Path, name: str) -> None:
         raise ModelError(f"{name} is a directory without config.json{_instead(path)}")
     if not isinstance(config, dict):
         raise ModelError(f"{name}: its config.json holds no object with named fields. Get it again.")
-    architectures = [str(each) for each in config.get("architectures") or ()]
+    said = config.get("architectures")
+    architectures = [str(each) for each in said] if isinstance(said, list) else []
     if (path / "modules.json").is_file() and not any(kind in each for each in architectures for kind in _LM):
         raise ModelError(
             f"{name} is a model of sentences ({', '.join(architectures) or 'sentence-transformers'}), which predicts no next token: give a causal "
@@ -276,8 +277,8 @@ def _first_line(error: Exception) -> str:
 def _json(path: Path) -> Any:
     """What a small file of JSON holds; None where there is none, and nothing in it where it is malformed: the loader says so."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), Any, name=path.name, error=ModelError, advice="")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ModelError):
         return {}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
+
+from broca.errors import ModelError
+from broca.storage import Source, parse_json, tensor_header
+from broca.storage.tensors import Entry
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _STORED = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I32": 4, "I16": 2}
@@ -36,14 +39,15 @@ def need(path: str) -> Need | None:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError):
+            told = parse_json(index.read_bytes(), _Index, name=index.name, error=ModelError, advice="")
+            named = set(told.weight_map.values())
+        except (OSError, ModelError):
             named = set()
         files = [file for file in files if file.name in named]
     tensors = [entry for file in files for entry in _header(file)]
     if not tensors:
         return None
-    sizes = [(_count(entry), _width(entry)) for entry in tensors]
+    sizes = [(entry.count, _STORED.get(entry.dtype, 1)) for entry in tensors]
     return Need(sum(n for n, _ in sizes), sum(n * width for n, width in sizes))
 
 
@@ -112,25 +116,15 @@ def _host() -> int | None:
         return None
 
 
-def _header(file: Path) -> Iterable[Mapping[str, Any]]:
-    """The entries of a safetensors file's header: an 8-byte length, then JSON. A damaged one is the loader's to report."""
+class _Index(BaseModel):
+    """Which file has which tensor."""
+
+    weight_map: dict[str, str]
+
+
+def _header(file: Path) -> Iterable[Entry]:
+    """What the header of a safetensors file says of its tensors. A damaged one is the loader's to report."""
     try:
-        with file.open("rb") as handle:
-            (length,) = struct.unpack("<Q", handle.read(8))
-            if length > file.stat().st_size:
-                return []
-            header = json.loads(handle.read(length))
-        return [entry for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, struct.error, AttributeError):
-        return []
-
-
-def _count(entry: Mapping[str, Any]) -> int:
-    count = 1
-    for side in entry.get("shape", ()):
-        count *= side
-    return count
-
-
-def _width(entry: Mapping[str, Any]) -> int:
-    return _STORED.get(entry.get("dtype", ""), 1)
+        return tensor_header(file, Source(file.name, ModelError, "")).tensors.values()
+    except (FileNotFoundError, ModelError):
+        return ()

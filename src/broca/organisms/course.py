@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from broca.engines.memo import Progress, silent
 from broca.errors import RunError
-from broca.storage import replacing
+from broca.storage import Source, read_tensors, replacing
 
 CHECKPOINT = "checkpoint.safetensors"
 POINT = 50
 """Steps whose mean is one point of the curve."""
+_PAST = tuple[int, list[dict[str, Any]], list[Any], list[tuple[float, float]]]
+"""Steps, curve, looks, and losses and hits since the last point, as a checkpoint has them."""
 NOTHING = -100
 """The target where nothing is asked."""
 
@@ -158,16 +159,22 @@ class Course:
         path = self.folder / CHECKPOINT
         if not path.is_file():
             return Past()
-        try:
-            with safe_open(path, "pt") as file:
-                words, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise RunError(f"{path} is damaged ({error}). Delete it, and the training begins anew.") from error
+        source = Source(str(path), RunError, "Delete it, and the training begins anew.")
+        header, tensors = read_tensors(path, source, framework="pt")
+        words = header.metadata
         if words.get("stamp") != self.stamp:
             raise RunError(
                 f"{path} belongs to a training with other settings. Repeat those to go on with it, give another directory, "
                 "or delete it."
             )
+        step, curve, looks, recent = source.words(words.get("past", ""), _PAST)
+        try:
+            self._restore(tensors)
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise source.refusal(f"it lacks what this training saves: {error}") from error
+        return Past(step, tuple(curve), tuple(looks), tuple(recent))
+
+    def _restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, weight in self._learning().items():
                 weight.copy_(tensors[f"weight/{name}"])
@@ -178,8 +185,6 @@ class Course:
                 if kind == "state" and int(rest[0]) == number:
                     state.setdefault(int(rest[1]), {})[rest[2]] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        step, curve, looks, recent = json.loads(words["past"])
-        return Past(step, tuple(curve), tuple(looks), tuple((loss, hits) for loss, hits in recent))
 
 
 def answered(model: Any, lesson: Lesson) -> torch.Tensor:

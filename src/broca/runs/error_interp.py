@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel
 from safetensors.torch import save
 from torch import Tensor
 
 from broca.errors import RunError
 from broca.models.torch_files import loaded
-from broca.storage import write
+from broca.storage import Source, read_tensors, write
 
-_LAYER = re.compile(r"layer_(\d+)")
+_LAYER = re.compile(r"layer_(\d{1,9})")
 _HEADER = "broca"
 _TENSORS = {"topk_vals": "topk_logits", "topk_indices": "topk_ids", "input_ids": "ids"}
 
@@ -135,15 +135,22 @@ def read_converted(path: str | Path) -> OldCapture:
         RunError: if the file is missing, damaged, or of another origin.
     """
     path = Path(path)
+    source = Source(str(path), RunError, "Convert the .pt file again.")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        return OldCapture(path.stem, tuple(header["rows"]), tuple(header["texts"]), tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise RunError(
-            f"{path} is no converted capture ({type(error).__name__}). Convert the .pt file again."
-        ) from error
+        header, tensors = read_tensors(path, source, framework="pt")
+    except FileNotFoundError as error:
+        raise RunError(f"There is no converted capture at {path}. Convert the .pt file again.") from error
+    if _HEADER not in header.metadata:
+        raise RunError(f"{path} is no converted capture. Convert the .pt file again.")
+    about = source.words(header.metadata[_HEADER], _About)
+    return OldCapture(path.stem, about.rows, about.texts, tensors)
+
+
+class _About(BaseModel):
+    """What the header of a converted capture says."""
+
+    rows: tuple[int, ...]
+    texts: tuple[str, ...]
 
 
 def _loaded(path: Path) -> Mapping[str, Any]:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from broca.errors import RunError
 from broca.sites import Site
+from broca.storage import Source, parse_json, tensors_of
+from broca.storage.parquet import read_parquet
 from broca.units import UnitMask
 
 _HEADER = "broca"
@@ -64,14 +64,8 @@ def table_from_bytes(content: bytes) -> tuple[pl.DataFrame, Any]:
     Raises:
         RunError: if the bytes are no whole parquet file.
     """
-    # The magic number at both ends, looked at first: polars panics on some of what lies between.
-    if len(content) < 12 or content[:4] != b"PAR1" or content[-4:] != b"PAR1":
-        raise RunError("not a whole parquet file")
-    try:
-        header = pl.read_parquet_metadata(io.BytesIO(content)).get(_HEADER, "null")
-        return pl.read_parquet(io.BytesIO(content), use_statistics=False), json.loads(header)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise RunError(f"not a whole parquet file ({error})") from error
+    table, header = read_parquet(content, name="the table", error=RunError, header=_HEADER)
+    return table, parse_json(header or "null", Any, name="the table's header", error=RunError, advice="Make it again.")
 
 
 def arrays_to_bytes(arrays: Mapping[str, np.ndarray], header: object = None) -> bytes:
@@ -99,13 +93,19 @@ def arrays_from_bytes(content: bytes) -> tuple[dict[str, np.ndarray], Any]:
     Raises:
         RunError: if the bytes are no whole safetensors file of ours.
     """
-    try:
-        arrays = load_safetensors(content)
-        size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_HEADER])
-        return {name: arrays[name] for name in metadata["names"]}, metadata["header"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"not a whole safetensors file of a run ({error})") from error
+    source = Source("the arrays' file", RunError, "Make it again.")
+    header, arrays = tensors_of(content, source)
+    about = source.words(header.metadata.get(_HEADER, ""), _Named)
+    if missing := [name for name in about.names if name not in arrays]:
+        raise source.refusal(f"it has no array {missing[0]!r}")
+    return {name: arrays[name] for name in about.names}, about.header
+
+
+class _Named(BaseModel):
+    """What a file says of its arrays."""
+
+    names: list[str]
+    header: Any = None
 
 
 def plain(value: object, where: str = "value") -> Any:

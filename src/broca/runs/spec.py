@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from broca.engines.memo import Memo, Progress
 from broca.errors import RunError
 from broca.items import fingerprint
 from broca.runs.toml import to_toml
+from broca.storage import parse_toml
 
 _FIRST = "# Repeat this run with: broca run spec.toml\n"
 _LESIONED = "# Interventions were in force that this file does not hold: repeat it in Python, inside lm.under(...).\n"
@@ -94,13 +94,12 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise RunError(f"{path} does not exist. Give the path of a spec, such as runs/NAME/spec.toml.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} could not be read: {error}. Give a text file in UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RunError(f"{path} is not valid TOML: {error}. Correct that line.") from error
+    document = parse_toml(content, dict[str, Any], name=str(path), error=RunError, advice="Correct that line.")
     pointers = document.pop("none", [])
     document.setdefault("model", {})
     if extra := sorted(document.keys() - {"study", "model"}):

@@ -88,24 +88,35 @@ def _files(root: Path) -> Iterator[tuple[int, float, Path, str]]:
     for path in sorted(root.glob("*/*/*/results.csv")):
         repetition, m, folder = path.relative_to(root).parts[:3]
         value = _number(m)
-        if repetition.isascii() and repetition.isdigit() and value is not None and folder in tasks:
+        if (
+            repetition.isascii()
+            and repetition.isdigit()
+            and len(repetition) < 10
+            and value is not None
+            and folder in tasks
+        ):
             yield int(repetition), value, path, tasks[folder]
 
 
 def _rows(path: Path, repetition: int, m: float, task: str) -> Iterator[tuple[int, float, str, int, str, int]]:
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, ValueError, csv.Error) as error:
         raise StimulusError(f"{path} is no CSV file that can be read: {error}.") from error
     header, *body = lines or [[]]
     for number, line in enumerate(body, start=2):
         values = [_number(field) for field in line]
-        if len(line) != len(header) or len(line) < 2 or values[0] is None or not set(values[1:]) <= {0.0, 1.0}:
+        if len(line) != len(header) or len(line) < 2 or not _whole(values[0]) or not set(values[1:]) <= {0.0, 1.0}:
             raise StimulusError(f"{path}, line {number}: give the number of an item, and 0 or 1 for each of its cells.")
         yield from (
-            (repetition, m, task, int(values[0]), cell, int(value or 0))
+            (repetition, m, task, int(values[0] or 0), cell, int(value or 0))
             for cell, value in zip(header[1:], values[1:], strict=True)
         )
+
+
+def _whole(value: float | None) -> bool:
+    """Whether a value is the number of an item."""
+    return value is not None and value.is_integer() and abs(value) < 1 << 53
 
 
 def _number(text: str) -> float | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import io
 import json
 import re
 import reprlib
@@ -19,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import polars as pl
-
 from broca.errors import StimulusError
 from broca.stimuli.delimited import read_delimited
 from broca.stimuli.encodings import read_bytes, read_text
+from broca.storage.parquet import read_parquet
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """The endings that `read_table` knows."""
@@ -338,12 +336,9 @@ def parse_json(path: Path, text: str, *, first: int = 1) -> object:
 
 
 def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    data = read_bytes(path)
-    if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
-        raise StimulusError(f"{path.name} is not a Parquet file (no PAR1 at its ends). Write it with polars or pandas.")
+    frame, _ = read_parquet(read_bytes(path), name=path.name, error=StimulusError, plain=True)
     try:
-        frame = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
         records = frame.to_dicts()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError) as error:
-        raise StimulusError(f"{path.name} is a damaged Parquet file: {error}.") from error
+    except (ValueError, OverflowError) as error:  # a date that Python does not have
+        raise StimulusError(f"{path.name} holds what is no value in Python: {error}.") from error
     return tuple(frame.columns), (Row(f"row {n}", record) for n, record in enumerate(records, start=1))

@@ -20,9 +20,11 @@ from broca.storage.files import (
 from broca.storage.inside import inside, refuse_links
 from broca.storage.lock import is_locked, locked
 from broca.storage.parse import parse_json, parse_toml, validated
+from broca.storage.tensors import Source, read_tensors, tensor_header, tensors_of
 
 __all__ = [
     "TEMPORARY",
+    "Source",
     "digest",
     "filling",
     "inside",
@@ -33,10 +35,13 @@ __all__ = [
     "parse_toml",
     "probe",
     "read",
+    "read_tensors",
     "refuse_links",
     "replacing",
     "settle",
     "sweep",
+    "tensor_header",
+    "tensors_of",
     "validated",
     "write",
     "write_json",

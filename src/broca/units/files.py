@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
-from broca.storage import write
+from broca.storage import Source, read_tensors, write
 from broca.units.mask import UnitMask
 
 FORMAT = "broca-unitmask"
@@ -37,29 +38,31 @@ def load(path: Path) -> UnitMask:
     Raises:
         SelectionError: if the file is missing, damaged, or something else.
     """
-    from safetensors import SafetensorError, safe_open
-
+    source = Source(str(path), SelectionError, "Write it again with UnitMask.save.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
-            if about.get("format") != FORMAT or about.get("version") != VERSION:
-                raise SelectionError(
-                    f"{path} is a safetensors file, but not a mask that this version of broca wrote. Use UnitMask.save."
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        header, tensors = read_tensors(path, source, framework="numpy")
     except FileNotFoundError as error:
         raise SelectionError(f"There is no mask at {path}. Check the path, or write one with UnitMask.save.") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
+    if about.get("format") != FORMAT or about.get("version") != VERSION:
         raise SelectionError(
-            f"{path} cannot be read as a mask ({error}). Write it again with UnitMask.save."
-        ) from error
+            f"{path} is a safetensors file, but not a mask that this version of broca wrote. Use UnitMask.save."
+        )
+    said = source.checked(about, _About)
     try:
-        mask = UnitMask({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, about["grain"])
+        mask = UnitMask({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, said.grain)
     except BrocaError as error:
         raise SelectionError(f"{path} is damaged: {error}") from error
-    if mask.fingerprint != about["fingerprint"]:
-        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {about['fingerprint']}.")
+    if mask.fingerprint != said.fingerprint:
+        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {said.fingerprint}.")
     return mask
+
+
+class _About(BaseModel):
+    """What a file says of its mask."""
+
+    grain: Any
+    fingerprint: str
 
 
 def field_schema() -> Any:

@@ -103,7 +103,7 @@ class UnitMask:
         """
         chosen: dict[Site, list[int]] = {}
         for part in text.split(","):
-            match = re.fullmatch(r"\s*(\d+)\.(\d+)\s*", part)
+            match = re.fullmatch(r"\s*(\d{1,9})\.(\d{1,9})\s*", part)
             if match is None:
                 raise SelectionError(
                     f"{part.strip()!r} is not a head. Write LAYER.HEAD with commas between: '0.4,1.2'."
@@ -132,7 +132,7 @@ class UnitMask:
             place, _, units = part.partition(":")
             layer, _, kind = place.partition(".")
             grain: Grain = "head" if kind == "head" else "group" if kind == "group" else "unit"
-            if not re.fullmatch(r"\d+(,\d+)*", units):
+            if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", units):
                 raise SelectionError(
                     f"{part!r} names no units. Write LAYER.KIND:UNITS, as '3.experts:0,2 5.experts:1'."
                 )
@@ -298,6 +298,10 @@ class UnitMask:
         return UnitMask(at, self.grain)
 
 
+_WIDEST = 1 << 28
+"""Units of a site: no model has as many."""
+
+
 def _site(key: Site | str) -> Site:
     return key if isinstance(key, Site) else Site.parse(key)
 
@@ -307,8 +311,8 @@ def _is_entry(entry: object) -> bool:
 
 
 def _flags(site: Site, indices: list[Any], n: object) -> Array:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise SelectionError(f"{site} cannot have {n!r} units. Give a whole number from 1.")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= _WIDEST:
+        raise SelectionError(f"{site} cannot have {n!r:.40} units. Give a whole number from 1 to {_WIDEST:,}.")
     for index in indices:
         if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer) or not 0 <= index < n:
             raise SelectionError(f"{index!r} is not a unit of {site}. Its units are 0 to {int(n) - 1}.")

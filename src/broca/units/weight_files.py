@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
+from pydantic import BaseModel, Field
 
 from broca.errors import SelectionError
-from broca.storage import write
+from broca.storage import Source, tensors_of, write
 from broca.units.weights import Address, WeightSet
 
 FORMAT = "broca-weightset"
@@ -70,29 +70,29 @@ def from_bytes(content: bytes, where: str) -> WeightSet:
     Raises:
         SelectionError: if it is damaged or something else.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as unpack
-
-    try:
-        about = _header(content)
-        tensors = unpack(content)
-    except (SafetensorError, ValueError) as error:
-        raise SelectionError(f"{where} is no whole safetensors file ({error}). Make it again.") from error
+    source = Source(where, SelectionError, "Make it again.")
+    header, tensors = tensors_of(content, source)
+    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
     if about.get("format") != FORMAT or about.get("version") != VERSION:
         raise SelectionError(
             f"{where} is a safetensors file, but holds no chosen weights that this version of broca wrote."
         )
-    addresses = {name: Address(*values) for name, values in about["addresses"].items()}
+    said = source.checked(about, _About)
     try:
-        found = WeightSet(tensors, addresses, about["about"])
+        found = WeightSet(tensors, {name: Address(*values) for name, values in said.addresses.items()}, said.about)
     except SelectionError as error:
         raise SelectionError(f"{where} is damaged: {error}") from error
-    if found.fingerprint != about["fingerprint"]:
-        raise SelectionError(f"{where} is damaged: its content does not have the fingerprint {about['fingerprint']}.")
+    if found.fingerprint != said.fingerprint:
+        raise SelectionError(f"{where} is damaged: its content does not have the fingerprint {said.fingerprint}.")
     return found
 
 
-def _header(content: bytes) -> dict[str, Any]:
-    length = int(np.frombuffer(content[:8], "<u8")[0]) if len(content) >= 8 else 0
-    header = json.loads(content[8 : 8 + length])
-    return json.loads((header.get("__metadata__") or {}).get(FORMAT, "{}"))
+_Count = Annotated[int, Field(strict=True, ge=0, lt=1 << 31)]
+
+
+class _About(BaseModel):
+    """What a file says of its choice."""
+
+    addresses: dict[str, tuple[int, str, _Count, _Count]]
+    about: dict[str, Any]
+    fingerprint: str

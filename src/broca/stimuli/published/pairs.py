@@ -32,7 +32,7 @@ def blimp(path: str | Path, *, start: str = "\n", phenomenon: str | None = None)
     table.require(*sorted(BLIMP))
     items: list[Item] = []
     for row in table.rows:
-        if phenomenon not in {None, row.cells.get("linguistics_term")}:
+        if phenomenon not in (None, row.cells.get("linguistics_term")):
             continue
         good, bad = table.word(row, "sentence_good"), table.word(row, "sentence_bad")
         ability = str(row.cells.get("UID") or table.path.stem)

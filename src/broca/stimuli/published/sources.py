@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from broca.errors import StimulusError
 from broca.models.access import access
 from broca.stimuli.tables import Row, Table, is_lines, parse_json, read_bytes, read_table, read_text
@@ -88,11 +86,7 @@ def columns_of(path: Path) -> frozenset[str]:
         StimulusError: The file is missing or malformed.
     """
     if path.suffix.lower() == ".parquet":
-        read_bytes(path)
-        try:
-            return frozenset(pl.read_parquet_schema(path))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise StimulusError(f"{path.name} is a damaged Parquet file: {error}.") from error
+        return frozenset(read_table(path).columns)
     return frozenset(records(path).columns)
 
 

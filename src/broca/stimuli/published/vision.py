@@ -65,7 +65,7 @@ def mathvista(
     table.require("pid", "question", "choices", "answer")
     items: list[Item] = []
     for row in table.rows:
-        if row.cells["choices"] is None or task not in {None, row.cells.get("metadata.task")}:
+        if row.cells["choices"] is None or task not in (None, row.cells.get("metadata.task")):
             continue
         options = listed(table, row, "choices")
         plain, answer = [option.strip() for option in options], table.word(row, "answer")
@@ -117,7 +117,7 @@ def mmstar(
     table.require("index", "question", "answer")
     items: list[Item] = []
     for row in table.rows:
-        if category not in {None, row.cells.get("category")}:
+        if category not in (None, row.cells.get("category")):
             continue
         text = table.text(row, "question")
         try:
