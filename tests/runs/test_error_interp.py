@@ -174,7 +174,7 @@ def test_damaged_missing_empty_and_twice(tmp_path):
         read_old_capture(tmp_path / "a.pt")
     (tmp_path / "a.safetensors").write_bytes(b"no")
     for name in ("a.safetensors", "gone.safetensors"):
-        with pytest.raises(RunError, match="is no (whole safetensors file|converted capture)"):
+        with pytest.raises(RunError, match=r"is no (whole safetensors file|converted capture)"):
             read_converted(tmp_path / name)
     with pytest.raises(RunError, match="cannot be read"):
         read_old_capture(tmp_path / "gone.pt")

@@ -81,7 +81,8 @@ def tensor_header(path: Path, source: Source) -> Header:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise source.refusal(error) from error
+        reason = getattr(error, "strerror", None) or error
+        raise source.error(f"{source.name} cannot be read: {reason}. {source.advice}") from error
 
 
 def read_tensors(path: Path, source: Source, *, framework: Literal["numpy", "pt"]) -> tuple[Header, dict[str, Any]]:
