@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from broca.runs.formats import arrays_to_bytes, json_to_bytes, table_to_bytes
+from broca.runs.manifest import sealed
 from broca.runs.toml import to_toml
 from broca.sites import Site
+from broca.storage import digest
 
 RUNGS = [
     ("selective", "passed", "412 of the 480 selected units survive correction.", {"k": 480, "true_share": 0.81}),
@@ -24,13 +26,17 @@ RUNGS = [
 
 def save_run(path: Path, **kept: Any) -> Path:
     """Write what is given: manifest, spec, result, tables, tensors."""
+    content = {
+        "spec.toml": to_toml(kept["spec"]).encode(),
+        "result.json": json_to_bytes(kept["result"]),
+        "tensors.safetensors": arrays_to_bytes(kept["tensors"]),
+        **{f"tables/{name}.parquet": table_to_bytes(table) for name, table in kept["tables"].items()},
+    }
     (path / "tables").mkdir(parents=True, exist_ok=True)
-    (path / "manifest.json").write_bytes(json_to_bytes(kept["manifest"]))
-    (path / "spec.toml").write_text(to_toml(kept["spec"]), encoding="utf-8")
-    (path / "result.json").write_bytes(json_to_bytes(kept["result"]))
-    for name, table in kept["tables"].items():
-        (path / "tables" / f"{name}.parquet").write_bytes(table_to_bytes(table))
-    (path / "tensors.safetensors").write_bytes(arrays_to_bytes(kept["tensors"]))
+    for name, data in content.items():
+        (path / name).write_bytes(data)
+    files = {name: {"bytes": len(data), "sha256": digest(data)} for name, data in sorted(content.items())}
+    (path / "manifest.json").write_bytes(json_to_bytes(sealed(kept["manifest"] | {"files": files})))
     return path
 
 
@@ -224,8 +230,8 @@ def _spec(kind: str, grain: str, site: str) -> dict[str, Any]:
 
 
 def _manifest(kind: str) -> dict[str, Any]:
-    text = """{"schema": 1, "status": "finished", "seeds": {"seed": 0}, "data": {"contrast": "0f0f0f0f0f0f0f0f"},
+    text = """{"schema": 2, "status": "finished", "hash": "0123456789abcdef", "created": "2026-01-01T00:00:00+00:00", "seeds": {"seed": 0}, "data": {"contrast": "0f0f0f0f0f0f0f0f"},
     "model": {"name": "example/tiny-lm", "revision": "abc123", "fingerprint": "89ab89ab89ab89ab", "dtype": "float32"},
     "environment": {"python": "3.11.2", "torch": "2.13.0", "device": "cpu"}, "seconds": 12.5, "guards": [], "git": null,
-    "warnings": ["Sequences were cut at 512 tokens."], "files": {"result.json": {"bytes": 10, "sha256": "00ff"}}}"""
+    "warnings": ["Sequences were cut at 512 tokens."]}"""
     return {"kind": kind} | json.loads(text)

@@ -203,32 +203,57 @@ def test_other_localizers_stay_out_of_the_curve(tmp_path):
     assert "lesion: left" not in report(path).read_text()
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest.json", "result.json", "spec.toml", "tables/doses.parquet", "tensors.safetensors"]
-)
-@pytest.mark.parametrize("damage", [b"", b"\x00\xff{{{", b"[1, 2]", b"PAR1 and then nothing PAR1"])
-def test_a_damaged_file_is_named(tmp_path, name, damage):
-    path = causal_run(tmp_path / "run", n_layers=2, width=4)
-    (path / name).write_bytes(damage)
-    with pytest.raises(RunError, match=name.rpartition("/")[2]):
-        report(path)
+DAMAGED = ["result.json", "spec.toml", "tables/doses.parquet", "tensors.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "result.json", "spec.toml"])
-def test_a_missing_file_is_named(tmp_path, name):
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff{{{", b"[1, 2]", b"PAR1 and then nothing PAR1", None])
+def test_a_damaged_or_missing_file_is_named_above_what_can_be_shown(tmp_path, caplog, name, damage):
     path = causal_run(tmp_path / "run", n_layers=2, width=4)
-    (path / name).unlink()
-    with pytest.raises(RunError, match=name):
+    if damage is None:
+        (path / name).unlink()
+    else:
+        (path / name).write_bytes(damage)
+    page = report(path).read_text()
+    wrong = "is missing" if damage is None else "does not match its checksum"
+    assert f"unverified: {name} {wrong}." in page
+    assert name in caplog.text
+
+
+def test_a_changed_verdict_is_shown_as_unverified(tmp_path):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    assert "unverified" not in read_page(report(path).read_text()).text
+    result = path / "result.json"
+    result.write_text(result.read_text().replace('"No:', '"Yes:'))
+    page = report(path).read_text()
+    assert "Yes: selective" in page
+    assert "unverified: result.json does not match its checksum." in page
+
+
+def test_results_of_another_shape_are_left_out(tmp_path):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    told = {"verdict": [1], "selection": 7, "estimate": "x", "contrast": [[]], "guards": 3}
+    (path / "result.json").write_text(json.dumps(told))
+    assert "unverified: result.json does not match its checksum." in report(path).read_text()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", None])
+def test_a_damaged_manifest_is_named(tmp_path, damage):
+    path = causal_run(tmp_path / "run", n_layers=2, width=4)
+    (path / "manifest.json").unlink()
+    if damage is not None:
+        (path / "manifest.json").write_bytes(damage)
+    with pytest.raises(RunError, match=r"manifest.json"):
         report(path)
 
 
 def test_a_missing_directory(tmp_path):
-    with pytest.raises(RunError, match=r"nowhere is not a finished run"):
+    with pytest.raises(RunError, match=r"nowhere does not exist"):
         report(tmp_path / "nowhere")
 
 
 def test_an_unfinished_run(tmp_path):
-    path = causal_run(tmp_path / "run", n_layers=2, width=4, manifest={"status": "partial"})
+    path = causal_run(tmp_path / "run", n_layers=2, width=4, manifest=parts()["manifest"] | {"status": "partial"})
     with pytest.raises(RunError, match="not finished"):
         report(path)
 

@@ -100,8 +100,10 @@ def test_a_flipped_bit_is_found_on_reading(copy, name, ask):
     ("content", "said"),
     [
         ('{"status": "fin', "manifest.json is corrupt"),
-        ('{"status": "partial"}', "not finished"),
-        ('{"status": "finished"}', "lists no files"),
+        ('{"status": "partial"}', "manifest.json is corrupt: kind"),
+        ('{"status": "finished"}', "manifest.json is corrupt: kind"),
+        ('{"schema": "2"}', "its schema is '2'"),
+        ("[" * 100_000, "manifest.json is corrupt"),
         ('{"status": "finished", "schema": 99, "broca": "9.0"}', r"later broca \(9.0\). Upgrade"),
     ],
 )
@@ -118,10 +120,60 @@ def test_no_run_at_all(tmp_path):
         open_run(tmp_path)
 
 
-def test_a_corrupt_log_is_named(copy):
-    (copy / "log.jsonl").write_text("{]\n")
-    with pytest.raises(RunError, match=r"log.jsonl is corrupt"):
-        _ = open_run(copy).log
+def test_a_log_is_a_log(copy, caplog):
+    whole = open_run(copy).log
+    with (copy / "log.jsonl").open("ab") as log:
+        log.write(
+            b'{]\n[1]\n{"time": "noon", "event": "x"}\n{"time": "2026-01-01", "event": "x"}\n\xff\n' + b"[" * 10**5
+        )
+    assert open_run(copy).log == whole
+    assert "6 lines are no events" in caplog.text
+    (copy / "log.jsonl").unlink()
+    assert open_run(copy).log == []
+
+
+@pytest.mark.parametrize("of", ["seconds", "hash", "kind", "warnings", "seal", "schema"])
+def test_a_changed_manifest_does_not_match_its_seal(copy, of):
+    place = copy / "manifest.json"
+    told = json.loads(place.read_text())
+    told[of] = {"seconds": 1.0, "warnings": [], "schema": 1}.get(of, "changed")
+    place.write_text(json.dumps(told))
+    with pytest.raises(RunError, match=r"manifest.json is corrupt: it does not match its own checksum"):
+        open_run(copy)
+    assert "own checksum" in open_run(copy, unverified=True).doubts["manifest.json"]
+
+
+def test_a_manifest_without_a_seal_opens_with_a_word(copy, caplog):
+    place = copy / "manifest.json"
+    told = json.loads(place.read_text()) | {"schema": 1}
+    del told["seal"]
+    place.write_text(json.dumps(told))
+    assert open_run(copy).verdict["sentence"] == "Not selective."
+    assert "was made before manifests had a checksum" in caplog.text
+
+
+def test_a_changed_spec_is_found_on_reading(copy):
+    spec = copy / "spec.toml"
+    spec.write_text(spec.read_text().replace("n_cells = 12", "n_cells = 90"))
+    with pytest.raises(RunError, match=r"spec.toml is corrupt"):
+        _ = open_run(copy).spec
+
+
+def test_what_is_unverified_is_given_out_on_demand_and_named(copy):
+    content = (copy / "result.json").read_text().replace("Not selective", "All selective")
+    (copy / "result.json").write_text(content)
+    done = open_run(copy, unverified=True)
+    assert not done.doubts
+    assert done.verdict["sentence"] == "All selective."
+    assert list(done.doubts) == ["result.json"]
+
+
+@pytest.mark.parametrize("name", ["result.json", "tables", "manifest.json"])
+def test_links_in_a_run_are_refused(copy, tmp_path, name):
+    (copy / name).rename(tmp_path / "elsewhere")
+    (copy / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=f"{name} is a link"):
+        open_run(copy)
 
 
 def test_a_run_may_be_moved(copy, tmp_path):

@@ -21,7 +21,7 @@ def manifest(tmp_path):
 
 
 def test_what_was_run_on_what(manifest):
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert manifest["kind"] == "toy"
     assert manifest["broca"] == __version__
     assert manifest["seeds"] == {"seed": 0, "selection.seed": 7}

@@ -291,6 +291,43 @@ def test_a_partial_that_cannot_say_whose_it_is_is_not_trusted(tmp_path, monkeypa
     assert computed == list(range(12))
 
 
+def test_what_was_asked_is_written_whatever_is_found(tmp_path, monkeypatch, whole):
+    stop_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(Toy(), LM, tmp_path / "a")
+    monkeypatch.undo()
+    spec = tmp_path / ".a.partial" / "spec.toml"
+    spec.write_text(spec.read_text().replace("n_cells = 12", "n_cells = 90"))
+    done = run(Toy(), LM, tmp_path / "a")
+    assert own(done.path) == whole
+    assert any("spec.toml of the unfinished run had been changed" in text for text in done.manifest["warnings"])
+
+
+@pytest.mark.parametrize("name", ["result.json", "manifest.json", "spec.toml", None])
+def test_a_finished_partial_is_published_if_it_is_whole(tmp_path, computed, whole, name):
+    done = run(Toy(), LM, tmp_path / "a")
+    partial = done.path.rename(tmp_path / ".a.partial")
+    computed.clear()
+    if name:
+        content = (partial / name).read_bytes()
+        (partial / name).write_bytes(content.replace(b"1", b"2", 1))
+    assert own(run(Toy(), LM, tmp_path / "a").path) == whole
+    assert len(computed) == (12 if name else 0)
+
+
+def test_bad_lines_in_the_log_cost_nothing(tmp_path, monkeypatch, computed, whole):
+    stop_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(Toy(), LM, tmp_path / "a")
+    monkeypatch.setattr(toy, "HOOK", computed.append)
+    log = tmp_path / ".a.partial" / "log.jsonl"
+    log.write_bytes(b'{"event": 3}\n\xff\n' + log.read_bytes() + b"[]\n")
+    done = run(Toy(), LM, tmp_path / "a")
+    assert own(done.path) == whole
+    assert computed == list(range(3, 12))
+    assert "3 lines of log.jsonl are no events and are left out." in done.manifest["warnings"]
+
+
 def test_a_corrupt_cell_is_computed_again_and_told(tmp_path, monkeypatch, computed, whole):
     stop_at(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):

@@ -91,10 +91,9 @@ def run(
         model: Run it on this model instead of the one that it names.
         out: Folder of runs: the one that the run lies in, or else runs.
     """
-    from broca.runs import read_spec, run_around
-    from broca.stimuli.options import is_folder
+    from broca.runs import asked, run_around
 
-    document = read_spec(spec / "spec.toml" if is_folder(spec) else spec)
+    document = asked(spec)
     named = document["model"]
     name = model or named.get("name")
     if not name:

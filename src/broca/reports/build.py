@@ -23,7 +23,7 @@ from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
 from broca.runs.opened import version_note
 from broca.shell import YOUR_CONTRAST, command, items_for
-from broca.storage import write, writing
+from broca.storage import inside, sweep, write, writing
 from broca.studies.ladder import visible
 
 _log = logging.getLogger(__name__)
@@ -54,10 +54,11 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
         RunError: if the run is unfinished, or one of its files is missing or damaged.
     """
     path = Path(run) if isinstance(run, str | Path) else Path(run.path)
-    record = read_record(path)
+    record, context = _read(path)
     if note := version_note(path, record.manifest):
         _log.warning("%s", note)
-    context = _context(record)
+    for doubt in record.doubts.values():
+        _log.warning("unverified: %s", doubt)
     alone = [context["twins"]] if context["twins"] else []
     charts = [
         *alone,
@@ -67,9 +68,11 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
         *context["doses"],
         *(figure for place in context["places"] for figure in place["figures"]),
     ]
-    folder = path / FIGURES
+    folder = inside(path, FIGURES)
     with writing(folder):
         folder.mkdir(exist_ok=True)
+        for each in (path, folder):
+            sweep(each)
     for figure in charts:
         if figure.svg:
             write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
@@ -84,11 +87,25 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
     return path / PAGE
 
 
+def _read(path: Path) -> tuple[Record, dict[str, Any]]:
+    """What the page says; of what does not match its checksum, as much as has the shape that it should have."""
+    record = read_record(path)
+    try:
+        return record, _context(record)
+    except Exception as error:
+        if not record.doubts:
+            raise
+        _log.debug("%s: what is doubted is left out", path, exc_info=error)
+    record = read_record(path, trust=False)
+    return record, _context(record)
+
+
 def _context(record: Record) -> dict[str, Any]:
     spec = dict(record.study)
     paragraphs = method_text(spec, record.result)
     return {
         "title": findings.title(record),
+        "doubts": [f"{name} {doubted(why)}" for name, why in record.doubts.items()],
         "claim": str(record.result.get("claim") or ""),
         "estimate": findings.estimate(record.result),
         "facts": findings.facts(record),
@@ -115,6 +132,13 @@ def _context(record: Record) -> dict[str, Any]:
         "missing": missing(record),
         "repeat": repeat(record),
     }
+
+
+def doubted(why: str) -> str:
+    """What is wrong with a file, in few words."""
+    return (
+        "is missing." if "is missing" in why else "is a link." if "is a link" in why else "does not match its checksum."
+    )
 
 
 def repeat(record: Record) -> dict[str, str]:

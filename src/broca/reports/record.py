@@ -1,21 +1,22 @@
-"""A run directory as it was left on disk, read once and checked: what every section of the report draws from."""
+"""A run directory as it was left on disk, read once through its door and checked: what every section of the report draws from."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from broca.errors import RunError, SiteUnavailable
-from broca.runs.formats import arrays_from_bytes, table_from_bytes
-from broca.runs.spec import read_spec
+from broca.runs.manifest import SCHEMA
+from broca.runs.opened import SPEC, Run, opened
+from broca.runs.store import RESULT, TABLES, TENSORS
 from broca.sites import Site
-from broca.storage import read
+
+V = TypeVar("V")
 
 _TEXT, _REAL, _WHOLE, _FLAG = pl.String, pl.Float64, pl.Int64, pl.Boolean
 
@@ -128,6 +129,8 @@ class Record:
     """Those of the tables the page shows that exist and have a row."""
     arrays: Mapping[str, Mapping[Site, np.ndarray]]
     """By field, such as "t", then by site, in layer order."""
+    doubts: Mapping[str, str]
+    """The files that do not match their checksum, or are missing, and what is wrong with them."""
 
     @property
     def kind(self) -> str:
@@ -166,51 +169,54 @@ class Record:
         return list(value) if isinstance(value, list) else []
 
 
-def read_record(path: Path) -> Record:
-    """Read a run directory.
+def read_record(path: Path, *, trust: bool = True) -> Record:
+    """Read a run directory, also what does not match its checksum: `Record.doubts` says what that is.
+
+    Args:
+        path: the directory.
+        trust: whether to take results and settings that do not match their checksum; when False they are left out. Tables and
+            arrays that do not match theirs are left out in any case.
 
     Raises:
-        RunError: if `path` is no run, or one of its files is missing, damaged or not of the shape a run has; the
-            message names the file and says what to do.
+        RunError: if `path` is no finished run, or one of its files is not of the shape a run has; the message names the file
+            and says what to do.
     """
-    if not (path / "manifest.json").is_file():
-        raise RunError(
-            f"{path} is not a finished run: it has no manifest.json. Give the directory that broca.run() returned; "
-            "a run that was stopped goes on when the same spec is run again under the same path."
-        )
-    manifest = _object(path / "manifest.json")
-    if manifest.get("status", "finished") != "finished":
-        raise RunError(
-            f"{path} is not finished (status {manifest['status']!r}). Run the same spec to the same path again: "
-            "it resumes where it stopped."
-        )
-    result = _object(path / "result.json")
-    spec = read_spec(path / "spec.toml")
+    run = opened(path, unverified=True)
+    doubts = run.doubts
+    manifest = run.manifest if trust or not doubts else {"schema": SCHEMA, "files": run.manifest["files"]}
+    result = _asked(run, RESULT, lambda: run.result, {}, trust=trust)
+    spec = _asked(run, SPEC, lambda: run.spec, {"study": {"kind": manifest.get("kind", "")}, "model": {}}, trust=trust)
     columns = {"probe": _PROBE, "perturb": _PERTURB, "sensitivity": {**_COLUMNS, **_MASKS}}.get(
-        spec["study"].get("kind", ""), _COLUMNS
+        str(spec["study"].get("kind", "")), _COLUMNS
     )
-    tables = {name: table for name in columns if (table := _table(path, name, columns[name])) is not None}
-    return Record(path, manifest, spec["study"], spec["model"], result, tables, _arrays(path / "tensors.safetensors"))
+    found = {name: _table(run, name, columns[name]) for name in columns if name in run.tables}
+    tables = {name: table for name, table in found.items() if table is not None}
+    arrays = _asked(run, TENSORS, lambda: _arrays(run.tensors, path / TENSORS), {}, trust=False)
+    return Record(path, manifest, spec["study"], spec["model"], result, tables, arrays, doubts)
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _asked(run: Run, name: str, read: Callable[[], V], otherwise: V, *, trust: bool) -> V:
+    """What a file holds; something else where it is doubted, and not to be trusted or not to be read."""
+    if name not in run.manifest["files"] and not (run.path / name).exists():
+        return otherwise
     try:
-        value = json.loads(read(path).decode("utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path} holds a {type(value).__name__}, not an object. {_AGAIN}")
-    return value
-
-
-def _table(path: Path, name: str, wanted: Mapping[str, Any]) -> pl.DataFrame | None:
-    file = path / "tables" / f"{name}.parquet"
-    if not file.exists():
-        return None
-    try:
-        table, _ = table_from_bytes(read(file))
+        run.file(name)
+        found = read() if trust or name not in run.doubts else otherwise
     except RunError as error:
-        raise RunError(f"{file}: {error}. {_AGAIN}") from error
+        if name not in run.doubts and (run.path / name).is_file() and not (run.path / name).is_symlink():
+            raise
+        run.doubts.setdefault(name, str(error))
+        return otherwise
+    return found
+
+
+def _table(run: Run, name: str, wanted: Mapping[str, Any]) -> pl.DataFrame | None:
+    relative = f"{TABLES}/{name}.parquet"
+    file = run.path / relative
+    empty = pl.DataFrame()
+    table = _asked(run, relative, lambda: run.tables[name], empty, trust=False)
+    if table is empty:
+        return None
     table = table.with_columns(**{n: v for n, v in _OPTIONAL.get(name, {}).items() if n not in table.columns})
     if missing := [column for column in wanted if column not in table.columns]:
         raise RunError(f"{file} has no column {', '.join(missing)}; it has {', '.join(table.columns)}. {_AGAIN}")
@@ -223,13 +229,7 @@ def _table(path: Path, name: str, wanted: Mapping[str, Any]) -> pl.DataFrame | N
     return table if table.height else None
 
 
-def _arrays(path: Path) -> dict[str, dict[Site, np.ndarray]]:
-    if not path.exists():
-        return {}
-    try:
-        stored, _ = arrays_from_bytes(read(path))
-    except RunError as error:
-        raise RunError(f"{path}: {error}. {_AGAIN}") from error
+def _arrays(stored: Mapping[str, np.ndarray], path: Path) -> dict[str, dict[Site, np.ndarray]]:
     fields: dict[str, dict[Site, np.ndarray]] = {}
     for key, array in stored.items():
         name, _, place = key.partition("/")

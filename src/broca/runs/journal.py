@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from broca.errors import RunError
 from broca.runs.formats import plain
+from broca.runs.manifest import Event
 from broca.storage import read, writing
 from broca.storage.secrets import without_secrets
 
@@ -42,9 +42,9 @@ class Journal:
         with self._lock, writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def events(self) -> list[dict[str, Any]]:
-        """Every event so far, oldest first."""
-        return read_events(self.path)
+    def events(self) -> tuple[list[dict[str, Any]], int]:
+        """Every event so far, oldest first, and how many lines of the file are none."""
+        return read_events(read(self.path))
 
 
 class Listener(logging.Handler):
@@ -73,17 +73,19 @@ def listening(journal: Journal) -> Iterator[None]:
         logging.getLogger("broca").removeHandler(listener)
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The events of a log file, oldest first.
-
-    Raises:
-        RunError: if the file is missing, or a line other than a torn last one is not an event.
-    """
-    lines = read(path).split(b"\n")[:-1]
-    try:
-        return [dict(json.loads(line)) for line in lines]
-    except ValueError as error:
-        raise RunError(f"{path} is corrupt: {error}. Delete the run and make it again.") from error
+def read_events(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The events of a log, oldest first, and how many lines are none and left out: a log is a log, and costs no result."""
+    found, lost = [], 0
+    for line in content.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+            Event.model_validate(event)
+            found.append(event)
+        except (ValueError, RecursionError):
+            lost += 1
+    return found, lost
 
 
 def seconds(events: Iterable[dict[str, Any]]) -> float:

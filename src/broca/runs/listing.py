@@ -11,11 +11,9 @@ from typing import Any
 import polars as pl
 
 from broca.errors import RunError
-from broca.runs import store
-from broca.runs.journal import read_events, seconds
-from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of, version_note
-from broca.runs.spec import read_spec
-from broca.storage import is_locked, read
+from broca.runs.journal import seconds
+from broca.runs.opened import LOG, MANIFEST, Run, open_run, opened, partial_of, version_note
+from broca.storage import is_locked
 
 _log = logging.getLogger(__name__)
 
@@ -110,11 +108,11 @@ def _row(place: Path) -> dict[str, Any]:
     name = _name(place)
     row: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"name": name, "path": str(place), "status": "broken"}
     try:
-        manifest = store.parse_json(read(place / MANIFEST), place / MANIFEST)
-        spec = read_spec(place / SPEC)["study"]
+        run = Run(place)
+        manifest, spec = run.manifest, run.spec["study"]
         row |= {"kind": manifest["kind"], "model": manifest["model"]["name"], "contrast": _contrast({}, spec)}
         if partial and place == partial_of(place.with_name(name)):
-            events = read_events(place / LOG) if (place / LOG).exists() else []
+            events = run.log if (place / LOG).exists() else []
             created = events[0]["time"] if events else None
             return row | {
                 "status": "partial",

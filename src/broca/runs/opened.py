@@ -1,11 +1,11 @@
-"""A finished run, read back: each file when it is first asked for, and checked against the manifest."""
+"""A finished run, read back: each file when it is first asked for, and checked against the manifest. The one door to a run's files."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,14 +18,16 @@ from broca.errors import RunError
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.journal import read_events
-from broca.runs.provenance import SCHEMA
-from broca.runs.spec import read_spec
+from broca.runs.manifest import SCHEMA, Begun, Finished, check, read_manifest
+from broca.runs.spec import parse_spec, read_spec
 from broca.sites import Site
-from broca.storage import digest, legible, read
+from broca.storage import digest, inside, legible, read
 from broca.studies.ladder import fragment
 from broca.units import UnitMask
 
 R = TypeVar("R")
+
+_CHANGED = "its content is not what was written"
 
 _log = logging.getLogger(__name__)
 
@@ -83,16 +85,31 @@ class Run:
     """
 
     path: Path
+    unverified: bool = field(default=False, compare=False)
+    """Whether what does not match its checksum is given out all the same; `doubts` says what that was."""
+    doubts: dict[str, str] = field(default_factory=dict, compare=False)
+    """What was found wrong, by file: filled as files are read."""
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Status, hashes, versions, device, seconds, memory, guards and warnings."""
-        return store.parse_json(read(self.path / MANIFEST), self.path / MANIFEST)
+        place = self.path / MANIFEST
+        told: dict[str, Any] = {}
+        try:
+            told, wrong = read_manifest(read(inside(self.path, MANIFEST)), place)
+            check(told, Begun if told.get("status") == "partial" else Finished, place)
+        except RunError as error:
+            if not self.unverified or not told:
+                raise
+            wrong, told = str(error), {"schema": SCHEMA, "files": {}}
+        if wrong:
+            self._doubt(MANIFEST, store.corrupt(place, wrong))
+        return told
 
     @cached_property
     def spec(self) -> dict[str, Any]:
         """``{"study": {...}, "model": {...}}``, as `broca run spec.toml` would read it."""
-        return read_spec(self.path / SPEC)
+        return parse_spec(self.file(SPEC), self.path / SPEC)
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -117,7 +134,14 @@ class Run:
     @property
     def log(self) -> list[dict[str, Any]]:
         """What happened, one event each, oldest first."""
-        return read_events(self.path / LOG)
+        try:
+            events, lost = read_events(read(inside(self.path, LOG)))
+        except RunError as error:
+            _log.warning("%s", error)
+            return []
+        if lost:
+            _log.warning("%s: %d lines are no events and are left out.", self.path / LOG, lost)
+        return events
 
     def at(self, field: str) -> dict[Site, np.ndarray]:
         """The arrays of one field by site, such as ``run.at("t")``.
@@ -162,11 +186,18 @@ class Run:
         Raises:
             RunError: if it is missing, or not what the manifest says was written.
         """
-        content = read(self.path / name)
-        written = self.manifest["files"].get(name)
-        if written is None or digest(content) != written["sha256"]:
-            raise store.corrupt(self.path / name, "its content is not what was written")
+        content = read(inside(self.path, name))
+        written = self.manifest.get("files", {}).get(name)
+        if written is None:
+            self._doubt(name, store.corrupt(self.path / name, "the manifest does not list it"))
+        elif digest(content) != written["sha256"]:
+            self._doubt(name, store.corrupt(self.path / name, _CHANGED))
         return content
+
+    def _doubt(self, name: str, error: RunError) -> None:
+        if not self.unverified:
+            raise error
+        self.doubts[name] = str(error)
 
     @cached_property
     def _arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -179,17 +210,21 @@ class Run:
     def _repr_html_(self) -> str:
         """The claim and the ladder, for a notebook."""
         verdict = self.verdict or {}
-        claim = self.result.get("claim") or self.manifest["kind"]
+        claim = self.result.get("claim") or self.manifest.get("kind", "")
         return fragment(claim, verdict.get("rungs", ()), verdict.get("sentence") or "")
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, *, unverified: bool = False) -> Run:
     """Open a finished run; the log warns where another version of broca made it.
 
+    Args:
+        path: its directory.
+        unverified: give out also what does not match its checksum, and list it in `Run.doubts`, instead of raising an error.
+
     Raises:
-        RunError: if there is none at `path`, it is unfinished, or one of its files is missing or cut short.
+        RunError: if there is none at `path`, it is unfinished, or one of its files is missing, changed, or a link.
     """
-    run = opened(Path(path))
+    run = opened(Path(path), unverified=unverified)
     if note := version_note(run.path, run.manifest):
         _log.warning("%s", note)
     return run
@@ -199,14 +234,18 @@ def version_note(path: Path, manifest: Mapping[str, Any]) -> str:
     """That a run was made by another version of broca than this one, and what to do; nothing where it was not."""
     made = manifest.get("broca")
     if not made or made == __version__:
-        return ""
+        return (
+            ""
+            if manifest.get("schema", 1) > 1
+            else f"{path} was made before manifests had a checksum: a change of its manifest cannot be seen."
+        )
     return (
         f"{path} was made by broca {made}, and this is broca {__version__}: its numbers are those of {made}, and nothing is computed "
         "anew. To have it computed by this version, run its spec into another folder, or delete it first."
     )
 
 
-def opened(path: Path) -> Run:
+def opened(path: Path, *, unverified: bool = False) -> Run:
     """As `open_run`, without a word about versions.
 
     Raises:
@@ -220,20 +259,30 @@ def opened(path: Path) -> Run:
         )
     if not path.is_dir() or not (path / MANIFEST).exists():
         raise RunError(f"{path} is not a run: it has no {MANIFEST}. Give the directory that holds {MANIFEST}.")
-    run = Run(path)
-    if run.manifest.get("status") != "finished":
+    run = Run(path, unverified)
+    if run.manifest.get("status") == "partial":
         raise unfinished(path)
-    if run.manifest.get("schema", 0) > SCHEMA:
-        raise RunError(f"{path} was written by a later broca ({run.manifest.get('broca')}). Upgrade broca to open it.")
-    if not isinstance(run.manifest.get("files"), dict):
-        raise store.corrupt(path / MANIFEST, "it lists no files")
     for name, written in run.manifest["files"].items():
-        file = path / name
+        if unverified:
+            continue
+        file = inside(path, name)
         if not file.is_file():
             raise RunError(f"{file} is missing, so this run is incomplete. Delete {path} and run its spec again.")
         if file.stat().st_size != written["bytes"]:
             raise store.corrupt(file, f"it has {file.stat().st_size} bytes instead of {written['bytes']}")
     return run
+
+
+def asked(path: Path) -> dict[str, Any]:
+    """The spec that a file holds, or the run at a path, finished or not: a run's own is checked against its manifest.
+
+    Raises:
+        RunError: if it cannot be read, or is a run's and was changed.
+    """
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112 - unlike Path.is_dir, never raises on an overlong name
+    if (folder == path or path.name == SPEC) and (folder / MANIFEST).is_file():
+        return Run(folder).spec
+    return read_spec(path / SPEC if folder == path else path)
 
 
 def run_around(path: Path) -> Path | None:

@@ -17,9 +17,8 @@ from typing import Any
 
 from broca import __version__
 from broca.runs.formats import plain
+from broca.runs.manifest import SCHEMA
 from broca.runs.spec import Identity, Study, dtype_name
-
-SCHEMA = 1
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "scipy", "polars")
 

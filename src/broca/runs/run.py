@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from broca.runs import provenance, store
 from broca.runs.cells import Cells
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
+from broca.runs.manifest import sealed
 from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
-from broca.runs.spec import Identity, Study, read_spec, spec_toml
+from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, locked, read, refuse_links, settle, sweep, write, writing
 
 _log = logging.getLogger(__name__)
@@ -76,9 +78,12 @@ def run(
         if (finished := _finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
-        if _prepare(partial, study, lm, identity, final, resume=resume) != "finished":
+        found = _prepare(partial, identity, final, resume=resume)
+        asked = _Asked(provenance.opening(study, lm, identity, final), spec_toml(study, lm).encode())
+        if not _is_whole(found, asked.spec):
             try:
-                _work(partial, study, lm, progress, engine)
+                asked.notes.extend(_begin(partial, found, asked))
+                _work(partial, study, lm, progress, engine, asked)
             except BrocaError:
                 # A mistake that was found before anything was computed leaves nothing to resume.
                 if not any((partial / CELLS).glob("*")):
@@ -100,7 +105,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
         raise RunError(f"{final} exists and is not a run. Choose another path; nothing in it was touched.")
     found = opened(final)
     if found.manifest["hash"] != identity.hash:
-        raise _other(final, found.manifest, final, identity)
+        raise _other(found, final, identity)
     if not resume:
         raise RunError(
             f"{final} is finished, and a finished run is not overwritten. Delete it, or choose another path."
@@ -119,51 +124,92 @@ def _tidy(final: Path, lock: Path) -> None:
                 pass
 
 
-def _prepare(partial: Path, study: Study, lm: Any, identity: Identity, final: Path, *, resume: bool) -> str:
-    """See that `partial` is this run's; gives its status ("partial" or "finished").
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a run is, from what was asked and never from what is found."""
+
+    begun: dict[str, Any]
+    """Its manifest as it begins."""
+    spec: bytes
+    notes: list[str] = field(default_factory=list)
+    """What is to be said about what was found."""
+
+
+def _prepare(partial: Path, identity: Identity, final: Path, *, resume: bool) -> Run | None:
+    """What an unfinished run has left at `partial`; None, and an empty folder there, if there is none to go on with.
 
     Raises:
-        RunError: if it belongs to another spec.
+        RunError: if it belongs to another spec, or holds a link.
     """
-    manifest: dict[str, Any] | None = None
     if partial.exists() or partial.is_symlink():
         refuse_links(partial)
         sweep(partial, alone=True)
     if partial.exists() and resume:
-        with contextlib.suppress(RunError):  # killed before it could say whose it is: nothing in it can be trusted
-            manifest = store.parse_json(read(partial / MANIFEST), partial / MANIFEST)
-    if manifest is not None:
-        if manifest.get("hash") != identity.hash:
-            raise _other(partial, manifest, final, identity)
-        return str(manifest["status"])
+        found = Run(partial)
+        try:
+            there = found.manifest["hash"]
+        except (RunError, KeyError) as error:
+            # Killed before it could say whose it is, or damaged: nothing in it can be trusted.
+            if any((partial / CELLS).glob("*")):
+                _log.warning("An unfinished run is begun anew, since it cannot say whose it is: %s", error)
+        else:
+            if there != identity.hash:
+                raise _other(found, final, identity)
+            return found
     with writing(partial):
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir()
-    write(partial / SPEC, spec_toml(study, lm).encode())
-    write(partial / MANIFEST, json_to_bytes(provenance.opening(study, lm, identity, final)))
-    return "partial"
+    return None
 
 
-def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engine) -> None:
+def _is_whole(found: Run | None, spec: bytes) -> bool:
+    """Whether what was left is a finished run but for its name, of this very spec, and undamaged."""
+    if found is None or found.manifest["status"] != "finished":
+        return False
+    with contextlib.suppress(RunError):
+        return {name: found.file(name) for name in found.manifest["files"]}.get(SPEC) == spec
+    return False
+
+
+def _begin(partial: Path, found: Run | None, asked: _Asked) -> list[str]:
+    """Write spec and manifest from what is asked, whatever is there; gives what is to be said about what was."""
+    notes = []
+    if found is not None:
+        notes = [*_changes(found.manifest, asked.begun)] if any((partial / CELLS).glob("*")) else []
+        study = parse_spec(asked.spec, partial / SPEC)["study"]
+        try:
+            changed = parse_spec(read(partial / SPEC), partial / SPEC)["study"] != study
+        except RunError:
+            changed = True
+        if changed:
+            notes.append(f"{SPEC} of the unfinished run had been changed; it is written anew from what is asked.")
+    write(partial / SPEC, asked.spec)
+    files = {SPEC: {"bytes": len(asked.spec), "sha256": digest(asked.spec)}}
+    write(partial / MANIFEST, json_to_bytes(sealed(asked.begun | {"files": files})))
+    return notes
+
+
+def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engine, asked: _Asked) -> None:  # noqa: PLR0917
     """Run the study over what cells there are, and write its result and its finished manifest into `partial`."""
     journal = Journal(partial / LOG)
-    begun = store.parse_json(read(partial / MANIFEST), partial / MANIFEST)
     with _noted(journal), listening(journal):
         cells = Cells(partial / CELLS, note=journal.note)
         started = (partial / LOG).exists()
         journal.note("resume" if started else "start", cells=len(cells), broca=__version__, engine=engine.record)
-        for change in _changes(begun, lm) if len(cells) else ():
-            _log.warning("%s", change)
+        for note in asked.notes:
+            _log.warning("%s", note)
         with engine.opened(lambda: _sourced(lm, engine)) as crew:
             result = study.run(lm, memo=crewed(cells, crew, lm), progress=progress)
         with writing(partial):
             shutil.rmtree(partial / store.TABLES, ignore_errors=True)
             (partial / store.TABLES).mkdir()
-        content = store.save_result(result, partial) | {SPEC: read(partial / SPEC)}
+        content = store.save_result(result, partial) | {SPEC: asked.spec}
         journal.note("finish")
     closing = provenance.closing(result, lm) | {"engine": engine.record}
-    write(partial / MANIFEST, json_to_bytes(_manifest(begun, closing, journal, content)))
+    # Also what was asked: somebody may have changed it while the work was done.
+    write(partial / SPEC, asked.spec)
+    write(partial / MANIFEST, json_to_bytes(sealed(_manifest(asked.begun, closing, journal, content))))
 
 
 def _sourced(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
@@ -175,16 +221,17 @@ def _sourced(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
 def _manifest(
     begun: dict[str, Any], closing: dict[str, Any], journal: Journal, content: dict[str, bytes]
 ) -> dict[str, Any]:
-    events = journal.events()
+    events, lost = journal.events()
     states = [event.get("state") for event in events if event["event"] == "cell"]
-    warned = [event["text"] for event in events if event["event"] == "warning"]
+    warned = [event.get("text") or "" for event in events if event["event"] == "warning"]
+    warned += [f"{lost} lines of {LOG} are no events and are left out."] if lost else []
     return {
         **begun,
         **closing,
         "status": "finished",
         "data": closing["data"] | begun["data"],
         "warnings": list(dict.fromkeys([*closing["warnings"], *warned])),
-        "created": events[0]["time"],
+        "created": events[0]["time"] if events else now(),
         "finished": now(),
         "seconds": seconds(events),
         "sessions": sum(event["event"] in OPENING for event in events),
@@ -216,21 +263,22 @@ def _noted(journal: Journal) -> Iterator[None]:
         raise
 
 
-def _changes(begun: dict[str, Any], lm: Any) -> Iterator[str]:
+def _changes(before: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
     """What is otherwise than when the run began, and may show in its last digits."""
-    before = {"broca": begun["broca"], **begun["environment"]}
-    present = {"broca": __version__, **provenance.environment(lm)}
+    before = {"broca": before.get("broca"), **before.get("environment", {})}
+    present = {"broca": __version__, **begun["environment"]}
     for name, value in present.items():
         if before.get(name) != value:
             yield f"Resumed with {name} {value} after a start with {before.get(name)}: this run's cells mix both."
 
 
-def _other(place: Path, manifest: dict[str, Any], final: Path, identity: Identity) -> RunError:
+def _other(found: Run, final: Path, identity: Identity) -> RunError:
     """The error for a directory that another study, model or data made."""
-    differences: list[str] = []
+    place, differences = found.path, list[str]()
     with contextlib.suppress(RunError, KeyError, TypeError):
+        manifest = found.manifest
         there = Identity(
-            study=read_spec(place / SPEC)["study"],
+            study=found.spec["study"],
             model=manifest["model"].get("identity")
             or {k: v for k, v in manifest["model"].items() if k in identity.model},
             data={name: value for name, value in manifest["data"].items() if name in identity.data},

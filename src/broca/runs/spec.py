@@ -99,6 +99,11 @@ def read_spec(path: str | Path) -> dict[str, Any]:
         raise RunError(f"{path} does not exist. Give the path of a spec, such as runs/NAME/spec.toml.") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} could not be read: {error}. Give a text file in UTF-8.") from error
+    return parse_spec(content, path)
+
+
+def parse_spec(content: bytes, path: Path) -> dict[str, Any]:
+    """As `read_spec`, from a file's content; `path` is for errors."""
     document = parse_toml(content, dict[str, Any], name=str(path), error=RunError, advice="Correct that line.")
     pointers = document.pop("none", [])
     document.setdefault("model", {})

@@ -34,7 +34,7 @@ from broca.runs.formats import (
     table_to_bytes,
 )
 from broca.sites import Site
-from broca.storage import read, write, writing
+from broca.storage import write, writing
 from broca.units import UnitMask, WeightSet
 from broca.units.weight_files import from_bytes, to_bytes
 
@@ -88,39 +88,11 @@ def result_to_bytes(result: object) -> dict[str, bytes]:
     return content
 
 
-def load_result(folder: Path) -> dict[str, Any]:
-    """What ``result.json`` says.
-
-    Raises:
-        RunError: if it is missing or corrupt.
-    """
-    return parse_json(read(folder / RESULT), folder / RESULT)
-
-
-def load_tensors(folder: Path) -> dict[str, np.ndarray]:
-    """Every array of a run, by ``<field>/<key>``; masks as uint8.
-
-    Raises:
-        RunError: if the file is missing or corrupt.
-    """
-    return parse_tensors(read(folder / TENSORS), folder / TENSORS)[0]
-
-
-def load_tables(folder: Path) -> dict[str, pl.DataFrame]:
-    """Every table of a run, by name.
-
-    Raises:
-        RunError: if a table is corrupt.
-    """
-    files = sorted((folder / TABLES).glob("*.parquet"))
-    return {file.stem: parse_table(read(file), file) for file in files}
-
-
 def parse_json(content: bytes, path: Path) -> dict[str, Any]:
     """JSON that must be an object; `path` is for the error."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise corrupt(path, str(error)) from error
     if not isinstance(value, dict):
         raise corrupt(path, "it is no object")
@@ -156,6 +128,8 @@ def restore(content: Mapping[str, bytes], kind: type[R], where: Path) -> R:
     Raises:
         RunError: if a file is corrupt or the files hold another class's result.
     """
+    if missing := sorted({TENSORS, RESULT} - content.keys()):
+        raise corrupt(where / missing[0], "the manifest does not list it")
     tensors, shapes = parse_tensors(content[TENSORS], where / TENSORS)
     words = parse_json(content[RESULT], where / RESULT)
     hints = get_type_hints(kind)

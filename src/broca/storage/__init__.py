@@ -3,6 +3,10 @@
 Whatever is kept goes through `write` or `replacing`; whatever is read back, through `parse`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from broca.storage.files import (
     TEMPORARY,
     digest,
@@ -20,7 +24,9 @@ from broca.storage.files import (
 from broca.storage.inside import inside, refuse_links
 from broca.storage.lock import is_locked, locked
 from broca.storage.parse import parse_json, parse_toml, validated
-from broca.storage.tensors import Source, read_tensors, tensor_header, tensors_of
+
+if TYPE_CHECKING:
+    from broca.storage.tensors import Source, read_tensors, tensor_header, tensors_of
 
 __all__ = [
     "TEMPORARY",
@@ -47,3 +53,14 @@ __all__ = [
     "write_json",
     "writing",
 ]
+
+_LATER = ("Source", "read_tensors", "tensor_header", "tensors_of")
+
+
+def __getattr__(name: str) -> Any:
+    """What needs pydantic is there when it is asked for: the command line answers before."""
+    if name in _LATER:
+        from broca.storage import tensors
+
+        return getattr(tensors, name)
+    raise AttributeError(name)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tomllib
 from functools import lru_cache
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broca.errors import BrocaError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
     Raises:
         BrocaError: of the class `error`, if it is no JSON or not of that type, naming the place.
     """
+    from pydantic_core import from_json  # not at the top: the command line answers before it is there
+
     try:
         value = from_json(content)
     except (ValueError, RecursionError) as reason:
@@ -51,6 +53,8 @@ def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
 
 def validated(value: Any, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
     """A value of a type, from what JSON or TOML made; arguments and errors as `parse_json`."""
+    from pydantic import ValidationError
+
     try:
         return _adapter(kind).validate_python(value)
     except ValidationError as reason:
@@ -64,6 +68,8 @@ def validated(value: Any, kind: Any, *, name: str, error: type[BrocaError], advi
 
 @lru_cache(maxsize=256)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind)
 
 
