@@ -15,6 +15,7 @@ import numpy as np
 
 import zoo
 from broca import cli
+from broca.errors import BrocaError
 from broca.interventions.weights import Edit, WeightMask
 from broca.models.build import fresh, save
 from broca.models.lm import LM
@@ -34,10 +35,12 @@ class Small:
     words: tuple[str, ...]
     before: tuple[str, ...] = ()
     """Names of commands whose results it reads; a star in its words stands for their run."""
+    lacking: tuple[str, ...] = ()
+    """What of these results is taken away first."""
 
 
-def small(*words: str, before: tuple[str, ...] = ()) -> Small:
-    return Small(words, before)
+def small(*words: str, before: tuple[str, ...] = (), lacking: tuple[str, ...] = ()) -> Small:
+    return Small(words, before, lacking)
 
 
 LOCALIZE = ("localize", "tiny", "--contrast", "c.csv", "--sites", "*.mlp_act", "--percent", "5")
@@ -82,12 +85,18 @@ COMMANDS = {
     "tasks": small(
         *("score", "tiny", "--lm-eval", "places.yaml", "--cache", "answers.sqlite", "--rows", "rows.jsonl"),
     ),
-    "report": small("report", "runs/*", before=("localize",)),
+    "report": small("report", "runs/*", before=("localize",), lacking=("runs/*/report.html", "runs/*/figures/*")),
     "run": small("run", "runs/*", "--out", "second", before=("localize",)),
     "unit mask": small("unit mask", "units.safetensors"),
     "weight mask": small("weight mask", "kept.safetensors"),
 }  # fmt: skip
 """By name. Short ones first."""
+
+CALLS = {
+    "unit mask": lambda place: UnitMask({Site(i, "z"): np.arange(32) % (i + 2) == 0 for i in range(3)}).save(place),
+    "weight mask": lambda place: WeightSet.load("weights.safetensors").save(place),
+}
+"""What is written by a call, and not by a command."""
 
 
 def folder(path: Path) -> Path:
@@ -143,12 +152,12 @@ def _captures(path: Path) -> None:
 
 def typed(words: tuple[str, ...]) -> int:
     """Run a command in this process and folder; gives its exit code."""
-    place = Path(words[-1])
-    if words[0] == "unit mask":
-        UnitMask({Site(i, "z"): np.arange(32) % (i + 2) == 0 for i in range(3)}).save(place)
-        return 0
-    if words[0] == "weight mask":
-        WeightSet.load("weights.safetensors").save(place)
+    if words[0] in CALLS:
+        try:
+            CALLS[words[0]](Path(words[-1]))
+        except BrocaError as error:
+            sys.stderr.write(str(error))
+            return error.exit_code
         return 0
     sys.argv = ["broca", *(word if "*" not in word else str(next(Path().glob(word), word)) for word in words)]
     try:

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import torch
+
 import small
 from broca.models.lm import LM
 
@@ -173,13 +175,22 @@ def moments(seen: list[str], most: int) -> list[tuple[int, str]]:
     return [every[round(i * (len(every) - 1) / (most - 1))] for i in range(most)]
 
 
-def law(base: Path, work: Path, name: str, most: int) -> dict[str, object]:
-    """Kill a command at moments; gives how many kills there were, and each that did not come to the same end."""
-    words, start = small.COMMANDS[name].words, base
+def prepared(base: Path, work: Path, name: str) -> Path:
+    """The folder in which a command is typed, after those that come before it were."""
+    start = base
     for before in small.COMMANDS[name].before:
         start = small.copied(start, work / f"{before} before {name}")
         code, said = forked(start, lambda before=before: small.typed(small.COMMANDS[before].words))
         assert code == 0, said
+    for pattern in small.COMMANDS[name].lacking:
+        for path in start.glob(pattern):
+            path.unlink()
+    return start
+
+
+def law(base: Path, work: Path, name: str, most: int) -> dict[str, object]:
+    """Kill a command at moments; gives how many kills there were, and each that did not come to the same end."""
+    words, start = small.COMMANDS[name].words, prepared(base, work, name)
     code, said = forked(small.copied(start, work / f"{name} whole"), counting(words))
     if code:
         return {"name": name, "kills": 0, "faults": [f"unkilled it ends with {code}: {said[-1500:]}"]}
@@ -243,6 +254,7 @@ def main(work: Path, most: int, names: list[str]) -> None:
     from broca.organisms.kth import train
 
     tuned.EXAM = train.EXAM = 10
+    torch.set_num_threads(1)  # others would be missing in a fork, and waited for
     base = small.folder(work / "base")
     os.chdir(base)
     once(names)
