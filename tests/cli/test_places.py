@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -57,6 +58,22 @@ def test_a_folder_that_cannot_be_is_refused_before_any_work(typed, here, unloade
     assert "Traceback" not in err
     assert len(text) < 500
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on files, and a folder of the kernel's")
+@pytest.mark.parametrize("words", FOLDERS.values(), ids=FOLDERS)
+def test_so_is_one_without_room_or_the_right_to_write(typed, here, unloaded, words):
+    for place, size, told in (("new", 1000, "File too large"), ("/sys/new", None, "")):
+        before, limits = sorted(here.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits[0] if size is None else size, limits[1]))
+        try:
+            code, _, err = typed(*words, place)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert code == 1, err
+        assert f"{place} could not be written: {told}" in " ".join(err.split())
+        assert "Traceback" not in err
+        assert sorted(here.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import kills
+import torch
 
 import small
 from broca.models.lm import LM
