@@ -16,8 +16,8 @@ import torch
 from ground import SIZES, Row, arguments, interleaved, model, named, ratio, settle, write
 from scipy.stats import ttest_ind
 
+from broca.instruments.localize.study import Localize
 from broca.models.lm import LM
-from broca.studies.localize import Localize
 
 BOUND = 5.0
 

@@ -20,17 +20,17 @@ import polars as pl
 from broca.runs.files import digest
 from ground import Row, arguments, interleaved, named, ratio, settle, write
 
-from broca.engines import Local, Ray
-from broca.engines.cells import crewed
-from broca.engines.crew import Crew
+from broca.cache.cells import crewed
+from broca.cli.demo import DEMO
+from broca.evidence.conditions import Bench
+from broca.instruments.lesion.plan import planned
 from broca.models.lm import LM
 from broca.models.source import sourced
 from broca.runs import run
 from broca.runs.cells import Cells
 from broca.runs.formats import table_to_bytes
-from broca.studies.conditions import Bench
-from broca.studies.demo import DEMO
-from broca.studies.plan import planned
+from broca.workers import Local, Ray
+from broca.workers.crew import Crew
 
 SHORT = {"n_items": 16, "draws": 4, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"}
 

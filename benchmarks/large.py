@@ -39,11 +39,11 @@ from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from broca.capture import Moments, capture
+from broca.instruments.localize.study import Localize
 from broca.interventions import Lesion
 from broca.items import Item
 from broca.models.lm import LM
 from broca.scoring import Likelihood
-from broca.studies.localize import Localize
 from broca.units import UnitMask
 
 SIZES: Mapping[str, Mapping[str, Any]] = {

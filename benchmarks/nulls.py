@@ -23,14 +23,14 @@ import polars as pl
 from ground import Row, arguments, settle, write
 from scipy.stats import binomtest
 
+from broca.instruments.lesion.study import CausalTest
+from broca.instruments.localize.study import Localize
 from broca.items import Contrast, Item
 from broca.models.lm import LM
 from broca.models.twins import untrained
 from broca.scoring import Likelihood
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.contrasts import contrast
-from broca.studies.causal import CausalTest
-from broca.studies.localize import Localize
 from broca.units import Select
 
 ABILITIES = ("false-belief", "photograph", "memory")

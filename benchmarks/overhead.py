@@ -32,9 +32,9 @@ from ground import (
 )
 
 from broca.capture import Moments, capture
+from broca.instruments.localize.study import Localize
 from broca.models.lm import LM
 from broca.models.tokens import Batch
-from broca.studies.localize import Localize
 
 BOUNDS = {"small": 1.15, "large": 1.05}
 STIMULI = {"small": 128, "large": 32}

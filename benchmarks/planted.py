@@ -18,9 +18,9 @@ from ground import RESULTS, Row, arguments, settle, tokenizer, write
 from rich.console import Console
 from rich.table import Table
 
+from broca.instruments.selftest.study import Selftest
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.studies.selftest import Selftest
 
 IDS: Mapping[str, Any] = {"vocab_size": 1024, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 DECODER: Mapping[str, Any] = {

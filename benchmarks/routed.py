@@ -21,8 +21,12 @@ import numpy as np
 from ground import Row, arguments, settle, write
 from sklearn.metrics import roc_auc_score
 
+from broca.cache.memo import forget
 from broca.capture import Moments, capture
-from broca.engines.memo import forget
+from broca.cli.demo import ROUTED
+from broca.evidence.agreement import attributed
+from broca.instruments.lesion.study import CausalTest
+from broca.instruments.localize.study import Localize
 from broca.interventions import Lesion
 from broca.items import Item
 from broca.models.lm import LM
@@ -31,10 +35,6 @@ from broca.organisms.routed.train import HEAD, UNITS
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.stimuli.benchmarks import benchmark
-from broca.studies.agreement import attributed
-from broca.studies.causal import CausalTest
-from broca.studies.demo import ROUTED
-from broca.studies.localize import Localize
 from broca.units import Select, UnitMask
 
 COST, SPARED = 0.2, 0.05

@@ -44,12 +44,12 @@ from transformers import AutoModelForCausalLM
 from broca.capture.objectives import OBJECTIVES, text
 from broca.capture.ranking import ranked
 from broca.capture.sensitivity import asking, sensitivity
+from broca.evidence.abilities import abilities
+from broca.instruments.sensitivity.plan import swept
 from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
 from broca.models.matrices import matrices
 from broca.models.tokens import padded
-from broca.studies.abilities import abilities
-from broca.studies.weights.plan import swept
 from broca.units.ranked import Ranked, without
 from broca.units.weights import WeightSet
 

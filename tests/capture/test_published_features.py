@@ -13,14 +13,14 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from broca.capture.features import PRESETS, features
+from broca.instruments.probe.published import of_numbers
+from broca.instruments.probe.scores import TARGETS
+from broca.instruments.probe.statements import Statements
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.stats.f1 import confusion, macro_f1
 from broca.stats.probing import Classifier, predictions, waiting
 from broca.stimuli.trees import trees
-from broca.studies.probe_published import of_numbers
-from broca.studies.probe_scores import TARGETS
-from broca.studies.statements import Statements
 
 USEFUL = [0.484, 0.467, 0.468, 0.483, 0.488, 0.518, 0.522, 0.524]
 STEP = [1.0, 0.746, 0.608, 0.563, 0.525, 0.525, 0.504, 0.510]

@@ -22,6 +22,9 @@ from broca.capture.activations import capture
 from broca.capture.gradient import LogitDifference, attribution
 from broca.capture.reduce import Moments
 from broca.errors import BrocaError, GuardError, ModelError, StimulusError
+from broca.instruments.localize.study import Localize
+from broca.instruments.selftest.checkup import checkup
+from broca.instruments.sensitivity.study import Sensitivity
 from broca.items import Contrast, Item, Message, Stimulus
 from broca.models.attention import attention_rows
 from broca.models.lm import LM
@@ -31,9 +34,6 @@ from broca.models.tokens import Frame, tokenize
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
-from broca.studies.checkup import checkup
-from broca.studies.localize import Localize
-from broca.studies.sensitivity import Sensitivity
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

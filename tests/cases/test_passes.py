@@ -19,6 +19,8 @@ from broca.errors import (
     StimulusError,
     UnknownName,
 )
+from broca.instruments.lesion.study import CausalTest
+from broca.instruments.localize.study import Localize
 from broca.interventions.lesion import Lesion, Resample
 from broca.items import Contrast, Item, Stimulus
 from broca.models import hooks
@@ -28,8 +30,6 @@ from broca.models.sampling import sampled
 from broca.models.tiny import tiny
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
-from broca.studies.causal import CausalTest
-from broca.studies.localize import Localize
 from broca.units import UnitMask
 
 pytestmark = pytest.mark.filterwarnings("ignore")

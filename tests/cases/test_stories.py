@@ -16,15 +16,15 @@ import torch
 import broca
 import zoo
 from broca.cli import main
+from broca.instruments.lesion.study import CausalTest
+from broca.instruments.localize.study import Localize
+from broca.instruments.perturb.study import Perturb
 from broca.items import Contrast, Item, Stimulus
 from broca.models.build import save
 from broca.models.lm import LM
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.perturb.words import words
-from broca.studies.causal import CausalTest
-from broca.studies.localize import Localize
-from broca.studies.perturb import Perturb
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
-from broca import terminal
+from broca.cli import terminal
 from loopback import answering
 
 KEY = "sk-4'f\\\"/zä\t7[bold]{0}%s"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from broca.cli import execute
+from broca.instruments.localize import study as localizing
 from broca.runs import open_run
-from broca.studies import localize as localizing
 
 FEW = ("--items", "q.jsonl", "--draws", 2, "--gate", "mark")
 

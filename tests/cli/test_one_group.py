@@ -9,7 +9,7 @@ import pytest
 
 import broca
 import zoo
-from broca import terminal
+from broca.cli import terminal
 from broca.errors import BrocaError
 from broca.items import Contrast, Stimulus
 from broca.units import UnitMask
@@ -57,7 +57,7 @@ IMPOSSIBLE = ("localize, one group", "heads, two groups", "sensitivity, one grou
 LOCAL = {"sites": "*.mlp_act", "select": {"count": 4}}
 FEW = {"draws": 2, "n_bootstrap": 20}
 
-STUDIES = {
+INSTRUMENTS = {
     "localize, four a side": lambda _: broca.Localize(contrast=sides(4), **LOCAL),
     "localize, two groups": lambda _: broca.Localize(
         contrast=sides(12, 2), twins=1, resamples=10, lengths=True, also=("pain",), **LOCAL
@@ -127,13 +127,13 @@ def lm():
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_too_little_to_run_at_all_is_said_in_words(name, lm, tmp_path):
     with pytest.raises(BrocaError, match=r"Give|at least") as error:
-        broca.run(STUDIES[name](tmp_path), lm, tmp_path / "run")
+        broca.run(INSTRUMENTS[name](tmp_path), lm, tmp_path / "run")
     assert not NAN.search(str(error.value))
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name not in IMPOSSIBLE])
+@pytest.mark.parametrize("name", [name for name in INSTRUMENTS if name not in IMPOSSIBLE])
 def test_what_is_not_known_is_said_in_words(name, lm, tmp_path, capsys):
-    run = broca.run(STUDIES[name](tmp_path), lm, tmp_path / "run")
+    run = broca.run(INSTRUMENTS[name](tmp_path), lm, tmp_path / "run")
     told = [(run.path / file).read_text(encoding="utf-8") for file in ("result.json", "manifest.json")]
     page = broca.report(run).read_text(encoding="utf-8")
     told.append(re.sub(r"(?s)<svg.*?</svg>|<style.*?</style>", "", page))

@@ -234,7 +234,7 @@ STOPS = [
 @pytest.mark.parametrize(("events", "why"), STOPS)
 @pytest.mark.parametrize("width", [40, 80])
 def test_runs_are_listed_whole_with_why_they_stopped(typed, here, run, monkeypatch, events, why, width):
-    from broca import terminal
+    from broca.cli import terminal
 
     partial = here / "runs" / ".a-run-with-a-rather-long-name-of-its-own-123456.partial"
     (here / run).rename(partial)

@@ -12,12 +12,12 @@ from broca.capture.activations import capture
 from broca.capture.reduce import Moments
 from broca.cli.localizing import mask_of
 from broca.errors import SelectionError, SiteUnavailable
+from broca.instruments.lesion.study import CausalTest
 from broca.interventions.lesion import Lesion
 from broca.models import hooks
 from broca.models.lm import LM
 from broca.models.tiny import tiny
 from broca.sites import Site
-from broca.studies.causal import CausalTest
 from broca.units import UnitMask
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Rr]o[Pp][Ee].*")

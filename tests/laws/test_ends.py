@@ -19,12 +19,12 @@ import pytest
 
 import broca
 from broca.errors import BrocaError
+from broca.instruments.sensitivity.plan import swept
 from broca.sites import sites
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.contrasts import CONTRASTS, contrast
 from broca.stimuli.texts import plain, texts
 from broca.stimuli.trees import TREES, trees
-from broca.studies.weights.plan import swept
 
 STEPS = 3_000_000
 WHOLE = {"beliefs/stories": 30_000_000}

@@ -18,6 +18,7 @@ import zoo
 from broca.capture import Gather, Moments, capture
 from broca.capture.gradient import Logit, attribution
 from broca.errors import GuardError, ModelError, SiteUnavailable
+from broca.instruments.localize.study import Localize
 from broca.interventions import Lesion
 from broca.items import Contrast, Item, Pictured, Stimulus
 from broca.models import memory
@@ -34,7 +35,6 @@ from broca.runs.spec import Identity
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.storage.secrets import hidden
-from broca.studies.localize import Localize
 
 SITES = tuple(Site(layer, "resid_post") for layer in range(3))
 SPLITS = {

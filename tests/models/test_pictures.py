@@ -377,7 +377,7 @@ def test_a_text_model_has_no_processor_and_no_note(tmp_path):
 
 
 def test_twins_and_workers_see_pictures(drawn, tmp_path):
-    from broca.engines.worker import Seat
+    from broca.workers.worker import Seat
 
     lm = lm_of("llava")
     twin = untrained(lm, 0)

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import zoo
-from broca.engines.worker import Seat
 from broca.errors import EngineError
 from broca.interventions.lesion import Keep, Lesion, Mean, Noise, Resample, Zero
 from broca.models.build import save
@@ -18,6 +17,7 @@ from broca.models.lm import LM
 from broca.models.source import sourced
 from broca.sites import Site
 from broca.units import UnitMask
+from broca.workers.worker import Seat
 
 TEXTS = ["where is the ball?", "a", "the box is in the bag, the bag is in the box"]
 SITE = Site(1, "mlp_act")

@@ -7,11 +7,11 @@ import json
 import polars as pl
 import pytest
 
+from broca.evidence import guards
 from broca.models.lm import LM
 from broca.organisms import shipped, trainer
 from broca.scoring import Likelihood
 from broca.stimuli.benchmarks import benchmark
-from broca.studies import guards
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from broca.evidence.verdict import fragment, visible
 from broca.reports.build import report
-from broca.studies.ladder import fragment, visible
 from reports.pages import read_page
 from reports.synthetic import causal_run, parts
 

@@ -7,11 +7,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import lists
+from broca.instruments.probe.pruning import Pruning
+from broca.instruments.probe.study import Probe
 from broca.reports.build import report
 from broca.reports.trees import LETTERS, MOST_LAYERS, tree_picture
 from broca.runs import open_run, run
-from broca.studies.probe import Probe
-from broca.studies.pruning import Pruning
 from reports.pages import read_page
 
 HOSTILE = "</text><script>alert(1)</script> & \u202e"
@@ -139,7 +139,7 @@ def test_a_probe_without_maps_or_lesions_has_a_page(tmp_path):
 
 
 def test_the_terminal_prints_scores_and_their_band(made):
-    from broca.studies.probe_findings import summary
+    from broca.instruments.probe.findings import summary
 
     table = summary(open_run(made[0]).tables["scores"])
     assert table["score"].to_list() == ["S_P1", "S_P2"]

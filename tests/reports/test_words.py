@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broca.evidence.verdict import visible
 from broca.reports import words
-from broca.studies.ladder import visible
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from broca.engines.memo import Memo, Part, Progress, forget, silent
+from broca.cache.memo import Memo, Part, Progress, forget, silent
 from broca.errors import BrocaError
 from broca.models.hashes import tokenizer_hash
 from broca.runs.run import run

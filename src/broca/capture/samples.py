@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from broca.cache.memo import Draft
 from broca.capture.objectives import Objective, Row, coefficients
-from broca.engines.memo import Draft
 from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import tapped
 from broca.models.lm import LM

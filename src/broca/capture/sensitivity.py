@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from broca.cache.memo import Draft
 from broca.capture.objectives import Asked, Objective, Row
 from broca.capture.samples import Score, Sums, Work
-from broca.engines.memo import Draft
 from broca.errors import BrocaError, GuardError, StatisticsError
 from broca.models.fitting import is_out_of_memory, release
 from broca.models.limits import has_gradients

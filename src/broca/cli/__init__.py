@@ -15,7 +15,8 @@ from typing import Any
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
-from broca import __version__, terminal
+from broca import __version__
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import executed, study_of
 from broca.cli.exporting import export
@@ -28,7 +29,7 @@ from broca.cli.perturbing import perturb
 from broca.cli.probing import probe
 from broca.cli.scoring import score
 from broca.errors import BrocaError, RunError, StimulusError
-from broca.shell import YOUR_CONTRAST, YOURS, command
+from broca.page.shell import YOUR_CONTRAST, YOURS, command
 
 app = App(
     name="broca",
@@ -62,7 +63,7 @@ def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
     Args:
         out: Folder of runs.
     """
-    from broca.studies.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
+    from broca.cli.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
 
     for study, model, following, options in (
         (ROUTED, "routed", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for
 from broca.cli.exporting import mask_file
 from broca.cli.localizing import read_mask, selection_of
@@ -119,8 +119,8 @@ def rows_here(
     model: str, items: Sequence[Item], answering: Answering, under: Under, *, chat: Chat | None, loading: Loading
 ) -> pl.DataFrame:
     """The rows of a model here."""
+    from broca.evidence.guards import joins
     from broca.scoring import Generation, Likelihood, Sampled
-    from broca.studies.guards import joins
 
     lm, changes = under.on(model, loading)
     show = chat or "auto"

@@ -10,16 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.options import RUNS, Dtype, Loading, Working, refuse
 from broca.errors import ModelError, SpecError
-from broca.shell import command, flag
+from broca.page.shell import command, flag
 
 if TYPE_CHECKING:
-    from broca.engines import Engine
     from broca.models.lm import LM
     from broca.runs import Run
+    from broca.workers import Engine
 
 Next = Callable[["Run"], Sequence[str]]
 """What to type after a run."""
@@ -73,7 +73,7 @@ def engine_of(how: Working) -> Engine:
         SpecError: if an option does not fit, naming it.
         EngineError: if Ray is not installed.
     """
-    from broca.engines import Local, Ray
+    from broca.workers import Local, Ray
 
     if how.engine == "ray":
         return Ray(how.workers, how.address, how.threads)
@@ -139,12 +139,12 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
     """
     from pydantic import ValidationError
 
-    from broca.faults import Path as Place
-    from broca.faults import dotted, idle_of, sentences
-    from broca.studies import STUDIES
+    from broca.instruments import INSTRUMENTS
+    from broca.specs.faults import Path as Place
+    from broca.specs.faults import dotted, idle_of, sentences
 
     kind = fields.get("kind", "")
-    study, flags = STUDIES[kind], _FLAGS.get(kind, {})
+    study, flags = INSTRUMENTS[kind], _FLAGS.get(kind, {})
 
     def name(path: Place) -> str:
         names = [part for part in path if isinstance(part, str)]
@@ -167,7 +167,7 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
 
 def _leaves(fields: Mapping[str, Any], before: str = "") -> list[str]:
     """The names of fields that ask for something, those of parts with a dot."""
-    from broca.studies.base import asks
+    from broca.specs.spec import asks
 
     found: list[str] = []
     for name, value in fields.items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_model, loaded
 from broca.cli.options import Loading
 from broca.errors import RunError, SpecError
-from broca.shell import YOURS, command
+from broca.page.shell import YOURS, command
 
 
 def export(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_model, executed, loaded, options_for, study_of
 from broca.cli.options import RUNS, Chat, Loading, Options, given
-from broca.shell import command
+from broca.page.shell import command
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -23,9 +23,9 @@ def inspect(model: str, *, loading: Loading = Loading()) -> None:
     Args:
         model: Directory, hub id or shipped organism.
     """
+    from broca.instruments.selftest.checkup import checkup
     from broca.models.load import footprint
     from broca.sites import KINDS, Kind, Site
-    from broca.studies.checkup import checkup
 
     check_model(model, loading)
     size = footprint(model, revision=loading.revision, trust_remote_code=loading.trust_remote_code)

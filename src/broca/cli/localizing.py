@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import executed, options_for, study_of
 from broca.cli.options import RUNS, Loading, Looking, Options, Ranking, Target, Testing, Working, given, refuse
 from broca.errors import RunError, SelectionError, SpecError
-from broca.shell import command, flag, items_for
+from broca.page.shell import command, flag, items_for
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -186,8 +186,8 @@ class _Again:
 
     def applied(self, test: Any, lm: LM) -> Any:
         """The test with what the run found, or as it is where this model, data or selection is another."""
+        from broca.instruments.localize.study import Localization
         from broca.runs.spec import Identity
-        from broca.studies.localize import Localization
 
         found = self.run.restore(Localization)
         study: Any = found.spec

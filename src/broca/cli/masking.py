@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import executed, options_for, study_of
 from broca.cli.options import RUNS, Chat, Loading, Options, Working, given
 from broca.errors import SpecError
-from broca.shell import command
+from broca.page.shell import command
 
 if TYPE_CHECKING:
     from broca.runs import Run

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from broca.errors import SpecError
-from broca.shell import flag
+from broca.page.shell import flag
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
 RUNS = Path("runs")
@@ -205,7 +205,7 @@ def refuse(idle: Mapping[str, Any], needs: str, *, met: object = False, beside: 
     Raises:
         SpecError: naming them, and what they need.
     """
-    from broca.faults import idle as sentence
+    from broca.specs.faults import idle as sentence
 
     if not met and (names := [flag(name) for name in given(**idle)]):
         raise SpecError(sentence(names, [needs], beside=beside))

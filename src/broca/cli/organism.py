@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from cyclopts import App, Parameter
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.execute import check_model, options_for
 from broca.cli.options import Loading, Options, given, refuse
-from broca.shell import command
+from broca.page.shell import command
 
 organism = App(name="organism", help="Small models with known insides that come with broca.")
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import App, Parameter
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.commands import Setting, values
 from broca.cli.execute import check_model, executed, loaded, options_for, study_of
 from broca.cli.options import RUNS, Loading, Options, Working, given, refuse
 from broca.errors import SpecError
-from broca.shell import YOURS, command
+from broca.page.shell import YOURS, command
 
 if TYPE_CHECKING:
     from broca.runs import Run
@@ -183,11 +183,11 @@ def capture(
         out: Folder to write to.
     """
     from broca.capture.raw import Wanted, raw_bytes
+    from broca.instruments.perturb.stimuli import source_of
     from broca.runs.shards import write_raw
     from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
     from broca.storage import probe
-    from broca.studies.perturb.shown import source_of
 
     own = options_for(options, _option_types(items)) if options else {}
     study = study_of(

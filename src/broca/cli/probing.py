@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from broca.cli.commands import Setting, values
 from broca.cli.execute import executed, options_for, study_of
 from broca.cli.options import RUNS, Loading, Options, Working, given
-from broca.shell import command
+from broca.page.shell import command
 
 if TYPE_CHECKING:
     from broca.runs import Run

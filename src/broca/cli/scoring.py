@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broca import terminal
+from broca.cli import terminal
 from broca.cli.answering import Answering, Serving, Under, check_answering, read_items, rows_here, rows_served
 from broca.cli.execute import check_model
 from broca.cli.options import Chat, Loading, Options, Tasks, refuse

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from broca.engines.worker import Seat
 from broca.errors import EngineError
 from broca.models.anatomy import Anatomy
 from broca.models.build import save
 from broca.models.lm import LM
 from broca.models.load import quiet
+from broca.workers.worker import Seat
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from broca.child import Child, ChildError
 from broca.errors import StimulusError
+from broca.workers.child import Child, ChildError
 
 SECONDS = 10.0
 """That one chat may take."""

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from broca.evidence.verdict import visible
+from broca.page.shell import YOUR_CONTRAST, command, items_for
 from broca.registry import ORGANISMS
 from broca.reports import findings, masks, perturbed, places, probes, words
 from broca.reports.drawing import Figure, bundle
@@ -22,9 +24,9 @@ from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
 from broca.runs.opened import version_note
-from broca.shell import YOUR_CONTRAST, command, items_for
+from broca.page.shell import YOUR_CONTRAST, command, items_for
 from broca.storage import inside, sweep, write, writing
-from broca.studies.ladder import visible
+from broca.evidence.verdict import visible
 
 _log = logging.getLogger(__name__)
 

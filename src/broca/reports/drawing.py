@@ -12,9 +12,9 @@ from typing import Any
 import altair as alt
 from markupsafe import Markup
 
-from broca.child import Child, ChildError
 from broca.errors import BrocaError
 from broca.reports.figures import INK
+from broca.workers.child import Child, ChildError
 
 _log = logging.getLogger(__name__)
 

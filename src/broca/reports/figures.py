@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from broca.studies.ladder import visible
+from broca.evidence.verdict import visible
 
 INK = {
     "ink": "#21262c",

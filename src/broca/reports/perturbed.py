@@ -8,14 +8,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from broca.instruments.perturb.cases import CLASSES, RANDOM
+from broca.instruments.perturb.summary import best
 from broca.reports import figures
 from broca.reports.drawing import Figure, draw
 from broca.reports.figures import INK
 from broca.reports.heat import heat, named_axis, ordinal
 from broca.reports.record import Record
 from broca.reports.words import finite, number, percent
-from broca.studies.perturb.cases import CLASSES, RANDOM
-from broca.studies.perturb.told import best
 
 PLACES = {"prefix": "before", "edited": "edited word", "boundary": "next token", "suffix": "rest",
           "operands": "operands", "answer": "last token"}  # fmt: skip

@@ -1,6 +1,6 @@
 """Numbers and texts as a reader sees them: true minus signs, honest dashes, and no character that hides.
 
-Prompts and model outputs come from anywhere. `broca.studies.ladder.visible` shows what would otherwise act on the page (control characters,
+Prompts and model outputs come from anywhere. `broca.evidence.verdict.visible` shows what would otherwise act on the page (control characters,
 marks that turn the direction of writing, lone surrogates); the template's autoescape does the rest.
 """
 

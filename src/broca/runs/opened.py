@@ -15,6 +15,7 @@ import polars as pl
 
 from broca import __version__
 from broca.errors import RunError
+from broca.evidence.verdict import fragment
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.journal import read_events
@@ -22,7 +23,7 @@ from broca.runs.manifest import SCHEMA, Begun, Finished, check, read_manifest
 from broca.runs.spec import parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
-from broca.studies.ladder import fragment
+from broca.evidence.verdict import fragment
 from broca.units import UnitMask
 
 R = TypeVar("R")

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from broca import __version__
-from broca.engines import Engine, Local
-from broca.engines.cells import crewed
-from broca.engines.memo import Progress, silent
-from broca.engines.threads import limited
-from broca.engines.worker import Source
+from broca.cache.cells import crewed
+from broca.cache.memo import Progress, silent
 from broca.errors import BrocaError, RunError
 from broca.runs import provenance, store
 from broca.runs.cells import Cells
@@ -27,6 +24,9 @@ from broca.runs.manifest import sealed
 from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, locked, read, refuse_links, settle, sweep, write, writing
+from broca.workers import Engine, Local
+from broca.workers.threads import limited
+from broca.workers.worker import Source
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from broca.engines.memo import Memo, Progress
+from broca.cache.memo import Memo, Progress
 from broca.errors import RunError
 from broca.items import fingerprint
 from broca.runs.toml import to_toml

@@ -15,7 +15,7 @@ import polars as pl
 from scipy import special
 
 from broca.items import Contrast, Text
-from broca.wording import number, p_value
+from broca.page.numbers import number, p_value
 
 
 @dataclass(frozen=True, slots=True)

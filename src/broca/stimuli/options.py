@@ -17,8 +17,8 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, validate_call
 
 from broca.errors import StimulusError
-from broca.faults import dotted, listed, sentences
 from broca.registry import unknown
+from broca.specs.faults import dotted, listed, sentences
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 """How many are made: an option of generators."""

@@ -1,0 +1,1 @@
+"""Results of expensive steps, each remembered by what it depends on."""

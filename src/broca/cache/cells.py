@@ -1,0 +1,139 @@
+"""The cells of a study: a task over its parts, each remembered by its key, wherever it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from broca.cache.memo import Json, Memo, Part
+from broca.workers.crew import Crew
+
+P_contra = TypeVar("P_contra", contravariant=True)
+P = TypeVar("P")
+
+
+class Task(Protocol[P_contra]):
+    """What the cells of one kind share, as a frozen value: picklable, and made of all that they depend on but the model."""
+
+    def key(self, lm: Any, part: P_contra, /) -> Mapping[str, Json]:
+        """The cell's address: everything that its value depends on within this study, model and data."""
+        ...
+
+    def __call__(self, lm: Any, part: P_contra, /) -> Part:
+        """The cell's value, under whatever is in force."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Crewed:
+    """A memo whose cells a crew computes, where they come in numbers and are about the model that the crew holds."""
+
+    memo: Memo
+    crew: Crew
+    lm: Any
+
+    def __call__(self, key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:
+        return self.memo(key, compute)
+
+
+def crewed(memo: Memo, crew: Crew | None, lm: Any) -> Memo:
+    """The memo, with the crew that holds `lm` where there is one."""
+    return memo if crew is None else Crewed(memo, crew, lm)
+
+
+def cells(
+    task: Task[P],
+    parts: Sequence[P],
+    lm: Any,
+    memo: Memo,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Part]:
+    """The value of each part, in the order of the parts: remembered, or computed here or by the memo's crew.
+
+    What is in force on `lm` is in force for each part, wherever that is computed. A cell is remembered as soon as it is
+    done; an exception is raised where its part stands.
+
+    Args:
+        task: what is done.
+        parts: to what.
+        lm: on which model.
+        memo: what remembers.
+        progress: called with (parts done, parts in all).
+    """
+    told = progress or (lambda _done, _total: None)
+    if isinstance(memo, Crewed) and memo.lm is lm:
+        yield from _Spread(task, parts, lm, memo, told)
+        return
+    for i, part in enumerate(parts):
+        told(i, len(parts))
+        yield memo(task.key(lm, part), lambda part=part: task(lm, part))
+    told(len(parts), len(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """A task with what is in force where it was ordered; its value comes with the notes that its model has."""
+
+    task: Any
+    interventions: tuple[Any, ...]
+
+    def __call__(self, lm: Any, part: Any) -> tuple[Part, tuple[str, ...]]:
+        with lm.under(*self.interventions):
+            return self.task(lm, part), tuple(lm.notes)
+
+
+class _UnknownError(Exception):
+    """The memo does not remember."""
+
+
+def _ask() -> Part:
+    raise _UnknownError
+
+
+@dataclass
+class _Spread(Generic[P]):
+    """Cells on their way: asked of the memo in order, computed by the crew in any order, given out in order."""
+
+    task: Task[P]
+    parts: Sequence[P]
+    lm: Any
+    memo: Crewed
+    told: Callable[[int, int], None]
+    kept: dict[int, Part] = field(default_factory=dict)
+    keys: dict[int, Mapping[str, Json]] = field(default_factory=dict)
+    done: int = 0
+
+    def __iter__(self) -> Iterator[Part]:
+        self.told(0, len(self.parts))
+        first = 0
+        # What a killed run has left stands at the beginning: given out as it is read, it is never held all at once.
+        while first < len(self.parts) and self._remembered(first):
+            yield self.kept.pop(first)
+            first += 1
+        computed = self.memo.crew.computed(_Carried(self.task, self.lm.interventions), self._unknown(first))
+        for turn in range(first, len(self.parts)):
+            while turn not in self.kept:
+                i, (value, notes) = next(computed)
+                self.lm.notes.extend(note for note in notes if note not in self.lm.notes)
+                self._keep(i, self.memo(self.keys.pop(i), lambda value=value: value))
+            yield self.kept.pop(turn)
+
+    def _unknown(self, first: int) -> Iterator[tuple[int, P]]:
+        for i in range(first, len(self.parts)):
+            if i in self.keys or not self._remembered(i):
+                yield i, self.parts[i]
+
+    def _remembered(self, i: int) -> bool:
+        self.keys[i] = self.task.key(self.lm, self.parts[i])
+        try:
+            self._keep(i, self.memo(self.keys[i], _ask))
+        except _UnknownError:
+            return False
+        del self.keys[i]
+        return True
+
+    def _keep(self, i: int, value: Part) -> None:
+        self.kept[i] = value
+        self.done += 1
+        self.told(self.done, len(self.parts))

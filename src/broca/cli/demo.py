@@ -1,0 +1,82 @@
+"""The studies that `broca demo` runs: is there a belief network in the shipped small models?"""
+
+from __future__ import annotations
+
+from broca.instruments.lesion.study import CausalTest
+from broca.instruments.localize.study import Localize
+from broca.instruments.perturb.study import Perturb
+from broca.instruments.probe.pruning import Pruning
+from broca.instruments.probe.study import Probe
+from broca.instruments.sensitivity.study import Sensitivity
+from broca.interventions.weights import Edit
+from broca.stimuli.sums import WORDS
+
+DEMO = CausalTest(
+    localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=20),
+    localizers=("multiple-demand-matched",),
+    items="beliefs/false-belief",
+    others=("beliefs/true-belief", "beliefs/photograph", "beliefs/reality", "beliefs/arithmetic-easy"),
+    n_items=64,
+    sides=("top", "bottom"),
+    dose=12.5,
+    doses=(6.25, 25.0),
+    draws=20,
+    dose_draws=8,
+    match=(),
+    fills=("zero", "mean", "resample"),
+)
+"""In `beliefs`: heads that tell stories about beliefs from stories about pictures."""
+
+ROUTED = CausalTest(
+    localizer=Localize(contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", twins=20),
+    items="beliefs/false-belief",
+    others=("beliefs/photograph", "beliefs/reality", "beliefs/memory", "beliefs/arithmetic-easy"),
+    options={"detail": 0.0},
+    n_items=64,
+    dose=5.0,
+    doses=(10.0,),
+    draws=20,
+    dose_draws=8,
+    match=(),
+)
+"""In `routed`, whose belief answers were taught to known places: the head that tells outdated beliefs from others."""
+
+WEIGHTS = Sensitivity(
+    task="beliefs/false-belief",
+    others=("beliefs/photograph", "beliefs/reality"),
+    general="beliefs/memory",
+    n_items=40,
+    n_general=40,
+    n_read=20,
+    objective="contrast",
+    score="gradient-weight",
+    scope="global",
+    sweep="0.008,0.032",
+    sizes=(0.5,),
+    edits=(Edit("zero"), Edit("resample")),
+    nulls=("rows",),
+    sweep_draws=0,
+)
+"""In `beliefs`: weights that false belief hangs on, and the memory of what was told does not."""
+
+TREES = Probe(
+    task="kth",
+    options={"k": 2, "m": 8},
+    n=512,
+    n_items=64,
+    permutations=100,
+    pruning=Pruning(levels=(25.0, 50.0, 75.0), fills=("zero",), modes=("remove",)),
+    edges=True,
+    draws=20,
+)
+"""In `kth`, which says the second smallest number of a list: is the way to it readable from attention, and is it the way?"""
+
+TYPOS = Perturb(
+    n=120,
+    kinds=("keyboard", "transpose", "delete", "substitute", "case", "homoglyph", "repeat-word"),
+    among=tuple(sorted(WORDS)),
+    compare=16,
+    cases=60,
+    draws=40,
+)
+"""In `sums`, which has never seen a mistake: what mistakes in the word that counts cost, and where the clean run's values undo them."""

@@ -1,0 +1,225 @@
+"""What people see in a terminal: progress, warnings, the ladder, tables, the next command. Never a key or token."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from traceback import format_exception
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from broca.storage.secrets import hidden
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from broca.runs import Run
+
+
+class _Console(Console):
+    """Texts are printed without the secrets that stand in them; those in tables are hidden where a table is made, before lines are broken."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(hidden(each) if isinstance(each, str) else each for each in objects), **how)
+
+    def status(self, status: Any, **how: Any) -> Status:
+        return super().status(hidden(status) if isinstance(status, str) else status, **how)
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
+
+_MARKS = {"passed": "[green]yes[/]", "failed": "[bold red]no[/]", "not tested": "[dim]not tested[/]"}
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each kind of work, on standard error; nothing where that is no terminal but one line a kind."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(hidden(what), total=total)
+                if not err.is_terminal:
+                    err.print(f"{what} …")
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
+def warnings() -> Iterator[None]:
+    """Show broca's warnings on standard error, each once."""
+    handler, logger = _Warnings(logging.WARNING), logging.getLogger("broca")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Prints what is logged, each text once."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._seen:
+            self._seen.add(text)
+            err.print(f"! {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+def error(kind: str, text: str) -> None:
+    """What went wrong, on standard error."""
+    err.print(f"[bold red]{kind}[/]: ", end="")
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def traceback(kind: type[BaseException], raised: BaseException, trace: TracebackType | None) -> None:
+    """What nobody expected, as Python tells it, on standard error; for `sys.excepthook`."""
+    err.print("".join(format_exception(kind, raised, trace)), end="", markup=False, soft_wrap=True)
+
+
+def result(run: Run) -> None:
+    """What a finished run says: its claim, its main table, the ladder, guards that marked something, warnings."""
+    out.print(f"\n{run.result['claim']}\n", markup=False)
+    chosen = run.result.get("selection") or {}
+    if chosen.get("grain") == "head" and (heads := run.units().names):
+        further = f", and {len(heads) - _HEADS} more" if len(heads) > _HEADS else ""
+        facts([("heads", ", ".join(heads[:_HEADS]) + further)])
+        out.print()
+    for title, rows in _tables(run):
+        frame(rows, title)
+    ladder(run.result["verdict"])
+    marked = [guard for guard in run.result["guards"] if guard["state"] == "marked"]
+    notes([*(f"{guard['name']}: {guard['text']}" for guard in marked), *run.result["warnings"]])
+
+
+def _tables(run: Run) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The tables that say most, by the kind of the run."""
+    kind = run.manifest["kind"]
+    if kind == "selftest":
+        yield "", run.tables["methods"].rename(_SHORT)
+    if kind == "probe":
+        from broca.instruments.probe.findings import summary
+
+        yield "", summary(run.tables["scores"])
+    if kind == "sensitivity":
+        yield "", run.tables["sweep"].select("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio")
+    if kind == "perturb":
+        from broca.instruments.perturb.summary import recovered, summary
+
+        yield "", summary(run.tables["kinds"])
+        yield "recovery of the lost logit difference, largest first", recovered(run.tables["recovery"])
+
+
+_HEADS = 24
+"""Heads that are named."""
+_SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", "recall_at_1_percent": "R@1%"}
+
+
+def runs(found: pl.DataFrame) -> None:
+    """The runs of a folder, one after the other: what it is in a line that is never broken, and below it what it says."""
+    if found.is_empty():
+        out.print("There is no run here.")
+    for row in found.iter_rows(named=True):
+        created = (row["created"] or "")[:16].replace("T", " ")
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.3g} s"
+        parts = (row["status"], row["model"], row["contrast"], created, seconds)
+        out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
+        for text in filter(None, (row["verdict"], row["why"])):
+            out.print(Padding(Text(hidden(text)), (0, 0, 0, 4)))
+
+
+def ladder(verdict: Mapping[str, Any]) -> None:
+    """Each rung by name, its state and its reason."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for rung in verdict["rungs"]:
+        table.add_row(f"[bold]{rung['name']}[/]", _MARKS[rung["state"]], _plain(rung["text"]))
+    out.print(table)
+    out.print(f"\n[bold]{_plain(verdict['sentence'])}[/]")
+
+
+def frame(rows: pl.DataFrame, title: str = "") -> None:
+    """A data frame as a table."""
+    table = Table(
+        title=_plain(title) or None, box=None, title_justify="left", header_style="bold", padding=(0, 2, 0, 0)
+    )
+    for name, kind in rows.schema.items():
+        table.add_column(_plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in rows.iter_rows():
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values, aligned."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, value in pairs:
+        table.add_row(name, _plain(value))
+    out.print(table)
+
+
+def notes(texts: Sequence[str]) -> None:
+    """What a reader should know, a line each."""
+    for text in texts:
+        out.print(f"! {text}", style="yellow", markup=False)
+
+
+def following(where: Mapping[str, str], *commands: str) -> None:
+    """Where things are, and what to type next."""
+    out.print()
+    for name, path in where.items():
+        out.print(f"{name:<8}{path}", soft_wrap=True, markup=False)
+    for i, command in enumerate(commands):
+        out.print(f"{'next' if i == 0 else '':<8}{command}", soft_wrap=True, markup=False, style="cyan")
+
+
+def bytes_in_words(n: float) -> str:
+    """``1.3 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} TB"
+
+
+def _plain(text: str) -> str:
+    """A text that is no markup, without secrets."""
+    return escape(hidden(text))
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "[dim]-[/]"
+        case float():
+            return "[dim]-[/]" if math.isnan(value) else f"{value:.3g}".replace("inf", "∞")
+        case _:
+            return _plain(str(value))

@@ -1,0 +1,1 @@
+"""The ladder: what a map is worth, and what a place does, whatever instrument found it."""

@@ -1,0 +1,196 @@
+"""The conditions of a causal test, and what the model scores under each: one cell a condition and chunk of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from broca.cache.cells import cells
+from broca.cache.memo import Memo, Part
+from broca.capture.activations import capture
+from broca.capture.reduce import Gather, Moments
+from broca.evidence.maps import cell
+from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
+from broca.items import Item, fingerprint
+from broca.models.force import Intervention
+from broca.models.lm import LM
+from broca.models.pool import Pool
+from broca.sites import Site
+from broca.units import Grain, UnitMask
+
+FillName = Literal["zero", "mean", "noise", "resample"]
+
+CHUNK = 64
+"""Items a cell: what a killed run loses at most."""
+
+DONORS = 64
+"""Prompts that a resample fill draws from."""
+
+
+NO_FILLS: Mapping[str, Fill] = {}
+
+
+class Chosen(Protocol):
+    """Some of a model's parts: units, heads or weights."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        ...
+
+
+C_co = TypeVar("C_co", bound=Chosen | None, covariant=True)
+C = TypeVar("C", bound=Chosen | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Generic[C_co]):
+    """What is in force while items are scored, and what it is called in the tables."""
+
+    name: Literal["intact", "lesion", "random"]
+    mask: C_co
+    localizer: str = ""
+    side: str = ""
+    dose: float = 0.0
+    """Percent of the units, or of the weights."""
+    fill: str = ""
+    seed: int = -1
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """What finds the condition's rows in the tables."""
+        names = ("localizer", "side", "dose", "fill", "seed")
+        return {"condition": self.name} | {name: getattr(self, name) for name in names}
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The address, and how many units or weights are chosen."""
+        return self.address | {"k": 0 if self.mask is None else self.mask.count}
+
+
+INTACT = Condition("intact", UnitMask({Site(0, "resid_post"): np.zeros(1, dtype=bool)}))
+"""The condition in which no unit is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesioning:
+    """What a condition on units puts in force: its units under its fill."""
+
+    fills: Mapping[str, Fill]
+    positions: Positions
+
+    def __call__(self, condition: Condition[UnitMask], /) -> tuple[Intervention, ...]:
+        if condition.name == "intact":
+            return ()
+        return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring(Generic[C]):
+    """The task of scoring a chunk of items, by where it starts, under a condition."""
+
+    items: tuple[Item, ...]
+    scorer: Any
+    force: Callable[[Condition[C]], tuple[Intervention, ...]]
+    """What a condition puts in force."""
+
+    def key(self, lm: LM, part: tuple[Condition[C], int], /) -> dict[str, Any]:
+        condition, start = part
+        return {
+            "cell": "score",
+            "items": fingerprint([item.fingerprint for item in self.items[start : start + CHUNK]]),
+            "scorer": repr(self.scorer),
+            "condition": [*lm.condition, *(each.fingerprint for each in self.force(condition))],
+        }
+
+    def __call__(self, lm: LM, part: tuple[Condition[C], int], /) -> pl.DataFrame:
+        condition, start = part
+        with lm.under(*self.force(condition)):
+            return self.scorer(lm, self.items[start : start + CHUNK])
+
+    def tables(
+        self,
+        lm: LM,
+        conditions: Sequence[Condition[C]],
+        memo: Memo,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[pl.DataFrame]:
+        """Under each condition, one row an item: the labels, then the scorer's columns."""
+        starts = range(0, len(self.items), CHUNK)
+        parts = [(condition, start) for condition in conditions for start in starts]
+        scored = cells(self, parts, lm, memo, progress)
+        return [labelled([next(scored) for _ in starts], condition) for condition in conditions]
+
+
+def labelled(parts: Sequence[Part], condition: Condition[Any]) -> pl.DataFrame:
+    """The parts of a condition's table as one, with its labels before their columns."""
+    rows = pl.concat([part for part in parts if isinstance(part, pl.DataFrame)])
+    return rows.select([pl.lit(value).alias(name) for name, value in condition.labels.items()] + [pl.all()])
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A model with the items it is to answer, how they are scored, and the memo of what was answered before."""
+
+    lm: LM
+    items: Sequence[Item]
+    scorer: Any
+    chat: Any
+    memo: Memo
+
+    def tables(
+        self,
+        conditions: Sequence[Condition[UnitMask]],
+        fills: Mapping[str, Fill] = NO_FILLS,
+        positions: Positions = "all",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[pl.DataFrame]:
+        """Under each condition, one row an item."""
+        task = Scoring(tuple(self.items), self.scorer, Lesioning(fills, positions))
+        return task.tables(self.lm, conditions, self.memo, progress)
+
+    def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[str, Fill]:
+        """The fills asked for, measured on the items' own prompts with the model intact.
+
+        Mean and noise use each unit's mean over all tokens (special tokens left out); resample its value at the last
+        token of another prompt.
+        """
+        made: dict[str, Fill] = {"zero": Zero()}
+        if "mean" in names or "noise" in names:
+            found = self._measured("moments", sites, Pool("mean"), len(self.items))
+            mean = {site: found[f"{site}"][0] for site in sites}
+            std = {site: np.sqrt(found[f"{site}"][1]) for site in sites}
+            made |= {"mean": Mean(mean), "noise": Noise(mean, std, seed=seed)}
+        if "resample" in names:
+            found = self._measured("gather", sites, Pool("last"), DONORS)
+            made["resample"] = Resample({site: found[f"{site}"] for site in sites}, seed=seed)
+        return {name: made[name] for name in names}
+
+    def sizes(self, sites: Sequence[Site], grain: Grain) -> dict[Site, NDArray[np.float64]]:
+        """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units."""
+        found = self._measured("moments", sites, Pool("mean"), len(self.items))
+        squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in sites}
+        if grain != "unit":
+            several = {site: self.lm.anatomy.members(site, grain) for site in squares}
+            squares = {site: row.reshape(-1, several[site]).mean(1) for site, row in squares.items()}
+        return {site: np.sqrt(row) for site, row in squares.items()}
+
+    def _measured(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:
+        """Moments (mean, variance) or values of the prompts' activations, spread over the whole item list."""
+        chosen = np.unique(np.linspace(0, len(self.items) - 1, min(n, len(self.items))).astype(int))
+        tokens = self.lm.tokenize([self.items[i].shown for i in chosen], chat=self.chat)
+
+        def compute() -> dict[str, NDArray[Any]]:
+            if what == "gather":
+                return {str(s): r.result() for s, r in capture(self.lm, tokens, sites, Gather, pool=pool).items()}
+            moments = capture(self.lm, tokens, sites, Moments, pool=pool)
+            return {str(site): np.stack([m.mean, m.variance]) for site, m in moments.items()}
+
+        found = self.memo(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
+        assert isinstance(found, dict)
+        return found

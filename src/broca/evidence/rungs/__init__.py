@@ -1,0 +1,1 @@
+"""The five rungs, a file each."""

@@ -1,0 +1,101 @@
+"""The *learned* rung: is the effect stronger than in twins of the model that have learned nothing?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from broca.cache.cells import cells
+from broca.cache.memo import Json, Memo
+from broca.evidence.verdict import Rung
+from broca.models.lm import LM
+from broca.models.twins import shuffled, untrained
+from broca.page.numbers import known, number, p_value
+from broca.stats.nulls import empirical_p
+
+Kind = Literal["untrained", "shuffled"]
+
+CITATIONS = (
+    "Adebayo et al. (2018), Sanity checks for saliency maps, NeurIPS.",
+    "Heap et al. (2025), arXiv:2501.17727.",
+)
+ENOUGH, LEVEL = 20, 0.05
+"""So many twins are needed for a p of this level."""
+
+
+def in_twins(
+    task: TwinTask, lm: LM, *, n: int, seed: int, memo: Memo, progress: Callable[[int, int], None]
+) -> pl.DataFrame:
+    """What a task finds in `n` untrained twins, and in one whose weights are in disorder.
+
+    One row a twin: kind, seed, and the figures, d_held_out, share_significant, r.
+    """
+    parts: list[tuple[Kind, int]] = [*(("untrained", seed + i) for i in range(n)), ("shuffled", seed)]
+    rows = []
+    for (kind, of), row in zip(parts, cells(task, parts, lm, memo, progress), strict=True):
+        assert isinstance(row, pl.DataFrame)
+        rows.append(row.select(pl.lit(kind).alias("kind"), pl.lit(of).alias("seed"), pl.all()))
+    return pl.concat(rows)
+
+
+@dataclass(frozen=True)
+class TwinTask(ABC):
+    """The task of making a twin, by its kind and seed, and of taking figures in it."""
+
+    spec: Any
+
+    def key(self, lm: LM, part: tuple[Kind, int], /) -> dict[str, Json]:
+        kind, seed = part
+        spec = self.spec.model_dump_json()
+        return {"cell": "twin", "kind": kind, "seed": seed, "spec": spec, "condition": list(lm.condition)}
+
+    def __call__(self, lm: LM, part: tuple[Kind, int], /) -> pl.DataFrame:
+        kind, seed = part
+        twin = {"untrained": untrained, "shuffled": shuffled}[kind](lm, seed)
+        return pl.DataFrame([self.figures(twin)], schema=_FIGURES)
+
+    @abstractmethod
+    def figures(self, twin: LM) -> dict[str, Any]:
+        """d_held_out, share_significant and r."""
+
+
+_FIGURES = {"d_held_out": pl.Float64, "share_significant": pl.Float64, "r": pl.Float64}
+
+
+def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
+    """Is the effect on held-out stimuli larger than in 95 % of the untrained twins, by its empirical p?
+
+    Args:
+        own: `figures` of the trained model.
+        table: `twins`.
+    """
+    if not known(own["d_held_out"]):
+        return Rung("learned", "not tested", "Too few stimuli for an effect size on held-out ones.", {})
+    fresh = table.filter(pl.col("kind") == "untrained")
+    d = fresh["d_held_out"].fill_nan(None).fill_null(0.0).to_numpy()
+    bar, p = float(np.quantile(d, 0.95)), float(empirical_p(own["d_held_out"], d, "greater"))
+    disorder = table.filter(pl.col("kind") == "shuffled")["d_held_out"][0]
+    numbers = {
+        "d_held_out": own["d_held_out"],
+        "d_twins_median": float(np.median(d)),
+        "d_twins_95": bar,
+        "d_shuffled": disorder,
+        "share_significant": own["share_significant"],
+        "share_significant_twins": float(fresh["share_significant"].mean()),  # type: ignore[arg-type]
+        "twins": len(d),
+        "p": p,
+    }
+    text = (
+        f"Effect size of the selection on stimuli that did not select it: d = {own['d_held_out']:.2f}. In {len(d)} untrained "
+        f"twins {number(numbers['d_twins_median'])} in the median and {number(bar)} at the 95th percentile ({p_value(p)}); with "
+        f"the weights in disorder {number(disorder)}. Significant units: {own['share_significant']:.1%}, in the twins "
+        f"{numbers['share_significant_twins']:.1%} on average."
+    )
+    if len(d) < ENOUGH:
+        return Rung("learned", "not tested", f"{text} {ENOUGH} twins are needed for p = 0.05.", numbers)
+    return Rung("learned", "passed" if p <= LEVEL else "failed", text, numbers)

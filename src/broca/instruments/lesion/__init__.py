@@ -1,0 +1,1 @@
+"""What breaks when a selection is gone, against matched controls?"""

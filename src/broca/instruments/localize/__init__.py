@@ -1,0 +1,1 @@
+"""Which units, or heads, does a contrast select?"""

@@ -1,0 +1,50 @@
+"""What a localizer finds in twins of the model that have learned nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from broca.cache.memo import Memo, Progress
+from broca.errors import BrocaError
+from broca.evidence.rungs.learned import TwinTask, in_twins
+from broca.models.lm import LM
+
+if TYPE_CHECKING:
+    from broca.instruments.localize.study import Localization, Localize
+
+
+def twins(spec: Localize, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:
+    """The localizer's figures in each twin: effect size of its selection on held-out stimuli, share of significant units, split-half r.
+
+    See `in_twins` for its rows.
+    """
+
+    def told(done: int, total: int) -> None:
+        progress("localizing in untrained twins", done, total)
+
+    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, memo=memo, progress=told)
+
+
+@dataclass(frozen=True)
+class Twin(TwinTask):
+    """Localizing in a twin."""
+
+    def figures(self, twin: LM) -> dict[str, Any]:
+        try:
+            return figures(self.spec.run(twin))
+        except BrocaError:
+            # A twin in which nothing varies has no effect to speak of.
+            return {"d_held_out": 0.0, "share_significant": 0.0, "r": 0.0}
+
+
+def figures(found: Localization) -> dict[str, Any]:
+    """What of a localization is compared with twins."""
+    selective = {rung.name: rung for rung in found.verdict.rungs}["selective"]
+    return {
+        "d_held_out": found.reliability.get("d_held_out"),
+        "share_significant": selective.numbers["share_significant"],
+        "r": found.reliability.get("r"),
+    }

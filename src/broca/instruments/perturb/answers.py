@@ -1,0 +1,223 @@
+"""What a perturbation does to answers: clean texts, their variants and their controls, asked of one model and compared by item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from broca.cache.memo import Memo, Progress
+from broca.errors import StatisticsError, StimulusError
+from broca.instruments.perturb.stimuli import Shown, source_of
+from broca.items import Item, Pair
+from broca.models.lm import LM
+from broca.models.tokens import Chat
+from broca.scoring.answers import completion_of, exact_match, graded, number
+from broca.scoring.likelihood import Likelihood
+from broca.stats.corrections import holm
+from broca.stats.intervals import Interval
+from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.robust import consistency, drop_rate, flips, worst_case
+from broca.stimuli.perturb.control import CONTROL
+
+CLEAN = "clean"
+Way = Literal["choices", "generated"]
+
+ANSWERS = {"id": pl.String, "source": pl.String, "kind": pl.String, "of": pl.String, "group": pl.String, "gold": pl.String,
+           "said": pl.String, "correct": pl.Boolean, "unparsed": pl.Boolean}  # fmt: skip
+"""One row a text. `kind` is ``clean``, a kind of perturbation, or ``control``; `of`: the kind that a control is for; `said`: the
+preferred choice, or the completion."""
+
+_EMPTY = float("nan")
+_NUMBERS = ("clean", "perturbed", "drop", "drop_low", "drop_high", "p", "p_holm", "drop_rate", "drop_rate_low", "drop_rate_high",
+            "broken_rate", "mended_rate", "same_answer", "unparsed", "control", "over_control", "over_control_low",
+            "over_control_high")  # fmt: skip
+KINDS = {
+    "kind": pl.String,
+    "n": pl.Int64,
+    "broken": pl.Int64,
+    "mended": pl.Int64,
+    "controls": pl.Int64,
+} | dict.fromkeys(_NUMBERS, pl.Float64)
+"""One row a kind. Differences are perturbed minus clean, or minus control, of the same sources; p is McNemar's, exact."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asking:
+    """How a model is asked."""
+
+    lm: LM
+    way: Way
+    chat: Chat
+    max_new_tokens: int
+    memo: Memo
+    progress: Progress
+
+    def answers(self, texts: Shown) -> pl.DataFrame:
+        """`ANSWERS` of every clean text, variant and control."""
+        by_condition: dict[tuple[str, str], list[_Text]] = {}
+        for text in _texts(texts):
+            by_condition.setdefault((text.kind, text.of), []).append(text)
+        parts = []
+        for done, ((kind, of), some) in enumerate(by_condition.items()):
+            self.progress("asking", done, len(by_condition))
+            key = {"cell": "answers", "kind": kind, "of": of, "texts": texts.fingerprint, "condition": list(self.lm.condition),
+                   "way": self.way, "chat": self.chat, "max_new_tokens": self.max_new_tokens}  # fmt: skip
+            part = self.memo(key, partial(self._asked, texts.items, some))
+            assert isinstance(part, pl.DataFrame)
+            parts.append(part)
+        self.progress("asking", len(by_condition), len(by_condition))
+        return pl.concat(parts)
+
+    def _asked(self, items: Mapping[str, Item], some: Sequence[_Text]) -> pl.DataFrame:
+        said = self._chosen(items, some) if self.way == "choices" else self._written(some)
+        rows = [
+            {"id": text.id, "source": text.source, "kind": text.kind, "of": text.of, "group": text.pair.cluster,
+             "gold": text.pair.answer, **own}
+            for text, own in zip(some, said, strict=True)
+        ]  # fmt: skip
+        return pl.DataFrame(rows, schema=ANSWERS)
+
+    def _chosen(self, items: Mapping[str, Item], some: Sequence[_Text]) -> list[dict[str, object]]:
+        asked = [replace(items[text.source], id=text.id, prompt=text.said) for text in some]
+        found = Likelihood(chat=self.chat)(self.lm, asked)
+        return [
+            {"said": row["text"], "correct": row["correct"], "unparsed": row["invalid"]}
+            for row in found.iter_rows(named=True)
+        ]
+
+    def _written(self, some: Sequence[_Text]) -> list[dict[str, object]]:
+        prompts = [text.said for text in some]
+        made = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self.chat)
+        if all(number(text.pair.answer) is not None for text in some):
+            read = graded([text.id for text in some], [text.pair.answer for text in some], made, prompts=prompts)
+            return [
+                {"said": said, "correct": row["correct"], "unparsed": row["unparsed"]}
+                for said, row in zip(made, read.iter_rows(named=True), strict=True)
+            ]
+        return [
+            {
+                "said": said,
+                "correct": exact_match(completion_of(said, prompt)[0], [text.pair.answer]),
+                "unparsed": False,
+            }
+            for text, said, prompt in zip(some, made, prompts, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    id: str
+    source: str
+    kind: str
+    of: str
+    pair: Pair
+    said: str
+
+
+def _texts(texts: Shown) -> list[_Text]:
+    return [
+        *(_Text(name, name, CLEAN, "", pair, pair.clean) for name, pair in texts.clean.items()),
+        *(_Text(pair.id, source_of(pair), pair.kind, "", pair, pair.perturbed) for pair in texts.pairs),
+        *(_Text(pair.id, source_of(pair), CONTROL, pair.tags["of"], pair, pair.perturbed) for pair in texts.controls),
+    ]
+
+
+def way_for(texts: Shown) -> Way:
+    """By choices where every item has some, else by what is generated.
+
+    Raises:
+        StimulusError: if a text has neither choices nor a right answer.
+    """
+    if texts.items and all(len(item.choices) > 1 for item in texts.items.values()):
+        return "choices"
+    unknown = next((pair for pair in texts.pairs if not pair.answer), None)
+    if unknown is not None:
+        raise StimulusError(
+            f"Pair {unknown.id!r} has no right answer, so nothing can be graded. Give a column 'answer', or items with choices."
+        )
+    return "generated"
+
+
+def by_kind(answers: pl.DataFrame, kinds: Sequence[str], *, n: int, seed: int) -> pl.DataFrame:
+    """`KINDS`: each kind against the same texts clean, and against their controls.
+
+    Args:
+        answers: `ANSWERS`.
+        kinds: in this order.
+        n: resamplings of the bootstrap, whose units are groups.
+        seed: of the bootstrap.
+    """
+    rows = [_kind(answers, kind, {"n": n, "seed": seed}) for kind in kinds]
+    for row, q in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = float(q)
+    return pl.DataFrame(rows, schema=KINDS)
+
+
+def _kind(answers: pl.DataFrame, kind: str, boot: Mapping[str, int]) -> dict[str, object]:
+    both = _beside(answers, pl.col("kind") == kind, pl.col("kind") == CLEAN)
+    a, b, groups = both["correct_right"].to_numpy(), both["correct"].to_numpy(), both["group"].to_numpy()
+    turned, change = flips(a, b), _interval(b, a, groups, boot)
+    rate = _rate(a, b, groups, boot)
+    beside = _beside(answers, pl.col("kind") == kind, (pl.col("kind") == CONTROL) & (pl.col("of") == kind), named=True)
+    over = _interval(beside["correct"], beside["correct_right"], beside["group"].to_numpy(), boot)
+    return {
+        "kind": kind,
+        "n": len(both),
+        "clean": float(a.mean()),
+        "perturbed": float(b.mean()),
+        "drop": change.value,
+        "drop_low": change.low,
+        "drop_high": change.high,
+        "p": mcnemar_exact(a, b).p,
+        "drop_rate": rate.value,
+        "drop_rate_low": rate.low,
+        "drop_rate_high": rate.high,
+        "broken": turned.broken,
+        "mended": turned.mended,
+        "broken_rate": turned.broken_rate,
+        "mended_rate": turned.mended_rate,
+        "same_answer": float(consistency([both["said_right"].to_list(), both["said"].to_list()]).mean()),
+        "unparsed": float(both["unparsed"].mean()),  # type: ignore[arg-type]
+        "controls": len(beside),
+        "control": float(beside["correct_right"].mean()) if len(beside) else _EMPTY,  # type: ignore[arg-type]
+        "over_control": over.value,
+        "over_control_low": over.low,
+        "over_control_high": over.high,
+    }
+
+
+def _beside(answers: pl.DataFrame, which: pl.Expr, other: pl.Expr, *, named: bool = False) -> pl.DataFrame:
+    """Rows of one condition with those of another beside them, of the same source or, `named`, of the same pair."""
+    right = answers.filter(other).with_columns(pl.col("id").str.strip_suffix(f"/{CONTROL}"))
+    on = "id" if named else "source"
+    return answers.filter(which).join(right, on=on, how="inner", maintain_order="left")
+
+
+def _interval(a: object, b: object, groups: np.ndarray, boot: Mapping[str, int]) -> Interval:
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    try:
+        return paired_bootstrap(x, y, groups=groups, **boot)
+    except StatisticsError:
+        return Interval(float((x - y).mean()) if len(x) else _EMPTY, _EMPTY, _EMPTY)
+
+
+def _rate(a: np.ndarray, b: np.ndarray, groups: np.ndarray, boot: Mapping[str, int]) -> Interval:
+    try:
+        return drop_rate(a, b, groups=groups, **boot)
+    except StatisticsError:
+        return Interval(float(1 - b.sum() / a.sum()) if a.any() else _EMPTY, _EMPTY, _EMPTY)
+
+
+def worst(answers: pl.DataFrame, kinds: Sequence[str]) -> float:
+    """The share of the texts that have every kind which are right clean and under each of them; NaN where there is none."""
+    wide = (
+        answers.filter(pl.col("kind").is_in([CLEAN, *kinds]))
+        .pivot("kind", index="source", values="correct")
+        .drop_nulls()
+    )
+    return float(worst_case({name: wide[name].to_numpy() for name in wide.columns[1:]}).mean()) if len(wide) else _EMPTY

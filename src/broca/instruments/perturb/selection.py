@@ -1,0 +1,339 @@
+"""Typo heads, typo neurons: what restores answers when it alone is patched, chosen in one half of the cases and tested in the other.
+
+Ranked by what patches give (heads) or are estimated to give (neurons). The causal rung patches the whole choice together in
+cases that did not choose it, beside random choices of the same layers; the specific one lends it the clean run of another
+text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import comb, prod
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import stats
+
+from broca.errors import SiteUnavailable, StatisticsError
+from broca.evidence.rungs.selective import RELIABLE, SELECTIVE_SHARE
+from broca.evidence.verdict import Rung
+from broca.instruments.perturb.grid import Floats, Grid, Patches, lent, share_of
+from broca.interventions.patching import Cell
+from broca.models.twins import untrained
+from broca.page.numbers import count as counted
+from broca.page.numbers import limits, number, p_value
+from broca.sites import Kind, Site
+from broca.stats.intervals import Interval
+from broca.stats.nulls import empirical_p, quantile_band
+from broca.stats.paired import paired_bootstrap
+from broca.stats.permutation import permutation_test
+from broca.stats.reliability import chance_overlap, halves, overlap, split_half
+from broca.units import UnitMask
+from broca.units.draws import random_like
+
+What = Literal["heads", "neurons"]
+_SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
+ENOUGH_CASES, ENOUGH_GROUPS, ENOUGH_TWINS = 20, 4, 5
+_SHOWN = 200
+UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
+         "t": pl.Float64, "p_max": pl.Float64, "chosen": pl.Boolean}  # fmt: skip
+"""One row a head, or one of the 200 neurons that rank highest. `restored`: mean change of the logit difference when it alone is
+patched at every aligned token; null for neurons, which are ranked by `estimate`. `t` and `p_max` are of the half that chose."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """What was chosen, and how far it climbs."""
+
+    mask: UnitMask | None
+    table: pl.DataFrame
+    rungs: tuple[Rung, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """How many are chosen, and what they are tested against."""
+
+    what: What
+    rank: Literal["patched", "estimated"]
+    """Heads by patching each, or by attribution patching, which costs two passes whatever their number."""
+    percent: float
+    draws: int
+    twins: int
+    alpha: float
+    boot: Mapping[str, int]
+
+    @property
+    def seed(self) -> int:
+        return self.boot["seed"]
+
+    @property
+    def patches(self) -> bool:
+        """Whether each candidate is patched by itself."""
+        return self.what == "heads" and self.rank == "patched"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Map:
+    """One number a case and candidate, candidates counted through the sites."""
+
+    sites: tuple[Site, ...]
+    per_site: tuple[int, ...]
+    values: Floats
+    """(case, candidate), logits."""
+    estimates: Floats
+
+    def mask(self, chosen: NDArray[np.int64], grain: Literal["head", "unit"]) -> UnitMask:
+        flags = np.zeros(self.values.shape[1], dtype=bool)
+        flags[chosen] = True
+        parts = np.split(flags, np.cumsum(self.per_site)[:-1])
+        return UnitMask(dict(zip(self.sites, parts, strict=True)), grain)
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        return [(site.layer, i) for site, n in zip(self.sites, self.per_site, strict=True) for i in range(n)]
+
+
+def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
+    """Choose, and climb.
+
+    Args:
+        patches: the cases.
+        grid: what patching them by layer gave: which cases lost enough to count.
+        how: what to choose, and against what to test it.
+    """
+    kept = np.flatnonzero(grid.kept)
+    cases = replace(patches, cases=tuple(patches.cases[i] for i in kept))
+    groups = np.asarray(cases.groups)
+    if len(kept) < ENOUGH_CASES or len(set(groups)) < ENOUGH_GROUPS:
+        why = (
+            f"{counted(len(kept), 'case')}, of {counted(len(set(groups)), 'group')}, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
+            f"{ENOUGH_GROUPS} groups, are needed: give more texts, or kinds of perturbation that cost more answers."
+        )
+        return _untested(why)
+    try:
+        patches.lm.anatomy.sites(_SITE[how.what])
+    except SiteUnavailable as error:
+        return _untested(f"This model has no {how.what} to choose from. {error}")
+    first, second = halves(len(kept), seed=how.seed, groups=groups)
+    found = _mapped(cases, how)
+    count = max(1, round(how.percent / 100 * found.values.shape[1]))
+    chosen = np.argsort(-found.values[first].mean(0), kind="stable")[:count]
+    mask = found.mask(chosen, "head" if how.what == "heads" else "unit")
+    t, p_max, selective = _signed(found.values[first], groups[first], chosen, how)
+    held = replace(cases, cases=tuple(cases.cases[i] for i in second))
+    lost = grid.lost[kept]
+    rungs = (
+        selective,
+        _reliable(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
+        _learned(held, found, mask, (chosen, second), how),
+        *_tested(held, mask, lost[second], how),
+    )
+    return Selected(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
+
+
+def _untested(why: str) -> Selected:
+    names = ("selective", "reliable", "learned", "causal", "specific")
+    return Selected(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
+
+
+def _mapped(cases: Patches, how: Choosing) -> _Map:
+    lm, what = cases.lm, how.what
+    sites = lm.anatomy.sites(_SITE[what])
+    n = {site: lm.anatomy.n_heads if what == "heads" else lm.anatomy.width(site) for site in sites}
+    by_site = cases.estimated(n)
+    estimates = np.concatenate([by_site[f"all/{site}"] for site in sites], 1)
+    values = estimates
+    if how.patches:
+        cells = [
+            _cell(lm.anatomy.width(site), {site: [head]}, heads=n[site]) for site in sites for head in range(n[site])
+        ]
+        arrays = cases.run("patching heads", [one.case for one in cases.cases], cells)
+        values = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
+    return _Map(sites, tuple(n.values()), values, estimates)
+
+
+def _cell(width: int, chosen: Mapping[Site, Sequence[int]], *, heads: int) -> Cell:
+    """Some heads at sites, at every aligned token."""
+    parts = {}
+    for site, some in chosen.items():
+        flags = np.zeros(heads, dtype=bool)
+        flags[list(some)] = True
+        parts[site] = np.repeat(flags, width // heads)
+    return Cell("all", parts)
+
+
+def _jointly(cases: Patches, mask: UnitMask) -> Cell:
+    return Cell("all", {s: np.repeat(f, cases.lm.anatomy.width(s) // len(f)) for s, f in mask.at.items() if f.any()})
+
+
+def _signed(
+    values: Floats, groups: np.ndarray, chosen: NDArray[np.int64], how: Choosing
+) -> tuple[Floats, Floats, Rung]:
+    """Of each candidate t and p (max-T) over arbitrary signs of groups, NaN where there are too few of them; and the rung."""
+    try:
+        test = permutation_test(
+            values, np.zeros_like(values), groups=(groups, groups), paired=True, seed=how.seed, alpha=how.alpha
+        )
+    except StatisticsError as error:
+        nothing = np.full(values.shape[1], np.nan)
+        return nothing, nothing, Rung("selective", "not tested", f"In the half that chose: {error}", {})
+    return test.t, test.p_max, _selective(test.p_max[chosen], how)
+
+
+def _selective(p_max: Floats, how: Choosing) -> Rung:
+    hits = int((p_max <= how.alpha).sum())
+    return Rung(
+        "selective",
+        "passed" if hits >= SELECTIVE_SHARE * len(p_max) else "failed",
+        f"{hits} of {len(p_max)} chosen {how.what} restore more than arbitrary signs of the cases' changes would have it (max-T, "
+        f"family-wise {how.alpha:g}).",
+        {"k": len(p_max), "significant_selected": hits},
+    )
+
+
+def _reliable(first: Floats, second: Floats, count: int, what: What) -> Rung:
+    try:
+        stable = split_half(first, second)
+    except StatisticsError as error:
+        return Rung("reliable", "not tested", str(error), {})
+    tops = [np.isin(np.arange(len(each)), np.argsort(-each, kind="stable")[:count]) for each in (first, second)]
+    shared, chance = overlap(*tops), chance_overlap(count, count, len(first))
+    return Rung(
+        "reliable",
+        "passed" if stable.full >= RELIABLE else "failed",
+        f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
+        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance).",
+        {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared},
+    )
+
+
+def _learned(
+    held: Patches, found: _Map, mask: UnitMask, at: tuple[NDArray[np.int64], NDArray[np.int64]], how: Choosing
+) -> Rung:
+    """Crawford & Howell (1998): one value against the few of a control sample, in cases that chose nothing."""
+    chosen, second = at
+    own = float(_t(found.values[np.ix_(second, chosen)]).mean())
+    if how.twins < ENOUGH_TWINS:
+        return Rung(
+            "learned",
+            "not tested",
+            f"{ENOUGH_TWINS} untrained twins are needed, {how.twins} were asked for.",
+            {"t": own},
+        )
+    random = []
+    for i in range(how.twins):
+        held.progress("patching untrained twins", i, how.twins)
+        twin = replace(
+            held, lm=untrained(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
+        )
+        random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
+    held.progress("patching untrained twins", how.twins, how.twins)
+    spread = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / how.twins)
+    p = float(stats.t.sf((own - np.mean(random)) / spread, how.twins - 1)) if spread else 0.0
+    return Rung(
+        "learned",
+        "passed" if p <= how.alpha and own > max(random) else "failed",
+        f"In {len(second)} cases that did not choose them, the chosen {how.what} restore with a mean t of {number(own, '.1f')}; in "
+        f"{how.twins} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
+        f"({p_value(p)}).",
+        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": how.twins, "cases": len(second)},
+    )
+
+
+def _chosen_values(twin: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Floats:
+    if not how.patches:
+        return _mapped(twin, how).values[:, chosen]
+    heads = twin.lm.anatomy.n_heads
+    cells = [
+        _cell(twin.lm.anatomy.width(site), {site: [int(head)]}, heads=heads)
+        for site in found.sites
+        if site in mask.at
+        for head in np.flatnonzero(mask.at[site])
+    ]
+    arrays = twin.run("patching heads", [one.case for one in twin.cases], cells)
+    return arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
+
+
+def _t(values: Floats) -> Floats:
+    error = values.std(0, ddof=1) / np.sqrt(len(values))
+    return np.divide(values.mean(0), error, out=np.zeros(values.shape[1]), where=error > 0)
+
+
+def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
+    """The causal and the specific rung, in cases that chose nothing."""
+    others = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
+    layer: tuple[Literal["layer"], ...] = ("layer",) if prod(others) >= how.draws else ()
+    enough = 2 * mask.count <= sum(map(len, mask.at.values()))
+    draws = range(how.draws if enough else 0)
+    random = [random_like(mask, seed=how.seed + i, match=layer, among="rest") for i in draws]
+    cells = [_jointly(held, each) for each in (mask, *random)]
+    groups = np.asarray(held.groups)
+    arrays = held.run("patching the choice", [one.case for one in held.cases], cells)
+    gains = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
+    low, share, high = share_of(gains[:, 0], lost, groups, how.boot)
+    drawn = gains[:, 1:].sum(0) / lost.sum()
+    causal = _causal((low, share, high), drawn, len(lost), how, matched=bool(layer))
+    others = lent(held.cases)
+    if not others:
+        why = "All these cases have the same right answer, so none can lend a run with another."
+        return causal, Rung("specific", "not tested", why, {})
+    other = held.run("patching the choice from other texts", others, cells[:1])
+    foreign = other["after"][:, 0, 0] - other["before"][:, 0]
+    return causal, _specific(gains[:, 0], foreign, lost, groups, how)
+
+
+def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosing, *, matched: bool) -> Rung:
+    low, share, high = own
+    numbers = {"share": share, "low": low, "high": high, "cases": n, "draws": len(drawn)}
+    if 1 / (len(drawn) + 1) > how.alpha:
+        few = f"percent = {how.percent:g} leaves too few {how.what} to draw from: "
+        why = (
+            (few if len(drawn) < how.draws else "")
+            + f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
+        )
+        return Rung("causal", "not tested", why, numbers)
+    band, p = quantile_band(drawn), float(empirical_p(share, drawn, "greater"))
+    return Rung(
+        "causal",
+        "passed" if p <= how.alpha and low > 0 else "failed",
+        f"Patched together in {n} cases that did not choose them, the chosen {how.what} restore {number(share, '.0%')} "
+        f"{limits(low, high, '.0%')} of the lost logit difference; {len(drawn)} random choices of the same size"
+        f"{' and layers' if matched else ''} {number(band.value, '.0%')} in the median (95 % of them within "
+        f"{limits(band.low, band.high, '.0%')}; {p_value(p)}).",
+        numbers | {"random_median": band.value, "random_low": band.low, "random_high": band.high, "p_random": p},
+    )
+
+
+def _specific(own: Floats, foreign: Floats, lost: Floats, groups: np.ndarray, how: Choosing) -> Rung:
+    try:
+        found = paired_bootstrap(own, foreign, groups=groups, **how.boot)
+    except StatisticsError:
+        found = Interval(float((own - foreign).mean()), float("nan"), float("nan"))
+    share = float(np.nansum(foreign) / lost.sum())
+    return Rung(
+        "specific",
+        "passed" if found.low > 0 else "failed",
+        f"With the clean run of another text, whose answer is another, the same patch restores {number(share, '.0%')}: "
+        f"{number(found.value)} logits {limits(found.low, found.high)} less than with the text's own.",
+        {"share_other": share, "difference": found.value, "low": found.low, "high": found.high},
+    )
+
+
+def _table(
+    found: _Map, test: tuple[Floats, Floats], chosen: NDArray[np.int64], lost: Floats, how: Choosing
+) -> pl.DataFrame:
+    (t, p_max), places = test, found.places
+    flags = np.isin(np.arange(len(t)), chosen)
+    mean, guess = found.values.mean(0), found.estimates.mean(0)
+    shown = np.arange(len(t)) if how.what == "heads" else np.sort(np.argsort(-mean, kind="stable")[:_SHOWN])
+    rows = [
+        {"layer": places[i][0], "unit": places[i][1], "n": len(lost), "restored": float(mean[i]) if how.patches else None,
+         "share": float(mean[i] / lost.mean()), "estimate": float(guess[i]), "t": float(t[i]), "p_max": float(p_max[i]),
+         "chosen": bool(flags[i])}
+        for i in shown
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=UNITS)

@@ -1,0 +1,312 @@
+"""What a probe found, in words and tables: rungs, claim, warnings, and the trees that the report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import binomtest
+
+from broca.capture.features import Pooling
+from broca.evidence.guards import too_few
+from broca.evidence.rungs.selective import RELIABLE
+from broca.evidence.verdict import Guard, Rung
+from broca.instruments.probe.published import NONE, PublishedScores
+from broca.instruments.probe.scores import Scored
+from broca.instruments.probe.statements import Floats, Statements
+from broca.items import CONCLUSION
+from broca.page.numbers import limits, number, p_value
+from broca.stats.probing import Classifier
+from broca.stats.reliability import SplitHalf
+
+CITATIONS = (
+    "Hou et al. (2023), Towards a mechanistic interpretation of multi-step reasoning capabilities of language models, EMNLP.",
+    "Hewitt & Liang (2019), Designing and interpreting probes with control tasks, EMNLP.",
+    "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
+    "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
+    "Benjamini & Hochberg (1995), J R Stat Soc B 57:289-300.",
+    "Liang & Zeger (1986), Biometrika 73:13-22.",
+)
+
+CONTROLS = {"target": pl.String, "control": pl.String} | dict.fromkeys(("f1", "f1_random", "score"), pl.Float64)
+BASELINES = {"target": pl.String, "baseline": pl.String} | dict.fromkeys(
+    ("f1", "f1_with", "gain", "gain_low", "gain_high"), pl.Float64
+)
+_TEXT, _LIST = ("target", "symbol", "undefined", "layers_chosen"), ("classes", "f1_random_all", "score_random_all")
+
+ENOUGH = 5
+"""Untrained networks that the rung *learned* needs."""
+ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
+
+
+def score_table(found: Sequence[Scored], published: PublishedScores | None = None) -> pl.DataFrame:
+    """One row a target, with the published scores beside ours where there are any."""
+    rows = [each.row | dict((published or {}).get(each.target.name, NONE)) for each in found]
+    schema = {
+        name: pl.String if name in _TEXT else pl.List(pl.Float64) if name in _LIST else pl.Float64 for name in rows[0]
+    }
+    return pl.DataFrame(rows, schema=schema | {"n": pl.Int64})
+
+
+def summary(scores: pl.DataFrame) -> pl.DataFrame:
+    """The table of scores for people: each with its interval and the band of untrained networks."""
+    band = pl.col("score_random_all").list
+    why = [pl.col("undefined").fill_null("")] if scores["undefined"].null_count() < len(scores) else []
+    return scores.select(
+        pl.col("symbol").alias("score"),
+        pl.col("score").alias("value"),
+        pl.col("score_low").alias("low"),
+        pl.col("score_high").alias("high"),
+        band.min().alias("random from"),
+        band.max().alias("to"),
+        pl.col("p_learned").alias("p"),
+        pl.col("f1").alias("F1"),
+        pl.col("f1_random").alias("F1 random"),
+        *why,
+    )
+
+
+def prediction_table(found: Sequence[Scored], statements: Statements) -> pl.DataFrame:
+    """One row a statement and target: its true class, the one predicted out of fold, and the margin."""
+    names = np.array([tree.id for tree in statements.trees])
+    parts = []
+    for each in found:
+        if each.predicted is None or each.margin is None:
+            continue
+        rows = each.target.rows
+        parts.append(
+            pl.DataFrame(
+                {"target": [each.target.name] * len(each.predicted), "tree": statements.text[rows],
+                 "id": names[statements.text[rows]], "statement": statements.place[rows], "group": statements.group[rows],
+                 "true": each.target.y, "predicted": each.predicted, "margin": each.margin},
+                schema=_PREDICTIONS,
+            )
+        )  # fmt: skip
+    return pl.concat(parts) if parts else pl.DataFrame(schema=_PREDICTIONS)
+
+
+_PREDICTIONS = {"target": pl.String, "tree": pl.Int64, "id": pl.String, "statement": pl.Int64, "group": pl.Int64,
+                "true": pl.Int64, "predicted": pl.Int64, "margin": pl.Float64}  # fmt: skip
+
+
+def margins_of_trees(found: Sequence[Scored], statements: Statements) -> dict[str, Floats]:
+    """Mean out-of-fold margin of each tree's rows, by target; NaN where it has none."""
+    n = len(statements.trees)
+    out = {}
+    for each in found:
+        if each.margin is not None:
+            count = np.bincount(each.target.text, minlength=n)
+            sums = np.bincount(each.target.text, each.margin, minlength=n)
+            out[each.target.name] = np.divide(sums, count, out=np.full(n, np.nan), where=count > 0)
+    return out
+
+
+def rungs(found: Sequence[Scored], reliable: SplitHalf | None, *, alpha: float) -> tuple[Rung, ...]:
+    """The first three rungs: over shuffled labels and surface, over halves, over untrained networks."""
+    defined = [each for each in found if not each.row["undefined"]]
+    if not defined:
+        why = "; ".join(f"{each.row['symbol']}: {each.row['undefined']}" for each in found)
+        return tuple(
+            Rung(name, "not tested", f"No score is defined ({why}).", {})
+            for name in ("selective", "reliable", "learned")
+        )
+    return _selective(defined, alpha), _reliable(reliable), _learned(defined, alpha)
+
+
+def _selective(defined: Sequence[Scored], alpha: float) -> Rung:
+    texts, numbers, passed = [], {}, True
+    for each in defined:
+        row, name = each.row, each.row["symbol"]
+        best = max(each.baselines, key=lambda b: b["f1"])
+        texts.append(
+            f"{name}: attention tells {ASKED[each.target.name]} with macro-F1 {number(row['f1'], '.3f')} "
+            f"{limits(row['f1_low'], row['f1_high'], '.3f')}"
+            + (f" (labels shuffled within each text: {p_value(row['p'])})" if row["p"] is not None else "")
+            + f"; {best['baseline']} alone does with {number(best['f1'], '.3f')}, and attention adds {number(best['gain'], '+.3f')} "
+            f"{limits(best['gain_low'], best['gain_high'], '+.3f')} to it."
+        )
+        numbers |= {f"f1_{each.target.name}": row["f1"], f"p_{each.target.name}": row["p"]}
+        numbers |= {f"margin_{each.target.name}": row["margin"], f"gain_{each.target.name}": best["gain"]}
+        passed &= row["p"] is not None and row["p"] <= alpha / len(defined) and best["gain_low"] > 0
+    if any(each.row["p"] is None for each in defined):
+        return Rung(
+            "selective", "not tested", " ".join(texts) + " Labels were not shuffled (permutations = 0).", numbers
+        )
+    return Rung("selective", "passed" if passed else "failed", " ".join(texts), numbers)
+
+
+def _reliable(halves: SplitHalf | None) -> Rung:
+    if halves is None:
+        return Rung("reliable", "not tested", "Too few heads or theories for the maps of two halves.", {})
+    text = (
+        f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
+        f"(Spearman-Brown; {RELIABLE} is asked)."
+    )
+    state = "passed" if halves.full >= RELIABLE else "failed"
+    return Rung("reliable", state, text, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
+
+
+def _learned(defined: Sequence[Scored], alpha: float) -> Rung:
+    texts, numbers, passed = [], {}, True
+    n = len(defined[0].row["f1_random_all"])
+    for each in defined:
+        row = each.row
+        if row["score"] is None:
+            continue
+        band = row["score_random_all"]
+        texts.append(
+            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}; untrained networks "
+            f"score {number(min(band, default=0), '+.3f')} to {number(max(band, default=0), '+.3f')}"
+            + (f" ({p_value(row['p_learned'])})." if row["p_learned"] is not None else ".")
+        )
+        numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": row["p_learned"]}
+        passed &= row["p_learned"] is not None and row["p_learned"] <= alpha / len(defined) and row["score_low"] > 0
+    numbers["twins"] = n
+    if n < ENOUGH:
+        return Rung("learned", "not tested", " ".join([*texts, f"{ENOUGH} untrained networks are needed."]), numbers)
+    return Rung("learned", "passed" if passed else "failed", " ".join(texts), numbers)
+
+
+def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tuple[Guard, ...]:
+    """Does the model have the ability, and do features vary?"""
+    right, n = int(answers["correct"].sum()), len(answers)
+    chance = float(np.mean([1 / len(tree.choices) for tree in statements.trees]))
+    p = float(binomtest(right, n, min(chance, 1.0), alternative="greater").pvalue)
+    text = f"The model answers {right / n:.1%} of {n} trees (chance {chance:.1%}, {p_value(p)})."
+    able, few = p <= 0.05 and chance < 1, too_few(n, chance, 0.05)
+    if not able:
+        text += (
+            f" {few}"
+            if few
+            else " It does not have the ability, so what is read from its attention did not lead to answers."
+        )
+    still = int((kept.std(0) == 0).sum())
+    moves = f"{still} of {kept[0].size} heads give every statement the same attention."
+    return (
+        Guard("gate", "passed" if able else "marked", text),
+        Guard("degenerate statistic", "marked" if still else "passed", moves),
+    )
+
+
+def warnings(twins: int, found: Sequence[Scored]) -> tuple[str, ...]:
+    """What a reader must know: undefined scores, too few twins, leakage between rows of one theory."""
+    out = [f"{each.row['symbol']} is undefined: {each.row['undefined']}." for each in found if each.row["undefined"]]
+    if twins < ENOUGH:
+        out.append(f"{twins} untrained networks: a probing score needs {ENOUGH} for its band.")
+    for each in found:
+        row = each.row
+        if not row["undefined"] and row["f1_rows"] - row["f1"] > 0.02:
+            out.append(
+                f"{row['symbol']}: folds that tear theories apart give F1 {number(row['f1_rows'], '.3f')} instead of {number(row['f1'], '.3f')}: "
+                "the difference is leakage between statements of one theory."
+            )
+    return tuple(out)
+
+
+def claim(found: Sequence[Scored], model: str, task: str, sentence: str) -> str:
+    """The result in one sentence."""
+    parts = []
+    for each in found:
+        row = each.row
+        if row["undefined"] or row["score"] is None:
+            parts.append(f"{row['symbol']} ({ASKED[each.target.name]}) is undefined")
+            continue
+        band = row["score_random_all"]
+        parts.append(
+            f"{row['symbol']} = {number(row['score'])} {limits(row['score_low'], row['score_high'])} ({ASKED[each.target.name]}; "
+            f"random networks {number(min(band, default=0), '+.2f')} to {number(max(band, default=0), '+.2f')})"
+        )
+    return f"Read from the attention of {model} on {task}: {' and '.join(parts)}. {sentence}"
+
+
+def estimate(found: Sequence[Scored]) -> dict[str, Any] | None:
+    """The first defined score with its interval."""
+    row = next((each.row for each in found if each.row["score"] is not None), None)
+    if row is None:
+        return None
+    return {
+        "value": row["score"],
+        "low": row["score_low"],
+        "high": row["score_high"],
+        "unit": row["symbol"],
+        "n": row["n"],
+    }
+
+
+def method(how: Pooling, classifier: Classifier, folds: int, twins: int, permutations: int) -> str:
+    """How it was done, for the report."""
+    kinds = {
+        "knn": f"{classifier.k} nearest neighbours weighted by distance ({'Manhattan' if classifier.distance == 'l1' else 'Euclidean'})",
+        "logistic": "multinomial logistic regression",
+        "centroid": "the nearest centroid",
+    }
+    steps = {
+        "query": {"last": "the question's last token", "max": "the maximum over the question's tokens", "mean": "the mean over the "
+                  "question's tokens"}[how.query],
+        "span": f"the {how.span} over a statement's tokens",
+        "heads": "the mean over heads" if how.heads == "mean" else "every head",
+    }  # fmt: skip
+    order = ", then ".join(steps[step] for step in how.order)
+    scale = ", divided by the largest value of each text" if how.scale == "example" else ""
+    return (
+        f"Attention from each question to each statement was read beside the model's own kernel and pooled in this order: {order}{scale}. "
+        f"The classifier was {kinds[classifier.kind]} in {folds} folds of whole theories. Scores are macro-F1 F as (F - R) / (1 - R), "
+        f"where R is the mean of {twins} random initialisations of the same architecture seen through the same pipeline (Hou et al., "
+        f"2023). p counts {permutations} shuffles of the labels within each text (Phipson & Smyth, 2010). Control task: one random label "
+        "for each distinct statement (Hewitt & Liang, 2019). Intervals resample theories (Field & Welsh, 2007)."
+    )
+
+
+def described(task: str, statements: Statements) -> dict[str, Any]:
+    """The task in numbers."""
+    heights = np.bincount(statements.height)
+    return {
+        "name": task,
+        "trees": len(statements.trees),
+        "theories": int(statements.group.max()) + 1,
+        "statements": len(statements.text),
+        "useful": int((statements.height > 0).sum()),
+        "of_step": {f"{step}": int(n) for step, n in enumerate(heights) if step},
+        "example": statements.trees[0].text,
+    }
+
+
+def drawn(
+    n: int,
+    found: Sequence[Scored],
+    statements: Statements,
+    answers: pl.DataFrame,
+    *,
+    kept: Floats,
+    layers: Sequence[int],
+) -> pl.DataFrame:
+    """One row a statement of n trees, spread over all: what the probe said of it, and its attention in each layer."""
+    guess: dict[tuple[str, int], int] = {}
+    for each in found:
+        if each.predicted is not None:
+            at = np.flatnonzero(each.target.rows)
+            guess |= {(each.target.name, int(row)): int(value) for row, value in zip(at, each.predicted, strict=True)}
+    rows = []
+    for text in np.unique(np.linspace(0, len(statements.trees) - 1, n).astype(int)) if n else ():
+        tree = statements.trees[text]
+        own = np.flatnonzero(statements.text == text)
+        for place, row in enumerate(own):
+            step = guess.get(("step", int(row)))
+            rows.append(
+                {"tree": int(text), "id": tree.id, "question": tree.text[slice(*tree.query)],
+                 "answer": tree.choices[tree.answer].strip(), "correct": bool(answers["correct"][int(text)]), "statement": place,
+                 "said": statements.said[row], "height": int(statements.height[row]),
+                 "targets": [target for source, target in tree.edges if source == place and target != CONCLUSION],
+                 "last": (place, CONCLUSION) in tree.edges, "found_useful": bool(guess.get(("useful", int(row)), 0)),
+                 "found_step": None if step is None else step + 1, "layers": list(layers),
+                 "attention": kept[row].mean(1).tolist()}
+            )  # fmt: skip
+    return pl.DataFrame(rows, schema=_DRAWN)
+
+
+_DRAWN = {"tree": pl.Int64, "id": pl.String, "question": pl.String, "answer": pl.String, "correct": pl.Boolean,
+          "statement": pl.Int64, "said": pl.String, "height": pl.Int64, "targets": pl.List(pl.Int64), "last": pl.Boolean,
+          "found_useful": pl.Boolean, "found_step": pl.Int64, "layers": pl.List(pl.Int64),
+          "attention": pl.List(pl.Float64)}  # fmt: skip

@@ -1,0 +1,136 @@
+"""The heads that a probe points to, on their way up the same ladder as any other selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import comb, prod
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from broca.cache.memo import Memo, Progress
+from broca.evidence.abilities import abilities
+from broca.evidence.prepared import Prepared
+from broca.evidence.verdict import Guard
+from broca.instruments.lesion.study import CausalResult, CausalTest
+from broca.instruments.probe.head_maps import entropies, preference
+from broca.instruments.probe.pruning import mask_of, probe_weights, ranked
+from broca.instruments.probe.statements import Floats, Statements
+from broca.items import Item
+from broca.models.lm import LM
+from broca.models.tokens import Chat
+from broca.units import UnitMask
+
+
+@dataclass(frozen=True, eq=False)
+class After:
+    """What lesions gave: tables by name, guards and warnings; and the heads that the probe points to, with their test."""
+
+    tables: Mapping[str, pl.DataFrame]
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    mask: UnitMask | None
+    tested: CausalResult | None
+
+
+class TreeTest(CausalTest):
+    """A causal test whose own items are given: the questions of trees."""
+
+    given: tuple[Item, ...] = ()
+
+    @cached_property
+    def abilities(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each ability, the given ones first: their own name for it stands in the tables."""
+        name = self.given[0].ability or self.items
+        own = {name: tuple(replace(item, ability=name) for item in self.given)}
+        return own | (abilities(self.others, self.options, self.n_items) if self.others else {})
+
+
+def importance(kept: Floats, statements: Statements) -> dict[str, Floats]:
+    """What heads are pruned by, ``(layer, head)``, the largest first: evenness inverted, and probe weight."""
+    found = {name: -values for name, values in entropies(kept, statements).items()}
+    useful = (statements.height > 0).astype(np.int64)
+    if len(np.unique(useful)) > 1:
+        found["probe"] = probe_weights(kept, useful)
+    return found
+
+
+def head_table(kept: Floats, statements: Statements, layers: Sequence[int]) -> pl.DataFrame:
+    """One row a head: its entropies, its preference for useful statements, and its weight in a probe of all heads."""
+    n_heads = kept.shape[2]
+    none = np.full(kept.shape[1:], np.nan)
+    even, weights = entropies(kept, statements), importance(kept, statements).get("probe", none)
+    columns = {
+        "entropy_place": even["place"],
+        "entropy_size": even.get("size", none),
+        "preference": preference(kept, statements),
+        "weight": weights,
+    }
+    return pl.DataFrame(
+        {"layer": np.repeat(layers, n_heads), "head": np.tile(np.arange(n_heads), len(layers))}
+        | {name: values.ravel() for name, values in columns.items()},
+        schema={"layer": pl.Int64, "head": pl.Int64} | dict.fromkeys(columns, pl.Float64),
+    )
+
+
+def chosen(
+    heads: pl.DataFrame | None, weights: Floats | None, layers: Sequence[int], percent: float
+) -> UnitMask | None:
+    """The heads whose attention alone tells useful statements best; None where no head was scored or weighed.
+
+    Where heads were not scored, those with the largest probe weight.
+
+    Args:
+        heads: the table of heads.
+        weights: probe weight ``(layer, head)``.
+        layers: the layers' numbers.
+        percent: share of all heads.
+    """
+    scores = weights
+    if heads is not None:
+        own = heads.filter(pl.col("target") == heads["target"][0])
+        scores = own["f1"].to_numpy().reshape(len(layers), -1)
+    if scores is None:
+        return None
+    count = max(1, round(percent / 100 * scores.size))
+    return mask_of(ranked(scores)[:count], layers, scores.shape[1])
+
+
+def tested(
+    mask: UnitMask,
+    lm: LM,
+    items: Sequence[Item],
+    *,
+    ability: str,
+    chat: Chat,
+    draws: int,
+    others: Sequence[str],
+    alpha: float,
+    n_bootstrap: int,
+    seed: int,
+    memo: Memo,
+    progress: Progress,
+) -> CausalResult:
+    """Lesion the heads, beside random ones; see `CausalTest`.
+
+    Random heads are of the same layers where there are enough of them for the draws, else of any.
+    """
+    others_of = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
+    match: tuple[Literal["layer"], ...] = ("layer",) if prod(others_of) >= draws else ()
+    test = TreeTest(
+        selection=mask,
+        items=ability,
+        given=tuple(items),
+        others=tuple(others),
+        scorer=Prepared(chat=chat),
+        draws=draws,
+        match=match,
+        gate="mark",
+        alpha=alpha,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    return test.run(lm, memo=memo, progress=progress)

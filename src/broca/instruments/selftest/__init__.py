@@ -1,0 +1,1 @@
+"""Would the methods find what is there?"""

@@ -1,0 +1,110 @@
+"""What the model scores under weight masks: abilities item by item, and how well it predicts plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from broca.cache.cells import cells
+from broca.cache.memo import Memo
+from broca.evidence.conditions import Condition, Scoring, labelled
+from broca.interventions.weights import WeightMask
+from broca.items import Item, Stimulus, fingerprint
+from broca.models.lm import LM
+from broca.scoring.perplexity import Windows, windowed
+from broca.scoring.sampling import Sampled
+from broca.scoring.wu2025 import published
+from broca.stimuli.cells import cells as by_cell
+
+Masked = Condition[WeightMask | None]
+
+INTACT: Masked = Condition("intact", None)
+"""The condition in which no weight is masked."""
+
+
+def fraction(condition: Masked) -> float:
+    """The fraction that chose the mask; 0 for none."""
+    return float(condition.mask.weights.about["m"]) if condition.mask else 0.0
+
+
+def force(condition: Masked, /) -> tuple[WeightMask, ...]:
+    """What a condition on weights puts in force: a mask is an intervention."""
+    return () if condition.mask is None else (condition.mask,)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The task of predicting texts under a condition."""
+
+    texts: tuple[Stimulus, ...]
+    windows: Windows
+
+    def key(self, lm: LM, part: Masked, /) -> dict[str, Any]:
+        return {
+            "cell": "perplexity",
+            "texts": fingerprint(list(self.texts)),
+            "windows": repr(self.windows),
+            "condition": [*lm.condition, *(mask.fingerprint for mask in force(part))],
+        }
+
+    def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
+        with lm.under(*force(part)):
+            return windowed(lm, self.texts, self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeating:
+    """The task of sampling several answers to each item of whole tasks, under a condition."""
+
+    items: tuple[Item, ...]
+    scorer: Sampled
+
+    def key(self, lm: LM, part: Masked, /) -> dict[str, Any]:
+        items = fingerprint([item.fingerprint for item in self.items])
+        condition = [*lm.condition, *(mask.fingerprint for mask in force(part))]
+        return {"cell": "repeat", "items": items, "scorer": repr(self.scorer), "condition": condition}
+
+    def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
+        with lm.under(*force(part)):
+            return self.scorer.repeated(lm, self.items)
+
+
+def repeated(
+    lm: LM, items: Sequence[Item], conditions: Mapping[float, Masked], *, scorer: Sampled, memo: Memo
+) -> pl.DataFrame:
+    """Cells of theory-of-mind tasks by repetition and fraction, in the published columns."""
+    parts = list(conditions.values())
+    found = cells(Repeating(tuple(items), scorer), parts, lm, memo)
+    rows = [(m, next(found)) for m in conditions]
+    table = pl.concat([part.with_columns(m=pl.lit(m)) for m, part in rows if isinstance(part, pl.DataFrame)])
+    return published(by_cell(items, table, by=("repetition", "m")))
+
+
+def answered(
+    lm: LM,
+    items: Sequence[Item],
+    conditions: Sequence[Masked],
+    *,
+    scorer: Any,
+    memo: Memo,
+    progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """One row an item and condition: the labels, then the scorer's columns."""
+    return pl.concat(Scoring(tuple(items), scorer, force).tables(lm, conditions, memo, progress))
+
+
+def read(
+    lm: LM,
+    texts: Sequence[Stimulus],
+    conditions: Sequence[Masked],
+    *,
+    windows: Windows,
+    memo: Memo,
+    progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """One row a window and condition: the labels, then those of `broca.scoring.perplexity.windowed`."""
+    found = cells(Reading(tuple(texts), windows), list(conditions), lm, memo, progress)
+    return pl.concat([labelled([next(found)], condition) for condition in conditions])

@@ -1,0 +1,169 @@
+"""What a sensitivity study masks: which items and texts have which part, the sweep, and the masks of every condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from broca.errors import SelectionError, SpecError
+from broca.evidence.conditions import Condition
+from broca.instruments.sensitivity.conditions import Masked
+from broca.instruments.sensitivity.ranking import Ranking
+from broca.interventions.weights import Edit, WeightMask
+from broca.items import Item
+from broca.models.lm import LM
+from broca.models.matrices import Matrix, matrices
+from broca.page.numbers import count
+from broca.units.ranked import Ties, topped_up, without
+from broca.units.weight_draws import Match, random_weights
+from broca.units.weights import WeightSet
+
+MOST_FRACTIONS = 10_000
+"""In a sweep: each is a mask that is scored."""
+
+
+def swept(text: str, *, published: bool = False) -> tuple[float, ...]:
+    """The fractions of ``start:stop:step``, stop included.
+
+    Args:
+        text: three numbers, or numbers with commas between.
+        published: as `numpy.arange(start, stop + step, step)` has them: one more than meant, some with rounding noise.
+
+    Raises:
+        SpecError: if the text is of another form, or a fraction is not from 0 to 1.
+    """
+    parts = text.split(":") if ":" in text else text.split(",")
+    try:
+        numbers = [Decimal(part.strip()) for part in parts]
+    except InvalidOperation as error:
+        raise SpecError(
+            f"{text!r} is no sweep. Write START:STOP:STEP, such as 0:5e-5:2e-6, or numbers with commas."
+        ) from error
+    if not all(number.is_finite() for number in numbers):
+        raise SpecError(f"{text!r} is no sweep: fractions are numbers from 0 to 1.")
+    if ":" in text:
+        if len(numbers) != 3 or numbers[2] <= 0 or numbers[1] < numbers[0]:
+            raise SpecError(f"{text!r} is no sweep. Write START:STOP:STEP with a step above 0: 0:5e-5:2e-6.")
+        start, stop, step = numbers
+        if (stop - start) / step > MOST_FRACTIONS:
+            raise SpecError(f"{text!r} has more than {MOST_FRACTIONS:,} fractions. Give a larger step.")
+        if published:
+            found = [float(m) for m in np.arange(float(start), float(stop) + float(step), float(step))]
+        else:
+            found = [float(start + i * step) for i in range(int((stop - start) / step) + 1)]
+    else:
+        found = [float(number) for number in numbers]
+    if not all(0 <= m <= 1 for m in found):
+        raise SpecError(f"{text!r} has fractions outside of 0 to 1. 1e-5 is a thousandth of a percent of the weights.")
+    return tuple(found)
+
+
+def automatic(every: Sequence[Matrix]) -> tuple[float, ...]:
+    """Fractions, each twice the one before: from 2 weights of the smallest matrix (at least 1e-6), twelve or up to 7 %."""
+    # Three digits read better than sixteen; rounded up, so that 2 stay 2.
+    low = max(1e-6, float(f"{2.01 / min(m.address.size for m in every):.3g}"))
+    return tuple(float(f"{low * 2**i:.5g}") for i in range(12) if low * 2**i <= 0.07)
+
+
+def shared_out(items: Sequence[Item], shares: Sequence[float], seed: int) -> tuple[list[Item], ...]:
+    """Items in parts of these relative sizes; those of a group stay together.
+
+    Raises:
+        SelectionError: if there are too few groups for so many parts.
+    """
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.cluster, []).append(item)
+    names = sorted(groups)
+    if len(names) < len(shares):
+        raise SelectionError(
+            f"{count(len(items), 'item')} in {count(len(names), 'group')} cannot be shared out into {len(shares)} parts, to score by, choose on and "
+            f"test on. Give {len(shares)} groups."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    parts: tuple[list[Item], ...] = tuple([] for _ in shares)
+    last = len(shares) - 1
+    wanted = np.cumsum(shares) / sum(shares) * len(items)
+    part, placed = 0, 0
+    for left, at in zip(range(len(names), 0, -1), order, strict=True):
+        own = groups[names[at]]
+        full = placed + len(own) / 2 > wanted[part] and parts[part]
+        if part < last and (full or left <= last - part):
+            part += 1
+        parts[part].extend(own)
+        placed += len(own)
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """How a mask follows from rankings and a fraction."""
+
+    task: Ranking
+    controls: tuple[Ranking, ...]
+    control: float | None
+    """The controls' own fraction; None: the same as the task's."""
+    ties: Ties
+    top_up: bool
+    about: dict[str, Any]
+    """What is written into the mask's file."""
+
+    def weights(self, m: float, half: int | None = None) -> WeightSet:
+        """The task's top m that is in no control's top; by one half of all samples, or by all."""
+        task, *controls = (r.whole if half is None else r.halves[half] for r in (self.task, *self.controls))
+        q = m if self.control is None else self.control
+        found = topped_up(task, controls, m, q) if self.top_up else without(task, controls, m, q, ties=self.ties)
+        return WeightSet(found.at, found.addresses, {**self.about, "m": m})
+
+    def sizes(self, m: float) -> dict[str, Any]:
+        """What a fraction means here: nominal and realised sizes, overlap, rows and columns."""
+        task = self.task.whole.top(m, ties=self.ties)
+        q = m if self.control is None else self.control
+        union = None
+        for control in self.controls:
+            top = control.whole.top(q, ties=self.ties)
+            union = top if union is None else union | top
+        shared = task.shared(union) if union is not None else None
+        weights = self.weights(m)
+        table = weights.by_matrix()
+        return {
+            "m": m,
+            "nominal": self.task.whole.nominal(m),
+            "smallest_k": self.task.whole.smallest(m),
+            "task": task.count,
+            "control": union.count if union is not None else 0,
+            "shared": shared.shared if shared else 0,
+            "shared_by_chance": shared.expected if shared else 0.0,
+            "realised": weights.count,
+            "percent": 100 * weights.count / weights.total,
+            "rows": int(table["n_rows"].sum()),
+            "columns": int(table["n_columns"].sum()),
+        }
+
+    def condition(self, m: float, edit: Edit, label: str) -> Masked | None:
+        """The mask of a fraction; None where it is empty."""
+        weights = self.weights(m)
+        if not weights.count:
+            return None
+        return Condition("lesion", WeightMask(weights, edit), label, "top", 100 * m, edit.name)
+
+    def randoms(self, lm: LM, like: Masked, n: int, match: Match, seed: int, *, label: str) -> list[Masked]:
+        """Random masks that share `match` with one that was chosen; fewer than n where they repeat themselves."""
+        assert like.mask is not None
+        known = {m.name: m for m in matrices(lm.model, lm.anatomy)}
+
+        def sizes(name: str) -> Any:
+            matrix = known[name]
+            return matrix.of(lm.model.get_parameter(matrix.parameter).detach()).float().abs().cpu().numpy()
+
+        general = self.controls[0].whole if self.controls else None
+        drawn = random_weights(like.mask.weights, n, seed=seed, match=match, sizes=sizes, general=general)
+        distinct = {each.fingerprint: (seed + i, each) for i, each in reversed(list(enumerate(drawn))) if each.count}
+        return [
+            replace(like, name="random", mask=WeightMask(each, like.mask.edit), seed=own, localizer=label)
+            for own, each in sorted(distinct.values(), key=lambda pair: pair[0])
+        ]

@@ -1,0 +1,161 @@
+"""Rankings of all weights by what a set of samples says, one cell each: small, whatever the size of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from broca.cache.memo import Memo, Part, Progress, draft_of
+from broca.capture.objectives import OBJECTIVES, Asked, ObjectiveName
+from broca.capture.ranking import ranked
+from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
+from broca.items import fingerprint
+from broca.models.lm import LM
+from broca.models.matrices import Matrix
+from broca.units.ranked import Listed, Ranked, Scope
+
+FIELDS = ("index", "score", "rank")
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How weights are scored; the last four change no number beyond its last digits, or only how it is stored."""
+
+    score: Score
+    scope: Scope
+    most: float
+    halves: bool
+    precision: Precision
+    nonfinite: Literal["refuse", "keep"]
+    mode: Mode
+    layer_groups: int
+    sums_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A ranking by all samples, and by each half of them."""
+
+    whole: Ranked
+    halves: tuple[Ranked, ...]
+    r: float
+    """Correlation of the halves' log scores over all weights; NaN without halves."""
+    n: int
+    """Samples."""
+
+
+def ranking(
+    lm: LM,
+    samples: Sequence[Asked],
+    objective: ObjectiveName,
+    matrices: Sequence[Matrix],
+    how: Scoring,
+    *,
+    what: str,
+    memo: Memo,
+    progress: Progress,
+) -> Ranking:
+    """Score every weight by these samples and rank them.
+
+    Raises:
+        StatisticsError, GuardError, BrocaError: as `broca.capture.sensitivity.sensitivity`.
+    """
+    addresses = {m.name: m.address for m in matrices}
+    key = {
+        "cell": "weight ranking",
+        "samples": fingerprint([[a.question.shared.ids, a.question.options, a.answer] for a in samples]),
+        "objective": objective,
+        "score": [how.score, how.scope, how.most, how.halves, how.precision, how.nonfinite, how.mode],
+        "matrices": fingerprint(list(addresses)),
+        "condition": list(lm.condition),
+    }
+
+    def compute() -> Part:
+        found: dict[str, list[Any]] = {}
+        moments = np.zeros(6)
+        for i, group in enumerate(_groups(matrices, how.layer_groups)):
+            draft = draft_of(memo, {**key, "group": i})
+            sums = sensitivity(
+                lm,
+                samples,
+                OBJECTIVES[objective],
+                group,
+                scores=(how.score,),
+                halves=how.halves,
+                mode=how.mode,
+                precision=how.precision,
+                nonfinite=how.nonfinite,
+                sums_on=how.sums_on,
+                draft=draft,
+                progress=lambda done, total: progress(f"scoring weights by {what}", done, total),
+            )
+            for half in (None, 0, 1) if how.halves else (None,):
+                for name, listed in _ranked(lm, sums, group, how, half).lists.items():
+                    found.setdefault(name, []).append(listed)
+            moments += _moments(lm, sums, group, how) if how.halves else 0
+            if draft is not None:
+                draft.drop()
+        return _packed(found, moments)
+
+    stored = memo(key, compute)
+    assert isinstance(stored, dict)
+    lists = _unpacked(stored, list(addresses))
+    rankings = [Ranked(each, addresses, how.scope, how.most) for each in lists]
+    return Ranking(rankings[0], tuple(rankings[1:]), _correlation(stored["moments"]), len(samples))
+
+
+def _groups(matrices: Sequence[Matrix], n: int) -> list[list[Matrix]]:
+    layers = sorted({m.address.layer for m in matrices})
+    parts = [set(part.tolist()) for part in np.array_split(np.array(layers), min(n, len(layers)))]
+    return [[m for m in matrices if m.address.layer in part] for part in parts]
+
+
+def _ranked(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int | None) -> Ranked:
+    of = {m.name: m for m in group}
+
+    def values(name: str) -> Any:
+        weight = lm.model.get_parameter(of[name].parameter)
+        return sums.score(of[name], weight, how.score, half).float().cpu().numpy()
+
+    return ranked(values, {m.name: m.address for m in group}, scope=how.scope, most=how.most)
+
+
+def _moments(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring) -> np.ndarray:
+    """Count, sums, sums of squares and of products of both halves' log scores, where both are above 0."""
+    total = np.zeros(6)
+    for m in group:
+        weight = lm.model.get_parameter(m.parameter)
+        a, b = (sums.score(m, weight, how.score, half).double().flatten() for half in (0, 1))
+        both = (a > 0) & (b > 0) & a.isfinite() & b.isfinite()
+        x, y = a[both].log(), b[both].log()
+        parts = (x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum())
+        total += np.array([float(both.sum()), *(float(part) for part in parts)])
+    return total
+
+
+def _correlation(moments: np.ndarray) -> float:
+    n, x, y, xx, yy, xy = moments
+    spread = (n * xx - x * x) * (n * yy - y * y)
+    return float((n * xy - x * y) / np.sqrt(spread)) if n > 2 and spread > 0 else float("nan")
+
+
+def _packed(found: Mapping[str, Sequence[Listed]], moments: np.ndarray) -> dict[str, np.ndarray]:
+    """Lists of many matrices as a few long arrays."""
+    arrays: dict[str, np.ndarray] = {"moments": moments}
+    for half in range(len(next(iter(found.values())))):
+        arrays[f"{half}.count"] = np.array([each[half].index.size for each in found.values()])
+        for field in FIELDS:
+            arrays[f"{half}.{field}"] = np.concatenate([getattr(each[half], field) for each in found.values()])
+    return arrays
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[dict[str, Listed]]:
+    lists = []
+    for half in range(sum(name.endswith(".count") for name in arrays)):
+        cuts = np.cumsum(arrays[f"{half}.count"])[:-1]
+        parts = [np.split(arrays[f"{half}.{field}"], cuts) for field in FIELDS]
+        lists.append({name: Listed(*own) for name, *own in zip(names, *parts, strict=True)})
+    return lists

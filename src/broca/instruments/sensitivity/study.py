@@ -1,0 +1,278 @@
+"""Which weights does an ability hang on? Squared gradients, task minus general, swept, against matched random masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.capture.objectives import ObjectiveName
+from broca.capture.sensitivity import Mode, Precision, Score
+from broca.errors import SpecError, StimulusError
+from broca.evidence.abilities import abilities
+from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.sensitivity.plan import swept
+from broca.instruments.sensitivity.samples import general_texts, texts_of
+from broca.interventions.weights import Edit
+from broca.items import Item, Stimulus, fingerprint
+from broca.models.lm import LM
+from broca.models.tokens import Chat
+from broca.scoring import AnyScorer, Likelihood
+from broca.scoring.perplexity import Recipe, Windows
+from broca.specs.presets import PRESETS, filled
+from broca.specs.spec import Above0, Level, Natural, Need, Positive, Spec
+from broca.units.ranked import Scope, Ties
+from broca.units.weight_draws import Match
+from broca.units.weights import WeightSet
+
+
+class Sensitivity(Spec):
+    """Score every weight by what a task's gradients say, take away those that matter to plain text, mask, test."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    preset: Literal["wu2025"] | None = None
+    """Do as Wu et al. (2025) did: a set of fields, each of which can be given otherwise."""
+    task: str = "beliefs/false-belief"
+    """The ability in question: a benchmark or a file of items. Its first ability is the own one."""
+    others: tuple[str, ...] = ()
+    """Other abilities, which a specific mask leaves alone."""
+    general: str = "plain"
+    """Texts whose sensitive weights are left alone."""
+    perplexity_source: str | None = None
+    """Texts of which perplexities are taken: all of them where `reading` joins them; `n_read` further ones of `general` when None."""
+    controls: tuple[str, ...] = ()
+    """Further items whose sensitive weights are left alone, such as the same stories with a question about reality."""
+    source: str | None = None
+    """Score weights by these texts instead of by a part of the task's items."""
+    published: tuple[str, str] | None = None
+    """Folders of score files as published (layer_0.pt, ...), of the task and of general text, instead of scoring."""
+    choose_on: Literal["apart", "test"] = "apart"
+    """Choose the fraction on items of its own, or as published on those that are tested."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the benchmarks, such as n or seed."""
+    n_items: Positive | None = None
+    """Use this many items of each ability at most."""
+    shares: tuple[Above0, Above0, Above0] = (0.4, 0.2, 0.4)
+    """Parts of the own items: to score weights by, to choose the fraction on, to test on. Groups stay together."""
+    n_score: Positive = 100
+    """Samples of the task, and of each control, at most."""
+    n_general: Positive = 100
+    """Texts to score weights by."""
+    n_read: Positive = 40
+    """Texts to take perplexities of."""
+    window: Positive = 128
+    """Tokens of a text that is scored by."""
+    windows: Literal["start", "random"] = "start"
+    """Where a text is cut."""
+    reading: Windows = Windows()
+    """How texts are cut for perplexity."""
+    recipe: Recipe = "exact"
+    """How a perplexity is averaged."""
+    objective: ObjectiveName = "gold"
+    """What is differentiated on the task's items."""
+    score: Score = "squared-gradient"
+    scope: Scope = "matrix"
+    """Within what a fraction is taken."""
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] | None = None
+    """What the model must have been loaded in; anything when None."""
+    bos: Literal["with", "without"] = "with"
+    """Score weights with or without the special tokens before a text."""
+    precision: Precision = "float32"
+    """Of the sums."""
+    nonfinite: Literal["refuse", "keep"] = "refuse"
+    """What to do about scores that are infinite or NaN."""
+    mode: Mode = "auto"
+    """One sample at a time, or batches with the same numbers."""
+    halves: bool = True
+    """Keep the sums of two halves of the samples apart: the rung 'reliable'. Takes a second copy of the sums."""
+    layer_groups: Positive = 1
+    """Pass over the samples so many times, each time with the sums of a part of the layers."""
+    sums_on: str | None = None
+    """Device of the sums; "cpu" spares a GPU."""
+    sweep: str = "auto"
+    """Fractions to mask: START:STOP:STEP, numbers with commas, or doublings from 2 weights of the smallest matrix."""
+    arange: bool = False
+    """Take the steps of a sweep as published, one more than meant."""
+    control: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Fraction of each control's ranking that is left alone; the same as the task's when None."""
+    ties: Ties = "index"
+    top_up: bool = False
+    """Fill up to the nominal size from further down the task's list."""
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1)] = (Edit("zero"), Edit("mean"), Edit("resample"))
+    """What masked weights become; the first is the claim, the others must agree in sign."""
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
+    """Mask so many times the chosen fraction too: the effect must keep its sign."""
+    nulls: Annotated[tuple[Match, ...], Field(min_length=1)] = ("matrix", "rows", "size", "general")
+    """Families of random masks, the first of which makes the band; all must be beaten."""
+    draws: Natural = 20
+    """Random masks of each family at the chosen fraction. The smallest p that n draws can give is 1 / (n + 1)."""
+    sweep_draws: Natural = 5
+    """Random masks of the first family at every other fraction."""
+    twins: Natural = 0
+    """Score so many untrained twins likewise; 20 make the rung 'learned'."""
+    perplexity_limit: Above0 = 1.05
+    """Largest ratio of perplexities that counts as equal."""
+    scorer: AnyScorer = Likelihood()
+    """How an answer is judged."""
+    chat: Chat = "auto"
+    gate: Literal["stop", "mark"] = "stop"
+    """What to do when the intact model does not have the ability."""
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            (
+                *("source", "controls", "n_score", "score", "precision", "nonfinite", "mode", "halves"),
+                *("layer_groups", "sums_on"),
+            ),
+            (),
+            lambda spec: spec.published is None,
+            "its folders hold the scores",
+            beside="published",
+        ),
+        Need(("arange",), ("sweep=START:STOP:STEP",), lambda spec: ":" in spec.sweep),
+        Need(("nulls",), ("draws=1 or more",), lambda spec: spec.draws or spec.sweep_draws),
+        Need(
+            ("sweep_draws",),
+            ("sweep=of several fractions",),
+            lambda spec: spec.sweep == "auto" or any(mark in spec.sweep for mark in ":,"),
+        ),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        return filled(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="after")
+    def _possible(self) -> Sensitivity:
+        if self.layer_groups > 1 and self.scope in ("kind", "global"):
+            raise ValueError(
+                f"layer_groups = {self.layer_groups} holds the sums of a few layers at a time, and scope {self.scope!r} ranks over "
+                "all of them: use scope matrix, row or layer, or sums_on = 'cpu'"
+            )
+        if self.sweep != "auto":
+            try:
+                swept(self.sweep, published=self.arange)
+            except SpecError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    def preset_fields(self) -> Mapping[str, Any]:
+        return PRESETS[self.preset] if self.preset else {}
+
+    @cached_property
+    def abilities(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each ability, the own one first."""
+        return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
+
+    @cached_property
+    def control_items(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each further control."""
+        if not self.controls:
+            return {}
+        return abilities(self.controls, self.options, self.n_items, beside=(self.task, *self.others))
+
+    @cached_property
+    def source_texts(self) -> tuple[Stimulus, ...]:
+        """Texts that weights are scored by instead of items; none where there is no source."""
+        return () if self.source is None else texts_of(self.source, self.n_score, self.seed)
+
+    @cached_property
+    def texts(self) -> tuple[tuple[Stimulus, ...], tuple[Stimulus, ...]]:
+        """Texts to score weights by, and others to predict."""
+        return general_texts(self)
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Content hashes of items and texts: files may change under their names."""
+        prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        prints |= {
+            f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
+        }
+        prints |= {f"source {self.source}": fingerprint(list(self.source_texts))} if self.source else {}
+        return prints | {f"texts {self.general}": fingerprint([list(part) for part in self.texts])}
+
+    def read(self) -> None:
+        super().read()
+        for folder in self.published or ():
+            if not Path(folder).is_dir():
+                raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
+
+    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult:
+        """Score, choose a fraction, mask, compare.
+
+        Raises:
+            SpecError: if the model is of another dtype than the study asks for.
+            GuardError: if the model lacks the ability, or a matrix gets no gradient.
+            SelectionError: if no fraction leaves a weight to mask, or there are too few items to share out.
+            SiteUnavailable: if weights are tied, quantised or offloaded.
+            StatisticsError, StimulusError, UnknownName: if scores are not finite, or what is asked for does not exist.
+        """
+        from broca.instruments.sensitivity.result import result
+        from broca.instruments.sensitivity.work import Work
+
+        own = str(lm.dtype).removeprefix("torch.")
+        if self.dtype not in {None, own}:
+            raise SpecError(
+                f"This study is done in {self.dtype}{f', as {self.preset} was' if self.preset else ''}, and the model was loaded in {own}. Load "
+                f"it in {self.dtype} (--dtype {self.dtype}), or ask for dtype={own!r}."
+            )
+        return result(Work(self, lm, memo, progress))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SensitivityResult:
+    """What a sensitivity study found; the mask is also a file of its own, ``mask.safetensors``."""
+
+    spec: Sensitivity
+    mask: WeightSet
+    items: pl.DataFrame
+    prompts: pl.DataFrame
+    doses: pl.DataFrame
+    matrix: pl.DataFrame
+    baselines: pl.DataFrame
+    flipped: pl.DataFrame
+    windows: pl.DataFrame
+    """One row a window of text and condition."""
+    perplexity: pl.DataFrame
+    """One row a condition."""
+    sweep: pl.DataFrame
+    """One row a fraction: sizes, overlaps, and what it did to the items that chose the fraction."""
+    modules: pl.DataFrame
+    """One row a matrix: how much of it is masked."""
+    nulls: pl.DataFrame
+    """One row a family of random masks."""
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any]
+    selection: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    method: str = ""
+    """What was done, in the past tense."""
+    published: pl.DataFrame | None = None
+    """Cells of sampled answers, by repetition and fraction, as Wu et al. (2025) write them."""
+    frequencies: pl.DataFrame | None = None
+    """One row a layer, q or k, and rotary frequency: masked weights beside activation norms."""
+    sinks: pl.DataFrame | None = None
+    """One row a layer: attention to the first token, and the share of sinks that the mask displaces."""
+    geometry: pl.DataFrame | None = None
+    """One row a layer and state (clean, masked): how queries stand to the first token's key and to the others."""
+    cells: pl.DataFrame | None = None
+    """Cells of theory-of-mind tasks by condition and kind, beside shortcuts."""
+
+    def __repr__(self) -> str:
+        return f"SensitivityResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

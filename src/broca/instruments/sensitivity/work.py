@@ -1,0 +1,276 @@
+"""A sensitivity study, step by step: samples, rankings, the fraction, the conditions, the rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from broca.cache.memo import Json, Memo, Progress, forget, silent
+from broca.capture.chosen import chosen_shares
+from broca.capture.objectives import OBJECTIVES
+from broca.capture.ranking import ranked
+from broca.errors import SelectionError
+from broca.evidence.rungs import causal as effects
+from broca.evidence.rungs.learned import Kind, TwinTask, in_twins, learned
+from broca.evidence.verdict import Rung
+from broca.instruments.sensitivity import rungs
+from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, read
+from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out, swept
+from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
+from broca.instruments.sensitivity.samples import Samples, nonblank, of_items, of_source, of_texts
+from broca.instruments.sensitivity.study import Sensitivity
+from broca.items import Item, fingerprint
+from broca.models.lm import LM
+from broca.models.matrices import Matrix, matrices
+from broca.models.wu2025 import Chunks
+from broca.scoring.perplexity import perplexity
+from broca.units.weights import WeightSet
+
+HELD_OUT = 32
+"""Items, and texts, whose gradients are looked at one by one for the rung 'selective'."""
+
+
+@dataclass
+class Work:
+    """What a study has at hand while it runs."""
+
+    spec: Sensitivity
+    lm: LM
+    memo: Memo
+    progress: Progress
+
+    @cached_property
+    def matrices(self) -> tuple[Matrix, ...]:
+        return matrices(self.lm.model, self.lm.anatomy)
+
+    @cached_property
+    def own(self) -> str:
+        return next(iter(self.spec.abilities))
+
+    @cached_property
+    def parts(self) -> tuple[list[Item], ...]:
+        """The own items: to score by, to choose on, to test on; none to score by where scores come from elsewhere."""
+        items, (score, choose, test) = self.spec.abilities[self.own], self.spec.shares
+        elsewhere = self.spec.source is not None or self.spec.published is not None
+        if self.spec.choose_on == "test":
+            first, rest = ([], list(items)) if elsewhere else shared_out(items, (score, choose + test), self.spec.seed)
+            return first, rest, rest
+        if not elsewhere:
+            return shared_out(items, (score, choose, test), self.spec.seed)
+        return ([], *shared_out(items, (choose, test), self.spec.seed))
+
+    @cached_property
+    def tested(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each ability that are scored under masks."""
+        return {**self.spec.abilities, self.own: tuple(self.parts[2])}
+
+    @cached_property
+    def fractions(self) -> tuple[float, ...]:
+        if self.spec.sweep == "auto":
+            return automatic(self.matrices)
+        return swept(self.spec.sweep, published=self.spec.arange)
+
+    @cached_property
+    def task(self) -> Samples:
+        if self.spec.published is not None:
+            return Samples(self.spec.published[0], (), self.spec.objective)
+        if self.spec.source is not None:
+            return of_source(self.spec, self.lm)
+        return of_items(self.spec, self.lm, self.parts[0], self.spec.n_score, self.own)
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """By the task, by plain texts and by each further control."""
+        spec = self.spec
+        most = max((*(m * max(1.0, *spec.sizes) for m in self.fractions), spec.control or 0.0))
+        # A list that is filled up, or drawn from, has to go on below the largest mask.
+        most = min(1.0, 4 * most)
+        if spec.published is not None:
+            chunks = [Chunks(folder, self.lm) for folder in spec.published]
+            lists = [ranked(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
+            return [Ranking(each, (), float("nan"), 0) for each in lists]
+        sets = [
+            self.task,
+            of_texts(spec, self.lm, spec.texts[0]),
+            *(of_items(spec, self.lm, items, spec.n_score, name) for name, items in spec.control_items.items()),
+        ]
+        how = Scoring(
+            spec.score,
+            spec.scope,
+            most,
+            spec.halves,
+            spec.precision,
+            spec.nonfinite,
+            spec.mode,
+            spec.layer_groups,
+            spec.sums_on,
+        )
+        return [
+            ranking(
+                self.lm, s.asked, s.objective, self.matrices, how, what=s.name, memo=self.memo, progress=self.progress
+            )
+            for s in sets
+        ]
+
+    @cached_property
+    def chooser(self) -> Chooser:
+        """How a mask follows from the rankings."""
+        spec, found = self.spec, self.rankings
+        about = {
+            "model": self.lm.fingerprint,
+            "name": self.lm.name,
+            "task": self.task.name,
+            "score": spec.score,
+            "scope": spec.scope,
+        }
+        return Chooser(found[0], tuple(found[1:]), spec.control, spec.ties, spec.top_up, about)
+
+    def choice(self) -> tuple[float, pl.DataFrame]:
+        """The fraction that costs the choosing items most at equal perplexity, and the sweep as a table.
+
+        Raises:
+            SelectionError: if no fraction leaves a weight to mask.
+        """
+        spec, edit = self.spec, self.spec.edits[0]
+        sizes = [self.chooser.sizes(m) for m in self.fractions]
+        masked = {m: c for m in self.fractions if (c := self.chooser.condition(m, edit, self.own)) is not None}
+        if not masked:
+            raise SelectionError(
+                f"No fraction of the sweep ({', '.join(f'{m:g}' for m in self.fractions)}) leaves a weight to mask: matrices are "
+                "too small for them, or the controls rank the same weights first. Sweep larger fractions, or set control."
+            )
+        conditions = [INTACT, *masked.values()]
+        scored = answered(
+            self.lm, self.parts[1], conditions, scorer=spec.scorer, memo=self.memo, progress=self.told("choosing")
+        )
+        fluency = self.perplexities(conditions)[0]
+        rows = []
+        for size in sizes:
+            condition = masked.get(size["m"], INTACT)
+            own = effects.rows_of(scored, condition.address)
+            of = effects.rows_of(fluency, condition.address)["perplexity"][0]
+            rows.append(
+                size | {"dev_accuracy": own["correct"].mean(), "dev_score": own["score"].mean(), "perplexity": of}
+            )
+        base = effects.rows_of(fluency, INTACT.address)["perplexity"][0]
+        table = pl.DataFrame(rows).with_columns((pl.col("perplexity") / base).alias("perplexity_ratio"))
+        able = table.filter(pl.col("realised") > 0)
+        fluent = able.filter(pl.col("perplexity_ratio") <= spec.perplexity_limit)
+        best = (
+            fluent.sort("dev_accuracy", "dev_score", "m") if fluent.height else able.sort("perplexity_ratio", "m")
+        ).row(0, named=True)
+        return float(best["m"]), table
+
+    def conditions(self, m: float) -> tuple[Masked, dict[str, list[Masked]]]:
+        """The claim, and everything beside it by what it is for."""
+        spec, make = self.spec, self.chooser
+        claim = make.condition(m, spec.edits[0], self.own)
+        assert claim is not None
+        sweep = [make.condition(each, spec.edits[0], self.own) for each in self.fractions if each != m]
+        scaled = [make.condition(m * size, spec.edits[0], self.own) for size in spec.sizes if m * size <= 1]
+        main = spec.nulls[0]
+        beside: dict[str, list[Masked]] = {
+            "edits": [c for edit in spec.edits[1:] if (c := make.condition(m, edit, self.own))],
+            "sizes": [c for c in scaled if c and c.mask and c.mask.weights != claim.mask.weights],  # type: ignore[union-attr]
+            "sweep": [c for c in sweep if c],
+            "band": [],
+        }
+        for family in spec.nulls:
+            label = self.own if family == main else self.family(family)
+            beside[f"null {family}"] = make.randoms(self.lm, claim, spec.draws, family, spec.seed, label=label)
+        for each in beside["sweep"]:
+            beside["band"] += make.randoms(self.lm, each, spec.sweep_draws, main, spec.seed, label=self.own)
+        return claim, beside
+
+    def family(self, name: str) -> str:
+        """What the random masks of a further family are called in the tables."""
+        return f"{self.own} ({name})"
+
+    def perplexities(self, conditions: Sequence[Masked]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """One row a condition, and one a window of text."""
+        rows = read(
+            self.lm,
+            self.spec.texts[1],
+            conditions,
+            windows=self.spec.reading,
+            memo=self.memo,
+            progress=self.told("predicting texts"),
+        )
+        labels = [*INTACT.labels]
+        table = pl.DataFrame(
+            [
+                condition.labels
+                | {"perplexity": perplexity(effects.rows_of(rows, condition.address), self.spec.recipe)}
+                for condition in conditions
+            ]
+        )
+        return table.select(*labels, "perplexity"), rows
+
+    def selective(self, mask: WeightSet) -> Rung:
+        """The rung 'selective', on items and texts that chose nothing."""
+        spec = self.spec
+        held = of_items(spec, self.lm, self.parts[2], HELD_OUT, "held-out items")
+        texts = of_texts(spec.model_copy(update={"windows": "start"}), self.lm, nonblank(spec.texts[1])[:HELD_OUT])
+
+        def compute() -> dict[str, np.ndarray]:
+            found: dict[str, np.ndarray] = {}
+            for name, samples in (("task", held), ("general", texts)):
+                self.progress("looking at held-out gradients", len(found), 2)
+                objective = OBJECTIVES[samples.objective]
+                found[name] = chosen_shares(self.lm, samples.asked, objective, self.matrices, mask)
+            return found
+
+        key = {
+            "cell": "held-out gradients",
+            "mask": mask.fingerprint,
+            "samples": fingerprint(
+                [[a.question.shared.ids, a.question.options, a.answer] for a in (*held.asked, *texts.asked)]
+            ),
+            "objectives": [held.objective, texts.objective],
+            "condition": list(self.lm.condition),
+        }
+        found = self.memo(key, compute)
+        assert isinstance(found, dict)
+        return rungs.selective(found["task"], found["general"], alpha=spec.alpha)
+
+    def reliable(self, m: float) -> Rung:
+        """The rung 'reliable'."""
+        halves = [self.chooser.weights(m, half) for half in (0, 1)] if self.chooser.task.halves else []
+        return rungs.reliable(halves, self.chooser.task.r)
+
+    def learned(self, m: float) -> Rung:
+        """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
+        told = self.told("scoring untrained twins")
+        task, spec = WeightTwin(self.spec, m), self.spec
+        table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, memo=self.memo, progress=told)
+        return learned(self.figures(m), table)
+
+    def figures(self, m: float) -> dict[str, Any]:
+        """What is compared with twins: of the mask that this model's own rankings give."""
+        mask = self.chooser.weights(m)
+        if not mask.count:
+            return {"d_held_out": 0.0, "share_significant": 0.0, "r": 0.0}
+        numbers = self.selective(mask).numbers
+        return {name: numbers.get(name) for name in ("d_held_out", "share_significant")} | {"r": self.chooser.task.r}
+
+    def told(self, what: str) -> Any:
+        """Progress of one step."""
+        return lambda done, total: self.progress(what, done, total)
+
+
+@dataclass(frozen=True)
+class WeightTwin(TwinTask):
+    """Scoring weights in a twin, and masking the same fraction."""
+
+    m: float
+
+    def key(self, lm: LM, part: tuple[Kind, int], /) -> dict[str, Json]:
+        return {**super().key(lm, part), "m": self.m}
+
+    def figures(self, twin: LM) -> dict[str, Any]:
+        return Work(self.spec, twin, forget, silent).figures(self.m)

@@ -1,0 +1,1 @@
+"""What every spec is built from. No torch."""

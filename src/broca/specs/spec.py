@@ -1,0 +1,122 @@
+"""What every study is: a frozen value that says every choice it depends on, and one method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from broca.errors import SpecError
+from broca.specs.faults import IDLE, idle, sentences
+
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+"""Numbers within limits, as fields of studies have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Fields that do something only where another field says so."""
+
+    fields: tuple[str, ...]
+    """Their names; those of a part with a dot before them (``classifier.k``)."""
+    on: tuple[str, ...]
+    """What they need, one of these: a field (``doses``), or a value of one (``pool=mean``)."""
+    met: Callable[[Any], object]
+    """Whether a study has it."""
+    why: str = ""
+    """What a reader may not know."""
+    beside: str = ""
+    """The field that leaves nothing for them to do, where what they need is its absence."""
+    strict: bool = False
+    """Whether a spec that has them in vain is refused, since it would mislead; a command always is."""
+
+
+class Spec(BaseModel):
+    """A frozen pydantic model that refuses unknown fields; its attribute docstrings are the command line's help.
+
+    `needs` says which fields do something only beside others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    if not TYPE_CHECKING:  # a reader's editor shall see the fields
+
+        def __init__(self, **fields: Any) -> None:
+            """Make a study.
+
+            Raises:
+                SpecError: with a sentence for each field that is wrong.
+            """
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise SpecError(sentences(error, type(self))) from error
+
+        # Pydantic makes the parts of a study by itself, and so finds all that is wrong with them at once.
+        __init__.__pydantic_base_init__ = True
+
+    @model_validator(mode="after")
+    def _heard(self) -> Self:
+        for need, names in self.idle(self._chosen()):
+            if not need.strict:
+                continue
+            text = idle(names, [on.replace("=", " = ") for on in need.on], why=need.why, beside=need.beside)
+            context = {"fields": names, "needs": need.on, "why": need.why, "beside": need.beside}
+            raise PydanticCustomError(IDLE, "{sentence}", {"sentence": text, **context})
+        return self
+
+    def idle(self, names: Iterable[str]) -> Iterator[tuple[Need, list[str]]]:
+        """Of the fields of these names those that do nothing here, with what they need."""
+        given = set(names)
+        for need in self.needs:
+            if (own := [name for name in need.fields if name in given]) and not need.met(self):
+                yield need, own
+
+    def _chosen(self) -> Iterator[str]:
+        """The fields that ask for something that neither their default nor a preset says."""
+        preset = self.preset_fields()
+        for need in self.needs:
+            for name in need.fields:
+                first, _, rest = name.partition(".")
+                default = type(self).model_fields[first].get_default(call_default_factory=True)
+                value, usual = getattr(self, first), preset.get(first, default)
+                if rest:
+                    value, usual = getattr(value, rest, None), getattr(usual, rest, None)
+                default = getattr(default, rest, None) if rest else default
+                if asks(value) and value not in (usual, default):
+                    yield name
+
+    def preset_fields(self) -> Mapping[str, Any]:
+        """What the study's preset fills in."""
+        return {}
+
+    def read(self) -> None:
+        """Read and check what the study shows, which needs no model: a mistake in a file is found before one is loaded.
+
+        Raises:
+            StimulusError: if a file is missing or malformed, or an option would do nothing with it.
+            UnknownName: if there is no such contrast, benchmark or option.
+        """
+        getattr(self, "data_fingerprints", dict)()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""
+        copy = super().model_copy(update=update, deep=deep)
+        values = vars(copy)
+        for name in values.keys() - type(self).model_fields.keys():
+            del values[name]
+        return copy
+
+
+def asks(value: object) -> bool:
+    """Whether a value asks for something: 0, False, None, "none" and what is empty do not."""
+    return bool(value) and value != "none"

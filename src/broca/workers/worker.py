@@ -1,0 +1,169 @@
+"""What an engine is, and what one of its workers does: open the source once, then one part after the other.
+
+What passes between the processes of an engine is pickled in memory, by them and for them; no such bytes touch a disk.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from broca.errors import BrocaError, EngineError
+from broca.workers.threads import limited
+
+if TYPE_CHECKING:
+    from broca.workers.crew import Crew
+
+OPENING = 0
+"""The number of the call that opens the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which worker of a crew this is, from 0, and how many threads it computes with."""
+
+    index: int
+    threads: int
+
+
+class Source(Protocol):
+    """How to make what a worker holds: a picklable value that each worker calls once."""
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it takes a GPU."""
+        ...
+
+    def __call__(self, seat: Seat, /) -> Any: ...
+
+
+Opening: TypeAlias = Callable[[], AbstractContextManager[Source]]
+"""Gives the source for as long as workers may start: it may have to be laid out on disk, and is not before it must."""
+
+
+class Engine(Protocol):
+    """Where the parts of a study are computed."""
+
+    @property
+    def threads_each(self) -> int | None:
+        """Threads of each process, the calling one too; None where they are left as they are."""
+        ...
+
+    @property
+    def here(self) -> bool:
+        """Whether all workers see this machine's disk."""
+        ...
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What a run's manifest says about it."""
+        ...
+
+    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew | None]:
+        """Its workers, during the body; None where there are none beside the calling process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One part for a worker: which call's and which part, and both as bytes; the task only where it is new."""
+
+    call: int
+    part: int
+    task: bytes | None
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a part: a value, or an exception."""
+
+    call: int
+    part: int
+    value: Any = None
+    error: Exception | None = None
+
+
+class Worker:
+    """Lives in a process of its own; every answer is a pickled `Reply`."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+        self._held: Any = None
+        self._task: Callable[[Any, Any], Any] | None = None
+        self._open = ExitStack()
+
+    def open(self, source: bytes, path: Sequence[str] = ()) -> bytes:
+        """Make what the worker holds; `path` is where its modules are, beside the usual places."""
+
+        def opened() -> None:
+            sys.path.extend(folder for folder in path if folder not in sys.path)
+            self._held = _received(source)(self.seat)
+            self._open.enter_context(limited(self.seat.threads))
+
+        return _reply(OPENING, -1, opened)
+
+    def work(self, job: Job) -> bytes:
+        """Compute one part."""
+
+        def computed() -> Any:
+            if job.task is not None:
+                self._task = _received(job.task)
+            assert self._task is not None
+            return self._task(self._held, _received(job.value))
+
+        return _reply(job.call, job.part, computed)
+
+
+def packed(value: object, what: str) -> bytes:
+    """`value` as bytes for a worker.
+
+    Raises:
+        EngineError: if it cannot be sent.
+    """
+    try:
+        return pickle.dumps(value)
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
+        raise EngineError(
+            f"The {what} cannot be sent to workers: {error}. Define what it is made of in a module that can be "
+            "imported, or stay in one process (engine=Local())."
+        ) from error
+
+
+def unpacked(reply: bytes) -> Reply:
+    """What a worker said."""
+    return pickle.loads(reply)  # noqa: S301 - from a process that this one started
+
+
+def _received(packet: bytes) -> Any:
+    try:
+        return pickle.loads(packet)  # noqa: S301 - from the process that started this one
+    except (ImportError, AttributeError) as error:
+        raise EngineError(
+            f"A worker cannot import what it was sent: {error}. Install the same packages wherever workers run, and define "
+            "your own tasks and scorers in a module, not in a script or notebook."
+        ) from error
+
+
+def _reply(call: int, part: int, compute: Callable[[], Any]) -> bytes:
+    try:
+        return pickle.dumps(Reply(call, part, compute()))
+    except Exception as error:  # noqa: BLE001 - it is raised again, where the work was ordered
+        return pickle.dumps(Reply(call, part, error=_sendable(error)))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The exception, if it survives the way to another process; one of ours that says the same otherwise."""
+    if not isinstance(error, BrocaError):
+        error.add_note("In a worker:\n" + "".join(traceback.format_exception(error)))
+    try:
+        if str(pickle.loads(pickle.dumps(error))) == str(error):  # noqa: S301 - our own bytes
+            return error
+    except Exception:  # noqa: BLE001, S110 - whatever its own pickling does wrong
+        pass
+    return BrocaError(f"{type(error).__name__} in a worker: {error}")

@@ -1,0 +1,93 @@
+"""The demo, shortened here and whole behind the slow marker: it ends in a ladder and a report."""
+
+from __future__ import annotations
+
+import pytest
+
+import broca
+from broca import cli
+from broca.cli.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
+from broca.units import UnitMask
+
+
+def test_the_demo_shortened(tmp_path):
+    assert DEMO.localizer is not None
+    localizer = DEMO.localizer.model_copy(update={"twins": 2})
+    short = DEMO.model_copy(
+        update={"localizer": localizer, "n_items": 12, "draws": 3, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"}
+    )
+    run = broca.run(short, broca.LM.load("beliefs"), tmp_path / "demo")
+    rungs = run.verdict["rungs"]
+    assert [rung["name"] for rung in rungs] == ["selective", "reliable", "learned", "causal", "specific"]
+    assert run.tables["doses"].filter(run.tables["doses"]["condition"] == "intact")["accuracy"].min() > 0.7
+    assert broca.report(run).stat().st_size > 50_000
+
+
+def test_the_routed_head_climbs_to_the_top(tmp_path):
+    """Known truth: the head that carries the belief answers, beside others that carry something else."""
+    found = ROUTED.model_copy(update={"n_bootstrap": 500}).run(broca.LM.load("routed"))
+    assert [(str(site), on.nonzero()[0].tolist()) for site, on in found.selected.at.items() if on.any()] == [
+        ("0.z", [4])
+    ]
+    assert [rung.state for rung in found.verdict.rungs] == ["passed"] * 5, found.verdict.sentence
+    assert found.verdict.sentence == "Yes: selective, reliable, learned, causal and specific."
+
+
+@pytest.mark.parametrize(("head", "failed"), [(2, "causal"), pytest.param(3, "causal", marks=pytest.mark.slow)])
+def test_other_heads_of_the_same_model_do_not(head, failed):
+    mask = UnitMask.of({"0.z": [head]}, n=5, grain="head")
+    spec = ROUTED.model_copy(update={"localizer": None, "doses": (), "selection": mask, "n_bootstrap": 500})
+    assert spec.run(broca.LM.load("routed")).verdict.first_failure == failed
+
+
+def test_weights_of_the_routed_model_carry_false_belief_and_no_more():
+    """The same question as in the demo, of the model whose belief answers were taught to known places."""
+    spec = WEIGHTS.model_copy(update={"options": {"detail": 0.0}, "n_bootstrap": 500})
+    found = spec.run(broca.LM.load("routed"))
+    states = {rung.name: rung.state for rung in found.verdict.rungs}
+    assert states["causal"] == "passed", found.verdict
+    assert states["specific"] == "passed", found.verdict
+    assert {guard.name: guard.state for guard in found.guards}["perplexity"] == "passed"
+    assert found.estimate["value"] < -0.2
+
+
+def test_the_way_of_kth_is_read_from_attention_and_is_the_way(tmp_path):
+    """The two smallest numbers are found, then the second of them; heads and edges that carry this carry the answer."""
+    short = TREES.model_copy(update={"permutations": 60, "maps": False, "pruning": None, "n_bootstrap": 500})
+    found = short.run(broca.LM.load("kth"))
+    useful, step = found.scores.iter_rows(named=True)
+    for row in (useful, step):
+        assert row["score_low"] > max(row["score_random_all"]) + 0.1
+        assert row["p"] == pytest.approx(1 / 61)
+    assert useful["score"] > 0.5
+    permuted = found.controls.filter(found.controls["control"] == "permuted labels")["score"]
+    assert permuted.abs().max() < 0.1
+    assert next(guard for guard in found.guards if guard.name == "gate").state == "passed"
+    cut = {row["hidden"]: row for row in found.edges.iter_rows(named=True)}
+    assert cut["useful"]["high"] < -0.3
+    assert cut["useless"]["effect"] > -0.05
+    assert {rung.name: rung.state for rung in found.verdict.rungs}["learned"] == "passed"
+    assert {rung.name: rung.state for rung in found.verdict.rungs}["causal"] == "passed"
+
+
+@pytest.mark.slow
+def test_the_demo_prints_the_ladder_and_the_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["broca", "demo"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    out = " ".join(capsys.readouterr().out.split())
+    for rung in ("selective", "reliable", "learned", "causal", "specific"):
+        assert rung in out
+    assert "report.html" in out
+
+
+def test_the_clean_word_restores_what_a_mistake_took(tmp_path):
+    short = TYPOS.model_copy(
+        update={"n": 60, "compare": 4, "draws": 20, "twins": 0, "n_bootstrap": 300, "patterns": "none"}
+    )
+    run = broca.run(short, broca.LM.load("sums"), tmp_path / "typos")
+    assert run.result["estimate"]["value"] >= 0.8
+    page = broca.report(run).read_text()
+    for name in ("What each kind of perturbation costs", "Where the damage can be undone", "Texts that turned"):
+        assert name in page

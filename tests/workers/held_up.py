@@ -1,0 +1,41 @@
+"""A run of toy cells that stops in the middle, to be interrupted or killed by tests.
+
+    python held_up.py local|ray FOLDER
+
+prints the process ids of its two workers, and "ready" when one cell is kept in FOLDER/cells and both workers are at others,
+which they do not leave.
+"""
+
+# ruff: noqa: T201 - the script speaks to the test that started it
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from broca.cache.cells import cells, crewed
+from broca.runs.cells import Cells
+from broca.workers import Local, Ray
+from workers import toys
+
+
+def main(kind: str, folder: Path) -> None:
+    engine = Ray(workers=2, threads=1) if kind == "ray" else Local(workers=2, threads=1)
+    lm = toys.Held()
+    with engine.opened(toys.opening) as crew:
+        assert crew is not None
+        crew.ready()
+        print(*{pid for pid, _ in dict(crew.computed(toys.who, enumerate(range(8)))).values()}, flush=True)
+        memo = crewed(Cells(folder / "cells"), crew, lm)
+
+        def tell(done: int, _total: int) -> None:
+            if done == 1:
+                while len(list((folder / "marks").iterdir())) < 3:
+                    pass
+                print("ready", flush=True)
+
+        (folder / "marks").mkdir(parents=True)
+        list(cells(toys.Blocks(str(folder / "marks")), range(4), lm, memo, tell))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
