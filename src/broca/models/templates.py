@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from broca.errors import StimulusError
-from broca.workers.child import Child, ChildError
+from broca.storage.child import Child, ChildError
 
 SECONDS = 10.0
 """That one chat may take."""

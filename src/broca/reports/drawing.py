@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from broca.errors import BrocaError
 from broca.reports.figures import INK
-from broca.workers.child import Child, ChildError
+from broca.storage.child import Child, ChildError
 
 _log = logging.getLogger(__name__)
 

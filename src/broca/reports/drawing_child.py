@@ -1,6 +1,6 @@
 """A process that draws charts: the renderer takes down the process that it runs in when it gets no memory.
 
-Run as ``python -m broca.reports.drawing_child``; see `broca.workers.child`.
+Run as ``python -m broca.reports.drawing_child``; see `broca.storage.child`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broca.child import Child, ChildError
 from broca.errors import BrocaError
+from broca.storage.child import Child, ChildError
 
 if TYPE_CHECKING:
     import polars as pl
