@@ -24,9 +24,7 @@ from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
 from broca.runs.opened import version_note
-from broca.page.shell import YOUR_CONTRAST, command, items_for
 from broca.storage import inside, sweep, write, writing
-from broca.evidence.verdict import visible
 
 _log = logging.getLogger(__name__)
 

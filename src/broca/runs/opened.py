@@ -23,7 +23,6 @@ from broca.runs.manifest import SCHEMA, Begun, Finished, check, read_manifest
 from broca.runs.spec import parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
-from broca.evidence.verdict import fragment
 from broca.units import UnitMask
 
 R = TypeVar("R")
