@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from broca.reports.build import report
+from pages.browsing import CHROMIUM, IN_A_BROWSER, requests, visit
 from reports.synthetic import RUNGS, causal_run, localize_run
 
-CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        shutil.which(CHROMIUM) is None or shutil.which(DRIVER) is None,
-        reason=f"no {CHROMIUM} and {DRIVER}: apt-get install chromium chromium-driver",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.execute_cdp_cmd("Network.enable", {})
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(autouse=True)
-def undo(request):
-    yield
-    if "browser" in request.fixturenames:
-        driver = request.getfixturevalue("browser")
-        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +26,6 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 
 KINDS = ("causal", "heads", "localize")
-
-
-def visit(browser, page: Path, *, width: int = 1200) -> None:
-    browser.get("about:blank")
-    browser.get_log("performance")
-    browser.get_log("browser")
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(page.as_uri())
-
-
-def requests(browser) -> list[str]:
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return [url for url in sent if not url.startswith(("data:", "about:"))]
 
 
 @pytest.mark.parametrize("kind", KINDS)
