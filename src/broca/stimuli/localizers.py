@@ -15,6 +15,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.stimuli import paradigms
+from broca.stimuli.options import is_file
 from broca.stimuli.tables import Table, read_table, read_text
 
 Style = Literal["ours", "tl"]
@@ -103,7 +104,7 @@ def langloc(path: str | Path) -> Contrast:
         StimulusError: A file is malformed, or ``stim14`` is neither S nor N.
     """
     path = Path(path)
-    files = [path] if path.is_file() else [path / name for name in listed(path) if name.lower().endswith(".csv")]
+    files = [path] if is_file(path) else [path / name for name in listed(path) if name.lower().endswith(".csv")]
     sides: dict[str, list[Stimulus]] = {"S": [], "N": []}
     for file in files:
         rows = read_table(file)

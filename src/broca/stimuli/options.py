@@ -122,6 +122,11 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file at `path`; False, and no error, for a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - unlike Path.is_file, never raises on an overlong name
+
+
 def is_folder(path: Path) -> bool:
     """Whether there is a folder at `path`; False, and no error, for a name that no file can have."""
     return os.path.isdir(path)  # noqa: PTH112 - unlike Path.is_dir, never raises on an overlong name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import BrocaError, StimulusError
+from broca.stimuli.options import expanded
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, shown
 from broca.storage import replacing
 
@@ -31,7 +32,7 @@ def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
         if column not in read.columns:
             continue
         for name in _names(read, row, column):
-            path = read.path.parent / Path(name).expanduser()
+            path = read.path.parent / expanded(name)
             try:
                 _picture(read_bytes(path))
             except StimulusError as error:

@@ -114,6 +114,8 @@ class Table:
         Raises:
             StimulusError: The cell is empty, or holds something other than text.
         """
+        if column not in row.cells:
+            self.require(column)
         value = row.cells[column]
         if value is None or value == "":
             raise StimulusError(f"{self.at(row)}: {column!r} is empty. Give a text, or remove the row.")

@@ -15,6 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import unknown
 from broca.stimuli import tomi
+from broca.stimuli.options import is_file, is_folder
 from broca.stimuli.published import fantom, math_mc, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
@@ -111,10 +112,10 @@ def find(path: Path) -> tuple[Path, ...]:
     Raises:
         StimulusError: A folder has no such file, files of more than one format, or several of one that comes in one file.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         return (path,)
     names = {".json", ".jsonl", ".csv", ".parquet"}
-    files = sorted(f for f in path.glob("**/*") if f.suffix.lower() in names and f.is_file())
+    files = sorted(f for f in path.glob("**/*") if f.suffix.lower() in names and is_file(f))
     known = [(file, form) for file in files if (form := _known(file)) is not None]
     kinds = {form.name for _, form in known}
     several = kinds <= {"blimp", "syntaxgym"}

@@ -10,6 +10,7 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.localizers import Style
+from broca.stimuli.options import is_file
 from broca.stimuli.published.asked import item_id, kept, lettered, question
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, shown
@@ -111,7 +112,7 @@ def _frames(table: Table, row: Row, videos: Path) -> tuple[str, ...]:
     folder = videos / f"task_{episode}"
     middle = [(first + last) // 2 for first, last in _intervals(folder)]
     found = [folder / "script" / "0" / f"Action_{n:04d}_0_normal.png" for n in middle[start : end + 1]]
-    missing = [frame for frame in found if not frame.is_file()]
+    missing = [frame for frame in found if not is_file(frame)]
     if missing or not found:
         what = f"there is no frame {missing[0]}" if missing else f"{folder.name} has no steps {start} to {end}"
         raise StimulusError(f"{table.at(row)}: {what}. Give the folder that holds task_{episode}, or leave out frames.")
@@ -122,7 +123,7 @@ def _frames(table: Table, row: Row, videos: Path) -> tuple[str, ...]:
 def _intervals(folder: Path) -> tuple[tuple[int, int], ...]:
     """First and last frame of each step: ``frame_intervals.json``, or the published ``.pik``."""
     text, old = folder / "frame_intervals.json", folder / "frame_intervals.pik"
-    if text.is_file():
+    if is_file(text):
         value = parse_json(text, read_text(text))
     else:
         try:

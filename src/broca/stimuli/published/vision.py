@@ -15,6 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item, picture_hash
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
+from broca.stimuli.options import is_file
 from broca.stimuli.pictures import squashed
 from broca.stimuli.published.asked import kept, lettered, listed, question, text_of
 from broca.stimuli.published.listing import listing
@@ -201,7 +202,7 @@ def _original(table: Table, row: Row, images: str | None) -> str:
         elif isinstance(value, str):
             named = named or value
     folder = Path(images).expanduser() if images else table.path.parent
-    if named and (folder / named).is_file():
+    if named and is_file(folder / named):
         return str(folder / named)
     if inside and images:
         return _written(folder, inside)

@@ -1,0 +1,1 @@
+"""Fuzzing: every reader of a file that somebody gives, on files that nobody would. See ``make fuzz``."""
