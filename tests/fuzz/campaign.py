@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 SECONDS = 2.0
 """Of work for one input."""
@@ -104,7 +104,7 @@ def _fault(inputs: Inputs, content: bytes, ours: type[Exception]) -> str | None:
         inputs.read(content)
     except ours as error:
         return "" if str(error).strip() else "an error without a word"
-    except BaseException as error:  # noqa: BLE001 - what else there is, is what is looked for
+    except BaseException as error:  # what else there is, is what is looked for
         last = traceback.extract_tb(error.__traceback__)
         own = next((each for each in reversed(last) if "/broca/" in each.filename), last[-1])
         return f"{type(error).__name__} at {own.filename.rpartition('/broca/')[2]}:{own.lineno}: {str(error)[:150]}"
@@ -147,7 +147,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._left = b""
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -151,6 +151,29 @@ reader("proofwriter", "meta-test.jsonl", lambda: as_lines(samples.PROOFS))(_stim
 reader("arc", "task_1.jsonl", lambda: as_lines(samples.ARC))(_stimuli("trees.arc", "arc"))
 
 
+reader(
+    "pain",
+    "p/emotion_pain.txt",
+    lambda: [b"One was left.\r\n\r\nTwo was lost."],
+    {"p/physical_pain.txt": lambda: b"A.\nB."},
+)(lambda path: _contrast(path.parent))
+
+
+@reader("perturbed-column", "t.csv", lambda: as_csv(samples.LABELLED))
+def _column(path: Path) -> object:
+    from broca.stimuli.perturb import is_pairs
+    from broca.stimuli.perturb.files import column
+
+    return is_pairs(path), column(path, kinds=("swap",))
+
+
+@reader("checksum", "t.csv", lambda: as_csv(samples.LABELLED))
+def _origin(path: Path) -> object:
+    from broca.stimuli.published.sources import origin
+
+    return origin(path)
+
+
 @reader("typo-entries", "typos.json", lambda: as_json(samples.TYPOS))
 def _entries(path: Path) -> object:
     from broca.stimuli.perturb.entries import entries
@@ -204,6 +227,13 @@ def _picture(path: Path) -> object:
     from broca.stimuli.pictures import squashed
 
     return squashed(str(path), path.parent / "out")
+
+
+@reader("picture-shown", "p.png", lambda: [samples.picture("PNG"), samples.picture("JPEG"), samples.picture("TIFF")])
+def _opened(path: Path) -> object:
+    from broca.models.processed import opened
+
+    return opened(str(path))
 
 
 # -- units, models, captures -----------------------------------------------------------------------------------------
@@ -278,6 +308,13 @@ def _capture(path: Path) -> object:
     return read_old_capture(path, pad=0)
 
 
+@reader("wu-scores", "layer_0.pt", samples.scores)
+def _scores(path: Path) -> object:
+    from broca.models.wu2025 import _loaded
+
+    return _loaded(path)
+
+
 @reader("converted-capture", "activations.safetensors", samples.converted)
 def _converted(path: Path) -> object:
     from broca.runs.error_interp import read_converted
@@ -294,7 +331,7 @@ def _results(path: Path) -> object:
 
 @reader("course", "checkpoint.safetensors", samples.checkpoint)
 def _course(path: Path) -> object:
-    return samples.course(path.parent)._resumed()  # noqa: SLF001
+    return samples.course(path.parent)._resumed()
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------
@@ -315,8 +352,8 @@ reader("run-arrays", "t.safetensors", samples.run_arrays)(_content("arrays_from_
 
 @reader("spec", "spec.toml", lambda: [samples.SPEC])
 def _spec(path: Path) -> object:
-    from broca.runs.spec import read_spec
     from broca.cli.execute import study_of
+    from broca.runs.spec import read_spec
 
     document = read_spec(path)
     return study_of(document["study"], commanded=False)

@@ -286,7 +286,7 @@ def checkpoint() -> list[bytes]:
     from broca.organisms.course import Past
 
     with tempfile.TemporaryDirectory() as name:
-        course(Path(name))._save(Past(1, ({"step": 1, "loss": 0.5},), ({"step": 1},), ((0.5, 0.5),)))  # noqa: SLF001
+        course(Path(name))._save(Past(1, ({"step": 1, "loss": 0.5},), ({"step": 1},), ((0.5, 0.5),)))
         return [Path(name, "checkpoint.safetensors").read_bytes()]
 
 
@@ -321,3 +321,11 @@ def store() -> list[bytes]:
         path = Path(name, "kept.sqlite")
         asked_again(path)
         return [path.read_bytes()]
+
+
+def scores() -> list[bytes]:
+    import torch
+
+    out = io.BytesIO()
+    torch.save({"q_proj": torch.ones(2, 2), "k_proj": torch.ones(2, 2)}, out)
+    return [out.getvalue()]

@@ -93,7 +93,7 @@ def typed(text: str, hint: Any) -> Any:
     """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(value, float) and not math.isfinite(value):
         value = text
