@@ -263,7 +263,10 @@ def zipped(data: bytes, random: Random) -> bytes | None:
     how = zipfile.ZIP_DEFLATED if random.random() < 0.1 else zipfile.ZIP_STORED
     with zipfile.ZipFile(made, "w", how) as archive:
         for part, content in parts.items():
-            archive.writestr(zipfile.ZipInfo(part), content * (2000 if how and random.random() < 0.3 else 1))
+            archive.writestr(
+                zipfile.ZipInfo(part),
+                content * (1 + (1 << 24) // (len(content) + 1) if how and random.random() < 0.3 else 1),
+            )
     return made.getvalue()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -31,6 +33,10 @@ _DAMAGED = (
 )
 
 
+_LONGEST = 8_000
+"""Characters of a text without white space."""
+
+
 def _not_blown_up(path: Path) -> None:
     """Refuse an archive that says it is larger than its file: torch stores, it does not compress.
 
@@ -42,6 +48,36 @@ def _not_blown_up(path: Path) -> None:
             claimed, size = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
         if claimed > size:
             raise ValueError(f"its parts claim {claimed:,} bytes of {size:,}")
+
+
+def _without_long_words(path: Path) -> None:
+    """Refuse a pickle with a text that has no white space for very long: torch looks through what it refuses in quadratic time.
+
+    Raises:
+        ValueError: if it has one.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = [io.BytesIO(archive.read(name)) for name in archive.namelist() if name.endswith(".pkl")]
+        for part in parts:
+            _look(part, pickles=1)
+    else:
+        with path.open("rb") as file:
+            _look(file, pickles=4)  # of the old format: three about the file, then what it holds
+
+
+def _look(file: IO[bytes], *, pickles: int) -> None:
+    for _ in range(pickles):
+        for _, argument, _ in pickletools.genops(file):
+            text = (
+                argument
+                if isinstance(argument, str)
+                else argument.decode("latin-1")
+                if isinstance(argument, bytes)
+                else ""
+            )
+            if len(text) > _LONGEST and max(map(len, text.split()), default=0) > _LONGEST:
+                raise ValueError(f"it has a text of more than {_LONGEST:,} characters without white space")
 
 
 def loaded(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> Any:
@@ -58,6 +94,7 @@ def loaded(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> An
     """
     try:
         _not_blown_up(path)
+        _without_long_words(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are refused in words below
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -66,6 +66,7 @@ class Child:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self.close()
             self._process, self._owner = self._started(), os.getpid()
         return self._process
 

@@ -75,9 +75,9 @@ def dotenv(folder: Path | None = None) -> dict[str, str]:
 
 def _is_secret(value: str) -> bool:
     """A key of local servers is often a word such as EMPTY, which is none and stands in texts."""
-    return (
-        len(value) >= _SHORTEST and not (value.isalpha() and len(value) < 2 * _SHORTEST) and not os.path.exists(value)
-    )  # noqa: PTH110 - a long one is no error
+    if len(value) < _SHORTEST or (value.isalpha() and len(value) < 2 * _SHORTEST):
+        return False
+    return not os.path.exists(value)  # noqa: PTH110 - unlike Path.exists, never raises on a long one
 
 
 def _forms(found: Iterable[str]) -> Iterator[str]:

@@ -1,0 +1,43 @@
+"""Functions that read and that no registered reader reaches, each with why that is right."""
+
+from __future__ import annotations
+
+_OURS = "data that come with broca"
+_PIPE = "what another process of ours writes into a pipe"
+_SYSTEM = "what the operating system says"
+_RUN = "files of a run, which are held against the checksums of its manifest: damage to each is a test of tests/runs"
+
+FILES = {
+    "engines/local.py": _PIPE,
+    "engines/worker.py": _PIPE,
+    "models/template_child.py": _PIPE,
+    "models/templates.py": "its own JSON, made the line before",
+    "reports/drawing_child.py": _PIPE,
+    "reports/record.py": _RUN,
+    "runs/cells.py": _RUN,
+    "runs/journal.py": _RUN,
+    "runs/listing.py": _RUN,
+    "runs/opened.py": _RUN,
+    "runs/run.py": _RUN,
+    "runs/shards.py": _RUN,
+    "runs/store.py": _RUN,
+    "storage/files.py": _SYSTEM,
+    "storage/lock.py": "the name of a holder, which is shown and nothing else",
+    "storage/parquet_child.py": "runs in the process that decodes: the readers of Parquet go through it",
+    "storage/secrets.py": "the user's own environment: a line that is none is left alone",
+}
+"""All functions of a file."""
+
+FUNCTIONS = {
+    ("cli/__init__.py", "main"): "opens the null device",
+    ("models/export.py", "_settle"): "opens what it has written, to flush it",
+    ("models/identity.py", "identity"): "its own JSON, made in the same line",
+    ("models/memory.py", "_host"): _SYSTEM,
+    ("organisms/beliefs/phrases.py", "patterns"): _OURS,
+    ("stimuli/cell_stories.py", "_stories"): _OURS,
+    ("stimuli/language.py", "_data"): _OURS,
+    ("stimuli/language.py", "_grammar"): _OURS,
+    ("stimuli/options.py", "typed"): "a text of the command line: tests/stimuli/test_options.py",
+    ("stimuli/stories.py", "_stories"): _OURS,
+    ("stimuli/texts.py", "plain"): _OURS,
+}
