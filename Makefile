@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all check bench calibrate coverage clean
+.PHONY: demo test test-all fuzz check bench calibrate coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -14,6 +14,9 @@ test: $(VENV)/installed-dev
 
 test-all: $(VENV)/installed-dev
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/pytest -n 2 --dist worksteal -m ""
+
+fuzz: $(VENV)/installed-dev
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz $(FUZZ)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -31,7 +34,7 @@ coverage: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz
 
 # torch comes first: on a machine without a GPU the pinned version installs the build without CUDA, where an
 # unpinned one would pull gigabytes.

@@ -8,6 +8,7 @@ import json
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -357,3 +358,48 @@ def _spec(path: Path) -> object:
 
     document = read_spec(path)
     return study_of(document["study"], commanded=False)
+
+
+RUN = (
+    "manifest.json",
+    "spec.toml",
+    "result.json",
+    "tensors.safetensors",
+    "log.jsonl",
+    "tables/items.parquet",
+    "tables/layers.parquet",
+)
+"""Files of the toy's run; a test sees that these are all."""
+
+
+def _run(path: Path) -> object:
+    from broca.errors import BrocaError
+    from broca.reports.record import read_record
+    from broca.runs import list_runs, open_run
+    from broca.runs.opened import asked
+
+    place = path.parent.parent if path.parent.name == "tables" else path.parent
+    list_runs(place.parent)
+    with suppress(BrocaError):  # the toy is no study that reports know
+        read_record(place)
+    asked(place)
+    found = open_run(place, unverified=True)
+    return [
+        found.manifest,
+        found.spec,
+        found.result,
+        dict(found.tables),
+        found.tensors,
+        found.verdict,
+        found.log,
+        found.masks,
+    ]
+
+
+for _file in RUN:
+    reader(
+        f"run.{Path(_file).name}",
+        f"runs/toy/{_file}",
+        partial(lambda file: [samples.run()[file]], _file),
+        {f"runs/toy/{other}": partial(lambda file: samples.run()[file], other) for other in RUN if other != _file},
+    )(_run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,16 @@ def scores() -> list[bytes]:
     out = io.BytesIO()
     torch.save({"q_proj": torch.ones(2, 2), "k_proj": torch.ones(2, 2)}, out)
     return [out.getvalue()]
+
+
+@cache
+def run() -> dict[str, bytes]:
+    """The files of a whole small run, by name."""
+    from broca.runs import run as made
+    from runs.toy import Toy, ToyLM
+
+    with tempfile.TemporaryDirectory() as name:
+        path = made(Toy(), ToyLM(), Path(name, "toy")).path  # type: ignore[arg-type]
+        return {
+            file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()
+        }
