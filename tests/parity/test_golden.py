@@ -1,0 +1,107 @@
+"""Every shipped example gives the numbers that version 0.1 gave: results and tables as values, read through the one door."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import broca
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
+GOLDEN = {folder.name: next(folder.iterdir()) for folder in sorted((HERE / "golden").iterdir())}
+"""The run of each example, made by version 0.1."""
+
+RELATIVE = 1e-6
+"""How far a number may be off: another machine sums in another order."""
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_run_of_version_0_1_opens(name):
+    run = broca.open_run(GOLDEN[name])
+    assert run.result["claim"]
+    assert list(run.tables)
+    assert all(run.tables[table].width for table in run.tables)
+    assert run.spec["study"]["kind"] == run.manifest["kind"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOLDEN)
+def test_an_example_gives_the_same_numbers(name, tmp_path):
+    command = ["run", str(EXAMPLES / f"{name}.toml"), "--out", str(tmp_path), "--threads", "1"]
+    code = f"import sys; from broca.cli import main; sys.argv = ['broca', *{command!r}]; main()"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    (path,) = (each for each in tmp_path.iterdir() if each.is_dir() and not each.name.startswith("."))
+    now, then = broca.open_run(path), broca.open_run(GOLDEN[name])
+    assert list(differences(then.result, now.result)) == []
+    assert set(then.tables) <= set(now.tables)
+    for table in then.tables:
+        assert list(differ(then.tables[table], now.tables[table], table)) == []
+    assert set(then.tensors) <= set(now.tensors)
+    for tensor, values in then.tensors.items():
+        np.testing.assert_allclose(now.tensors[tensor], values, rtol=RELATIVE, atol=1e-9, err_msg=tensor)
+
+
+def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
+    """What of a result is otherwise: numbers, and the numbers in texts, whose words may change."""
+    if isinstance(then, dict):
+        for key, value in then.items():
+            if not isinstance(now, dict) or key not in now:
+                yield f"{where}.{key} is gone"
+            else:
+                yield from differences(value, now[key], f"{where}.{key}")
+    elif isinstance(then, list):
+        if not isinstance(now, list) or len(now) != len(then):
+            yield f"{where}: {then} then, {now} now"
+        else:
+            for i, (a, b) in enumerate(zip(then, now, strict=True)):
+                yield from differences(a, b, f"{where}[{i}]")
+    elif not same(then, now):
+        yield f"{where}: {then} then, {now} now"
+
+
+def same(then: Any, now: Any) -> bool:
+    if isinstance(then, str) and isinstance(now, str):
+        return then == now or _NUMBER.findall(then) == _NUMBER.findall(now)
+    if isinstance(then, float) and isinstance(now, float):
+        return math.isclose(then, now, rel_tol=RELATIVE, abs_tol=1e-9) or (math.isnan(then) and math.isnan(now))
+    return then == now
+
+
+def differ(then: pl.DataFrame, now: pl.DataFrame, name: str) -> Iterator[str]:
+    """The columns of a table that are otherwise."""
+    if missing := [column for column in then.columns if column not in now.columns]:
+        yield f"{name} has no {missing}"
+    if then.height != now.height:
+        yield f"{name} has {then.height} rows then, {now.height} now"
+        return
+    for column in then.columns:
+        pairs = zip(then[column].to_list(), now[column].to_list(), strict=True)
+        wrong = [(i, a, b) for i, (a, b) in enumerate(pairs) if next(differences(a, b), None)]
+        if wrong:
+            yield f"{name}.{column}: {len(wrong)} rows, such as {wrong[0]}"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        ({"a": 1.0}, {"a": 1.0 + 1e-9}, []),
+        ({"a": 1.0}, {"a": 1.001}, [".a: 1.0 then, 1.001 now"]),
+        ({"a": "5 of 10 units"}, {"a": "5 of 10 heads"}, []),
+        ({"a": "5 of 10 units"}, {"a": "6 of 10 units"}, [".a: 5 of 10 units then, 6 of 10 units now"]),
+        ({"a": 1}, {}, [".a is gone"]),
+        ({"a": [1, 2]}, {"a": [1]}, [".a: [1, 2] then, [1] now"]),
+    ],
+)
+def test_differences_are_seen(then, now, expected):
+    assert list(differences(then, now)) == expected
