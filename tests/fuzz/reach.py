@@ -123,12 +123,12 @@ def _mode(argument: ast.expr) -> bool:
 def reached() -> set[Place]:
     """Every function that runs while the registered readers read their seeds."""
     import broca.cli.execute
+    import broca.instruments
     import broca.models.processed
     import broca.organisms.course
     import broca.runs
     import broca.scoring.answered
     import broca.stimuli.benchmarks
-    import broca.studies
     from fuzz.campaign import Inputs
     from fuzz.readers import READERS
 
