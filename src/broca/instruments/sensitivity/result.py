@@ -22,7 +22,7 @@ from broca.instruments.sensitivity.study import SensitivityResult
 from broca.instruments.sensitivity.work import Work
 from broca.interventions.weights import WeightMask
 from broca.models.load import weight_hash
-from broca.models.tokens import Tokens, padded
+from broca.models.tokens import Tokens
 from broca.scoring.sampling import Sampled
 from broca.stimuli.baselines import baselines
 from broca.stimuli.cells import accuracies, is_cell
@@ -194,11 +194,10 @@ def _identity(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
         GuardError: if it does not.
     """
     lm = work.lm
-    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
-    before, hashed = lm.next_logits(batch), weight_hash(lm.model)
+    before, hashed = lm.all_logits(tokens), weight_hash(lm.model)
     with lm.under(mask):
-        lm.next_logits(batch)
-    if weight_hash(lm.model) != hashed or not bool((before == lm.next_logits(batch)).all()):
+        lm.all_logits(tokens)
+    if weight_hash(lm.model) != hashed or not bool((before == lm.all_logits(tokens)).all()):
         raise GuardError(
             "Weights, or logits, are not what they were before a mask was in force. Report this model's class."
         )
@@ -209,10 +208,9 @@ def _identity(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
 
 def _effect(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
     lm = work.lm
-    batch = padded(tokens, range(len(tokens)), lm.pad, device=lm.device)
-    before = lm.next_logits(batch)
+    before = lm.all_logits(tokens)
     with lm.under(mask):
-        moved = float((lm.next_logits(batch) - before).abs().max())
+        moved = float((lm.all_logits(tokens) - before).abs().max())
     if moved == 0:
         return Guard("effect", "marked", "The mask changes no logit at all: it is a no-op on these prompts.")
     return Guard("effect", "passed", f"The mask changes next-token logits (by up to {moved:.2g}).")
