@@ -16,11 +16,11 @@ import time
 import torch
 from transformers import logging
 
-from broca.models.anatomy import dissect
 from broca.models.attention import attention_rows, check_tap
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.models.tokens import Tokens, padded
+from broca.models.wiring.dissection import dissect
 
 CONFIG = {
     "model_type": "llama",

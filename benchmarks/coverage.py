@@ -62,7 +62,7 @@ def tried(kind: str, family: Family) -> dict[str, Any]:
 
 
 def told(lm: Any) -> dict[str, Any]:
-    from broca.models.experts import experts
+    from broca.models.wiring.experts import experts
     from broca.sites import KINDS
 
     a = lm.anatomy

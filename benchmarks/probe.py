@@ -27,9 +27,9 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, logging
 
 from broca.capture.features import PRESETS, features
-from broca.models.anatomy import dissect
 from broca.models.build import fresh
 from broca.models.lm import LM
+from broca.models.wiring.dissection import dissect
 from broca.stats.probing import Classifier, folds, predictions, waiting
 from broca.stimuli.trees import trees
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import broca
-from broca.models.hooks import edited
+from broca.models.hooks import edit_sites
 from broca.scoring import Likelihood, summarise
 
 
@@ -26,7 +26,7 @@ class Scale:
 
     @contextmanager
     def applied(self, lm: broca.LM) -> Iterator[Mapping[broca.Site, int]]:
-        with edited(lm.model, lm.anatomy, {self.site: lambda x: x * self.factor}) as fired:
+        with edit_sites(lm.model, lm.anatomy, {self.site: lambda x: x * self.factor}) as fired:
             yield fired
 
 

@@ -255,7 +255,7 @@ class Now_and_then:  # noqa: N801
             def once(x):
                 runs[Site(0, "z")] += x.shape[1] > 1
 
-            with hooks.read(lm.model, lm.anatomy, {Site(0, "z"): once}):
+            with hooks.read_sites(lm.model, lm.anatomy, {Site(0, "z"): once}):
                 yield runs
 
         return inner()
@@ -369,7 +369,7 @@ def test_an_intervention_that_does_not_declare_itself_is_told_the_line_to_write(
     own = {
         "fingerprint": "x",
         "reads_prompt": False,
-        "applied": lambda _self, lm: hooks.edited(lm.model, lm.anatomy, {}),
+        "applied": lambda _self, lm: hooks.edit_sites(lm.model, lm.anatomy, {}),
     }
     intervention = type("Mine", (), {name: value for name, value in own.items() if name != lacks})()
     lm = wrapped("llama")

@@ -27,7 +27,7 @@ class Returned:
             assert output.attentions
             output.attentions = tuple(torch.roll(each, 1, -1) for each in output.attentions)
 
-        with hooks.asked(lm.model, edit, output_attentions=True):
+        with hooks.add_arguments(lm.model, edit, output_attentions=True):
             yield None
 
 

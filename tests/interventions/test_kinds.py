@@ -103,7 +103,7 @@ def test_an_expert_is_its_down_projection(name):
 def test_the_site_of_experts_shows_the_routers_weights():
     lm, seen = zoo.lm("mixtral"), []
     (batch,) = lm.batches(lm.tokenize(TEXTS))
-    with hooks.read(lm.model, lm.anatomy, {Site(0, "experts"): seen.append}):
+    with hooks.read_sites(lm.model, lm.anatomy, {Site(0, "experts"): seen.append}):
         lm.forward(batch)
     (weights,) = seen
     assert weights.shape == (*batch.ids.shape, 4)
@@ -193,7 +193,7 @@ def test_the_routing_of_experts_is_captured_like_any_site():
     lm = zoo.lm("mixtral")
     site = Site(1, "experts")
     (batch,), seen = lm.batches(lm.tokenize(TEXTS)), []
-    with hooks.read(lm.model, lm.anatomy, {site: seen.append}):
+    with hooks.read_sites(lm.model, lm.anatomy, {site: seen.append}):
         lm.forward(batch)
     last = seen[0][torch.arange(len(TEXTS)), batch.last]
     found = capture(lm, lm.tokenize(TEXTS), [site], Moments)[site]

@@ -108,7 +108,7 @@ def test_editing_what_the_model_returns_changes_nothing():
     def edit(output):
         output.attentions = tuple(torch.zeros_like(each) for each in output.attentions)
 
-    with hooks.asked(lm.model, edit, output_attentions=True):
+    with hooks.add_arguments(lm.model, edit, output_attentions=True):
         returned = lm.next_logits(batch)
     assert float((returned - plain).abs().max()) == 0.0
     with lm.under(PatternPatch(foreign(lm))):
@@ -165,7 +165,7 @@ def test_swaps_nest_see_each_other_and_sleep_when_suspended():
 
     with swapped(lm, even), swapped(lm, look):
         lm.forward(batch)
-        with hooks.suspended():
+        with hooks.suspend():
             assert torch.equal(lm.forward(batch), plain)
     assert [layer for layer, _ in seen] == [0, 1, 2]
     assert all(bool((rows[..., -1] == 0.5).all()) and float(rows.sum()) == 1 for _, rows in seen)

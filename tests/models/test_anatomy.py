@@ -8,7 +8,7 @@ import torch
 import zoo
 from broca.errors import AnatomyError, SiteUnavailable
 from broca.models import hooks
-from broca.models.anatomy import dissect
+from broca.models.wiring.dissection import dissect
 from broca.sites import KINDS, Site
 
 LLAMA_PARTS = {"attn_out": "self_attn", "mlp_out": "mlp", "z": "self_attn.o_proj", "mlp_act": "mlp.down_proj"}
@@ -25,7 +25,7 @@ def test_the_residual_identity_holds_on_fresh_input(name):
         return lambda x: seen.__setitem__(site, x.double())
 
     batch = next(lm.batches(lm.tokenize(["Not the probe: another text."])))
-    with hooks.read(lm.model, lm.anatomy, {site: keep(site) for site in sites}):
+    with hooks.read_sites(lm.model, lm.anatomy, {site: keep(site) for site in sites}):
         lm.forward(batch)
     assert lm.anatomy.error < 1e-4
     for layer, block in enumerate(lm.anatomy.blocks):
@@ -47,7 +47,7 @@ def test_every_site_takes_an_edit_that_reaches_the_logits(name):
         site = Site(1, kind)
         if not lm.anatomy.has(site):
             continue
-        with hooks.edited(lm.model, lm.anatomy, {site: torch.zeros_like}) as fired:
+        with hooks.edit_sites(lm.model, lm.anatomy, {site: torch.zeros_like}) as fired:
             assert not torch.equal(lm.forward(batch), before), kind
         assert fired[site] == 1
 

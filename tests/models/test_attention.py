@@ -176,7 +176,7 @@ def test_contexts_nest_and_see_edits():
     outer, inner = [], []
     lesion = {Site(0, "resid_post"): torch.zeros_like}
     with tapped(lm, Look(layers=(0, 2)), outer.append):
-        with hooks.edited(lm.model, lm.anatomy, lesion) as fired, tapped(lm, Look(heads=(1,)), inner.append):
+        with hooks.edit_sites(lm.model, lm.anatomy, lesion) as fired, tapped(lm, Look(heads=(1,)), inner.append):
             lm.forward(batch)
         assert fired[Site(0, "resid_post")] == 1
         lm.forward(batch)
@@ -215,8 +215,8 @@ def test_the_proof_disturbs_no_edit_and_no_read():
     shown = []
     site = Site(1, "resid_post")
     with (
-        hooks.edited(lm.model, lm.anatomy, {site: lambda x: x * 0}) as fired,
-        hooks.read(lm.model, lm.anatomy, {site: shown.append}),
+        hooks.edit_sites(lm.model, lm.anatomy, {site: lambda x: x * 0}) as fired,
+        hooks.read_sites(lm.model, lm.anatomy, {site: shown.append}),
     ):
         check_tap(lm)
     assert fired == {site: 0}

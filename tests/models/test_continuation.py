@@ -275,7 +275,7 @@ def test_what_takes_all_that_passes_for_the_prompt_is_refused_where_prompt_and_o
         fingerprint, reads_prompt = "last column", True
 
         def applied(self, lm):
-            return hooks.edited(
+            return hooks.edit_sites(
                 lm.model,
                 lm.anatomy,
                 {Site(1, "resid_post"): lambda x: x.index_fill(1, torch.tensor([x.shape[1] - 1]), 0)},

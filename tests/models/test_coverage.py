@@ -7,9 +7,9 @@ import torch
 
 from broca.errors import AnatomyError, ModelError, SiteUnavailable, UnknownName
 from broca.models import hooks
-from broca.models.anatomy import dissect
-from broca.models.streams import Streams, mixed
 from broca.models.tiny import tiny, tiny_config
+from broca.models.wiring.dissection import dissect
+from broca.models.wiring.parallel_streams import Streams, mixed
 from broca.sites import Site
 
 pytestmark = [
@@ -206,7 +206,7 @@ def test_of_several_streams_the_parts_have_sites_and_the_stream_has_none():
     ids = torch.arange(5, 12)[None]
     with torch.no_grad():
         before = model(input_ids=ids, use_cache=False).logits
-        with hooks.edited(model, anatomy, {Site(1, "z"): torch.zeros_like}):
+        with hooks.edit_sites(model, anatomy, {Site(1, "z"): torch.zeros_like}):
             lesioned = model(input_ids=ids, use_cache=False).logits
         model.model.layers[1].self_attn.o_proj.weight.zero_()
         assert torch.equal(model(input_ids=ids, use_cache=False).logits, lesioned)
@@ -254,7 +254,7 @@ def test_a_site_of_a_mixer_is_read_and_edited():
     anatomy, ids = dissect(model), torch.arange(5, 12)[None]
     with torch.no_grad():
         before = model(input_ids=ids, use_cache=False).logits
-        with hooks.edited(model, anatomy, {Site(1, "ssm"): torch.zeros_like}):
+        with hooks.edit_sites(model, anatomy, {Site(1, "ssm"): torch.zeros_like}):
             lesioned = model(input_ids=ids, use_cache=False).logits
         model.backbone.layers[1].mixer.out_proj.weight.zero_()
         assert torch.equal(model(input_ids=ids, use_cache=False).logits, lesioned)

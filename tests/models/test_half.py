@@ -10,11 +10,11 @@ import torch
 import real
 import zoo
 from broca.errors import AnatomyError, ModelError
-from broca.models.anatomy import dissect
-from broca.models.fit import Equations, Judge
 from broca.models.lens import lens
 from broca.models.lm import LM
 from broca.models.tiny import tiny
+from broca.models.wiring.dissection import dissect
+from broca.models.wiring.rounding import Equations, Judge
 
 HALF = (torch.bfloat16, torch.float16)
 PARTS = {"attn_out": "self_attn", "mlp_out": "mlp", "z": "self_attn.o_proj", "mlp_act": "mlp.down_proj"}

@@ -44,8 +44,8 @@ def zero(x):
 def test_a_read_sees_the_edit_whichever_came_first(lm, batch, kind, first):
     site, seen = Site(1, kind), []
     contexts = [
-        hooks.edited(lm.model, lm.anatomy, {site: zero}),
-        hooks.read(lm.model, lm.anatomy, {site: seen.append}),
+        hooks.edit_sites(lm.model, lm.anatomy, {site: zero}),
+        hooks.read_sites(lm.model, lm.anatomy, {site: seen.append}),
     ]
     with ExitStack() as stack:
         for context in contexts if first == "edit" else reversed(contexts):
@@ -58,7 +58,7 @@ def test_a_read_sees_the_edit_whichever_came_first(lm, batch, kind, first):
 
 def test_edits_change_the_model_and_are_gone_bit_for_bit(lm, batch):
     before, left = lm.forward(batch), handles(lm.model)
-    with hooks.edited(lm.model, lm.anatomy, {Z: zero}) as fired:
+    with hooks.edit_sites(lm.model, lm.anatomy, {Z: zero}) as fired:
         assert not torch.equal(lm.forward(batch), before)
     assert fired == {Z: 1}
     assert torch.equal(lm.forward(batch), before)
@@ -69,7 +69,10 @@ def test_a_single_row_is_edited_like_a_batch(lm):
     # output[0] of a bare tensor would be its first row.
     alone = next(lm.batches(lm.tokenize(["A dog"])))
     seen = []
-    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}), hooks.read(lm.model, lm.anatomy, {RESID: seen.append}):
+    with (
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero}),
+        hooks.read_sites(lm.model, lm.anatomy, {RESID: seen.append}),
+    ):
         lm.forward(alone)
     assert seen[0].shape == (1, 6, 32)
 
@@ -77,10 +80,10 @@ def test_a_single_row_is_edited_like_a_batch(lm):
 def test_edits_nest_outermost_first(lm, batch):
     seen = []
     with (
-        hooks.edited(lm.model, lm.anatomy, {RESID: torch.ones_like}),
-        hooks.read(lm.model, lm.anatomy, {RESID: seen.append}),
-        hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x * 3}),
-        hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x + 1}),
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: torch.ones_like}),
+        hooks.read_sites(lm.model, lm.anatomy, {RESID: seen.append}),
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: lambda x: x * 3}),
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: lambda x: x + 1}),
     ):
         lm.forward(batch)
     assert bool((seen[0] == 4).all())
@@ -88,8 +91,8 @@ def test_edits_nest_outermost_first(lm, batch):
 
 def test_edits_may_close_in_any_order(lm, batch):
     before, left = lm.forward(batch), handles(lm.model)
-    outer = hooks.edited(lm.model, lm.anatomy, {RESID: lambda x: x + 1})
-    inner = hooks.edited(lm.model, lm.anatomy, {RESID: zero})
+    outer = hooks.edit_sites(lm.model, lm.anatomy, {RESID: lambda x: x + 1})
+    inner = hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero})
     outer.__enter__()
     fired = inner.__enter__()
     outer.__exit__(None, None, None)
@@ -105,7 +108,7 @@ def test_transformers_recorders_see_the_lesion_and_survive():
     batch = next(lm.batches(lm.tokenize(["The cat sat."])))
     recorded = lm.call(batch, output_hidden_states=True).hidden_states
     assert recorded[2].any()
-    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}):
+    with hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero}):
         assert not lm.call(batch, output_hidden_states=True).hidden_states[2].any()
     for ours, theirs in zip(lm.call(batch, output_hidden_states=True).hidden_states, recorded, strict=True):
         assert torch.equal(ours, theirs)
@@ -116,7 +119,10 @@ def test_hooks_of_others_are_left_alone(lm, batch):
     lm.forward(batch)  # what is proved once is proved
     calls = []
     theirs = block.register_forward_hook(lambda *_: calls.append(1))
-    with hooks.edited(lm.model, lm.anatomy, {RESID: zero}), hooks.read(lm.model, lm.anatomy, {RESID: calls.append}):
+    with (
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero}),
+        hooks.read_sites(lm.model, lm.anatomy, {RESID: calls.append}),
+    ):
         pass
     lm.forward(batch)
     assert calls == [1]
@@ -131,16 +137,16 @@ def test_nothing_is_left_after_an_exception(lm, batch):
 
     with (
         pytest.raises(RuntimeError, match="reader"),
-        hooks.edited(lm.model, lm.anatomy, {RESID: zero}),
-        hooks.asked(lm.model, lambda _: None, use_cache=True),
-        hooks.read(lm.model, lm.anatomy, {Z: fail}),
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero}),
+        hooks.add_arguments(lm.model, lambda _: None, use_cache=True),
+        hooks.read_sites(lm.model, lm.anatomy, {Z: fail}),
     ):
         lm.forward(batch)
     assert handles(lm.model) == left
     assert torch.equal(lm.forward(batch), before)
 
 
-@pytest.mark.parametrize("context", [hooks.edited, hooks.read])
+@pytest.mark.parametrize("context", [hooks.edit_sites, hooks.read_sites])
 def test_a_bad_site_leaves_nothing(lm, context):
     left = handles(lm.model)
     with pytest.raises(SiteUnavailable), context(lm.model, lm.anatomy, {RESID: zero, Site(9, "z"): zero}):
@@ -152,8 +158,8 @@ def test_stop_ends_the_pass_once_all_is_read(lm, batch):
     seen, later = [], []
     left = handles(lm.model)
     reached = False
-    with hooks.read(lm.model, lm.anatomy, {Site(2, "resid_post"): later.append}):
-        with hooks.read(lm.model, lm.anatomy, {Site(0, "z"): seen.append, RESID: seen.append}, stop=True):
+    with hooks.read_sites(lm.model, lm.anatomy, {Site(2, "resid_post"): later.append}):
+        with hooks.read_sites(lm.model, lm.anatomy, {Site(0, "z"): seen.append, RESID: seen.append}, stop=True):
             lm.forward(batch)
             reached = True
         assert handles(lm.model) != left
@@ -175,7 +181,7 @@ def test_each_pass_of_generation_says_what_it_is(texts, options):
         assert shown.width == x.shape[1]
         seen.append((shown.past, shown.past + shown.width, shown.at("generated").sum(1).tolist(), shown.prompts[-1]))
 
-    with hooks.read(lm.model, lm.anatomy, {RESID: look}):
+    with hooks.read_sites(lm.model, lm.anatomy, {RESID: look}):
         lm.generate(texts, max_new_tokens=3, **options)
     whole = options.get("use_cache") is False
     rows = len(texts) * options.get("num_beams", 1)
@@ -189,14 +195,14 @@ def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
     plain = lm.forward(batch)
     outside, inside = [], []
     with (
-        hooks.edited(lm.model, lm.anatomy, {RESID: zero}) as fired,
-        hooks.read(lm.model, lm.anatomy, {RESID: outside.append}),
+        hooks.edit_sites(lm.model, lm.anatomy, {RESID: zero}) as fired,
+        hooks.read_sites(lm.model, lm.anatomy, {RESID: outside.append}),
     ):
-        with hooks.suspended():
+        with hooks.suspend():
             assert torch.equal(lm.forward(batch), plain)
             with (
-                hooks.edited(lm.model, lm.anatomy, {RESID: torch.ones_like}),
-                hooks.read(lm.model, lm.anatomy, {RESID: inside.append}),
+                hooks.edit_sites(lm.model, lm.anatomy, {RESID: torch.ones_like}),
+                hooks.read_sites(lm.model, lm.anatomy, {RESID: inside.append}),
             ):
                 lm.forward(batch)
         assert (fired, outside) == ({RESID: 0}, [])
@@ -208,7 +214,7 @@ def test_suspended_hides_what_is_outside_and_runs_what_is_inside(lm, batch):
 
 def test_asked_adds_arguments_and_shows_outputs(lm, batch):
     outputs = []
-    with hooks.asked(lm.model, outputs.append, output_hidden_states=True):
+    with hooks.add_arguments(lm.model, outputs.append, output_hidden_states=True):
         lm.forward(batch)
     assert len(outputs[0].hidden_states) == 4
     assert lm.call(batch).hidden_states is None

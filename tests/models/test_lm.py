@@ -250,7 +250,7 @@ class Nothing:
         self.fingerprint, self.site, self.edit = name, Site.parse(site), edit
 
     def applied(self, lm):
-        return hooks.edited(lm.model, lm.anatomy, {self.site: self.edit})
+        return hooks.edit_sites(lm.model, lm.anatomy, {self.site: self.edit})
 
 
 def test_interventions_nest_and_are_gone():

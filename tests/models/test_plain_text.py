@@ -9,10 +9,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import lists
 import zoo
-from broca.models.anatomy import dissect
 from broca.models.lm import LM
-from broca.models.plain_text import TOKENS, plain_texts
 from broca.models.tiny import tiny
+from broca.models.wiring.dissection import dissect
+from broca.models.wiring.plain_text import TOKENS, plain_texts
 
 PROSE = (
     "the river runs under a bridge and the baker sells bread while children walk home from school with their mother "

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from broca.capture.reduce import Reducer
 from broca.errors import GuardError, SiteUnavailable, StatisticsError
-from broca.models.hooks import Read, read
+from broca.models.hooks import Read, read_sites
 from broca.models.lm import LM
 from broca.models.pool import Pool, pooled
 from broca.models.tokens import Batch, Span, Tokens
@@ -139,7 +139,7 @@ def _look(
 
     # accelerate moves offloaded layers back after their forward pass: let such a model finish.
     stop = getattr(lm.model, "hf_device_map", None) is None
-    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
+    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
         lm.call(batch)
     lm.assert_fired()
     if len(found) < len(sites):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from broca.capture.gradient import Metric, differentiated
 from broca.errors import StatisticsError, StimulusError
-from broca.models.hooks import held
+from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, padded
 from broca.sites import Site
@@ -123,7 +123,7 @@ def _columns(batch: Batch, starts: Sequence[int], places: Sequence[Sequence[tupl
 def _donors(lm: LM, donors: Sequence[Tokens], sites: Sequence[Site]) -> tuple[dict[Site, Tensor], list[int]]:
     """What they hold at each site, padded on the left, and where each begins."""
     batch = padded(donors, range(len(donors)), lm.pad, device=lm.device)
-    with held(lm.model, lm.anatomy, sites) as values:
+    with copy_sites(lm.model, lm.anatomy, sites) as values:
         lm.next_logits(batch)
     return values, batch.start.tolist()
 

@@ -23,7 +23,7 @@ from broca.capture.comparison import Compared, Comparison, Meaning
 from broca.capture.pairs import Aligned, names
 from broca.errors import StatisticsError, StimulusError
 from broca.models.attention import Look, tapped
-from broca.models.hooks import read
+from broca.models.hooks import read_sites
 from broca.models.lens import Lens
 from broca.models.lens import lens as proved_lens
 from broca.models.lm import LM
@@ -135,7 +135,7 @@ def _massive(lm: LM, pairs: Sequence[Aligned], sites: Sequence[Site]) -> NDArray
         reads = {
             site: (lambda x, site=site: found.__setitem__(site, x[real.to(x.device)].float().cpu())) for site in sites
         }
-        with read(lm.model, lm.anatomy, reads, stop=getattr(lm.model, "hf_device_map", None) is None):
+        with read_sites(lm.model, lm.anatomy, reads, stop=getattr(lm.model, "hf_device_map", None) is None):
             lm.call(batch)
         return found
 
@@ -173,7 +173,7 @@ def _looked(lm: LM, pairs: Sequence[Aligned], plan: _Plan) -> dict[str, Tensor]:
     watch = patterns.Watch(lm, pairs, batch, meaning.queries, meaning.segments) if meaning.queries else None
     columns, where = points.columns.unique(return_inverse=True)
     short = {"logits_to_keep": columns} if "logits_to_keep" in lm.accepts else {}
-    with tapped(lm, watch.look, watch.show) if watch else nullcontext(), read(lm.model, lm.anatomy, reads):
+    with tapped(lm, watch.look, watch.show) if watch else nullcontext(), read_sites(lm.model, lm.anatomy, reads):
         logits = lm.call(batch, **short).logits
     lm.assert_fired()
     logits = replace(points, columns=where).at(logits) if short else points.at(logits)

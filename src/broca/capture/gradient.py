@@ -22,11 +22,11 @@ from broca.capture.metrics import Logit, LogitDifference, Metric, measured
 from broca.capture.reduce import Moments, Reducer
 from broca.capture.towards import Positions, Towards, given, on_texts, refuse_unpaired
 from broca.errors import GuardError, SiteUnavailable, StatisticsError
-from broca.models.anatomy import Anatomy
-from broca.models.hooks import Edit, edited
+from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens
+from broca.models.wiring.anatomy import Anatomy
 from broca.sites import Kind, Site
 
 __all__ = [
@@ -209,7 +209,7 @@ def differentiated(
         return catch
 
     edits = {site: catcher(site) for site in sites}
-    with torch.enable_grad(), _still(lm.model), edited(lm.model, anatomy, edits) as fired:
+    with torch.enable_grad(), _still(lm.model), edit_sites(lm.model, anatomy, edits) as fired:
         total = metric(lm.last_logits(batch), batch).sum()
         if wrong := [str(site) for site, times in fired.items() if times != 1]:
             raise GuardError(

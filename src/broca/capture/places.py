@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StatisticsError, StimulusError
-from broca.models.hooks import Read, read
+from broca.models.hooks import Read, read_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
@@ -69,7 +69,7 @@ def _look(lm: LM, batch: Batch, sites: Sequence[Site], at: Tensor) -> dict[Site,
         return show
 
     stop = getattr(lm.model, "hf_device_map", None) is None
-    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
+    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
         lm.call(batch)
     lm.assert_fired()
     return {site: _wide(values) for site, values in found.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from broca.cache.memo import Draft
 from broca.capture.objectives import Objective, Row, coefficients
 from broca.errors import GuardError, StatisticsError
-from broca.models.hooks import tapped
+from broca.models.hooks import take_gradients, tap_modules, watch_gradient
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
 from broca.models.tokens import Batch, Tokens, padded
@@ -97,20 +97,8 @@ class Work:
     @contextmanager
     def accumulating(self) -> Iterator[None]:
         """Run the body with a hook at each parameter that takes its gradient and leaves none."""
-        handles = []
-        for path in dict.fromkeys(m.parameter for m in self.matrices):
-
-            def take(parameter: Tensor, path: str = path) -> None:
-                assert parameter.grad is not None
-                self.add(path, parameter.grad)
-                parameter.grad = None
-
-            handles.append(self.lm.model.get_parameter(path).register_post_accumulate_grad_hook(take))
-        try:
+        with take_gradients(self.lm.model, (m.parameter for m in self.matrices), self.add):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def add(self, path: str, gradient: Tensor) -> None:
         """Add one gradient's square, and its size where that is asked for."""
@@ -172,12 +160,12 @@ class Work:
         def watch(parameter: str) -> Callable[[nn.Module, Any, Tensor], None]:
             def see(module: nn.Module, args: Any, output: Tensor) -> None:
                 given = args[0].detach()
-                output.register_hook(lambda g: self.from_outer(parameter, module, given, g))
+                watch_gradient(output, lambda g: self.from_outer(parameter, module, given, g))
 
             return see
 
         seen = {m.module: watch(m.parameter) for m in self.matrices}
-        with tapped(self.lm.model, after={start: _start_graph, **seen}):
+        with tap_modules(self.lm.model, after={start: _start_graph, **seen}):
             yield
 
     def from_outer(self, path: str, module: nn.Module, given: Tensor, gradient: Tensor) -> None:
@@ -237,7 +225,7 @@ class Work:
 
             return see
 
-        with tapped(self.lm.model, before={path: look(path) for path in self.sums.inputs}):
+        with tap_modules(self.lm.model, before={path: look(path) for path in self.sums.inputs}):
             yield
 
     def state(self, done: int) -> dict[str, np.ndarray]:

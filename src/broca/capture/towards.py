@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import SiteUnavailable, StimulusError
-from broca.models.hooks import Read, read
+from broca.models.hooks import Read, read_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, padded
 from broca.sites import Site
@@ -47,7 +47,7 @@ def on_texts(
 
         return show
 
-    with read(lm.model, lm.anatomy, {site: reader(site) for site in sites}):
+    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}):
         lm.call(other)
     return found
 

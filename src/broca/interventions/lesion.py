@@ -21,7 +21,7 @@ from torch import Tensor
 
 from broca.errors import SelectionError, SiteUnavailable
 from broca.items import fingerprint
-from broca.models.hooks import Edit, edited
+from broca.models.hooks import Edit, edit_sites
 from broca.models.lm import LM
 from broca.models.passes import Positions, current
 from broca.sites import PICTURE_KINDS, Site
@@ -141,7 +141,7 @@ class Lesion:
             SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
         """
         edits = {site: self._edit(lm, site) for site in self.units.at if self.units.at[site].any()}
-        with edited(lm.model, lm.anatomy, edits) as fired:
+        with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired
 
     def _edit(self, lm: LM, site: Site) -> Edit:

@@ -16,7 +16,7 @@ from torch import Tensor
 from broca.errors import GuardError, SelectionError
 from broca.interventions.lesion import flags_of
 from broca.interventions.plant import text_key
-from broca.models.hooks import Edit, edited
+from broca.models.hooks import Edit, edit_sites
 from broca.models.lm import LM
 from broca.models.passes import current
 from broca.sites import Site
@@ -79,7 +79,7 @@ class Patch:
         sites = next(iter(self.values.values()))[1]
         chosen = {site: None if self.units is None else flags_of(lm, site, self.units) for site in sites}
         edits = {site: self._edit(site, units) for site, units in chosen.items()}
-        with edited(lm.model, lm.anatomy, edits) as fired:
+        with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired
 
     def _edit(self, site: Site, units: NDArray[np.bool_] | None) -> Edit:

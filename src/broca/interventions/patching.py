@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.models.hooks import held
+from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.rerun import Change, Way, Work, record
 from broca.models.tokens import Batch, Tokens, padded
@@ -176,7 +176,7 @@ def _sites(cells: Sequence[Cell]) -> list[Site]:
 def _donors(lm: LM, cases: Sequence[Case], sites: Sequence[Site], work: Work) -> tuple[Tensor, dict[Site, Tensor]]:
     """Logits after the donors' last tokens, and their activations, padded on the left."""
     batch = padded([case.donor for case in cases], range(len(cases)), lm.pad, device=lm.device)
-    with held(lm.model, lm.anatomy, sites) as values:
+    with copy_sites(lm.model, lm.anatomy, sites) as values:
         logits = lm.next_logits(batch)
     spent = lm.anatomy.n_layers * batch.ids.numel()
     work.done, work.whole, work.passes = work.done + spent, work.whole + spent, work.passes + 1

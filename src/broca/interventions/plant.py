@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from broca.errors import SiteUnavailable
-from broca.models.hooks import Edit, edited
+from broca.models.hooks import Edit, edit_sites
 from broca.models.identity import restoring
 from broca.models.lm import LM
 from broca.models.passes import current
@@ -90,7 +90,7 @@ class Plant:
             for site, planted in self.at.items():
                 stack.enter_context(_written(output_weights(lm, site), planted))
             edits = {site: self._edit(site, planted) for site, planted in self.at.items()}
-            yield stack.enter_context(edited(lm.model, lm.anatomy, edits))
+            yield stack.enter_context(edit_sites(lm.model, lm.anatomy, edits))
 
     def _edit(self, site: Site, planted: Planting) -> Edit:
         known: dict[str, Floats] = {}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from broca.errors import GuardError, SelectionError, SiteUnavailable
 from broca.items import fingerprint
-from broca.models.hooks import tapped
+from broca.models.hooks import tap_modules
 from broca.models.identity import restoring
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
@@ -173,7 +173,7 @@ class WeightDeltas:
                 row = row if matrix.rows is None else matrix.rows[row]
                 rows, columns = (torch.tensor(each, device=weight.device) for each in (row, column))
                 of.setdefault(matrix.module, []).append((at, rows, columns, delta))
-        with tapped(lm.model, after={path: self._adding(parts) for path, parts in of.items()}):
+        with tap_modules(lm.model, after={path: self._adding(parts) for path, parts in of.items()}):
             yield
 
     def _adding(

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.plain_text import plain_texts
 from broca.models.rows import Look, Queries, Replaced, Rows
 from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switched
 from broca.models.tokens import Batch, Span, Tokens, padded
+from broca.models.wiring.plain_text import plain_texts
 
 __all__ = [
     "Cut",
@@ -223,7 +223,7 @@ def check_tap(lm: LM) -> TapProof:
             f"{type(lm.model).__name__} runs the attention kernel {base!r}, whose rows the tap cannot read; it reads "
             f"{' and '.join(BASES)}. Load the model with attn_implementation='sdpa', or read heads at 'z' sites."
         )
-    with hooks.suspended():
+    with hooks.suspend():
         proof = _prove_tap(lm) or _prove_weights(lm)
     if proof.route == "weights":
         note = (

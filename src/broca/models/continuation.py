@@ -20,7 +20,7 @@ from torch import Tensor
 
 from broca.errors import GuardError
 from broca.models.fitting import is_out_of_memory
-from broca.models.hooks import suspended
+from broca.models.hooks import suspend
 from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.questions import Question, split
@@ -254,7 +254,7 @@ def _way(lm: LM, questions: Sequence[Question]) -> Way:
     proved = _proved.setdefault(lm.model, {})
     if (pictured, several, padded) not in proved and (pictured, several, True) not in proved:
         # Of the bare model: what an intervention does may rightly depend on where the prompt ends.
-        with suspended():
+        with suspend():
             proved[pictured, several, padded] = _prove(lm, probe)
     return proved.get((pictured, several, True)) or proved[pictured, several, padded]
 

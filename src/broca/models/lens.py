@@ -17,7 +17,7 @@ from broca.errors import AnatomyError
 from broca.models import hooks
 from broca.models.compiled import eager
 from broca.models.lm import LM
-from broca.models.plain_text import plain_texts
+from broca.models.wiring.plain_text import plain_texts
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest relative error of the proof, by dtype."""
@@ -58,7 +58,7 @@ def lens(lm: LM) -> Lens:
     """
     cached = _lenses.get(lm.model)
     if cached is None or cached[0] != lm.dtype:
-        with hooks.suspended():
+        with hooks.suspend():
             cached = (lm.dtype, _proved(lm))
         _lenses[lm.model] = cached
     return cached[1]
@@ -97,10 +97,10 @@ def _followed(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
     state: dict[str, Tensor] = {}
     modules: list[nn.Module] = []
 
-    def after_blocks(_module: nn.Module, _args: Any, output: Any) -> None:
+    def after_blocks(_module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
         state["last"] = state["x"] = output if isinstance(output, Tensor) else output[0]
 
-    def after(module: nn.Module, args: Any, output: Any) -> None:
+    def after(module: nn.Module, args: Any, _kwargs: Any, output: Any) -> None:
         x = state.get("x")
         given = args[0] if args else None
         if x is None or not isinstance(given, Tensor) or not isinstance(output, Tensor):
@@ -109,13 +109,8 @@ def _followed(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
             modules.append(module)
             state["x"] = output
 
-    handles = [blocks[-1].register_forward_hook(after_blocks)]
     leaves = (m for m in lm.model.modules() if m not in inside and next(m.children(), None) is None)
-    handles += [leaf.register_forward_hook(after) for leaf in leaves]
-    try:
+    with hooks.watch_modules(after=[(blocks[-1], after_blocks), *((leaf, after) for leaf in leaves)]):
         ids = plain_texts(lm.model, lm.tokenizer, texts=1)
         logits = lm.model(input_ids=torch.tensor(ids, device=lm.device), use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
     return state["last"], modules, logits

@@ -16,9 +16,9 @@ from torch import nn
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.models import hooks
 from broca.models.passes import Pass
-from broca.models.plain_text import plain_texts
 from broca.models.quantised import refuse_gradients
 from broca.models.tokens import Side, Tokens
+from broca.models.wiring.plain_text import plain_texts
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -187,7 +187,7 @@ def shift(lm: LM, side: Side) -> float:
     key = (side, lm.dtype, getattr(lm.model.config, "_attn_implementation", None))
     known = _proofs.setdefault(lm.model, {})
     if key not in known:
-        with hooks.suspended():
+        with hooks.suspend():
             known[key] = _shift(lm, side)
     return known[key]
 

@@ -19,7 +19,6 @@ from broca.errors import GuardError, ModelError, StimulusError
 from broca.items import fingerprint
 from broca.models import decoding
 from broca.models import tokens as tok
-from broca.models.anatomy import Anatomy, dissect
 from broca.models.compiled import compiled, eager, uncompiled
 from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
@@ -30,6 +29,8 @@ from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
 from broca.models.tokens import Batch, Tokens
+from broca.models.wiring.anatomy import Anatomy
+from broca.models.wiring.dissection import dissect
 from broca.sites import Site
 
 T = TypeVar("T")

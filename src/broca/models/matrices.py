@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from broca.errors import SiteUnavailable
-from broca.models.anatomy import Anatomy, Block
-from broca.models.fused import gate_rows, qkv_rows
 from broca.models.quantised import quantised
+from broca.models.wiring.anatomy import Anatomy, Block
+from broca.models.wiring.fused import gate_rows, qkv_rows
 from broca.units.weights import Address, Indices
 
 _KINDS = {

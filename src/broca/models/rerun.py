@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from broca.errors import GuardError, StimulusError
 from broca.models import hooks
-from broca.models.anatomy import tensor_of, with_tensor
 from broca.models.fitting import is_out_of_memory
 from broca.models.lm import LM
 from broca.models.tokens import Batch
+from broca.models.wiring.anatomy import tensor_of, with_tensor
 from broca.sites import Site
 
 Way = Literal["cached", "skipped", "whole"]
@@ -88,7 +88,7 @@ class Recorded:
         self.work.done += (lm.anatomy.n_layers - below) * (width - start) * len(self.batch)
         self.work.whole += lm.anatomy.n_layers * width * len(self.batch)
         edits = {site: _edit(change, start) for site, change in changes.items()}
-        with _skipping(lm, self.outputs[:below], start), hooks.edited(lm.model, lm.anatomy, edits) as fired:
+        with _skipping(lm, self.outputs[:below], start), hooks.edit_sites(lm.model, lm.anatomy, edits) as fired:
             logits = _logits(lm, self.batch, start, self._before(start), spared=below)[0]
         silent = [str(site) for site, times in fired.items() if not times]
         if silent:
@@ -138,7 +138,7 @@ def _record(lm: LM, batch: Batch, way: Way, work: Work) -> Recorded:
     blocks = (
         {f"{lm.anatomy.path}.{layer}": keep(layer) for layer in range(lm.anatomy.n_layers)} if way != "whole" else {}
     )
-    with hooks.tapped(lm.model, after=blocks):  # before any edit in force, which runs again with the block
+    with hooks.tap_modules(lm.model, after=blocks):  # before any edit in force, which runs again with the block
         logits, cache = _logits(lm, batch, 0, None, keep=way == "cached")
     work.passes += 1
     work.done += lm.anatomy.n_layers * batch.ids.numel()
@@ -203,7 +203,7 @@ def _way(lm: LM, batch: Batch) -> Way:
     """
     way, width = _proved.get(lm.model, ("cached", 0))
     if width < batch.ids.shape[1] and (way != "whole" or not width):
-        with hooks.suspended():
+        with hooks.suspend():
             way = _prove(lm, batch)
         _proved[lm.model] = way, batch.ids.shape[1]
     return way

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from broca.errors import EngineError
-from broca.models.anatomy import Anatomy
 from broca.models.build import save
 from broca.models.lm import LM
 from broca.models.load import quiet
+from broca.models.wiring.anatomy import Anatomy
 from broca.workers.worker import Seat
 
 

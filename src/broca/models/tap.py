@@ -278,7 +278,7 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
                 show(block)
 
     config = decoder_of(lm).config
-    with _restored(config), hooks.asked(lm.model, seen, output_attentions=True):
+    with _restored(config), hooks.add_arguments(lm.model, seen, output_attentions=True):
         # Falcon computes its weights by hand when they are asked for, but with the boolean mask of its sdpa kernel added
         # to the scores: every key is then seen. The mask must be made for eager attention too.
         config._attn_implementation = "eager"  # noqa: SLF001 - the only name there is

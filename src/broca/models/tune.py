@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from broca.errors import ModelError
-from broca.models.anatomy import Anatomy
+from broca.models.wiring.anatomy import Anatomy
 from broca.registry import unknown
 
 Part = Literal["full", "attention", "mlp", "norm", "lora"]

@@ -216,7 +216,7 @@ def _shown(lm: LM, batch: Batch, layer: int) -> tuple[dict[Site, Tensor], Tensor
     def keep(site: Site) -> Callable[[Tensor], None]:
         return lambda x: seen.__setitem__(site, x.clone())
 
-    with hooks.read(lm.model, lm.anatomy, {site: keep(site) for site in sites}):
+    with hooks.read_sites(lm.model, lm.anatomy, {site: keep(site) for site in sites}):
         logits = lm.next_logits(batch)
     return seen, logits
 

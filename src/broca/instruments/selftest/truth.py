@@ -106,7 +106,7 @@ def _sites(spec: Selftest, lm: LM) -> tuple[Site, ...]:
         if not found:
             raise SiteUnavailable(
                 f"{lm.name} has neither mlp_act nor z as single tensors, so no unit of it has output weights of its own to "
-                "plant. Describe its blocks by hand: broca.models.anatomy.dissect(model, parts={'mlp_act': ..., 'z': ...})."
+                "plant. Describe its blocks by hand: broca.models.wiring.dissection.dissect(model, parts={'mlp_act': ..., 'z': ...})."
             )
         where = lm.anatomy.sites(found[0])
     else:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from broca.interventions.weights import WeightMask
 from broca.models.attention import Look, Rows, tapped
-from broca.models.hooks import tapped as hooked
+from broca.models.hooks import tap_modules
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
 from broca.models.tokens import Tokens, padded
@@ -138,7 +138,7 @@ def _projected(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: Sequence
 
         return see
 
-    with hooked(lm.model, after={path: watch(parts) for path, parts in by_module.items()}):
+    with tap_modules(lm.model, after={path: watch(parts) for path, parts in by_module.items()}):
         for i in range(len(tokens)):
             lm.call(padded(tokens, [i], lm.pad, device=lm.device))
 
@@ -255,7 +255,7 @@ def super_weights(lm: LM, tokens: Sequence[Tokens], *, spike: float = SPIKE) -> 
 
         return see
 
-    with hooked(lm.model, after={path: watch(matrix) for path, matrix in down.items()}):
+    with tap_modules(lm.model, after={path: watch(matrix) for path, matrix in down.items()}):
         for i in range(len(tokens)):
             lm.call(padded(tokens, [i], lm.pad, device=lm.device))
     names = ["matrix", "layer", "row", "column", "weight", "input", "output", "input_spike", "output_spike"]

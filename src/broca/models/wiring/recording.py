@@ -1,6 +1,6 @@
 """A few passes over plain inputs, with every module of every block watched: what the proof of a wiring is about.
 
-The plainest input that a model takes is used (`broca.models.probe_inputs`).
+The plainest input that a model takes is used (`broca.models.wiring.inputs`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from broca.errors import AnatomyError
+from broca.models.hooks import watch_modules
 from broca.models.placement import device_of
-from broca.models.plain_text import TOKENS, plain_texts
-from broca.models.probe_inputs import inputs, saying
-from broca.models.stream import Record
-from broca.models.streams import Streams, several
+from broca.models.wiring.anatomy import stream_key
+from broca.models.wiring.inputs import inputs, saying
+from broca.models.wiring.parallel_streams import Streams, several
+from broca.models.wiring.plain_text import TOKENS, plain_texts
+from broca.models.wiring.stream import Record
 
-_STREAM = ("hidden_states", "hidden", "x", "activations", "input")
 _NORMS = ("norm", "ln")
 
 
@@ -50,7 +51,7 @@ class Seen:
     """The block on further texts."""
 
     def record(self, block: nn.Module, dtype: torch.dtype) -> Record:
-        """For `broca.models.stream`: modules that run once on each text, those with weights first, then the outermost."""
+        """For `broca.models.wiring.stream`: modules that run once on each text, those with weights first, then the outermost."""
         assert self.pre is not None
         texts = (self, *self.more)
         modules = dict(block.named_modules())
@@ -102,7 +103,7 @@ class Probe:
 
 
 def streams_of(seen: Seen, width: int) -> Streams | None:
-    """A block of several streams of this width, for `broca.models.streams`; None where there is one."""
+    """A block of several streams of this width, for `broca.models.wiring.parallel_streams`; None where there is one."""
     if seen.pre is None:
         return None
     texts, where = (seen, *seen.more), _place_of_sums(seen.pre)
@@ -157,15 +158,6 @@ def _alike(values: Iterable[Any], like: Tensor | None) -> int:
     return sum(isinstance(x, Tensor) and x.is_floating_point() and x.shape == like.shape for x in values)
 
 
-def stream_key(kwargs: Mapping[str, Any]) -> str:
-    """The name under which a block is given its hidden state, where that is not its first positional argument."""
-    known = (name for name in _STREAM if isinstance(kwargs.get(name), Tensor))
-    return next(known, None) or next(
-        (name for name, x in kwargs.items() if isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 3),
-        "hidden_states",
-    )
-
-
 def norms_of(block: nn.Module) -> tuple[str, ...]:
     """Modules of a block that may normalise its stream."""
     return tuple(
@@ -183,7 +175,7 @@ def probe(model: nn.Module, stack: nn.Module, tokenizer: Any = None) -> Probe:
     Args:
         model: a transformers model.
         stack: its list of blocks.
-        tokenizer: whose words are shown, see `broca.models.plain_text`.
+        tokenizer: whose words are shown, see `broca.models.wiring.plain_text`.
 
     Raises:
         AnatomyError: if it takes none that is known, or blocks run otherwise than once.
@@ -235,24 +227,15 @@ def _best(model: nn.Module, stack: nn.Module, texts: list[list[int]]) -> tuple[P
 
 def _watched(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> tuple[list[Seen], Any]:
     """What every block was given and gave, and the logits."""
-    found: list[Seen] = []
-    handles: list[Any] = []
-    try:
-        for block in blocks.children():
-            seen = Seen()
-            found.append(seen)
-            handles.append(block.register_forward_pre_hook(partial(_enters, seen), with_kwargs=True))
-            handles.append(block.register_forward_hook(partial(_leaves, seen), with_kwargs=True))
-            handles += [
-                module.register_forward_hook(partial(_runs, seen, name), with_kwargs=True)
-                for name, module in block.named_modules()
-                if name
-            ]
+    found = [(block, Seen()) for block in blocks.children()]
+    before, after = [], []
+    for block, seen in found:
+        before.append((block, partial(_enters, seen)))
+        after.append((block, partial(_leaves, seen)))
+        after += [(module, partial(_runs, seen, name)) for name, module in block.named_modules() if name]
+    with watch_modules(before=before, after=after):
         logits = getattr(model(**given), "logits", None)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found, logits
+    return [seen for _, seen in found], logits
 
 
 def _enters(seen: Seen, _block: nn.Module, args: Any, kwargs: Any) -> None:

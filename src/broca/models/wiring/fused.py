@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from broca.models.compiled import eager
-from broca.models.hooks import tapped
+from broca.models.hooks import tap_modules
 from broca.models.placement import device_of
-from broca.models.plain_text import plain_texts
+from broca.models.wiring.plain_text import plain_texts
 from broca.units.weights import Indices
 
 
@@ -89,7 +89,7 @@ def _shown(model: Any, module: str, reads: str, given: Tensor) -> Tensor | None:
         seen.append(args[0])
         raise _SeenError
 
-    with suppress(_SeenError), tapped(model, before={reads: look}, after={module: replace}):
+    with suppress(_SeenError), tap_modules(model, before={reads: look}, after={module: replace}):
         ids = plain_texts(model, texts=1, tokens=given.shape[1])
         model(input_ids=torch.tensor(ids, device=device_of(model)), use_cache=False)
     return seen[0] if seen else None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from broca.models.plain_text import TOKENS
+from broca.models.wiring.plain_text import TOKENS
 
 
 def inputs(model: Any, ids: Tensor) -> Iterator[tuple[bool, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from broca.models.probing import Seen
+from broca.models.wiring.recording import Seen
 
 _PROJECTIONS = {
     "attn": ("o_proj", "out_proj", "c_proj", "dense", "attention.out_proj", "wo", "proj"),

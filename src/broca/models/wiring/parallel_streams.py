@@ -15,7 +15,7 @@ from operator import itemgetter
 import torch
 from torch import Tensor
 
-from broca.models.stream import Step
+from broca.models.wiring.stream import Step
 
 _GAIN = 4.0
 """A further writer is real if it makes the error smaller by this factor."""
@@ -88,7 +88,7 @@ def _fits(
     seen: Streams, here: Tensor, there: Tensor, names: list[str], count: int
 ) -> Iterator[tuple[float, tuple[str, ...], float]]:
     """The error of every set of `count` writers: rounded first, so that of equal fits the set listed first counts."""
-    # Each channel counts in its own steps of rounding, as in one stream (`broca.models.fit`).
+    # Each channel counts in its own steps of rounding, as in one stream (`broca.models.wiring.rounding`).
     size = torch.maximum(here.abs(), there.abs()).amax(1, keepdim=True)
     unit = torch.maximum(size, size.median(-1, keepdim=True).values).clamp(min=1e-300)
     here, there = here / unit, there / unit

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from broca.errors import AnatomyError
-from broca.models.probing import Seen, dtype_of, streams_of
-from broca.models.stream import Record, Step, follows, is_blurred, steps
-from broca.models.streams import mixed
+from broca.models.wiring.parallel_streams import mixed
+from broca.models.wiring.recording import Seen, dtype_of, streams_of
+from broca.models.wiring.stream import Record, Step, follows, is_blurred, steps
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest relative error of the residual identity, by dtype, where more than rounding is left over."""
@@ -33,7 +33,7 @@ class Way:
 
     steps: tuple[Step, ...] = ()
     form: Mapping[str, Any] = field(default_factory=dict)
-    """What they leave open, as fields of `broca.models.wiring.Block`."""
+    """What they leave open, as fields of `broca.models.wiring.anatomy.Block`."""
     trouble: str = ""
     """Why nothing is known, which another block of the class may mend."""
 
@@ -109,7 +109,7 @@ def _adds_up(block: nn.Module, seen: Seen) -> AnatomyError:
     tried = ", ".join(name for name in seen.outputs if "." not in name)
     return AnatomyError(
         f"In {type(block).__name__}, no set of modules among {tried} adds up to what the block writes to the residual "
-        "stream. Describe it by hand: broca.models.anatomy.dissect(model, parts="
+        "stream. Describe it by hand: broca.models.wiring.dissection.dissect(model, parts="
         "{'attn_out': ..., 'mlp_out': ..., 'z': ..., 'mlp_act': ...})."
     )
 

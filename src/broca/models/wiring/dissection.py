@@ -1,7 +1,7 @@
 """Reading a decoder: where its blocks are, and which modules write to the residual stream.
 
 Nothing here knows an architecture by name. On plain texts every block must be *proved*: what comes out is what went in
-plus what its writers write, each times a constant, between norms if it has any (``broca.models.proof``). Then the writers
+plus what its writers write, each times a constant, between norms if it has any (``broca.models.wiring.proof``). Then the writers
 are told apart by what they are: attention, a recurrent or convolutional mixer of tokens, an MLP. A wiring that fails its
 proof is refused at load, instead of silently lesioning the wrong tensor.
 """
@@ -17,14 +17,12 @@ from torch import nn
 
 from broca.errors import AnatomyError, ModelError
 from broca.models.compiled import eager
-from broca.models.experts import experts
-from broca.models.probing import Probe, Seen, probe, streams_of
-from broca.models.proof import Way, ways
-from broca.models.roles import Part, parts_of
-from broca.models.vision import vision_of
-from broca.models.wiring import Anatomy, Block, Tap, tensor_of, with_tensor
-
-__all__ = ["Anatomy", "Block", "Tap", "dissect", "tensor_of", "with_tensor"]
+from broca.models.wiring.anatomy import Anatomy, Block
+from broca.models.wiring.experts import experts
+from broca.models.wiring.proof import Way, ways
+from broca.models.wiring.recording import Probe, Seen, probe, streams_of
+from broca.models.wiring.roles import Part, parts_of
+from broca.models.wiring.vision import vision_of
 
 _LISTS = ("layers", "layer", "h", "blocks", "block")
 """What lists of blocks are called; beside them there may be lists of cross attention, say."""
@@ -142,7 +140,7 @@ def _stack(model: nn.Module, n_layers: int | None) -> str:
     if not fitting:
         raise AnatomyError(
             f"{type(model).__name__} has no list of {n_layers} blocks. Name it: LM.wrap(model, tokenizer, "
-            "anatomy=broca.models.anatomy.dissect(model, path='...'))."
+            "anatomy=broca.models.wiring.dissection.dissect(model, path='...'))."
         )
 
     def size(name: str) -> tuple[bool, int]:

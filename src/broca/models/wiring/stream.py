@@ -19,7 +19,7 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
-from broca.models.fit import LEFT, Equations, Fit, Judge
+from broca.models.wiring.rounding import LEFT, Equations, Fit, Judge
 
 _LEAST_CARRY = 0.01
 """Below this share the stream is not carried on: what looks like a writer contains it."""

@@ -1,4 +1,4 @@
-"""A decoder's wiring, in names shared by every architecture; `broca.models.anatomy` finds and proves it."""
+"""A decoder's wiring, in names shared by every architecture; `broca.models.wiring.dissection` finds and proves it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, Literal
 from torch import Tensor
 
 from broca.errors import SiteUnavailable
-from broca.models.stream import Step
-from broca.models.vision import Vision
+from broca.models.wiring.stream import Step
+from broca.models.wiring.vision import Vision
 from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 
 _STREAM = ("resid_pre", "resid_post")
+_NAMES = ("hidden_states", "hidden", "x", "activations", "input")
+"""Under which a block is given its hidden state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,15 @@ def with_tensor(value: Any, tensor: Tensor) -> Any:
     if isinstance(value, list):
         return [tensor, *value[1:]]
     return tensor if isinstance(value, Tensor) else (tensor, *value[1:])
+
+
+def stream_key(kwargs: Mapping[str, Any]) -> str:
+    """The name under which a block is given its hidden state, where that is not its first positional argument."""
+    known = (name for name in _NAMES if isinstance(kwargs.get(name), Tensor))
+    return next(known, None) or next(
+        (name for name, x in kwargs.items() if isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 3),
+        "hidden_states",
+    )
 
 
 def in_words(block: Block) -> str:
