@@ -50,7 +50,7 @@ from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
 from broca.models.matrices import matrices
 from broca.models.tokens import padded
-from broca.units.ranked import Ranked, without
+from broca.units.weight_ranking import WeightRanking, without
 from broca.units.weights import WeightSet
 
 LENGTHS = {"short": 24, "long": 128}
@@ -112,7 +112,7 @@ def scoring(lm: LM, texts: int, rounds: int) -> tuple[list[Row], dict[str, Any]]
     return rows, times
 
 
-def rankings(lm: LM, most: float) -> tuple[Ranked, Ranked, list[dict[str, np.ndarray]]]:
+def rankings(lm: LM, most: float) -> tuple[WeightRanking, WeightRanking, list[dict[str, np.ndarray]]]:
     every = matrices(lm.model, lm.anatomy)
     vocabulary = lm.model.get_input_embeddings().weight.shape[0]
     of = {m.name: m for m in every}

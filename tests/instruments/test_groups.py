@@ -26,7 +26,7 @@ from broca.scoring.completions import Completion, differences, hashes
 from broca.stats.exchange import Sides
 from broca.stats.intervals import codes
 from broca.stats.logit import logit
-from broca.stats.paired import mean_interval
+from broca.stats.pairs import mean_interval
 from broca.stats.probing import folds
 from broca.stats.reliability import halves
 from broca.stimuli.benchmarks import benchmark

@@ -17,7 +17,7 @@ from broca.instruments.probe.published import of_numbers
 from broca.instruments.probe.statements import Statements
 from broca.instruments.probe.study import Probe
 from broca.models.twins import untrained
-from broca.stats.published import row_cut_f1
+from broca.stats.hou2023 import row_cut_f1
 from broca.stimuli.trees import trees
 
 QUICK = {"maps": False, "permutations": 0, "n_bootstrap": 20}

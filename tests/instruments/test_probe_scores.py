@@ -196,10 +196,10 @@ def test_maps_find_the_layer_and_the_head():
 def test_p_is_that_of_shuffled_labels_and_of_a_prediction_interval():
     rows = statements(30)
     own = target(rows, useful=0.6)
-    from broca.stats.probing import shuffled
+    from broca.stats.probing import shuffle_within
 
     votes = own.votes(own.own)
-    null = own.f1(votes, shuffled(own.y, own.text, n=60, seed=0))
+    null = own.f1(votes, shuffle_within(own.y, own.text, n=60, seed=0))
     f1 = float(macro_f1(own.clusters(own.guesses(votes)).sum(0)))
     found = scored(own)
     assert found.row["f1"] == pytest.approx(f1)

@@ -48,7 +48,7 @@ def test_few_arrangements_are_all_tried_once():
     every = arrange(Sides.of(4, 3, groups=MIXED), n=12, alpha=0.5)
     assert every.exact
     assert len({tuple(row) for row in every.flags}) == len(every) == 12
-    assert (every.flags == every.sides.given).all(1).sum() == 1
+    assert (every.flags == every.sides.observed_flags).all(1).sum() == 1
     assert (every.flags[:, :4].sum(1) == 2).all()
     assert every.p(1) == pytest.approx(1 / 12)
 

@@ -48,7 +48,7 @@ def by_hand(a, b, every):
         x, y = rows[on_a], rows[~on_a]
         return (x.mean(0) - y.mean(0)) / np.sqrt(x.var(0, ddof=1) / len(x) + y.var(0, ddof=1) / len(y))
 
-    t = t_of(sides.given)
+    t = t_of(sides.observed_flags)
     null = np.abs([t_of(flags) for flags in every.flags])
     reached = (null >= np.abs(t) - 1e-9).sum(0)
     beaten = (null.max(1)[:, None] >= np.abs(t) - 1e-9).sum(0)

@@ -12,7 +12,7 @@ from scipy.stats import multinomial
 
 from broca.errors import StatisticsError
 from broca.stats import power
-from broca.stats.paired import mcnemar_exact
+from broca.stats.pairs import mcnemar_exact
 from broca.stats.welch import paired_t, welch_from_samples
 
 

@@ -17,9 +17,9 @@ from broca.stats.probing import (
     control_labels,
     folds,
     margins,
-    nested,
+    nested_scores,
     predictions,
-    shuffled,
+    shuffle_within,
     waiting,
 )
 
@@ -76,7 +76,7 @@ def test_neighbours_vote_as_scikit_learns(n_features, distance, standardise):
 def test_neighbours_serve_any_number_of_labellings(monkeypatch):
     x, y, text = rows()
     votes = waiting(x, folds(len(x), text), Classifier())
-    many = shuffled(y, text, n=7)
+    many = shuffle_within(y, text, n=7)
     together = votes(many, 2)
     monkeypatch.setattr("broca.stats.probing.ROWS", 3 * len(y))
     np.testing.assert_array_equal(votes(many, 2), together)
@@ -113,7 +113,7 @@ def test_margins_say_by_how_much_the_true_class_wins():
 def test_the_choice_of_features_is_made_without_the_rows_that_are_tested():
     x, y, text = rows(n_texts=60, apart=2.5)
     noise = np.random.default_rng(1).normal(size=(len(y), 2))
-    scores, names = nested({"noise": noise, "real": x[:, :1]}, y, text, Classifier(), seed=3)
+    scores, names = nested_scores({"noise": noise, "real": x[:, :1]}, y, text, Classifier(), seed=3)
     assert names == ("real",) * 5
     own = waiting(x[:, :1], folds(len(y), text, seed=3), Classifier())(y[None], 2)[0]
     np.testing.assert_allclose(scores, own)
@@ -121,7 +121,7 @@ def test_the_choice_of_features_is_made_without_the_rows_that_are_tested():
     (_, test), *_ = folds(len(y), text, seed=3)
     other = y.copy()
     other[test] = 1 - other[test]
-    again, _ = nested({"noise": noise, "real": x[:, :1]}, other, text, Classifier(), seed=3)
+    again, _ = nested_scores({"noise": noise, "real": x[:, :1]}, other, text, Classifier(), seed=3)
     np.testing.assert_allclose(again[test], scores[test])
 
 
@@ -136,16 +136,16 @@ def test_the_choice_is_made_on_whole_groups_up_to_a_number_of_rows():
 
 def test_shuffling_keeps_every_texts_own_labels():
     _, y, text = rows(per=5)
-    for labels in shuffled(y, text, n=20):
+    for labels in shuffle_within(y, text, n=20):
         for t in set(text):
             assert sorted(labels[text == t]) == sorted(y[text == t])
-    assert len({labels.tobytes() for labels in shuffled(y, text, n=20)}) == 20
-    np.testing.assert_array_equal(shuffled(y, text, n=3, seed=1), shuffled(y, text, n=3, seed=1))
+    assert len({labels.tobytes() for labels in shuffle_within(y, text, n=20)}) == 20
+    np.testing.assert_array_equal(shuffle_within(y, text, n=3, seed=1), shuffle_within(y, text, n=3, seed=1))
 
 
 def test_texts_may_lie_anywhere_when_labels_are_shuffled():
     y, text = np.array([0, 1, 1, 0, 0, 1]), np.array(["b", "a", "b", "a", "b", "a"])
-    for labels in shuffled(y, text, n=10):
+    for labels in shuffle_within(y, text, n=10):
         assert sorted(labels[text == "a"]) == [0, 1, 1]
 
 

@@ -37,7 +37,7 @@ def test_it_is_what_resampled_tables_choose(rng, how, signed):
     ours = bootstrap_overlap(a, b, count=6, signed=signed, n=12, shuffles=0, seed=2, **how)
     sides = Sides.of(20, 24, **how)
     masks = []
-    for weights in stability._resampled(sides, sides.given, 12, np.random.default_rng(2)).astype(int):
+    for weights in stability._bootstrap_counts(sides, sides.observed_flags, 12, np.random.default_rng(2)).astype(int):
         t = welch_from_samples(np.repeat(a, weights[sides.a], axis=0), np.repeat(b, weights[sides.b], axis=0)).t
         masks.append(np.isin(np.arange(60), np.argsort(-(t if signed else abs(t)))[:6]))
     t = welch_from_samples(a, b).t
@@ -55,7 +55,7 @@ def test_it_is_what_resampled_tables_choose(rng, how, signed):
 def test_the_maps_are_welchs_t(rng):
     a, b = rng.normal(1, 1, (6, 30)), rng.normal(0, 3, (24, 30))
     sides = Sides.of(6, 24)
-    drawn = stability._resampled(sides, sides.given, 5, rng).astype(int)
+    drawn = stability._bootstrap_counts(sides, sides.observed_flags, 5, rng).astype(int)
     t = stability._maps(a, b, sides, np.zeros(30, bool), np.vstack([np.ones(30), drawn]))
     for row, weights in zip(t, [np.ones(30, int), *drawn], strict=True):
         resampled = (np.repeat(side, weights[of], axis=0) for side, of in ((a, sides.a), (b, sides.b)))
@@ -65,7 +65,7 @@ def test_the_maps_are_welchs_t(rng):
 @pytest.mark.parametrize("how", [{}, {"groups": TEMPLATES}, {"paired": True}])
 def test_groups_are_drawn_within_their_side(how):
     sides = Sides.of(20, 24 if not how.get("paired") else 20, **how)
-    weights = stability._resampled(sides, sides.given, 50, np.random.default_rng(0))
+    weights = stability._bootstrap_counts(sides, sides.observed_flags, 50, np.random.default_rng(0))
     one_sided = sides.n_groups - sides.n_both
     assert (weights[:, : sides.n_only_a].sum(1) == sides.n_only_a).all()
     assert (weights[:, sides.n_only_a : one_sided].sum(1) == sides.n_only_b).all()

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from broca.errors import StatisticsError
 from broca.stats.probing import folds
-from broca.stats.telling import Choice, Rows, on_control, random_embeddings, token_counts, told, transfer
+from broca.stats.telling import Choice, Rows, on_control, random_embeddings, separability, token_counts, transfer
 from broca.stimuli.perturb import pairs
 
 QUICK = Choice(strengths=(0.1,), folds=4)
@@ -30,7 +30,7 @@ def planted(n=60, *, strength=1.0, seed=0, axis=0, groups=12, width=8):
 
 def test_parity_with_scikit_learn():
     rows = planted()
-    found = told(rows, QUICK)
+    found = separability(rows, QUICK)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     parts = folds(len(rows.y), rows.groups, k=4)
     scores = cross_val_score(model, rows.x, rows.y, cv=parts)
@@ -41,7 +41,7 @@ def test_parity_with_scikit_learn():
 
 
 def test_a_signal_is_found_and_none_is_not():
-    strong, none = (told(planted(strength=s, seed=3), QUICK, permutations=39) for s in (3.0, 0.0))
+    strong, none = (separability(planted(strength=s, seed=3), QUICK, permutations=39) for s in (3.0, 0.0))
     assert strong.accuracy.value > 0.85
     assert strong.p == pytest.approx(1 / 40)
     assert abs(strong.null - 0.5) < 0.08
@@ -51,13 +51,15 @@ def test_a_signal_is_found_and_none_is_not():
 
 def test_the_penalty_is_chosen_on_the_rows_that_train():
     noisy = planted(n=40, strength=1.0, width=200, seed=1)
-    chosen = told(noisy, Choice(strengths=(1e-6, 1e-3, 10.0), folds=4)).c
+    chosen = separability(noisy, Choice(strengths=(1e-6, 1e-3, 10.0), folds=4)).c
     assert chosen.count(1e-6) > 2
     # what is held out has no say: with other labels there, its own fold chooses the same
     train, test = folds(len(noisy.y), noisy.groups, k=4)[0]
     y = noisy.y.copy()
     y[test] = 1 - y[test]
-    assert told(Rows(noisy.x, y, noisy.pairs, noisy.groups), Choice((1e-6, 1e-3, 10.0), folds=4)).c[0] == chosen[0]
+    assert (
+        separability(Rows(noisy.x, y, noisy.pairs, noisy.groups), Choice((1e-6, 1e-3, 10.0), folds=4)).c[0] == chosen[0]
+    )
     assert len(train)
 
 
@@ -69,7 +71,7 @@ def test_groups_that_leak():
     x = words[wording, np.tile([0, 1], n)]
     y, pair = np.tile([0, 1], n), np.repeat(np.arange(n), 2)
     by_row, by_wording = (
-        told(Rows(x, y, pair, groups), QUICK).accuracy.value for groups in (np.arange(2 * n), wording)
+        separability(Rows(x, y, pair, groups), QUICK).accuracy.value for groups in (np.arange(2 * n), wording)
     )
     assert by_row > 0.95
     assert by_wording < 0.75
@@ -81,7 +83,7 @@ def test_transfer_to_another_kind_and_none_between_wordings():
     assert found.shape == (3, 3)
     assert min(found[0, 0], found[0, 1], found[1, 0], found[1, 1], found[2, 2]) > 0.85
     assert max(found[0, 2], found[2, 0], found[1, 2]) < 0.7
-    assert found[0, 0] == pytest.approx(told(first, QUICK).accuracy.value, abs=0.06)
+    assert found[0, 0] == pytest.approx(separability(first, QUICK).accuracy.value, abs=0.06)
 
 
 def test_transfer_never_tests_a_wording_that_was_learned():
@@ -103,9 +105,9 @@ def test_a_control_task_tells_what_is_learned_by_heart():
     types = draw.integers(8, size=2 * n)
     x = np.eye(8)[types]  # a type's name and nothing else
     rows = Rows(x, np.tile([0, 1], n), np.repeat(np.arange(n), 2), np.arange(2 * n))
-    assert on_control(rows, types.tolist(), QUICK) > told(rows, QUICK).accuracy.value + 0.3
+    assert on_control(rows, types.tolist(), QUICK) > separability(rows, QUICK).accuracy.value + 0.3
     signal = planted(n=n, strength=4)
-    assert on_control(signal, types.tolist(), QUICK) < told(signal, QUICK).accuracy.value - 0.2
+    assert on_control(signal, types.tolist(), QUICK) < separability(signal, QUICK).accuracy.value - 0.2
     for useless in ([0] * 2 * n, list(range(2 * n))):
         assert on_control(rows, useless, QUICK) is None
 
@@ -128,13 +130,13 @@ def test_random_embeddings_depend_on_the_token_alone():
 def test_what_is_no_pair():
     rows = planted()
     with pytest.raises(StatisticsError, match="one row with label 0 and one with label 1"):
-        told(Rows(rows.x, np.zeros_like(rows.y), rows.pairs, rows.groups))
+        separability(Rows(rows.x, np.zeros_like(rows.y), rows.pairs, rows.groups))
     with pytest.raises(StatisticsError, match="120 rows are of 120 pairs"):
-        told(Rows(rows.x, rows.y, np.arange(120), rows.groups))
+        separability(Rows(rows.x, rows.y, np.arange(120), rows.groups))
     with pytest.raises(StatisticsError, match=r"Features have shape \(119, 8\)"):
-        told(Rows(rows.x[1:], rows.y, rows.pairs, rows.groups))
+        separability(Rows(rows.x[1:], rows.y, rows.pairs, rows.groups))
     with pytest.raises(StatisticsError, match="5 folds are asked of 3 groups"):
-        told(Rows(rows.x, rows.y, rows.pairs, rows.pairs % 3))
+        separability(Rows(rows.x, rows.y, rows.pairs, rows.pairs % 3))
 
 
 @pytest.mark.parametrize("kind", ["main", "swap", "missing"])
@@ -153,9 +155,11 @@ def test_the_published_file_is_told_apart_without_a_model(shared, kind):
     y, pair = np.tile([0, 1], len(found)), np.repeat(np.arange(len(found)), 2)
     wording = np.asarray([one.group for one in found]).repeat(2)
     x, how = random_embeddings(ids, width=256), Choice(strengths=(0.1,))
-    by_row, by_wording = (told(Rows(x, y, pair, groups), how).accuracy for groups in (np.arange(len(y)), wording))
+    by_row, by_wording = (
+        separability(Rows(x, y, pair, groups), how).accuracy for groups in (np.arange(len(y)), wording)
+    )
     assert by_row.value > 0.9
     assert 0.7 < by_wording.value < by_row.value - 0.05
     assert by_wording.low > 0.6
-    count = told(Rows(token_counts(ids), y, pair, wording), how).accuracy.value
+    count = separability(Rows(token_counts(ids), y, pair, wording), how).accuracy.value
     assert 0.5 < count < 0.75

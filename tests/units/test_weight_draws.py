@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.errors import SelectionError
-from broca.units.ranked import Listed, Ranked
 from broca.units.weight_draws import _near, _others, random_weights
+from broca.units.weight_ranking import MatrixRanking, WeightRanking
 from broca.units.weights import Address, WeightSet
 
 ADDRESSES = {"0.q": Address(0, "q", 12, 10), "0.k": Address(0, "k", 6, 10)}
@@ -19,10 +19,10 @@ chosen = st.fixed_dictionaries(
 ).map(lambda picks: WeightSet({n: np.array(sorted(p), np.int64) for n, p in picks.items()}, ADDRESSES))
 
 
-def general(k: int = 40) -> Ranked:
+def general(k: int = 40) -> WeightRanking:
     index = np.arange(k)
-    lists = {n: Listed(index, np.ones(k, np.float32), index) for n in ADDRESSES}
-    return Ranked(lists, ADDRESSES, "matrix", 1.0)
+    lists = {n: MatrixRanking(index, np.ones(k, np.float32), index) for n in ADDRESSES}
+    return WeightRanking(lists, ADDRESSES, "matrix", 1.0)
 
 
 @pytest.mark.parametrize("match", ["matrix", "rows", "size", "general"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broca.errors import SelectionError
-from broca.units.ranked import Listed, Ranked, kept, topped_up, without
+from broca.units.weight_ranking import MatrixRanking, WeightRanking, fraction_size, topped_up, without
 from broca.units.weights import Address, WeightSet
 
 ADDRESSES = {"0.q": Address(0, "q", 3, 4), "0.k": Address(0, "k", 2, 4), "1.q": Address(1, "q", 5, 2)}
@@ -31,7 +31,7 @@ def test_choices_combine_as_sets_do(a, b) -> None:
     assert flat(x & y) == flat(x) & flat(y)
     assert flat(x | y) == flat(x) | flat(y)
     assert flat(x - y) == flat(x) - flat(y)
-    assert x.shared(y).shared == len(flat(x) & flat(y))
+    assert x.overlap(y).shared == len(flat(x) & flat(y))
     assert (x - y) | (x & y) == x
 
 
@@ -84,7 +84,7 @@ def test_rows_and_columns_are_counted() -> None:
     assert table["n_columns"].to_list() == [0, 2, 1]
 
 
-def ranked(scores, scope="matrix", most=1.0) -> Ranked:
+def ranked(scores, scope="matrix", most=1.0) -> WeightRanking:
     """A ranking by brute force."""
     groups: dict[str, list[tuple[float, str, int]]] = {}
     for name, values in scores.items():
@@ -103,8 +103,8 @@ def ranked(scores, scope="matrix", most=1.0) -> Ranked:
     for name in scores:
         found = sorted((r, i) for (n, i), r in ranks.items() if n == name)
         index = np.array([i for _, i in found])
-        lists[name] = Listed(index, np.float32(scores[name])[index], np.array([r for r, _ in found]))
-    return Ranked(lists, ADDRESSES, scope, most)
+        lists[name] = MatrixRanking(index, np.float32(scores[name])[index], np.array([r for r, _ in found]))
+    return WeightRanking(lists, ADDRESSES, scope, most)
 
 
 scores = st.fixed_dictionaries(
@@ -138,8 +138,8 @@ def test_strict_selects_what_lies_above_the_kth_score(values, m) -> None:
 
 def test_strict_with_infinity_and_nan_selects_nothing_above_them() -> None:
     order = np.arange(12)
-    lists = {"0.q": Listed(order, np.array([np.nan, np.inf, 3] + [1] * 9, np.float32), order)}
-    one = Ranked(lists, {"0.q": ADDRESSES["0.q"]}, "matrix", 1.0)
+    lists = {"0.q": MatrixRanking(order, np.array([np.nan, np.inf, 3] + [1] * 9, np.float32), order)}
+    one = WeightRanking(lists, {"0.q": ADDRESSES["0.q"]}, "matrix", 1.0)
     assert one.top(1 / 12, ties="strict").count == 0  # k = 1
     assert one.top(2 / 12, ties="strict").count == 0  # the second is infinite, the first no number
     assert one.top(3 / 12, ties="strict").at["0.q"].tolist() == [1]
@@ -153,8 +153,8 @@ def test_task_minus_control_and_topping_up(task, control, m, q) -> None:
     assert left == a.top(m) - b.top(q)
     full = topped_up(a, [b], m, q)
     for name, size in SIZES.items():
-        free = size - kept(size, q)
-        assert full.at.get(name, np.zeros(0)).size == min(kept(size, m), free)
+        free = size - fraction_size(size, q)
+        assert full.at.get(name, np.zeros(0)).size == min(fraction_size(size, m), free)
     assert not flat(full) & flat(b.top(q))
     assert flat(left) <= flat(full)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.stats.threshold import kth_largest
-from broca.units.ranked import Listed, Ranked, Scope, group_of, kept
+from broca.units.weight_ranking import MatrixRanking, Scope, WeightRanking, fraction_size, group_of
 from broca.units.weights import Address, Indices
 
 Values = NDArray[np.float32]
@@ -17,7 +17,7 @@ Values = NDArray[np.float32]
 
 def ranked(
     scores: Callable[[str], Any], addresses: Mapping[str, Address], *, scope: Scope = "matrix", most: float
-) -> Ranked:
+) -> WeightRanking:
     """The top of the ranking of all weights, up to the fraction `most` of each group.
 
     Args:
@@ -30,7 +30,7 @@ def ranked(
     Raises:
         StatisticsError: if a score is negative, or NaN over several matrices.
     """
-    lists: dict[str, Listed] = {}
+    lists: dict[str, MatrixRanking] = {}
     groups: dict[str, list[str]] = {}
     for name, address in addresses.items():
         groups.setdefault(group_of(name, address, scope), []).append(name)
@@ -38,34 +38,34 @@ def ranked(
         if scope == "row":
             lists[names[0]] = _rows(_flat(scores(names[0])), addresses[names[0]], most)
         elif len(names) == 1:
-            lists[names[0]] = _top(_flat(scores(names[0])), kept(addresses[names[0]].size, most))
+            lists[names[0]] = _top(_flat(scores(names[0])), fraction_size(addresses[names[0]].size, most))
         else:
-            lists |= _across(scores, names, kept(sum(addresses[name].size for name in names), most))
-    return Ranked({name: lists[name] for name in addresses}, addresses, scope, most)
+            lists |= _across(scores, names, fraction_size(sum(addresses[name].size for name in names), most))
+    return WeightRanking({name: lists[name] for name in addresses}, addresses, scope, most)
 
 
-def _top(values: Values, k: int) -> Listed:
+def _top(values: Values, k: int) -> MatrixRanking:
     """The k largest, ties by index, NaN before all."""
     missing = np.isnan(values)
     key = np.where(missing, np.float32(np.inf), values)
     if not k:
-        return Listed(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        return MatrixRanking(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
     threshold = np.partition(key, key.size - k)[key.size - k]
     index = np.flatnonzero(key >= threshold)
     order = np.lexsort((index, -key[index], ~missing[index]))[:k]
-    return Listed(index[order], values[index[order]], np.arange(k))
+    return MatrixRanking(index[order], values[index[order]], np.arange(k))
 
 
-def _rows(values: Values, address: Address, most: float) -> Listed:
+def _rows(values: Values, address: Address, most: float) -> MatrixRanking:
     """The largest of each row, those of one rank together."""
-    k = kept(address.columns, most)
+    k = fraction_size(address.columns, most)
     table = np.where(np.isnan(values), np.float32(np.inf), values).reshape(address.rows, address.columns)
     columns = np.argsort(-table, axis=1, kind="stable")[:, :k]
     index = (np.arange(address.rows)[:, None] * address.columns + columns).T.ravel()
-    return Listed(index, values[index], np.repeat(np.arange(k), address.rows))
+    return MatrixRanking(index, values[index], np.repeat(np.arange(k), address.rows))
 
 
-def _across(scores: Callable[[str], Any], names: list[str], k: int) -> dict[str, Listed]:
+def _across(scores: Callable[[str], Any], names: list[str], k: int) -> dict[str, MatrixRanking]:
     """The k largest over several matrices: what is above the threshold, then its ties in the order of the matrices."""
     if not k:
         return {name: _top(np.zeros(0, np.float32), 0) for name in names}
@@ -87,7 +87,7 @@ def _across(scores: Callable[[str], Any], names: list[str], k: int) -> dict[str,
     lists = {}
     for i, name in enumerate(names):
         own = order[where[order] == i]
-        lists[name] = Listed(index[own].astype(np.int64), values[own].astype(np.float32), rank[own])
+        lists[name] = MatrixRanking(index[own].astype(np.int64), values[own].astype(np.float32), rank[own])
     return lists
 
 

@@ -226,7 +226,7 @@ def read_mask(which: str, text: str) -> UnitMask:
 
     if which == "heads":
         return UnitMask.heads(text, n_heads=_MANY)
-    return UnitMask.written(text, n=lambda *_: _MANY) if _is_written(text) else _stored(text)
+    return UnitMask.parse(text, n=lambda *_: _MANY) if _is_written(text) else _stored(text)
 
 
 def _is_written(text: str) -> bool:
@@ -269,4 +269,4 @@ def mask_of(lm: LM, text: str) -> UnitMask:
     """
     from broca.units import UnitMask
 
-    return UnitMask.written(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)
+    return UnitMask.parse(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)

@@ -17,7 +17,7 @@ from broca.errors import StatisticsError, StimulusError
 from broca.items import Text, cluster, fingerprint
 from broca.scoring.answered import Answered
 from broca.stats.corrections import holm
-from broca.stats.paired import mean_interval, sign_flip_test
+from broca.stats.pairs import mean_interval, sign_flip_test
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SPREAD = {

@@ -20,7 +20,7 @@ def bh(p: Any) -> Array:
     Raises:
         StatisticsError: if no p is a number, or one lies outside 0 to 1.
     """
-    values, tested = _checked(p)
+    values, tested = _read_p_values(p)
     q = np.full(values.shape, np.nan)
     q[tested] = stats.false_discovery_control(values[tested])
     return q
@@ -32,7 +32,7 @@ def holm(p: Any) -> Array:
     Raises:
         StatisticsError: if no p is a number, or one lies outside 0 to 1.
     """
-    values, tested = _checked(p)
+    values, tested = _read_p_values(p)
     kept = values[tested]
     order = np.argsort(kept, kind="stable")
     stepped = np.maximum.accumulate(kept[order] * np.arange(kept.size, 0, -1))
@@ -53,7 +53,7 @@ def true_share(p: Any, chosen: Any, *, alpha: float = 0.05) -> float:
     Raises:
         StatisticsError: if `chosen` names no test, shapes differ, or a p is not valid.
     """
-    values, tested = _checked(p)
+    values, tested = _read_p_values(p)
     picked = np.asarray(chosen, bool)
     if picked.shape != values.shape:
         raise StatisticsError(f"p has shape {values.shape}, chosen has {picked.shape}. Give one flag per test.")
@@ -77,7 +77,7 @@ def _hommel(ordered: Array, alpha: float) -> int:
     return low
 
 
-def _checked(p: Any) -> tuple[Array, Array]:
+def _read_p_values(p: Any) -> tuple[Array, Array]:
     values = np.asarray(p, np.float64)
     tested = ~np.isnan(values)
     if not tested.any():

@@ -23,7 +23,7 @@ import numpy as np
 
 from broca.errors import StatisticsError
 from broca.items import cluster
-from broca.stats.intervals import Array, drawn
+from broca.stats.intervals import Array, require_draws
 
 Scheme = Literal["stimuli", "groups", "pairs", "mixed"]
 Groups = tuple[Any | None, Any | None]
@@ -99,7 +99,7 @@ class Sides:
         return (1 + (self.n_only_a == self.n_only_b)) / self.n_arrangements
 
     @property
-    def given(self) -> Array:
+    def observed_flags(self) -> Array:
         """The arrangement that was observed; as a row of `Arrangements.flags`."""
         return np.repeat([True, False, True], [self.n_only_a, self.n_only_b, self.n_both])
 
@@ -146,15 +146,15 @@ def arrange(sides: Sides, *, n: int = 1000, seed: int = 0, alpha: float = 0.05) 
         StatisticsError: if a side has one group only, or no p could be as small as `alpha`: the message says how many
             groups, or arrangements, would do.
     """
-    _check(sides, drawn(n), alpha)
+    _check(sides, require_draws(n), alpha)
     if sides.n_arrangements <= n:
         return Arrangements(sides, np.array(list(_every(sides))), exact=True)
-    return Arrangements(sides, shuffled(sides, n, np.random.default_rng(seed)))
+    return Arrangements(sides, random_flags(sides, n, np.random.default_rng(seed)))
 
 
-def shuffled(sides: Sides, n: int, generator: np.random.Generator) -> Array:
+def random_flags(sides: Sides, n: int, generator: np.random.Generator) -> Array:
     """Flags of `n` random arrangements, whatever their number allows."""
-    one_sided = np.repeat(sides.given[None, : sides.n_only_a + sides.n_only_b], n, axis=0)
+    one_sided = np.repeat(sides.observed_flags[None, : sides.n_only_a + sides.n_only_b], n, axis=0)
     generator.permuted(one_sided, axis=1, out=one_sided)
     kept = generator.integers(0, 2, size=(n, sides.n_both), dtype=np.int8).astype(bool)
     return np.hstack([one_sided, kept])
@@ -182,12 +182,12 @@ def _check(sides: Sides, n: int, alpha: float) -> None:
         raise StatisticsError(f"alpha is {alpha}. Give the level that p shall be able to reach, for instance 0.05.")
     if not sides.n_both and min(sides.n_only_a, sides.n_only_b) < 2:
         raise StatisticsError(
-            f"There are {_counted(sides)}. The stimuli of a group move together, so a side that is one group cannot be "
+            f"There are {_count_text(sides)}. The stimuli of a group move together, so a side that is one group cannot be "
             f"told from chance. Give {_enough(sides, alpha)}."
         )
     if sides.smallest_p > alpha:
         raise StatisticsError(
-            f"{_counted(sides)} can be arranged in {sides.n_arrangements} ways, so no p can be below "
+            f"{_count_text(sides)} can be arranged in {sides.n_arrangements} ways, so no p can be below "
             f"{sides.smallest_p:.2g}, where alpha is {alpha:g}. Give {_enough(sides, alpha)}."
         )
     wanted = ceil(1 / alpha - 1 - 1e-9)
@@ -198,7 +198,7 @@ def _check(sides: Sides, n: int, alpha: float) -> None:
         )
 
 
-def _counted(sides: Sides) -> str:
+def _count_text(sides: Sides) -> str:
     what = "stimuli" if sides.scheme == "stimuli" else "groups (templates)"
     one_sided = f"{sides.n_only_a} + {sides.n_only_b} {what} of one side"
     two_sided = (

@@ -36,7 +36,7 @@ def tails(level: float) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
 
 
-def drawn(n: int) -> int:
+def require_draws(n: int) -> int:
     """`n` itself, if that many draws can be made.
 
     Raises:

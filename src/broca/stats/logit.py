@@ -54,13 +54,13 @@ def logit(y: Any, x: Any, *, groups: Any | None = None, level: float = 0.95) -> 
         raise StatisticsError(
             "A logistic regression needs answers of both kinds, a finite predictor that varies, and 3 or more clusters."
         )
-    if _separated(answers, value):
+    if _is_separable(answers, value):
         raise StatisticsError(
             "A threshold on the predictor separates the answers completely, so the slope has no finite estimate."
         )
     centre, spread = value.mean(), value.std()
     design = np.column_stack([np.ones(len(value)), (value - centre) / spread])
-    beta, inverse = _fitted(design, answers)
+    beta, inverse = _fit_newton(design, answers)
     pulls = design * (answers - special.expit(design @ beta))[:, None]
     sums = np.column_stack([np.bincount(group, column) for column in pulls.T])
     factor = n_groups / (n_groups - 1) * (len(answers) - 1) / (len(answers) - 2)
@@ -71,12 +71,12 @@ def logit(y: Any, x: Any, *, groups: Any | None = None, level: float = 0.95) -> 
     return Logit(slope, p, float(beta[0] - slope.value * centre), len(answers), n_groups)
 
 
-def _separated(y: Array, x: Array) -> bool:
+def _is_separable(y: Array, x: Array) -> bool:
     low, high = x[y == 0], x[y == 1]
     return bool(low.max() <= high.min() or high.max() <= low.min())
 
 
-def _fitted(design: Array, y: Array) -> tuple[Array, Array]:
+def _fit_newton(design: Array, y: Array) -> tuple[Array, Array]:
     """Newton's method; the coefficients, and the inverse of the information."""
     beta, inverse = np.zeros(design.shape[1]), np.eye(design.shape[1])
     for _ in range(100):

@@ -171,8 +171,8 @@ class MaxT:
     def _tile(self, sums: GroupSums) -> tuple[Array, Array]:
         """Statistics of some units, and how many arrangements reach it; raises the record of each arrangement."""
         every = self.arrangements
-        parts = (_paired if every.sides.scheme == "pairs" else _welch)(sums, every.sides)
-        difference, error = parts(every.sides.given[None].astype(np.float64))
+        parts = (_student if every.sides.scheme == "pairs" else _welch)(sums, every.sides)
+        difference, error = parts(every.sides.observed_flags[None].astype(np.float64))
         t = (difference / np.sqrt(error))[0]
         bar = np.square(_bar(t))
         reached = np.zeros(t.size, np.int64)
@@ -235,7 +235,7 @@ def _welch(sums: GroupSums, sides: Sides) -> Parts:
     return parts
 
 
-def _paired(sums: GroupSums, _sides: Sides) -> Parts:
+def _student(sums: GroupSums, _sides: Sides) -> Parts:
     """Student's t of the differences of groups (Student, 1908)."""
     n = len(sums.n_a)
     difference = sums.a[0] / sums.n_a[:, None] - sums.b[0] / sums.n_b[:, None]

@@ -195,13 +195,13 @@ def mcnemar_detectable(
         )
     _share(power)
 
-    def found(difference: float) -> float:
+    def power_at(difference: float) -> float:
         return mcnemar_power(gained + difference, gained, n, alpha=alpha, tests=tests, m=m, rho=rho)
 
     most = 1 - 2 * gained
-    if most <= 0 or found(most) < power:
+    if most <= 0 or power_at(most) < power:
         return inf
-    return float(optimize.brentq(lambda x: found(x) - power, 1e-9, most, xtol=1e-6))  # type: ignore[arg-type]
+    return float(optimize.brentq(lambda x: power_at(x) - power, 1e-9, most, xtol=1e-6))  # type: ignore[arg-type]
 
 
 def mcnemar_connor(lost: float, gained: float, *, power: float = 0.8, alpha: float = 0.05) -> float:

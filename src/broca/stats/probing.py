@@ -77,7 +77,7 @@ def waiting(x: Any, parts: Sequence[Fold], how: Classifier) -> Votes:
     features = features.reshape(len(features), -1)
     if not np.isfinite(features).all():
         raise StatisticsError(f"{int((~np.isfinite(features)).sum())} features are NaN or infinite. Leave them out.")
-    return _Neighbours(features, parts, how) if how.kind == "knn" else _Refitted(features, parts, how)
+    return _Neighbours(features, parts, how) if how.kind == "knn" else _Refits(features, parts, how)
 
 
 def predictions(scores: Array) -> Array:
@@ -105,7 +105,7 @@ class _Neighbours:
                 raise StatisticsError(
                     f"{how.k} neighbours are asked of {len(train)} rows. Give more rows, or a smaller k."
                 )
-            scaled = _scaled(x, train, standardise=how.standardise)
+            scaled = _scale_columns(x, train, standardise=how.standardise)
             find = _on_a_line if x.shape[1] == 1 else _in_space
             distance, nearest = find(scaled[train], scaled[test], how)
             same = distance == 0
@@ -146,13 +146,13 @@ def _on_a_line(train: Array, test: Array, how: Classifier) -> tuple[Array, Array
     return np.take_along_axis(distance, kept, 1), order[np.take_along_axis(near, kept, 1)]
 
 
-class _Refitted:
+class _Refits:
     """An estimator that is fitted anew for each labelling."""
 
     def __init__(self, x: Array, parts: Sequence[Fold], how: Classifier) -> None:
         self.how = how
         standard = how.standardise or how.kind == "logistic"
-        self.parts = [(train, test, _scaled(x, train, standardise=standard)) for train, test in parts]
+        self.parts = [(train, test, _scale_columns(x, train, standardise=standard)) for train, test in parts]
 
     def __call__(self, y: Array, n_classes: int, /) -> Array:
         return np.stack([self._scores(labels, n_classes) for labels in y])
@@ -186,14 +186,14 @@ def _centroids(x: Array, y: Array, test: Array, distance: str) -> Array:
     return (nearest[:, None] == np.arange(len(classes))).astype(np.float64)
 
 
-def _scaled(x: Array, train: Array, *, standardise: bool) -> Array:
+def _scale_columns(x: Array, train: Array, *, standardise: bool) -> Array:
     if not standardise:
         return x
     spread = x[train].std(0)
     return (x - x[train].mean(0)) / np.where(spread > 0, spread, 1)
 
 
-def nested(
+def nested_scores(
     candidates: Mapping[str, Array],
     y: Any,
     groups: Any,
@@ -246,7 +246,7 @@ def _whole_groups(rows: Array, group: Array, most: int, seed: int) -> Array:
     return rows[np.isin(group[rows], kept)]
 
 
-def shuffled(y: Any, within: Any, *, n: int, seed: int = 0) -> Array:
+def shuffle_within(y: Any, within: Any, *, n: int, seed: int = 0) -> Array:
     """Labellings, n of them, ``(labelling, row)`` in which the labels of each text have changed places among its own rows."""
     labels, text = np.asarray(y, np.int64), codes(np.asarray(within))
     order = np.argsort(text, kind="stable")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, Interval, block, codes, drawn, tails
+from broca.stats.intervals import Array, Interval, block, codes, require_draws, tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ def rank_agreement(
         raise StatisticsError(
             f"All {x.size} units are in 1 group. Resampling needs at least 2 groups; give finer ones."
         )
-    ranks = _Ranked.of(x), _Ranked.of(y)
+    ranks = _Ranking.of(x), _Ranking.of(y)
     value = float(_rho(*ranks, np.ones((1, x.size)))[0])
     generator = np.random.default_rng(seed)
-    rho = np.empty(drawn(n))
+    rho = np.empty(require_draws(n))
     step = block(n, 4 * x.size)
     for start in range(0, n, step):
         rows = min(step, n - start)
@@ -88,7 +88,7 @@ def rank_agreement(
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Ranked:
+class _Ranking:
     """Values by rank: how units are ordered, where equal ones start, and which of these runs each unit is in."""
 
     order: Array
@@ -96,7 +96,7 @@ class _Ranked:
     run: Array
 
     @classmethod
-    def of(cls, values: Array) -> _Ranked:
+    def of(cls, values: Array) -> _Ranking:
         order = np.argsort(values, kind="stable")
         ordered = values[order]
         new = np.append(True, ordered[1:] != ordered[:-1])
@@ -110,7 +110,7 @@ class _Ranked:
         return (np.cumsum(held, axis=1) - (held - 1) / 2)[:, self.run]
 
 
-def _rho(first: _Ranked, second: _Ranked, weights: Array) -> Array:
+def _rho(first: _Ranking, second: _Ranking, weights: Array) -> Array:
     total = weights.sum(1, keepdims=True)
     a, b = (ranked.ranks(weights) for ranked in (first, second))
     a -= (weights * a).sum(1, keepdims=True) / total

@@ -1,6 +1,6 @@
 """How steady answers are when their questions are worded badly; and how steady they are anyway.
 
-`broca.stats.paired` has the tests of one condition against another, `broca.stats.corrections` those over many kinds.
+`broca.stats.pairs` has the tests of one condition against another, `broca.stats.corrections` those over many kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy import stats
 
 from broca.errors import StatisticsError
 from broca.stats.intervals import Array, Interval
-from broca.stats.paired import mean_interval, paired_bootstrap, ratio_interval
+from broca.stats.pairs import mean_interval, paired_bootstrap, ratio_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def flips(clean_correct: Any, perturbed_correct: Any) -> Flips:
     Raises:
         StatisticsError: if the conditions have different items, or none.
     """
-    a, b = _paired(clean_correct, perturbed_correct)
+    a, b = _outcome_pairs(clean_correct, perturbed_correct)
     return Flips(int((a & ~b).sum()), int(a.sum()), int((~a & b).sum()), int((~a).sum()))
 
 
@@ -86,7 +86,7 @@ def drop_rate(
     Raises:
         StatisticsError: if the conditions have different items, nothing is right when clean, or there are fewer than 2 groups.
     """
-    a, b = _paired(clean_correct, perturbed_correct)
+    a, b = _outcome_pairs(clean_correct, perturbed_correct)
     if not a.any():
         raise StatisticsError(
             f"None of {a.size} clean items is right, so nothing can drop. Give items that the model can do."
@@ -246,7 +246,7 @@ def calibration(
     return Calibration(error, over, np.column_stack([count, mean, share]))
 
 
-def _paired(clean: Any, perturbed: Any) -> tuple[Array, Array]:
+def _outcome_pairs(clean: Any, perturbed: Any) -> tuple[Array, Array]:
     a, b = np.asarray(clean, bool), np.asarray(perturbed, bool)
     if a.shape != b.shape or a.size == 0 or a.ndim != 1:
         raise StatisticsError(f"Conditions have {a.size} and {b.size} items. Give the same 1 or more items under both.")

@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.exchange import Groups, Sides, shuffled
-from broca.stats.intervals import Array, Interval, drawn, tails
+from broca.stats.exchange import Groups, Sides, random_flags
+from broca.stats.intervals import Array, Interval, require_draws, tails
 from broca.stats.reliability import chance_overlap
 from broca.stats.sums import GroupMoments, Side, group_sums, unit_shape
 
@@ -79,7 +79,7 @@ def bootstrap_overlap(
         StatisticsError: if there is nothing to resample or to choose from, or nothing is chosen; and as `Sides.of`.
     """
     limits = tails(level)
-    if drawn(n) < 2:
+    if require_draws(n) < 2:
         raise StatisticsError("1 resample has nothing to be compared with. Give at least 2; 100 make a steady overlap.")
     rows = "groups" if isinstance(a, GroupMoments) else "stimuli"
     sides = Sides.of(len(a), len(b), groups=groups, paired=paired, rows=rows)
@@ -89,18 +89,18 @@ def bootstrap_overlap(
     generator = np.random.default_rng(seed)
 
     def masks(flags: Array, resamples: int) -> tuple[Array, int]:
-        weights = np.vstack([np.ones(sides.n_groups), _resampled(sides, flags, resamples, generator)])
-        t = _maps(a, b, sides, flags != sides.given, weights)
+        weights = np.vstack([np.ones(sides.n_groups), _bootstrap_counts(sides, flags, resamples, generator)])
+        t = _maps(a, b, sides, flags != sides.observed_flags, weights)
         return np.array([_flags(choice, row.reshape(unit_shape(a))) for row in t]), int(np.isfinite(t[0]).sum())
 
-    chosen, n_alive = masks(sides.given, n)
+    chosen, n_alive = masks(sides.observed_flags, n)
     jaccards = _jaccards(chosen)
     pairs = _pairs(jaccards)
     if not len(pairs):
         raise StatisticsError(f"Fewer than 2 of {n} resamples choose a unit. Choose by count, or less strictly.")
     low, high = np.quantile(pairs, limits)
     k = float(chosen[1:].sum(1).mean())
-    noise = [_pairs(_jaccards(masks(flags, NOISE_RESAMPLES)[0])) for flags in shuffled(sides, shuffles, generator)]
+    noise = [_pairs(_jaccards(masks(flags, NOISE_RESAMPLES)[0])) for flags in random_flags(sides, shuffles, generator)]
     return Stability(
         jaccard=Interval(value=float(pairs.mean()), low=float(low), high=float(high)),
         whole=float(np.nanmean(jaccards[0, 1:])),
@@ -138,7 +138,7 @@ def _flags(choose: Choose, t: Array) -> Array:
     return flags.ravel()
 
 
-def _resampled(sides: Sides, flags: Array, n: int, generator: np.random.Generator) -> Array:
+def _bootstrap_counts(sides: Sides, flags: Array, n: int, generator: np.random.Generator) -> Array:
     """How often each group is drawn in n resamples of the groups of a, of b and of both, as the flags arrange them."""
     one_sided = sides.n_groups - sides.n_both
     on_a = flags[:one_sided]

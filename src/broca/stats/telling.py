@@ -16,8 +16,8 @@ from broca.errors import StatisticsError
 from broca.items import cluster
 from broca.stats.intervals import Array, Interval, codes
 from broca.stats.nulls import empirical_p
-from broca.stats.paired import mean_interval
-from broca.stats.probing import Classifier, control_labels, folds, predictions, shuffled, waiting
+from broca.stats.pairs import mean_interval
+from broca.stats.probing import Classifier, control_labels, folds, predictions, shuffle_within, waiting
 
 STRENGTHS = (0.001, 0.01, 0.1)
 """Inverse strengths of the ridge penalty to choose from, for features that are scaled."""
@@ -26,7 +26,7 @@ WIDTH = 768
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Separability:
     """How often clean and perturbed rows are told apart, out of fold."""
 
     accuracy: Interval
@@ -69,7 +69,7 @@ class Choice:
 CHOICE = Choice()
 
 
-def told(rows: Rows, how: Choice = CHOICE, *, permutations: int = 0, n_bootstrap: int = 2000) -> Told:
+def separability(rows: Rows, how: Choice = CHOICE, *, permutations: int = 0, n_bootstrap: int = 2000) -> Separability:
     """A logistic regression on scaled features, out of fold, its penalty chosen within each fold.
 
     For the null, labels change places within pairs, n times; each fold keeps the penalty that the true labels chose.
@@ -77,9 +77,9 @@ def told(rows: Rows, how: Choice = CHOICE, *, permutations: int = 0, n_bootstrap
     Raises:
         StatisticsError: if there are fewer groups than folds, a feature is not finite, or a pair is not one row of each label.
     """
-    x, y, pairs, groups = _checked(rows)
+    x, y, pairs, groups = _read_rows(rows)
     parts = folds(len(y), groups, k=how.folds, seed=how.seed)
-    mixed = shuffled(y, pairs, n=permutations, seed=how.seed)
+    mixed = shuffle_within(y, pairs, n=permutations, seed=how.seed)
     correct, null, chosen = np.zeros(len(y)), np.zeros(permutations), []
     for number, (train, test) in enumerate(parts):
         c = _strength(x[train], y[train], groups[train], how, seed=how.seed + number)
@@ -90,7 +90,7 @@ def told(rows: Rows, how: Choice = CHOICE, *, permutations: int = 0, n_bootstrap
             null[i] += (predictions(votes(labels[None], 2)[0])[test] == labels[test]).sum()
     accuracy = float(correct.mean())
     p = float(empirical_p(accuracy, null / len(y), "greater")) if permutations else None
-    return Told(
+    return Separability(
         _interval(correct, groups, n_bootstrap, how.seed),
         correct,
         tuple(chosen),
@@ -106,9 +106,9 @@ def transfer(kinds: Mapping[str, Rows], how: Choice = CHOICE) -> Array:
     a kind has no rows in the groups that the other leaves out.
 
     Raises:
-        StatisticsError: as `told`, or if the kinds have different features.
+        StatisticsError: as `separability`, or if the kinds have different features.
     """
-    checked = [_checked(rows) for rows in kinds.values()]
+    checked = [_read_rows(rows) for rows in kinds.values()]
     if len({x.shape[1] for x, *_ in checked}) > 1:
         raise StatisticsError(f"Kinds have {[x.shape[1] for x, *_ in checked]} features. Give the same ones of each.")
     every = np.unique(np.concatenate([groups for *_, groups in checked]))
@@ -145,14 +145,14 @@ def on_control(rows: Rows, types: Sequence[object], how: Choice = CHOICE) -> flo
         how: how the probes are fitted.
 
     Raises:
-        StatisticsError: as `told`.
+        StatisticsError: as `separability`.
     """
     alone = Rows(rows.x, rows.y, rows.pairs, np.arange(len(rows.y)))
     different = len({repr(each) for each in types})
     labels = control_labels(rows.y, types, seed=how.seed)
     if different < 2 or different > len(types) / 2 or len(np.unique(labels)) < 2:
         return None
-    x, _, _, groups = _checked(alone)
+    x, _, _, groups = _read_rows(alone)
     correct = []
     for number, (train, test) in enumerate(folds(len(labels), groups, k=how.folds, seed=how.seed)):
         c = _strength(x[train], labels[train], groups[train], how, seed=how.seed + number)
@@ -178,7 +178,7 @@ def token_counts(ids: Sequence[Sequence[int]]) -> Array:
     return np.asarray([[len(row)] for row in ids], np.float64)
 
 
-def _checked(rows: Rows) -> tuple[Array, Array, Array, Array]:
+def _read_rows(rows: Rows) -> tuple[Array, Array, Array, Array]:
     x, y = np.asarray(rows.x, np.float64), np.asarray(rows.y, np.int64)
     pairs = codes(np.asarray(rows.pairs))
     groups = np.array(

@@ -80,8 +80,8 @@ def draw_like(
     strata = layout.site_of if "layer" in match else np.zeros(layout.total, np.int64)
     for stratum in np.unique(strata[wanted]):
         members = np.flatnonzero(strata == stratum)
-        bins = _binned(sizes[members], living[members], n_bins)
-        drawn, moved = _drawn(bins, wanted[members], pool[members], generator)
+        bins = _size_bins(sizes[members], living[members], n_bins)
+        drawn, moved = _draw_matched(bins, wanted[members], pool[members], generator)
         if drawn is None:
             where = f" at {layout.sites[stratum]}" if "layer" in match else ""
             advice = "Choose among 'all', or select fewer." if among == "rest" else "Select fewer."
@@ -123,7 +123,7 @@ def _sizes(layout: Layout, living: Array, size: Mapping[Site, Array] | None) -> 
     return np.nan_to_num(sizes)  # a dead unit that the mask names anyway stands for one that does nothing
 
 
-def _binned(sizes: Array, living: Array, n_bins: int) -> Array:
+def _size_bins(sizes: Array, living: Array, n_bins: int) -> Array:
     """Quantile bin of each unit, the limits taken over the living; equal sizes share a bin."""
     if n_bins == 1 or not living.any():
         return np.zeros(sizes.size, np.int64)
@@ -131,7 +131,7 @@ def _binned(sizes: Array, living: Array, n_bins: int) -> Array:
     return np.searchsorted(limits, sizes, side="right")
 
 
-def _drawn(bins: Array, wanted: Array, pool: Array, generator: np.random.Generator) -> tuple[Array | None, int]:
+def _draw_matched(bins: Array, wanted: Array, pool: Array, generator: np.random.Generator) -> tuple[Array | None, int]:
     """Positions drawn from the pool with the bins of `wanted`, and how many left their bin; None if too few."""
     if int(pool.sum()) < int(wanted.sum()):
         return None, 0

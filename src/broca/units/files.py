@@ -71,13 +71,13 @@ def field_schema() -> Any:
 
     plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
     return core_schema.no_info_plain_validator_function(
-        _validated,
+        _parse_mask,
         json_schema_input_schema=plain,
         serialization=core_schema.plain_serializer_function_ser_schema(UnitMask.to_json, return_schema=plain),
     )
 
 
-def _validated(value: object) -> UnitMask:
+def _parse_mask(value: object) -> UnitMask:
     if isinstance(value, UnitMask):
         return value
     try:

@@ -118,7 +118,7 @@ class UnitMask:
         return cls.of(chosen, n=n_heads, grain="head")
 
     @classmethod
-    def written(cls, text: str, *, n: Callable[[Site, Grain], int]) -> UnitMask:
+    def parse(cls, text: str, *, n: Callable[[Site, Grain], int]) -> UnitMask:
         """A mask of what is written LAYER.KIND:UNITS, KIND being a site's, `head` or `group`: ``"3.experts:0,2 5.experts:1"``.
 
         `n` is how many units, heads or groups a site has.
@@ -176,13 +176,13 @@ class UnitMask:
         return digest.hexdigest()[:16]
 
     def __and__(self, other: UnitMask) -> UnitMask:
-        return self._combined(other, np.logical_and)
+        return self._combine(other, np.logical_and)
 
     def __or__(self, other: UnitMask) -> UnitMask:
-        return self._combined(other, np.logical_or)
+        return self._combine(other, np.logical_or)
 
     def __sub__(self, other: UnitMask) -> UnitMask:
-        return self._combined(other, np.greater)
+        return self._combine(other, np.greater)
 
     def __invert__(self) -> UnitMask:
         return UnitMask({site: ~flags for site, flags in self.at.items()}, self.grain)
@@ -282,7 +282,7 @@ class UnitMask:
 
         return field_schema()
 
-    def _combined(self, other: UnitMask, rule: Any) -> UnitMask:
+    def _combine(self, other: UnitMask, rule: Any) -> UnitMask:
         if self.grain != other.grain:
             raise SelectionError(
                 f"One mask chooses {self.grain}s, the other {other.grain}s. Combine masks of one grain."

@@ -15,7 +15,7 @@ Side = Literal["top", "bottom", "both", "middle", "random"]
 Ties = Literal["index", "threshold", "dense-rank"]
 
 
-def chosen(scores: Array, k: int, *, side: Side, ties: Ties) -> Array:
+def top_scores(scores: Array, k: int, *, side: Side, ties: Ties) -> Array:
     """The k best `scores` of a side that ranks; more than k where `ties` lets equals in."""
     if ties == "index":
         return _largest(_key(scores, side), k)

@@ -77,7 +77,7 @@ class Select:
         if self.seed < 0:
             raise SelectionError(f"seed is {self.seed}. Give 0 or a positive number.")
         for name, choices in _choices().items():
-            _known(name, getattr(self, name), choices)
+            _require_choice(name, getattr(self, name), choices)
         if self.between is not None and (self.side != "random" or not 0 <= self.between[0] < self.between[1] <= 100):
             raise SelectionError(
                 f"between is {self.between} with side {self.side!r}. It takes two ascending percentiles from 0 to 100, "
@@ -188,7 +188,7 @@ def _pick(row: Array, pool: Array, k: int, *, how: Select, layout: Layout, gener
     if how.order == "unit" and (how.side == "random" or how.ties == "threshold"):
         pool = pool[np.lexsort((layout.site_of[pool], layout.index_of[pool]))]
     if how.side != "random":
-        return pool[ranks.chosen(row[pool], k, side=how.side, ties=how.ties)]
+        return pool[ranks.top_scores(row[pool], k, side=how.side, ties=how.ties)]
     return pool[generator.choice(pool.size, k, replace=False)]
 
 
@@ -214,7 +214,7 @@ def _generator(how: Select) -> _Randomness:
     return np.random.RandomState(seed) if how.stream == "legacy" else np.random.default_rng(seed)
 
 
-def _known(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if choices and value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
         guess = f" Did you mean {near[0]!r}?" if near else ""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.errors import SelectionError
-from broca.units.ranked import Ranked
+from broca.units.weight_ranking import WeightRanking
 from broca.units.weights import Address, Indices, WeightSet
 
 Match = Literal["matrix", "rows", "size", "general"]
@@ -28,7 +28,7 @@ def random_weights(
     seed: int = 0,
     match: Match = "matrix",
     sizes: Callable[[str], Any] | None = None,
-    general: Ranked | None = None,
+    general: WeightRanking | None = None,
 ) -> list[WeightSet]:
     """`n` draws of as many weights a matrix as are chosen, none of them chosen.
 
@@ -52,13 +52,15 @@ def random_weights(
             raise SelectionError(
                 f"{index.size} of {address.size} weights of {name} are chosen: there are not as many others."
             )
-        draw = _drawer(index, address, match, None if sizes is None else sizes(name), _listed(general, name, index))
+        draw = _drawer(
+            index, address, match, None if sizes is None else sizes(name), _unchosen_indices(general, name, index)
+        )
         for i in range(n):
             found[i][name] = draw(_stream(seed + i, name))
     return [WeightSet(at, like.addresses) for at in found]
 
 
-def _listed(general: Ranked | None, name: str, chosen: Indices) -> Indices:
+def _unchosen_indices(general: WeightRanking | None, name: str, chosen: Indices) -> Indices:
     if general is None or name not in general.lists:
         return np.zeros(0, np.int64)
     return np.setdiff1d(general.lists[name].index, chosen)

@@ -40,7 +40,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class WeightOverlap:
     """What two choices share, beside what random choices of as many weights a matrix would share on average."""
 
     shared: int
@@ -109,13 +109,13 @@ class WeightSet:
         return digest.hexdigest()[:16]
 
     def __and__(self, other: WeightSet) -> WeightSet:
-        return self._combined(other, lambda a, b: np.intersect1d(a, b, assume_unique=True))
+        return self._combine(other, lambda a, b: np.intersect1d(a, b, assume_unique=True))
 
     def __or__(self, other: WeightSet) -> WeightSet:
-        return self._combined(other, np.union1d)
+        return self._combine(other, np.union1d)
 
     def __sub__(self, other: WeightSet) -> WeightSet:
-        return self._combined(other, lambda a, b: np.setdiff1d(a, b, assume_unique=True))
+        return self._combine(other, lambda a, b: np.setdiff1d(a, b, assume_unique=True))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WeightSet):
@@ -134,7 +134,7 @@ class WeightSet:
         rows, columns = np.divmod(self.at.get(name, np.zeros(0, np.int64)), self.addresses[name].columns)
         return rows, columns
 
-    def shared(self, other: WeightSet) -> Shared:
+    def overlap(self, other: WeightSet) -> WeightOverlap:
         """What both choose, and what chance would give.
 
         Raises:
@@ -147,7 +147,7 @@ class WeightSet:
             for name, index in self.at.items()
             if name in other.at
         )
-        return Shared(both, both / either if either else float("nan"), expected)
+        return WeightOverlap(both, both / either if either else float("nan"), expected)
 
     def only(self, wanted: Callable[[Address], bool]) -> WeightSet:
         """What is chosen in the matrices whose address is `wanted`."""
@@ -195,7 +195,7 @@ class WeightSet:
 
         return load(Path(path), model=model)
 
-    def _combined(self, other: WeightSet, rule: Callable[[Indices, Indices], Any]) -> WeightSet:
+    def _combine(self, other: WeightSet, rule: Callable[[Indices, Indices], Any]) -> WeightSet:
         for name, address in other.addresses.items():
             if self.addresses.get(name, address) != address:
                 raise SelectionError(

@@ -14,7 +14,7 @@ from broca.page.numbers import NO_INTERVAL, UNDEFINED, known, p_value
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval, codes
 from broca.stats.nulls import dose_response, empirical_p, quantile_band
-from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 from broca.stats.power import mcnemar_detectable
 
 _LABELS = ["ability", "condition", "localizer", "side", "dose", "fill", "k", "seed"]

@@ -12,7 +12,7 @@ from broca.errors import StatisticsError
 from broca.evidence.rungs.causal import clusters, limits, points, rows_of
 from broca.evidence.verdict import Rung
 from broca.stats.intervals import Interval
-from broca.stats.paired import difference_interval
+from broca.stats.pairs import difference_interval
 
 
 def specific(

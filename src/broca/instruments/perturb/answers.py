@@ -20,7 +20,7 @@ from broca.scoring.answers import completion_of, exact_match, graded, number
 from broca.scoring.likelihood import Likelihood
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval
-from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 from broca.stats.robust import consistency, drop_rate, flips, worst_case
 from broca.stimuli.perturb.control import CONTROL
 

@@ -21,7 +21,7 @@ from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.page.numbers import limits, number
 from broca.sites import Kind, Site
-from broca.stats.paired import ratio_interval
+from broca.stats.pairs import ratio_interval
 from broca.stats.reliability import rank_agreement
 
 Floats = NDArray[np.float64]

@@ -22,8 +22,8 @@ from broca.items import Pair, fingerprint
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.sites import Site
-from broca.stats.paired import paired_bootstrap
-from broca.stats.telling import CHOICE, Choice, Rows, Told, on_control, told, transfer
+from broca.stats.pairs import paired_bootstrap
+from broca.stats.telling import CHOICE, Choice, Rows, Separability, on_control, separability, transfer
 
 PROBES = pl.Schema(
     {
@@ -189,12 +189,12 @@ class _Work:
             for name in BASELINES
         }
 
-    def _baselines(self, seen: Seen, point: Point, split: Split) -> dict[str, Told]:
+    def _baselines(self, seen: Seen, point: Point, split: Split) -> dict[str, Separability]:
         features = seen.baselines(point, self.how.seed)
         return {name: self._told(seen.rows(point, features[name], split)) for name in BASELINES}
 
-    def _told(self, rows: Rows, *, permutations: int = 0) -> Told:
-        return told(rows, self.how, permutations=permutations, n_bootstrap=self.n_bootstrap)
+    def _told(self, rows: Rows, *, permutations: int = 0) -> Separability:
+        return separability(rows, self.how, permutations=permutations, n_bootstrap=self.n_bootstrap)
 
     def _once(self, key: tuple[object, ...], compute: Any) -> Any:
         if key not in self.known:

@@ -28,7 +28,7 @@ from broca.page.numbers import limits, number, p_value
 from broca.sites import Kind, Site
 from broca.stats.intervals import Interval
 from broca.stats.nulls import empirical_p, quantile_band
-from broca.stats.paired import paired_bootstrap
+from broca.stats.pairs import paired_bootstrap
 from broca.stats.permutation import permutation_test
 from broca.stats.reliability import chance_overlap, halves, overlap, split_half
 from broca.units import UnitMask

@@ -17,7 +17,7 @@ from broca.interventions.edges import EdgeLesion, edges_between
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
 from broca.stats.intervals import Interval
-from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 
 CHUNK = 64
 """Trees a cell."""

@@ -19,7 +19,7 @@ from broca.instruments.probe.scores import SYMBOLS, TARGETS
 from broca.instruments.probe.statements import Floats, Statements, looked_at, scaled
 from broca.models.twins import untrained
 from broca.stats.f1 import probing_score
-from broca.stats.published import cross_validated_f1, row_cut_f1
+from broca.stats.hou2023 import cross_validated_f1, row_cut_f1
 
 if TYPE_CHECKING:
     from broca.instruments.probe.steps import Work

@@ -21,7 +21,7 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.stats.intervals import Interval
 from broca.stats.logit import logit
-from broca.stats.paired import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 from broca.stimuli.corrupt import Corrupted, How, corrupt
 
 

@@ -31,9 +31,9 @@ from broca.stats.probing import (
     control_labels,
     folds,
     margins,
-    nested,
+    nested_scores,
     predictions,
-    shuffled,
+    shuffle_within,
     waiting,
 )
 
@@ -167,7 +167,7 @@ def scored(target: Target) -> Scored:
     f1 = f1_interval(table, n=how.n_bootstrap, seed=how.seed)
     score = _score(table, twin_tables, how)
     random = [float(macro_f1(each.sum(0))) for each in twin_tables]
-    mixed = shuffled(target.y, target.text, n=how.permutations, seed=how.seed)
+    mixed = shuffle_within(target.y, target.text, n=how.permutations, seed=how.seed)
     null = target.f1(votes, mixed) if how.permutations else np.zeros(0)
     row = _SCORES | empty | _interval("f1", f1) | _interval("score", score)
     row |= {
@@ -225,7 +225,7 @@ def _nested(target: Target, values: Floats) -> tuple[Floats, tuple[str, ...]]:
     candidates |= {f"layer {layer}": x[:, layer] for layer in range(n_layers)}
     candidates |= {f"layers 0-{layer}": x[:, : layer + 1].reshape(len(x), -1) for layer in range(1, n_layers - 1)}
     how = target.how
-    return nested(candidates, target.y, target.group, how.classifier, k=how.folds, seed=how.seed)
+    return nested_scores(candidates, target.y, target.group, how.classifier, k=how.folds, seed=how.seed)
 
 
 def _row_folds(target: Target) -> dict[str, float | None]:
@@ -293,7 +293,7 @@ def by_layer(target: Target, layers: Sequence[int]) -> pl.DataFrame:
         target: with features ``(row, layer, head)``.
         layers: the layers' numbers.
     """
-    mixed = shuffled(target.y, target.text, n=target.how.permutations, seed=target.how.seed)
+    mixed = shuffle_within(target.y, target.text, n=target.how.permutations, seed=target.how.seed)
     rows = []
     for way in ("single", "cumulative"):
         for at, layer in enumerate(layers):
@@ -308,7 +308,7 @@ def by_layer(target: Target, layers: Sequence[int]) -> pl.DataFrame:
 
 def by_head(target: Target, layers: Sequence[int]) -> pl.DataFrame:
     """One row a head: what its attention alone tells, beside all heads of untrained networks in that layer."""
-    mixed = shuffled(target.y, target.text, n=target.how.permutations, seed=target.how.seed)
+    mixed = shuffle_within(target.y, target.text, n=target.how.permutations, seed=target.how.seed)
     rows = []
     for at, layer in enumerate(layers):
         heads = range(target.own.shape[2])

@@ -18,8 +18,8 @@ from broca.items import Item
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
 from broca.page.numbers import count
-from broca.units.ranked import Ties, topped_up, without
 from broca.units.weight_draws import Match, random_weights
+from broca.units.weight_ranking import Ties, topped_up, without
 from broca.units.weights import WeightSet
 
 MOST_FRACTIONS = 10_000
@@ -127,7 +127,7 @@ class Chooser:
         for control in self.controls:
             top = control.whole.top(q, ties=self.ties)
             union = top if union is None else union | top
-        shared = task.shared(union) if union is not None else None
+        shared = task.overlap(union) if union is not None else None
         weights = self.weights(m)
         table = weights.by_matrix()
         return {

@@ -15,7 +15,7 @@ from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
-from broca.units.ranked import Listed, Ranked, Scope
+from broca.units.weight_ranking import MatrixRanking, Scope, WeightRanking
 
 FIELDS = ("index", "score", "rank")
 
@@ -39,8 +39,8 @@ class Scoring:
 class Ranking:
     """A ranking by all samples, and by each half of them."""
 
-    whole: Ranked
-    halves: tuple[Ranked, ...]
+    whole: WeightRanking
+    halves: tuple[WeightRanking, ...]
     r: float
     """Correlation of the halves' log scores over all weights; NaN without halves."""
     n: int
@@ -103,7 +103,7 @@ def ranking(
     stored = memo(key, compute)
     assert isinstance(stored, dict)
     lists = _unpacked(stored, list(addresses))
-    rankings = [Ranked(each, addresses, how.scope, how.most) for each in lists]
+    rankings = [WeightRanking(each, addresses, how.scope, how.most) for each in lists]
     return Ranking(rankings[0], tuple(rankings[1:]), _correlation(stored["moments"]), len(samples))
 
 
@@ -113,7 +113,7 @@ def _groups(matrices: Sequence[Matrix], n: int) -> list[list[Matrix]]:
     return [[m for m in matrices if m.address.layer in part] for part in parts]
 
 
-def _ranked(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int | None) -> Ranked:
+def _ranked(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int | None) -> WeightRanking:
     of = {m.name: m for m in group}
 
     def values(name: str) -> Any:
@@ -142,7 +142,7 @@ def _correlation(moments: np.ndarray) -> float:
     return float((n * xy - x * y) / np.sqrt(spread)) if n > 2 and spread > 0 else float("nan")
 
 
-def _packed(found: Mapping[str, Sequence[Listed]], moments: np.ndarray) -> dict[str, np.ndarray]:
+def _packed(found: Mapping[str, Sequence[MatrixRanking]], moments: np.ndarray) -> dict[str, np.ndarray]:
     """Lists of many matrices as a few long arrays."""
     arrays: dict[str, np.ndarray] = {"moments": moments}
     for half in range(len(next(iter(found.values())))):
@@ -152,10 +152,10 @@ def _packed(found: Mapping[str, Sequence[Listed]], moments: np.ndarray) -> dict[
     return arrays
 
 
-def _unpacked(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[dict[str, Listed]]:
+def _unpacked(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[dict[str, MatrixRanking]]:
     lists = []
     for half in range(sum(name.endswith(".count") for name in arrays)):
         cuts = np.cumsum(arrays[f"{half}.count"])[:-1]
         parts = [np.split(arrays[f"{half}.{field}"], cuts) for field in FIELDS]
-        lists.append({name: Listed(*own) for name, *own in zip(names, *parts, strict=True)})
+        lists.append({name: MatrixRanking(*own) for name, *own in zip(names, *parts, strict=True)})
     return lists

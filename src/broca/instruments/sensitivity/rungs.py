@@ -16,7 +16,7 @@ from broca.evidence.verdict import Guard, Rung
 from broca.page.numbers import number, p_value
 from broca.stats.corrections import bh, true_share
 from broca.stats.nulls import empirical_p, quantile_band
-from broca.stats.paired import difference_test
+from broca.stats.pairs import difference_test
 from broca.stats.reliability import spearman_brown
 from broca.stats.welch import welch_from_samples
 from broca.units.weights import WeightSet
@@ -82,7 +82,7 @@ def reliable(halves: Sequence[WeightSet], r: float) -> Rung:
         return Rung(
             "reliable", "not tested", "Sums of the two halves of the samples were not kept (halves = false).", {}
         )
-    full, shared = spearman_brown(r), halves[0].shared(halves[1])
+    full, shared = spearman_brown(r), halves[0].overlap(halves[1])
     # The shared counts of the matrices are hypergeometric; their sum, of rare events, is close to Poisson.
     p = float(poisson.sf(shared.shared - 1, shared.expected)) if shared.shared else 1.0
     return Rung(

@@ -27,8 +27,8 @@ from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
 from broca.specs.presets import PRESETS, filled
 from broca.specs.spec import Above0, Level, Natural, Need, Positive, Spec
-from broca.units.ranked import Scope, Ties
 from broca.units.weight_draws import Match
+from broca.units.weight_ranking import Scope, Ties
 from broca.units.weights import WeightSet
 
 

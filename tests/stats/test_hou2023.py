@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from broca.errors import StatisticsError
-from broca.stats.published import cross_validated_f1, row_cut_f1
+from broca.stats.hou2023 import cross_validated_f1, row_cut_f1
 
 
 def rows(seed=0, n=400, classes=2, apart=1.5):

@@ -24,7 +24,7 @@ Ties = Literal["index", "strict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class MatrixRanking:
     """The best entries of one matrix, best first."""
 
     index: Indices
@@ -34,10 +34,10 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class WeightRanking:
     """The top of a ranking of all weights, up to the fraction `most`."""
 
-    lists: Mapping[str, Listed]
+    lists: Mapping[str, MatrixRanking]
     addresses: Mapping[str, Address]
     scope: Scope
     most: float
@@ -59,12 +59,12 @@ class Ranked:
         groups: dict[str, int] = {}
         for name, address in self.addresses.items():
             times = address.rows if self.scope == "row" else 1
-            groups[group_of(name, address, self.scope)] = times * kept(self.size(name), m)
+            groups[group_of(name, address, self.scope)] = times * fraction_size(self.size(name), m)
         return sum(groups.values())
 
     def smallest(self, m: float) -> int:
         """The smallest k of a group at `m`: below 2, some matrices are hardly touched, or not at all."""
-        return min(kept(self.size(name), m) for name in self.addresses)
+        return min(fraction_size(self.size(name), m) for name in self.addresses)
 
     def top(self, m: float, *, ties: Ties = "index") -> WeightSet:
         """The fraction `m` of each group with the highest scores.
@@ -80,14 +80,14 @@ class Ranked:
             return self._above(m)
         at = {}
         for name, listed in self.lists.items():
-            at[name] = listed.index[: int(np.searchsorted(listed.rank, kept(self.size(name), m)))]
+            at[name] = listed.index[: int(np.searchsorted(listed.rank, fraction_size(self.size(name), m)))]
         return WeightSet(at, self.addresses)
 
     def _above(self, m: float) -> WeightSet:
         """What lies strictly above the k-th score of its group; NaN lies above nothing and nothing above it."""
         at = {}
         for name, listed in self.lists.items():
-            k = kept(self.size(name), m)
+            k = fraction_size(self.size(name), m)
             if self.scope not in ("matrix", "row"):
                 raise SelectionError("ties='strict' is defined for each matrix or row, not over several matrices.")
             chosen = listed.rank < k
@@ -104,7 +104,7 @@ class Ranked:
         return WeightSet(at, self.addresses)
 
 
-def kept(n: int, m: float) -> int:
+def fraction_size(n: int, m: float) -> int:
     """How many of n a fraction m keeps: floor(n m)."""
     return min(n, int(n * m))
 
@@ -121,7 +121,9 @@ def group_of(name: str, address: Address, scope: Scope) -> str:
     return name
 
 
-def without(task: Ranked, controls: Sequence[Ranked], m: float, control: float, *, ties: Ties = "index") -> WeightSet:
+def without(
+    task: WeightRanking, controls: Sequence[WeightRanking], m: float, control: float, *, ties: Ties = "index"
+) -> WeightSet:
     """The task's top `m` that are not among the top `control` of any of the controls."""
     chosen = task.top(m, ties=ties)
     for other in controls:
@@ -129,7 +131,7 @@ def without(task: Ranked, controls: Sequence[Ranked], m: float, control: float, 
     return chosen
 
 
-def topped_up(task: Ranked, controls: Sequence[Ranked], m: float, control: float) -> WeightSet:
+def topped_up(task: WeightRanking, controls: Sequence[WeightRanking], m: float, control: float) -> WeightSet:
     """As `without`, then filled up from further down the task's list to as many a matrix as `m` means.
 
     Where a list ends before that, fewer are chosen.
@@ -143,5 +145,5 @@ def topped_up(task: Ranked, controls: Sequence[Ranked], m: float, control: float
         for taken in barred:
             if name in taken:
                 free = free[~np.isin(free, taken[name])]
-        at[name] = free[: kept(task.addresses[name].size, m)]
+        at[name] = free[: fraction_size(task.addresses[name].size, m)]
     return WeightSet(at, task.addresses)

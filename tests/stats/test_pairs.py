@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.paired import (
+from broca.stats.pairs import (
     difference_interval,
     difference_test,
     mcnemar_exact,

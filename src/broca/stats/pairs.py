@@ -13,7 +13,7 @@ from scipy import stats
 
 from broca.errors import StatisticsError
 from broca.stats.exchange import Groups
-from broca.stats.intervals import Array, Interval, block, clusters, drawn, tails
+from broca.stats.intervals import Array, Interval, block, clusters, require_draws, tails
 from broca.stats.permutation import permutation_test
 
 
@@ -77,7 +77,7 @@ def mean_interval(
     Raises:
         StatisticsError: if fewer than 2 groups have a value, lengths differ, or n or level is impossible.
     """
-    low, high = np.quantile(_resampled(values, groups, n, np.random.default_rng(seed)), tails(level))
+    low, high = np.quantile(_bootstrap_means(values, groups, n, np.random.default_rng(seed)), tails(level))
     return Interval(value=float(np.nanmean(np.asarray(values, np.float64))), low=float(low), high=float(high))
 
 
@@ -99,7 +99,7 @@ def difference_interval(
     """
     limits = tails(level)
     generator = np.random.default_rng(seed)
-    draws = _resampled(a, groups[0], n, generator) - _resampled(b, groups[1], n, generator)
+    draws = _bootstrap_means(a, groups[0], n, generator) - _bootstrap_means(b, groups[1], n, generator)
     low, high = np.quantile(draws, limits)
     value = np.nanmean(np.asarray(a, np.float64)) - np.nanmean(np.asarray(b, np.float64))
     return Interval(value=float(value), low=float(low), high=float(high))
@@ -162,7 +162,7 @@ def ratio_interval(
     both = ~np.isnan(above + below)
     labels = None if groups is None else np.asarray(groups)[both]
     sums = np.stack([clusters(values[both], labels)[0] for values in (above, below)])
-    generator, draws = np.random.default_rng(seed), np.empty(drawn(n))
+    generator, draws = np.random.default_rng(seed), np.empty(require_draws(n))
     step = block(n, sums.shape[1])
     for start in range(0, n, step):
         picked = generator.integers(sums.shape[1], size=(min(step, n - start), sums.shape[1]))
@@ -182,7 +182,7 @@ def sign_flip_test(differences: Any, *, groups: Any | None = None, n: int = 10_0
         StatisticsError: if fewer than 2 groups have a difference, lengths differ, or n is not positive.
     """
     sums, sizes = clusters(np.asarray(differences, np.float64), groups)
-    exact = sums.size < 63 and 2**sums.size <= drawn(n)
+    exact = sums.size < 63 and 2**sums.size <= require_draws(n)
     total = 2**sums.size if exact else n
     # The same sum in another order differs in its last digits, and the observed pattern must count as extreme.
     extreme = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
@@ -199,10 +199,10 @@ def sign_flip_test(differences: Any, *, groups: Any | None = None, n: int = 10_0
     return SignFlip(value=float(sums.sum() / sizes.sum()), p=p, n=total, exact=exact)
 
 
-def _resampled(values: Any, groups: Any | None, n: int, generator: np.random.Generator) -> Array:
+def _bootstrap_means(values: Any, groups: Any | None, n: int, generator: np.random.Generator) -> Array:
     """Means of n resamplings of groups."""
     sums, sizes = clusters(np.asarray(values, np.float64), groups)
-    means = np.empty(drawn(n))
+    means = np.empty(require_draws(n))
     step = block(n, sums.size)
     for start in range(0, n, step):
         picked = generator.integers(sums.size, size=(min(step, n - start), sums.size))
