@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all fuzz check bench calibrate coverage clean
+.PHONY: demo test test-all fuzz check bench calibrate coverage tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -32,6 +32,9 @@ calibrate: $(VENV)/installed-dev
 
 coverage: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+
+tables: $(VENV)/installed-dev
+	$(BIN)/python docs/tables.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz

@@ -30,7 +30,7 @@ from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.matrices import matrices
 from broca.models.questions import split
-from broca.reports.words import number
+from broca.page.words import number
 from broca.scoring.wu2025 import summary
 from broca.units.weights import WeightSet
 

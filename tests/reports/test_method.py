@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from broca.page.words import leaves
 from broca.reports.method import method_text, references, unexplained
-from broca.reports.words import leaves
 from reports.synthetic import parts
 
 

@@ -48,7 +48,7 @@ def test_the_sections_come_in_order_and_are_closed(made):
 def test_scores_stand_beside_their_band_and_their_controls(made):
     text = " ".join(read_page(made[1]).text.split())
     row = open_run(made[0]).tables["scores"].row(0, named=True)
-    from broca.reports.words import column
+    from broca.page.words import column
 
     for value in (
         row["score"],

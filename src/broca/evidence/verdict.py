@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, Literal
 
-_KEPT = "\n\t"
+from broca.page.words import visible
 
 State = Literal["passed", "failed", "not tested"]
 
@@ -104,20 +103,6 @@ def fragment(claim: str, rungs: Sequence[Mapping[str, Any]], sentence: str) -> s
 
 
 _MARKS = {"passed": "✓", "failed": "✕", "not tested": "○"}
-
-
-def visible(text: str) -> str:
-    """`text` with each control, direction and unpaired character written out, as in ⟨U+202E⟩."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\r\n", "\n")
-    return "".join(c if c in _KEPT or not _hides(c) else f"⟨U+{ord(c):04X}⟩" for c in text)
-
-
-def _hides(character: str) -> bool:
-    # Cc control, Cf format (direction marks, zero width), Cs surrogate, Zl and Zp line and paragraph separators,
-    # Cn unassigned (non-characters among them). Joiners inside emoji and Indic words are wanted.
-    return character not in "\u200c\u200d" and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
 
 
 def _safe(text: object) -> str:

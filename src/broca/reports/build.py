@@ -15,12 +15,13 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from broca.evidence.verdict import visible
+from broca.page import words
+from broca.page.charts import INK
 from broca.page.shell import YOUR_CONTRAST, command, items_for
+from broca.page.words import visible
 from broca.registry import ORGANISMS
-from broca.reports import findings, masks, perturbed, places, probes, words
+from broca.reports import findings, masks, perturbed, places, probes
 from broca.reports.drawing import Figure, bundle
-from broca.reports.figures import INK
 from broca.reports.method import method_text, references, unexplained
 from broca.reports.record import Record, read_record
 from broca.runs.opened import version_note
@@ -184,7 +185,7 @@ def _files(files: Any) -> list[tuple[str, str]]:
 
 
 def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, words.told(value)) for name, value in words.leaves(values)]
+    return [(name, words.as_text(value)) for name, value in words.leaves(values)]
 
 
 def _scripts(charts: Sequence[Figure]) -> dict[str, Any]:

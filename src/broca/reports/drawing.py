@@ -13,7 +13,7 @@ import altair as alt
 from markupsafe import Markup
 
 from broca.errors import BrocaError
-from broca.reports.figures import INK
+from broca.page.charts import INK
 from broca.storage.child import Child, ChildError
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from broca.page.words import as_text, finite, leaves, number, points
 from broca.reports.record import Record
-from broca.reports.words import finite, leaves, number, points, told
 
 SHOWN = 30
 """Flipped items that are printed; the rest stay in their table."""
@@ -88,7 +88,8 @@ def _rung(rung: Mapping[str, Any], first_failure: object) -> dict[str, Any]:
         "class": state.replace(" ", "-") if state in STATES else "not-tested",
         "text": str(rung.get("text") or ""),
         "numbers": [
-            (name.replace("_", " "), number(value) if finite(value) else told(value)) for name, value in leaves(numbers)
+            (name.replace("_", " "), number(value) if finite(value) else as_text(value))
+            for name, value in leaves(numbers)
         ]
         if isinstance(numbers, Mapping)
         else [],
@@ -126,7 +127,7 @@ def matrix(record: Record) -> dict[str, Any] | None:
         "abilities": abilities,
         "rows": [(localizer, [cells.get((localizer, ability)) for ability in abilities]) for localizer in localizers],
         "own": any(row["own"] for row in rows),
-        "dissociations": [told(text) for text in record.entries("dissociations")],
+        "dissociations": [as_text(text) for text in record.entries("dissociations")],
     }
 
 
@@ -196,7 +197,9 @@ def guards(record: Record) -> list[Mapping[str, Any]]:
 
 def warnings(record: Record) -> list[str]:
     """Each warning of the result and of the run, once."""
-    return list(dict.fromkeys(told(w) for w in [*record.entries("warnings"), *_list(record.manifest.get("warnings"))]))
+    return list(
+        dict.fromkeys(as_text(w) for w in [*record.entries("warnings"), *_list(record.manifest.get("warnings"))])
+    )
 
 
 def examples(record: Record) -> dict[str, list[str]]:
@@ -210,7 +213,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list):  # a chat: one message a line
         return "\n".join(_text(item) for item in value)
     if isinstance(value, Mapping):
-        return f"{value['role']}: {value['content']}" if {"role", "content"} <= value.keys() else told(value)
+        return f"{value['role']}: {value['content']}" if {"role", "content"} <= value.keys() else as_text(value)
     return str(value)
 
 

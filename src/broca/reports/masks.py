@@ -8,11 +8,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from broca.reports import figures
+from broca.page import charts as figures
+from broca.page.charts import INK
+from broca.page.words import number, percent
 from broca.reports.drawing import Figure, draw
-from broca.reports.figures import INK
 from broca.reports.record import Record
-from broca.reports.words import number, percent
 
 SHOWN = 30
 """Matrices that are printed, those with the most masked weights first; the rest stay in their table."""

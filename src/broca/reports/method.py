@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broca.reports.words import count, finite, leaves, listed, number, told
+from broca.page.words import as_text, count, finite, leaves, listed, number
 
 Spec = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def unexplained(spec: Spec, result: Spec) -> list[tuple[str, str]]:
     """The fields of `spec` that `method_text` has no words for, with their values."""
     told_of = _written(spec, result)[1]
     study = _study(spec)
-    left = [(name, told(value)) for name, value in leaves(study) if name not in told_of and name != "kind"]
+    left = [(name, as_text(value)) for name, value in leaves(study) if name not in told_of and name != "kind"]
     return [
         (name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … (whole in spec.toml)") for name, text in left
     ]
@@ -149,7 +149,7 @@ def _shown(fields: _Fields, result: Spec) -> list[str]:
         )
         pictures = contrast.get("pictures")
         beside = f", with {count(pictures, 'picture')}" if finite(pictures) and pictures else ""
-        sentences.append(f"The model was shown the contrast “{told(name)}”{sizes}{beside}.")
+        sentences.append(f"The model was shown the contrast “{as_text(name)}”{sizes}{beside}.")
     if contrast.get("source"):
         sentences.append(f"Source of the stimuli: {str(contrast['source']).rstrip('.')}.")
     if model.get("layers") or model.get("n_layers"):
@@ -162,10 +162,10 @@ def _compared(fields: _Fields) -> list[str]:
     sites, pool, grain = fields.look("sites"), fields.look("pool"), fields.look("grain")
     sentences = []
     if sites is not None:
-        sentences.append(f"Activations were read at {told(sites)}.")
+        sentences.append(f"Activations were read at {as_text(sites)}.")
     if pool is not None:
         sentences.append(
-            f"Each {'head' if grain == 'head' else 'unit'} was summarised by {_POOLS.get(str(pool), told(pool))}."
+            f"Each {'head' if grain == 'head' else 'unit'} was summarised by {_POOLS.get(str(pool), as_text(pool))}."
         )
     sentences.append(_said(_BOS, fields.look("bos"), "Special tokens: {}."))
     sinks, truncate = fields.look("sinks"), fields.look("truncate")
@@ -178,7 +178,7 @@ def _compared(fields: _Fields) -> list[str]:
     alpha = fields.look("alpha")
     if finite(alpha):
         sentences.append(
-            f"p values were adjusted over all that were alive, with the false discovery rate held at {told(alpha)} "
+            f"p values were adjusted over all that were alive, with the false discovery rate held at {as_text(alpha)} "
             "(Benjamini & Hochberg, 1995)."
         )
     also = fields.take("also")
@@ -229,8 +229,8 @@ def _lesioned(fields: _Fields) -> list[str]:
     if isinstance(sides, list) and sides:
         sentences.append(f"Lesioned were the ends of the ranking called {listed(list(map(str, sides)))}.")
     if finite(dose):
-        more = f", and besides {told(further)} %" if further else ""
-        sentences.append(f"The dose of the claim is {told(dose)} % of the units{more}.")
+        more = f", and besides {as_text(further)} %" if further else ""
+        sentences.append(f"The dose of the claim is {as_text(dose)} % of the units{more}.")
     sizes = fields.take("sizes")
     if isinstance(sizes, list) and sizes:
         times = listed([f"{number(size)} times" for size in sizes])
@@ -253,9 +253,9 @@ def _scored(fields: _Fields, result: Spec) -> list[str]:
     if items is not None:
         beside = f"; beside it {listed(list(map(str, others)))}" if isinstance(others, list) and others else ""
         cut = f", at most {number(most)} items of each" if finite(most) else ""
-        sentences.append(f"The ability was tested with {told(items)}{beside}{cut}.")
+        sentences.append(f"The ability was tested with {as_text(items)}{beside}{cut}.")
     if scorer is not None:
-        sentences.append(f"Answers were scored by {told(scorer)}.")
+        sentences.append(f"Answers were scored by {as_text(scorer)}.")
     if _part(result, "estimate") or items is not None:
         draws = fields.take("n_bootstrap")
         boot = f" from {count(draws, 'bootstrap sample')}" if finite(draws) else ""
@@ -267,7 +267,7 @@ def _scored(fields: _Fields, result: Spec) -> list[str]:
 
 
 def _said(words: Mapping[str, str], value: Any, otherwise: str) -> str:
-    return "" if value is None else words.get(str(value), otherwise.format(told(value)))
+    return "" if value is None else words.get(str(value), otherwise.format(as_text(value)))
 
 
 def _part(result: Spec, name: str) -> Spec:

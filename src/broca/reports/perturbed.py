@@ -10,12 +10,11 @@ import polars as pl
 
 from broca.instruments.perturb.cases import CLASSES, RANDOM
 from broca.instruments.perturb.summary import best
-from broca.reports import figures
+from broca.page import charts as figures
+from broca.page.charts import INK, heat, named_axis, ordinal
+from broca.page.words import finite, number, percent
 from broca.reports.drawing import Figure, draw
-from broca.reports.figures import INK
-from broca.reports.heat import heat, named_axis, ordinal
 from broca.reports.record import Record
-from broca.reports.words import finite, number, percent
 
 PLACES = {"prefix": "before", "edited": "edited word", "boundary": "next token", "suffix": "rest",
           "operands": "operands", "answer": "last token"}  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.reports import figures, maps
+from broca.evidence import charts as figures
+from broca.page.words import finite, number, percent
+from broca.reports import maps
 from broca.reports.drawing import Figure, draw
 from broca.reports.record import Record
-from broca.reports.words import finite, number, percent
 from broca.sites import Site
 
 TOP = 8

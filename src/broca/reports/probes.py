@@ -8,13 +8,12 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from broca.reports import figures
+from broca.page import charts as figures
+from broca.page.charts import INK, heat
+from broca.page.words import finite, number, percent
 from broca.reports.drawing import Figure, draw
-from broca.reports.figures import INK
-from broca.reports.heat import heat
 from broca.reports.record import Record
 from broca.reports.trees import tree_picture
-from broca.reports.words import finite, number, percent
 
 ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
 _ORDERS = {"place": "by place", "size": "by size", "probe": "by probe", "gradient": "by gradient"}

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from broca.evidence.verdict import visible
+from broca.page.charts import INK
+from broca.page.words import visible
 from broca.reports.drawing import Figure
-from broca.reports.figures import INK
 
 ROW, LEFT, CELL = 22, 76, 13
 LETTER, NARROW, WIDE = 7.4, 130, 390

@@ -16,6 +16,7 @@ from broca import __version__
 from broca.cache.cells import crewed
 from broca.cache.memo import Progress, silent
 from broca.errors import BrocaError, RunError
+from broca.instruments.parts import tables_of
 from broca.runs import provenance, store
 from broca.runs.cells import Cells
 from broca.runs.formats import json_to_bytes
@@ -204,7 +205,7 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         with writing(partial):
             shutil.rmtree(partial / store.TABLES, ignore_errors=True)
             (partial / store.TABLES).mkdir()
-        content = store.save_result(result, partial) | {SPEC: asked.spec}
+        content = store.save_result(result, partial, tables_of(type(study))) | {SPEC: asked.spec}
         journal.note("finish")
     closing = provenance.closing(result, lm) | {"engine": engine.record}
     # Also what was asked: somebody may have changed it while the work was done.

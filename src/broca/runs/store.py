@@ -34,6 +34,7 @@ from broca.runs.formats import (
     table_to_bytes,
 )
 from broca.sites import Site
+from broca.specs.schema import Schema
 from broca.storage import write, writing
 from broca.units import UnitMask, WeightSet
 from broca.units.weight_files import from_bytes, to_bytes
@@ -42,19 +43,43 @@ R = TypeVar("R")
 
 RESULT, TENSORS, TABLES = "result.json", "tensors.safetensors", "tables"
 
+NO_SCHEMAS: Mapping[str, Schema] = {}
 
-def save_result(result: object, folder: Path) -> dict[str, bytes]:
+
+def save_result(result: object, folder: Path, schemas: Mapping[str, Schema] = NO_SCHEMAS) -> dict[str, bytes]:
     """Write a result dataclass into `folder`; gives the bytes written, by path relative to it.
 
+    Args:
+        result: the dataclass.
+        folder: of the run.
+        schemas: what its tables are declared to be, by name; one without any tables is not checked.
+
     Raises:
-        RunError: if `result` is no dataclass, a field cannot be stored, or the disk refuses.
+        RunError: if `result` is no dataclass, a field cannot be stored, a table is not the declared one, or the disk refuses.
     """
+    for name in [field.name for field in fields(result)] if schemas and is_dataclass(result) else []:
+        if isinstance(table := getattr(result, name), pl.DataFrame):
+            schema_of(name, schemas).check(table)
     content = result_to_bytes(result)
     with writing(folder):
         (folder / TABLES).mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
         write(folder / name, data)
     return content
+
+
+def schema_of(name: str, schemas: Mapping[str, Schema]) -> Schema:
+    """What a table is declared to be.
+
+    Raises:
+        RunError: if it is not declared.
+    """
+    if name not in schemas:
+        raise RunError(
+            f"The table {name} is written and not declared. Give it a Schema in tables.py of its instrument, which declares "
+            f"{', '.join(schemas)}."
+        )
+    return schemas[name]
 
 
 def result_to_bytes(result: object) -> dict[str, bytes]:

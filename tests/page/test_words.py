@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broca.evidence.verdict import visible
-from broca.reports import words
+from broca.page import words
+from broca.page.words import visible
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_p_value(value, shown):
 
 
 def test_told():
-    assert words.told({"a": [1, None], "b": {"c": True}, "d": ""}) == "a 1, –, b c yes, d –"
+    assert words.as_text({"a": [1, None], "b": {"c": True}, "d": ""}) == "a 1, –, b c yes, d –"
 
 
 @given(st.text(st.characters(codec=None)))

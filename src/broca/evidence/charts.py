@@ -1,8 +1,4 @@
-"""The charts, as Vega-Lite: dose-response, profile over layers, share of the selection, histogram of t.
-
-Each function takes a table and gives a chart small enough for a phone, its text as large as the page's captions.
-Colours are those of `INK`; see `drawing` for how they follow the page into the dark.
-"""
+"""Charts of maps and lesions: dose-response, matched draws beside a lesion, profile over layers, spread of t, twins."""
 
 from __future__ import annotations
 
@@ -12,27 +8,9 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from broca.evidence.verdict import visible
+from broca.page.charts import INK, SERIES, WIDTH, count_axis, data, label, layer_axis, named_axis, percent_axis, styled
 
-INK = {
-    "ink": "#21262c",
-    "soft": "#5b646d",
-    "line": "#dfe2e5",
-    "band": "#9aa3ab",
-    "accent": "#ce5c00",
-    "second": "#2374bb",
-    "third": "#0b8261",
-    "fourth": "#a3508f",
-    "fifth": "#7a6a00",
-    "sixth": "#4b5bd6",
-}
-"""Name of a colour on the page, and the colour in a figure that stands alone (after Okabe & Ito, 2008)."""
-
-_SERIES = [INK[name] for name in ("accent", "second", "third", "fourth", "fifth", "sixth")]
-
-WIDTH, HEIGHT = 350, 190
-
-_RANDOM = "random (95 %)"
+RANDOM = "random (95 %)"
 
 
 def dose_response(
@@ -51,7 +29,7 @@ def dose_response(
     lesions = _lesions(table, intact)
     colour = _dose_colour(lesions["series"].unique(maintain_order=True).to_list(), drawn=_drawn(table))
     x = _dose_axis(table, what)
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=_percent_axis())
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=percent_axis())
     layers: list[Any] = []
     if chance is not None:
         rule = alt.Chart(data([{"accuracy": chance}])).mark_rule(strokeDash=[1, 3], color=INK["soft"])
@@ -63,18 +41,13 @@ def dose_response(
         layers.append(level.mark_rule(strokeDash=[5, 4]).encode(y=y, color=colour))
     drawn = alt.Chart(data(lesions.to_dicts())).encode(x=x, y=y, color=colour)
     layers += [drawn.mark_line(strokeWidth=2.2), drawn.mark_point(filled=True, size=42, opacity=1)]
-    return styled(alt.LayerChart(layer=layers), _label(ability))
-
-
-def _label(text: str) -> str:
-    """`text` as a chart can hold it: Vega shortens by UTF-16 units, and half of a pair of them is no text any more."""
-    return "".join(c if ord(c) < 0x10000 else f"⟨U+{ord(c):X}⟩" for c in visible(text))
+    return styled(alt.LayerChart(layer=layers), label(ability))
 
 
 def _dose_colour(lines: list[str], *, drawn: bool) -> alt.Color:
     # A random draw is one more series, so that the legend names the band by the colour it has.
-    names = [*lines, *([_RANDOM] if drawn else []), "intact"]
-    colours = [_SERIES[i % len(_SERIES)] for i in range(len(lines))]
+    names = [*lines, *([RANDOM] if drawn else []), "intact"]
+    colours = [SERIES[i % len(SERIES)] for i in range(len(lines))]
     colours += ([INK["band"]] if drawn else []) + [INK["soft"]]
     # A legend wider than the plot would make the picture wider, and everything in it smaller.
     columns = next((n for n in (4, 3) if n * (30 + 5.5 * max(map(len, names))) <= WIDTH + 60), 2)
@@ -106,7 +79,7 @@ def _lesions(table: pl.DataFrame, intact: Any) -> pl.DataFrame:
     several = lesions["fill"].n_unique() > 1
     named = pl.col("side") + (pl.lit(", ") + pl.col("fill") if several else pl.lit(""))
     series = (
-        lesions.with_columns(series=(pl.lit("lesion: ") + named).map_elements(_label, return_dtype=pl.String))
+        lesions.with_columns(series=(pl.lit("lesion: ") + named).map_elements(label, return_dtype=pl.String))
         .group_by("series", "dose", maintain_order=True)
         .agg(pl.col("accuracy").mean())
         .select("series", pl.col("dose").cast(pl.Float64), pl.col("accuracy").cast(pl.Float64))
@@ -134,7 +107,7 @@ def _band(table: pl.DataFrame, intact: Any, x: alt.X, colour: alt.Color) -> list
     rows = band.to_dicts()
     if intact is not None:
         rows = [{"dose": 0.0, "low": intact, "accuracy": intact, "high": intact}, *rows]
-    chart = alt.Chart(data([row | {"series": _RANDOM} for row in rows])).encode(x=x)
+    chart = alt.Chart(data([row | {"series": RANDOM} for row in rows])).encode(x=x)
     return [
         chart.mark_area(opacity=0.32, color=INK["band"]).encode(y=alt.Y("low:Q"), y2="high:Q"),
         chart.mark_line(strokeWidth=1.4).encode(y=alt.Y("accuracy:Q"), color=colour),
@@ -151,7 +124,7 @@ def profile(layers: pl.DataFrame, unit: str = "unit") -> alt.LayerChart:
     ]
     colour = alt.Color(
         "series:N",
-        scale=alt.Scale(domain=[f"strongest {unit}", f"mean over {unit}s"], range=_SERIES[:2]),
+        scale=alt.Scale(domain=[f"strongest {unit}", f"mean over {unit}s"], range=SERIES[:2]),
         legend=alt.Legend(orient="top", title=None, symbolType="stroke", symbolStrokeWidth=3),
     )
     chart = alt.Chart(data(rows)).encode(
@@ -172,7 +145,7 @@ def share(layers: pl.DataFrame, unit: str = "units") -> alt.LayerChart:
     bars = chart.mark_bar(color=INK["accent"], size=max(1.0, min(24.0, 0.7 * band))).encode(
         x=x,
         y=alt.Y(
-            "n_selected:Q", title=f"{unit} selected", axis=_count_axis(max((row["n_selected"] or 0) for row in rows))
+            "n_selected:Q", title=f"{unit} selected", axis=count_axis(max((row["n_selected"] or 0) for row in rows))
         ),
     )
     even = chart.mark_tick(
@@ -215,7 +188,7 @@ def histogram(t: np.ndarray, selected: np.ndarray, *, n_bins: int = 60, unit: st
             x2="to:Q",
             # The tails are what matters, and a linear count would not show them.
             y=alt.Y("n:Q", title=f"{unit} (square-root scale)", stack=None, scale=alt.Scale(type="sqrt"),
-                    axis=_count_axis(max((row["n"] for row in rows), default=0))),
+                    axis=count_axis(max((row["n"] for row in rows), default=0))),
             color=colour,
         )
     )  # fmt: skip
@@ -231,7 +204,7 @@ def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
         own: the model's.
     """
     rows = [
-        {"d": d, "which": _label(kind)} for kind, d in table.select("kind", "d_held_out").iter_rows() if d is not None
+        {"d": d, "which": label(kind)} for kind, d in table.select("kind", "d_held_out").iter_rows() if d is not None
     ]
     rows.append({"d": own, "which": "this model"})
     order = ["this model", *dict.fromkeys(row["which"] for row in rows[:-1])]
@@ -240,56 +213,9 @@ def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
     )
     base = alt.Chart(data(rows)).encode(
         x=alt.X("d:Q", title="effect size d on held-out stimuli", axis=alt.Axis(grid=False, tickCount=6)),
-        y=alt.Y("which:N", sort=order, title=None, axis=alt.Axis(grid=True, ticks=False, labelLimit=150)),
+        y=alt.Y("which:N", sort=order, title=None, axis=named_axis(order, grid=True)),
         color=colour,
     )
     zero = alt.Chart(data([{"d": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="d:Q")
     chart = alt.LayerChart(layer=[zero, base.mark_point(filled=True, size=60, opacity=0.75)])
     return styled(chart, "This model and its twins").properties(height=24 * len(order) + 20)
-
-
-def layer_axis(layers: pl.DataFrame) -> alt.X:
-    """Layers from the first to the last, some of them labelled."""
-    first, last = int(layers["layer"].min() or 0), int(layers["layer"].max() or 0)  # type: ignore[arg-type]
-    ticks = list(range(first, last + 1, max(1, -(-(last - first + 1) // 10))))
-    return alt.X(
-        "layer:Q",
-        title="layer",
-        scale=alt.Scale(domain=[first - 0.6, last + 0.6], nice=False),
-        axis=alt.Axis(values=ticks, format="d", grid=False),
-    )
-
-
-def _count_axis(most: int) -> alt.Axis:
-    # Vega would label the halves between two small counts as counts too.
-    return alt.Axis(tickCount=4, format=",d", values=list(range(most + 1)) if most < 5 else alt.Undefined)
-
-
-def _percent_axis() -> alt.Axis:
-    return alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
-
-
-def data(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a chart takes them."""
-    # A frame, not a list: altair copies and checks each value of a list again at every step.
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def styled(chart: alt.LayerChart, title: str) -> alt.LayerChart:
-    """The chart in the page's size and type, with its title."""
-    # All settings in one step: altair checks the whole chart again at each. Helvetica is what the text is measured
-    # with; the page shows it in its own type.
-    config = {
-        "font": "Helvetica, Arial, sans-serif",
-        "background": "transparent",
-        "aria": False,
-        "padding": 4,
-        "view": {"stroke": None},
-        "title": {"anchor": "start", "fontSize": 14, "fontWeight": 600, "color": INK["ink"], "offset": 8, "limit": WIDTH},
-        "axis": {
-            "labelColor": INK["soft"], "titleColor": INK["soft"], "domainColor": INK["line"], "tickColor": INK["line"],
-            "gridColor": INK["line"], "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 400, "tickSize": 4,
-        },
-        "legend": {"labelColor": INK["ink"], "labelFontSize": 12, "offset": 4, "padding": 0, "columnPadding": 14},
-    }  # fmt: skip
-    return chart.properties(width=WIDTH, height=HEIGHT, title=title, config=config)

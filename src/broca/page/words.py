@@ -1,13 +1,14 @@
 """Numbers and texts as a reader sees them: true minus signs, honest dashes, and no character that hides.
 
-Prompts and model outputs come from anywhere. `broca.evidence.verdict.visible` shows what would otherwise act on the page (control characters,
-marks that turn the direction of writing, lone surrogates); the template's autoescape does the rest.
+Prompts and model outputs come from anywhere. `visible` shows what would otherwise act on a page (control characters, marks that
+turn the direction of writing, lone surrogates); the escaping of whoever shows a text does the rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 DASH = "–"
@@ -71,7 +72,7 @@ def listed(values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + (" and " + values[-1] if values else "")
 
 
-def told(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Any plain value in one line."""
     if value is None or (isinstance(value, str | Mapping | Sequence) and not value):
         return DASH
@@ -82,8 +83,8 @@ def told(value: Any) -> str:
     if isinstance(value, str) and not value.strip():
         return repr(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {told(item)}" for key, item in value.items())
-    return ", ".join(map(told, value)) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items())
+    return ", ".join(map(as_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,3 +98,39 @@ def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _minus(text: str) -> str:
     return text.replace("-", "−")
+
+
+FORMS: Mapping[str, Callable[[Any], str]] = {
+    "number": number,
+    "column": column,
+    "column2": lambda value: column(value, 2),
+    "percent": percent,
+    "points": points,
+    "tenths": tenths,
+    "p": p_value,
+}
+"""How a number is written, by name."""
+
+
+def shown(value: Any, form: str = "number") -> str:
+    """What stands in a cell: texts as they are, numbers in their form."""
+    if isinstance(value, str):
+        return value
+    return as_text(value) if isinstance(value, bool | list | tuple | Mapping) else FORMS[form](value)
+
+
+_KEPT = "\n\t"
+
+
+def visible(text: str) -> str:
+    """`text` with each control, direction and unpaired character written out, as in ⟨U+202E⟩."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    return "".join(c if c in _KEPT or not _hides(c) else f"⟨U+{ord(c):04X}⟩" for c in text)
+
+
+def _hides(character: str) -> bool:
+    # Cc control, Cf format (direction marks, zero width), Cs surrogate, Zl and Zp line and paragraph separators,
+    # Cn unassigned (non-characters among them). Joiners inside emoji and Indic words are wanted.
+    return character not in "\u200c\u200d" and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
