@@ -220,6 +220,33 @@ def runs(folder: Path = RUNS) -> None:
     terminal.following({}, after)
 
 
+@app.command
+def verify(*paths: Path) -> None:
+    """Check that what is kept is what was written.
+
+    Args:
+        paths: Runs, folders of runs, captures, stores of answers, mask files.
+    """
+    from broca.runs.verify import verify as looked
+
+    if not paths:
+        raise SpecError(
+            "verify was given nothing. Give a run, a folder of runs, a capture, a store of answers or a mask."
+        )
+    damaged = 0
+    for path in paths:
+        for found in looked(path):
+            damaged += bool(found.wrong)
+            state = (
+                "damaged" if found.wrong else f"as written ({found.files} files)" if found.files > 1 else "as written"
+            )
+            terminal.out.print(f"{found.path}  {found.kind}  {state}", markup=False, soft_wrap=True)
+            for text in found.wrong:
+                terminal.out.print(f"    {text}", markup=False, soft_wrap=True)
+    if damaged:
+        raise RunError(f"{damaged} of what was looked at {'is' if damaged == 1 else 'are'} not as written.")
+
+
 def main() -> None:
     """Run the command line; every known failure is one clear message and exit code 1, or 2 for a mistake in usage."""
     sys.excepthook = terminal.traceback

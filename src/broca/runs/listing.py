@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from broca.errors import RunError
+from broca.runs.index import read_index, seen, write_index
 from broca.runs.journal import seconds
 from broca.runs.opened import LOG, MANIFEST, Run, open_run, opened, partial_of, version_note
 from broca.storage import is_locked
@@ -35,7 +36,8 @@ def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
     """The runs in a folder, oldest first: name, kind, status, model, contrast, verdict, why, created, seconds, path.
 
     Status is "finished", "partial" (stopped before its end: the same call resumes it) or "broken"; `why` says why one is not
-    finished, or that another version made it.
+    finished, or that another version made it. What is said of finished runs is kept in an index file in the folder; a run
+    whose files are otherwise than they were is looked at again.
 
     Raises:
         RunError: if the folder does not exist.
@@ -45,7 +47,19 @@ def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
         raise RunError(
             f"{folder} is not a folder. Give the folder that runs were written to (out=, by default 'runs')."
         )
-    rows = [_row(place) for place in sorted(folder.iterdir()) if (place / MANIFEST).is_file()]
+    known, kept, rows = read_index(folder), {}, []
+    for place in sorted(folder.iterdir()):
+        name = place.name
+        if (before := known.get(name)) and seen(place, before["seen"]) == before["seen"]:
+            kept[name] = before
+            rows.append(before["row"] | {"path": str(place)})
+        elif (place / MANIFEST).is_file():
+            row = _row(place)
+            rows.append(row)
+            if row["status"] == "finished" and (files := seen(place, [MANIFEST, *Run(place).manifest["files"]])):
+                kept[name] = {"row": {key: value for key, value in row.items() if key != "path"}, "seen": files}
+    if kept != known:
+        write_index(folder, kept)
     return pl.DataFrame(rows, schema=_COLUMNS).sort("created", "name", nulls_last=True)
 
 

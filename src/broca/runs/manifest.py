@@ -114,6 +114,14 @@ class Index(_Told):
     runs: dict[str, Indexed]
 
 
+class Captured(_Told):
+    """What the manifest of a folder of captures says."""
+
+    rows: Annotated[list[str], Field(min_length=1)]
+    shard: Annotated[int, Field(ge=1)]
+    config_hash: str
+
+
 def sealed(told: Mapping[str, Any]) -> dict[str, Any]:
     """What is told, with the seal of its content."""
     content = {name: value for name, value in told.items() if name != SEAL}

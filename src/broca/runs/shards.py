@@ -8,6 +8,7 @@ converted captures of Error Mech Analysis have; these are ragged, those padded a
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,8 +25,12 @@ from broca.errors import RunError
 from broca.items import fingerprint
 from broca.models.tokens import Chat, Prompt
 from broca.runs.formats import json_to_bytes
+from broca.runs.manifest import SEAL, Captured, check, seal_fits, sealed
 from broca.runs.spec import dtype_name
-from broca.storage import digest, locked, read, sweep, write, writing
+from broca.runs.store import parse_json as store_json
+from broca.storage import digest, inside, locked, read, sweep, write, writing
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = 1
 _HEADER = "broca"
@@ -60,6 +65,11 @@ class RawCapture:
             found = _shard(self.path / _name(number), ids)
             completions = found.completions or ("",) * len(ids)
             yield from (Row(*row) for row in zip(ids, split(found), completions, strict=True))
+
+    def damaged(self) -> Iterator[str]:
+        """What is wrong with each shard; nothing where it is whole."""
+        for number, ids in enumerate(_cut(self.ids, self.manifest["shard"])):
+            yield _wrong(self.path / _name(number), ids)
 
     def row(self, id: str) -> Row:  # noqa: A002 - what it is called in the manifest
         """One row.
@@ -114,7 +124,7 @@ def write_raw(
     texts = [text for _, text in rows]
     volume = raw_bytes(lm, texts, wanted, chat=chat)
     more = {"chat": chat, "shard": shard, "batch_size": size}
-    manifest = _manifest(lm, rows, wanted, more) | {"tensor_bytes": volume}
+    manifest = sealed(_manifest(lm, rows, wanted, more) | {"tensor_bytes": volume})
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
@@ -122,11 +132,16 @@ def write_raw(
         _settled(folder, manifest)
         for number, part in enumerate(_cut(range(len(rows)), shard)):
             path = folder / _name(number)
+            if path.exists() and (wrong := _wrong(path, [ids[i] for i in part])):
+                _log.warning("%s Its texts are captured again.", wrong)
+                path.unlink()
             if not path.exists():
                 _room(folder, volume * len(part) // len(rows))
                 found = raw(lm, [texts[i] for i in part], wanted, chat=chat, size=size)
-                header = json.dumps({"rows": [ids[i] for i in part], "completions": found.completions})
-                write(path, save({name: each.contiguous() for name, each in found.tensors.items()}, {_HEADER: header}))
+                tensors = {name: each.contiguous() for name, each in found.tensors.items()}
+                told = {"rows": [ids[i] for i in part], "completions": list(found.completions)}
+                header = json.dumps(told | {"sha256": _sum(told, tensors)})
+                write(path, save(tensors, {_HEADER: header}))
             if progress is not None:
                 progress(part[-1] + 1, len(rows))
     return open_raw(folder)
@@ -139,13 +154,12 @@ def open_raw(folder: str | Path) -> RawCapture:
         RunError: if it has no manifest, or rows are missing.
     """
     path = Path(folder).expanduser()
-    try:
-        manifest = json.loads(read(path / _MANIFEST))
-        parts = _cut(manifest["rows"], manifest["shard"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path / _MANIFEST} is damaged ({type(error).__name__}). Capture again into another folder."
-        ) from error
+    place = path / _MANIFEST
+    manifest = store_json(read(inside(path, _MANIFEST)), place)
+    check(manifest, Captured, place)
+    if SEAL in manifest and not seal_fits(manifest):
+        raise RunError(f"{place} is damaged: it does not match its own checksum. Capture again into another folder.")
+    parts = _cut(manifest["rows"], manifest["shard"])
     missing = [id for number, ids in enumerate(parts) if not (path / _name(number)).exists() for id in ids]  # noqa: A001
     if missing:
         raise RunError(
@@ -182,13 +196,13 @@ def _settled(folder: Path, manifest: Mapping[str, Any]) -> None:
         write(path, json_to_bytes(manifest))
         return
     try:
-        there = json.loads(read(path))
-    except ValueError:
+        there = store_json(read(inside(folder, _MANIFEST)), path)
+    except RunError:
         there = {}
     if there.get("config_hash") != manifest["config_hash"]:
         other = [name for name, value in manifest.items() if there.get(name) != json.loads(json.dumps(value))]
         raise RunError(
-            f"{folder} has captures of something else: {', '.join(n for n in other if n != 'config_hash')} differ. Choose another "
+            f"{folder} has captures of something else: {', '.join(n for n in other if n not in ('config_hash', SEAL))} differ. Choose another "
             "folder, or repeat the call as it was."
         )
 
@@ -208,13 +222,38 @@ def _shard(path: Path, ids: Sequence[str]) -> Raw:
             header = json.loads((file.metadata() or {})[_HEADER])
             found = Raw({name: file.get_tensor(name) for name in file.keys()}, tuple(header["completions"]))  # noqa: SIM118
         same = header["rows"] == list(ids)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        whole = "sha256" not in header or header["sha256"] == _sum(header, found.tensors)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged ({type(error).__name__}). Remove it and repeat the call that wrote it."
         ) from error
+    if not whole:
+        raise RunError(f"{path} is damaged: it does not match its checksum. Repeat the call that wrote it.")
     if not same:
         raise RunError(f"{path} holds other rows than the manifest says. Remove it and repeat the call that wrote it.")
     return found
+
+
+def _wrong(path: Path, ids: Sequence[str]) -> str:
+    try:
+        _shard(path, ids)
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def _sum(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Of what a shard holds, whatever way it was written."""
+    return digest(json.dumps([told["rows"], told["completions"]]).encode() + save(dict(tensors)))
+
+
+def is_capture(folder: Path) -> bool:
+    """Whether a folder with a manifest is one of captures."""
+    try:
+        told = store_json(read(folder / _MANIFEST), folder / _MANIFEST)
+    except RunError:
+        return any(folder.glob("shard-*.safetensors"))
+    return "shard" in told and "config_hash" in told
 
 
 def _cut(rows: Sequence[Any], size: int) -> list[Sequence[Any]]:

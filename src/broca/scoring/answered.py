@@ -75,6 +75,18 @@ class Answered:
                 store.commit()
         return found
 
+    def damaged(self) -> int:
+        """How many of the answers on record are not what was written.
+
+        Raises:
+            RunError: The file is no such record.
+        """
+        with self._opened() as store:
+            if (told := store.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(str(told))
+            rows = store.execute("SELECT key, value, sum FROM kept")
+            return sum(not (isinstance(value, str) and _sum(key, value) == kept) for key, value, kept in rows)
+
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
