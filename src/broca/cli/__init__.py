@@ -28,7 +28,7 @@ from broca.cli.organism import organism
 from broca.cli.perturbing import perturb
 from broca.cli.probing import probe
 from broca.cli.scoring import score
-from broca.errors import BrocaError, RunError, StimulusError
+from broca.errors import BrocaError, RunError, SpecError, StimulusError
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
 
 app = App(

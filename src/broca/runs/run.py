@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 CELLS = "cells"
 
+_IDLE = "Of %d workers %d were started: this %s had no more parts left that can be computed apart from each other."
+
 
 def run(
     study: Study,
@@ -75,7 +77,6 @@ def run(
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
     with locked(lock), limited(engine.threads_each):
-        # Another process may have finished it while this one waited for the lock.
         if (finished := _finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
@@ -108,9 +109,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
     if found.manifest["hash"] != identity.hash:
         raise _other(found, final, identity)
     if not resume:
-        raise RunError(
-            f"{final} is finished, and a finished run is not overwritten. Delete it, or choose another path."
-        )
+        raise RunError(f"{final} is finished, and not overwritten. Delete it, or choose another path.")
     _log.info("%s is finished: reopened, nothing was computed", final)
     return open_run(final)
 
@@ -202,12 +201,16 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
             _log.warning("%s", note)
         with engine.opened(lambda: _sourced(lm, engine)) as crew:
             result = study.run(lm, memo=crewed(cells, crew, lm), progress=progress)
+        if crew is not None and crew.hired < crew.workers:
+            _log.warning(_IDLE, crew.workers, crew.hired, study.kind)
         with writing(partial):
             shutil.rmtree(partial / store.TABLES, ignore_errors=True)
             (partial / store.TABLES).mkdir()
         content = store.save_result(result, partial, tables_of(type(study))) | {SPEC: asked.spec}
         journal.note("finish")
-    closing = provenance.closing(result, lm) | {"engine": engine.record}
+    closing = provenance.closing(result, lm) | {
+        "engine": engine.record if crew is None else {**engine.record, "started": crew.hired}
+    }
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
     write(partial / MANIFEST, json_to_bytes(sealed(_manifest(asked.begun, closing, journal, content))))

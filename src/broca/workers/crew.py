@@ -96,6 +96,8 @@ class Crew:
 
     def __init__(self, connect: Callable[[Source], Transport], opening: Opening, *, workers: int, threads: int) -> None:
         self.workers, self.threads = workers, threads
+        self.hired = 0
+        """How many workers there have been at once."""
         self._connect, self._opening = connect, opening
         self._open = ExitStack()
         self._source = b""
@@ -173,6 +175,7 @@ class Crew:
 
     def _hire(self, seat: int) -> None:
         staff = self._staff
+        self.hired = max(self.hired, len(self.seats | {seat}))
         self._starting.add(seat)
         staff.hire(Seat(seat, self.threads), self._source)
 

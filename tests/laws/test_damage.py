@@ -1,0 +1,246 @@
+"""Whatever is done to a file of a run or a store, nothing is silently different: the damage is named, or the answer is the same.
+
+A file is drawn, and what is done to it: a byte changed, an end cut off, a piece swapped with another, a digit edited, its content
+replaced by another file's, or taken away. Then everything that reads it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broca.cli import options
+from broca.cli.localizing import _Again
+from broca.errors import BrocaError
+from broca.reports.build import report
+from broca.runs import asked, list_runs, open_run
+from broca.runs.verify import verify
+from broca.scoring.answered import Answered
+from broca.units import UnitMask
+from reports.synthetic import causal_run, localize_run
+
+FIGURES = ("log.jsonl",)
+"""What is no part of a result."""
+
+
+def flip(content: bytes, draw: random.Random) -> bytes:
+    at = draw.randrange(len(content))
+    return content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :]
+
+
+def cut(content: bytes, draw: random.Random) -> bytes:
+    return content[: draw.randrange(len(content))]
+
+
+def swap(content: bytes, draw: random.Random) -> bytes:
+    size = max(1, len(content) // 10)
+    a, b = sorted((draw.randrange(len(content) - size + 1), draw.randrange(len(content) - size + 1)))
+    if b - a < size:
+        return content[b:] + content[:b]
+    return content[:a] + content[b : b + size] + content[a + size : b] + content[a : a + size] + content[b + size :]
+
+
+def edit(content: bytes, draw: random.Random) -> bytes:
+    digits = [i for i, byte in enumerate(content) if 48 <= byte < 58]
+    if not digits:
+        return flip(content, draw)
+    at = draw.choice(digits)
+    return content[:at] + b"%d" % ((content[at] - 47) % 10) + content[at + 1 :]
+
+
+def noise(content: bytes, draw: random.Random) -> bytes:
+    return draw.randbytes(len(content))
+
+
+def nest(_content: bytes, draw: random.Random) -> bytes:
+    return draw.choice([b"[" * 20_000, b'{"a":' * 20_000, b"9" * 9000, b"null", b"[]", b"{}"])
+
+
+DAMAGES = {"flip": flip, "cut": cut, "swap": swap, "edit": edit, "noise": noise, "nest": nest, "gone": None}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Runs that are whole, and what those that read them say of each."""
+    folder = tmp_path_factory.mktemp("damage") / "whole"
+    localize_run(folder / "runs" / "map", n_layers=2, width=6)
+    causal_run(folder / "runs" / "test", n_layers=2, width=6)
+    for name in ("map", "test"):
+        (folder / "runs" / name / "log.jsonl").write_text(
+            '{"time": "2026-01-01T00:00:00+00:00", "event": "start"}\n' * 3
+        )
+    open_run(folder / "runs" / "map").units().save(folder / "mask.safetensors")
+    list_runs(folder / "runs")
+    return folder, {name: said(folder / "runs" / name) for name in ("map", "test")}
+
+
+def told(read) -> tuple[str, object]:
+    """What a reader says, or the error of our own tree that it raises."""
+    try:
+        return "said", read()
+    except BrocaError as error:
+        return "named", str(error)
+
+
+def everything(path: Path) -> object:
+    run = open_run(path)
+    tables = {name: run.tables[name].to_dicts() for name in run.tables}
+    arrays = {name: array.tobytes() for name, array in run.tensors.items()}
+    return json.dumps([run.manifest, run.spec, run.result, tables], default=str), arrays
+
+
+def listed(path: Path) -> object:
+    return list_runs(path.parent).filter(name=path.name).drop("path").to_dicts()
+
+
+def localized(path: Path) -> object:
+    again = _Again.of(path, options.Testing())
+    return json.dumps([again.spec, again.fields], default=str), again.run.units().fingerprint
+
+
+def paged(path: Path) -> object:
+    return report(path).read_text()
+
+
+READERS = {"open": everything, "list": listed, "run": asked, "from": localized, "report": paged}
+
+
+def said(path: Path) -> dict[str, tuple[str, object]]:
+    return {name: told(lambda read=read: read(path)) for name, read in READERS.items()}
+
+
+def damaged_is_named(home, place: Path, run: str, name: str, how: str, seed: int) -> None:
+    whole, before = home
+    shutil.copytree(whole, place)
+    file = place / "runs" / run / name
+    content = file.read_bytes()
+    after = DAMAGES[how](content, random.Random(seed)) if DAMAGES[how] else None
+    file.unlink() if after is None else file.write_bytes(after)
+    for reader, (state, answer) in said(place / "runs" / run).items():
+        ours = f"{reader} of {run}/{name}, {how} {seed}"
+        if (state, answer) == before[run][reader]:
+            continue
+        if state == "said" and reader == "list":
+            assert answer == [] or answer[0]["status"] == "broken", ours
+        elif state == "said" and reader == "report":
+            assert f"unverified: {name} " in answer, ours
+        else:
+            assert state == "named" or name in FIGURES, ours
+            assert state == "said" or Path(name).name in answer or before[run][reader][0] == "named", (
+                f"{ours}: {answer}"
+            )
+    wrong = [text for found in _verified(place / "runs" / run) for text in found]
+    if after != content and name not in FIGURES:
+        assert any(Path(name).name in text for text in wrong) or _same(name, content, after), (
+            f"{run}/{name}, {how} {seed}: {wrong}"
+        )
+
+
+def _verified(path: Path) -> list[tuple[str, ...]]:
+    try:
+        return [found.wrong for found in verify(path)]
+    except BrocaError as error:
+        return [(str(error) + "manifest.json",)]
+
+
+def _same(name: str, content: bytes, after: bytes | None) -> bool:
+    """A manifest that says the same in other bytes."""
+    with contextlib.suppress(ValueError, RecursionError, UnicodeDecodeError, TypeError):
+        return name == "manifest.json" and json.loads(content) == json.loads(after)
+    return False
+
+
+def files(home) -> list[tuple[str, str]]:
+    folder = home[0] / "runs"
+    found = [
+        (run, str(file.relative_to(folder / run))) for run in ("map", "test") for file in (folder / run).rglob("*")
+    ]
+    return sorted(
+        each
+        for each in found
+        if (folder / each[0] / each[1]).is_file() and not each[1].startswith(("figures", "report"))
+    )
+
+
+def check(home, tmp_path_factory, data) -> None:
+    run, name = data.draw(st.sampled_from(files(home)))
+    how, seed = data.draw(st.sampled_from(sorted(DAMAGES))), data.draw(st.integers(0, 2**32))
+    place = tmp_path_factory.mktemp("one") / "home"
+    try:
+        damaged_is_named(home, place, run, name, how, seed)
+    finally:
+        shutil.rmtree(place.parent, ignore_errors=True)
+
+
+QUIET = settings(deadline=None, suppress_health_check=[*HealthCheck], database=None, print_blob=False)
+
+
+@settings(QUIET, max_examples=40)
+@given(data=st.data())
+def test_nothing_is_silently_different(home, tmp_path_factory, data):
+    check(home, tmp_path_factory, data)
+
+
+@pytest.mark.slow
+@settings(QUIET, max_examples=600)
+@given(data=st.data())
+def test_nothing_is_silently_different_many_times(home, tmp_path_factory, data):
+    check(home, tmp_path_factory, data)
+
+
+class Asked:
+    """A request, as Answered takes it."""
+
+    def __init__(self, text: str) -> None:
+        self.args = (text,)
+
+
+REQUESTS = [Asked(f"question {i}") for i in range(20)]
+
+
+def answers(some: list[Asked]) -> list[object]:
+    return [[len(each.args[0]), float(each.args[0][9:]) / 7] for each in some]
+
+
+@settings(QUIET, max_examples=60)
+@given(how=st.sampled_from(sorted(set(DAMAGES) - {"gone"})), seed=st.integers(0, 2**32))
+def test_a_damaged_store_gives_the_same_answers_or_is_named(tmp_path_factory, how, seed):
+    place = tmp_path_factory.mktemp("store") / "answers.db"
+    true = Answered(place)(["about"], REQUESTS, answers)
+    place.write_bytes(DAMAGES[how](place.read_bytes(), random.Random(seed)))
+    with contextlib.suppress(BrocaError):
+        assert Answered(place)(["about"], REQUESTS, answers) == true
+    shutil.rmtree(place.parent)
+
+
+@settings(QUIET, max_examples=60)
+@given(how=st.sampled_from(sorted(set(DAMAGES) - {"gone"})), seed=st.integers(0, 2**32))
+def test_a_damaged_mask_is_named(home, tmp_path_factory, how, seed):
+    place = tmp_path_factory.mktemp("mask") / "mask.safetensors"
+    content = (home[0] / "mask.safetensors").read_bytes()
+    place.write_bytes(DAMAGES[how](content, random.Random(seed)))
+    state, answer = told(lambda: UnitMask.load(place))
+    true = UnitMask.load(home[0] / "mask.safetensors")
+    assert state == "named" or answer == true
+    [found] = _verified(place)
+    assert bool(found) == (state == "named")
+    shutil.rmtree(place.parent)
+
+
+@settings(QUIET, max_examples=30)
+@given(how=st.sampled_from(sorted(set(DAMAGES) - {"gone"})), seed=st.integers(0, 2**32))
+def test_a_damaged_index_is_made_anew(home, tmp_path_factory, how, seed):
+    place = tmp_path_factory.mktemp("index") / "home"
+    shutil.copytree(home[0] / "runs", place, copy_function=shutil.copy2)
+    before = list_runs(place)
+    index = place / ".broca-index.json"
+    index.write_bytes(DAMAGES[how](index.read_bytes(), random.Random(seed)))
+    assert list_runs(place).equals(before)
+    shutil.rmtree(place.parent)
