@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from broca.cli import options
@@ -179,10 +179,10 @@ def check(home, tmp_path_factory, data) -> None:
         shutil.rmtree(place.parent, ignore_errors=True)
 
 
-QUIET = settings(deadline=None, suppress_health_check=[*HealthCheck], database=None, print_blob=False)
+QUIET = settings(deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None)
 
 
-@settings(QUIET, max_examples=40)
+@settings(QUIET, max_examples=25)
 @given(data=st.data())
 def test_nothing_is_silently_different(home, tmp_path_factory, data):
     check(home, tmp_path_factory, data)

@@ -26,10 +26,13 @@ RUNGS = [
 
 def save_run(path: Path, **kept: Any) -> Path:
     """Write what is given: manifest, spec, result, tables, tensors."""
+    shapes: dict[str, Any] = {name.partition("/")[0]: "sites" for name in kept["tensors"]}
+    if "selected" in shapes:
+        shapes["selected"] = {"mask": (kept["result"].get("selection") or {}).get("grain", "unit")}
     content = {
         "spec.toml": to_toml(kept["spec"]).encode(),
         "result.json": json_to_bytes(kept["result"]),
-        "tensors.safetensors": arrays_to_bytes(kept["tensors"]),
+        "tensors.safetensors": arrays_to_bytes(kept["tensors"], shapes),
         **{f"tables/{name}.parquet": table_to_bytes(table) for name, table in kept["tables"].items()},
     }
     (path / "tables").mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def run(
                 asked.notes.extend(_begin(partial, found, asked))
                 _work(partial, study, lm, progress, engine, asked)
             except BrocaError:
-                # A mistake that was found before anything was computed leaves nothing to resume.
+                # Refused before anything was computed: there is nothing to resume.
                 if not any((partial / CELLS).glob("*")):
                     shutil.rmtree(partial, ignore_errors=True)
                 raise
@@ -99,7 +99,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
     """The finished run at `final`; None if there is nothing.
 
     Raises:
-        RunError: if something else is there.
+        RunError: if something else is.
     """
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return None

@@ -127,9 +127,10 @@ def parse_json(content: bytes, path: Path) -> dict[str, Any]:
 def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays, and how each field was stored; `path` is for the error."""
     try:
-        return arrays_from_bytes(content)
+        arrays, shapes = arrays_from_bytes(content)
     except RunError as error:
         raise corrupt(path, str(error)) from error
+    return arrays, shapes if isinstance(shapes, dict) else {}
 
 
 def parse_table(content: bytes, path: Path) -> pl.DataFrame:
