@@ -104,7 +104,7 @@ class Indexed(_Told):
     """A finished run as a listing saw it: its line, and the size and time of change of each file that the line rests on."""
 
     row: Row
-    seen: dict[str, tuple[int, int]] = Field(strict=False)
+    seen: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]]
 
 
 class Index(_Told):
