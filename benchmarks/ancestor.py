@@ -16,7 +16,7 @@ import torch
 from ground import SIZES, Row, arguments, interleaved, model, named, ratio, settle, write
 from scipy.stats import ttest_ind
 
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.models.lm import LM
 
 BOUND = 5.0

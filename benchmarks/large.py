@@ -39,7 +39,7 @@ from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from broca.capture import Moments, capture
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Item
 from broca.models.lm import LM

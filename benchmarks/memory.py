@@ -34,7 +34,7 @@ from ground import (
 )
 
 from broca.capture import Moments, capture
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 
 FEW, MANY = 100, 2000
 LENGTH, BATCH = 32, 32

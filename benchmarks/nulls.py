@@ -23,8 +23,8 @@ import polars as pl
 from ground import Row, arguments, settle, write
 from scipy.stats import binomtest
 
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Item
 from broca.models.lm import LM
 from broca.models.twins import untrained

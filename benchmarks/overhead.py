@@ -32,7 +32,7 @@ from ground import (
 )
 
 from broca.capture import Moments, capture
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.models.lm import LM
 from broca.models.tokens import Batch
 

@@ -18,7 +18,7 @@ from ground import RESULTS, Row, arguments, settle, tokenizer, write
 from rich.console import Console
 from rich.table import Table
 
-from broca.instruments.selftest.study import Selftest
+from broca.instruments.selftest.spec import Selftest
 from broca.models.build import fresh
 from broca.models.lm import LM
 

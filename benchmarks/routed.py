@@ -25,8 +25,8 @@ from broca.cache.memo import forget
 from broca.capture import Moments, capture
 from broca.cli.demo import ROUTED
 from broca.evidence.agreement import attributed
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Item
 from broca.models.lm import LM

@@ -45,7 +45,7 @@ from broca.capture.objectives import OBJECTIVES, text
 from broca.capture.ranking import ranked
 from broca.capture.sensitivity import asking, sensitivity
 from broca.evidence.abilities import abilities
-from broca.instruments.sensitivity.plan import swept
+from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
 from broca.models.matrices import matrices

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import zoo
-from broca.capture.features import PRESETS, Pooling, features, pooling
+from broca.capture.features import features
 from broca.errors import StimulusError, UnknownName
+from broca.specs.pooling import PRESETS, Pooling, pooling
 
 TEXTS = ("ab cd ef? gh", "a. bcd. what", "one two three four. five", "xz y")
 SPANS = [[(0, 2), (3, 5), (6, 8)], [(0, 2), (3, 7)], [(0, 3), (4, 7), (8, 13), (14, 19)], [(0, 2)]]

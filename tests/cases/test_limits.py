@@ -22,9 +22,9 @@ from broca.capture.activations import capture
 from broca.capture.gradient import LogitDifference, attribution
 from broca.capture.reduce import Moments
 from broca.errors import BrocaError, GuardError, ModelError, StimulusError
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.instruments.selftest.checkup import checkup
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.sensitivity.spec import Sensitivity
 from broca.items import Contrast, Item, Message, Stimulus
 from broca.models.attention import attention_rows
 from broca.models.lm import LM

@@ -19,8 +19,8 @@ from broca.errors import (
     StimulusError,
     UnknownName,
 )
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.interventions.lesion import Lesion, Resample
 from broca.items import Contrast, Item, Stimulus
 from broca.models import hooks

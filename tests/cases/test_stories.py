@@ -16,9 +16,9 @@ import torch
 import broca
 import zoo
 from broca.cli import main
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
-from broca.instruments.perturb.study import Perturb
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
+from broca.instruments.perturb.spec import Perturb
 from broca.items import Contrast, Item, Stimulus
 from broca.models.build import save
 from broca.models.lm import LM

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broca.cli import execute
-from broca.instruments.localize import study as localizing
+from broca.instruments.localize import run as localizing
 from broca.runs import open_run
 
 FEW = ("--items", "q.jsonl", "--draws", 2, "--gate", "mark")

@@ -8,7 +8,7 @@ import pytest
 import zoo
 from broca.capture import Gather, capture
 from broca.errors import SpecError, StatisticsError
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.models.pool import Pool
 from broca.stats.permutation import permutation_test

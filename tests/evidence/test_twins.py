@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from broca.evidence.rungs.learned import learned
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.models.twins import untrained
 

@@ -11,8 +11,8 @@ import zoo
 from broca.cache.memo import forget
 from broca.capture import Gather, capture
 from broca.errors import GuardError, SelectionError, SpecError, StimulusError
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Contrast, Stimulus
 from broca.models.pool import Pool

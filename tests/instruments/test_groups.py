@@ -16,11 +16,11 @@ from polars.testing import assert_frame_equal
 import lists
 import zoo
 from broca.evidence.rungs import specific as specificity
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
-from broca.instruments.perturb.study import Perturb
-from broca.instruments.probe.study import Probe
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
+from broca.instruments.perturb.spec import Perturb
+from broca.instruments.probe.spec import Probe
+from broca.instruments.sensitivity.spec import Sensitivity
 from broca.items import Contrast, Edit, Item, Pair, Stimulus, Tree, cluster
 from broca.scoring.completions import Completion, differences, hashes
 from broca.stats.exchange import Sides

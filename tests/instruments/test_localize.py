@@ -9,7 +9,7 @@ from scipy.stats import ttest_ind
 
 import zoo
 from broca.errors import SelectionError, SiteUnavailable, SpecError, StatisticsError, StimulusError, UnknownName
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.sites import Site
 from broca.stimuli.contrasts import contrast

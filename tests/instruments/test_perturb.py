@@ -14,12 +14,12 @@ from scipy.stats import binomtest
 import broca
 from broca.cache.memo import forget, silent
 from broca.errors import SpecError, StimulusError, UnknownName
-from broca.instruments.perturb import answers as asked
 from broca.instruments.perturb.cases import CLASSES, turned
 from broca.instruments.perturb.grid import Patches, grid, lent
+from broca.instruments.perturb.run import PerturbResult
 from broca.instruments.perturb.selection import Choosing, selected
-from broca.instruments.perturb.stimuli import source_of
-from broca.instruments.perturb.study import Perturb, PerturbResult
+from broca.instruments.perturb.spec import Perturb
+from broca.instruments.perturb.stimuli import source_of, way_for
 from broca.interventions.patching import paired
 from broca.models.lm import LM
 from broca.runs import open_run, run
@@ -326,7 +326,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(lm, tmp_path):
 def test_controls_are_left_out_where_they_are_not_wanted(lm):
     texts = SPEC.model_copy(update={"controls": False}).texts(lm)
     assert texts.controls == ()
-    assert asked.way_for(texts) == "choices"
+    assert way_for(texts) == "choices"
 
 
 def test_what_broca_exports():

@@ -23,8 +23,8 @@ from broca.instruments.perturb.answers import ANSWERS, Asking
 from broca.instruments.perturb.cases import turned
 from broca.instruments.perturb.patterns import _carried
 from broca.instruments.perturb.probes import PROBES
+from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import Shown, source_of
-from broca.instruments.perturb.study import Perturb
 from broca.instruments.perturb.summary import gate, recovered
 from broca.interventions.patching import Cell, patched
 from broca.items import Item

@@ -11,10 +11,10 @@ import zoo
 from broca.capture.features import Pooling, features
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.probe.cuts import cut_edges, matched
-from broca.instruments.probe.pruning import Pruning
 from broca.instruments.probe.robustness import corrupted, linked
+from broca.instruments.probe.run import ProbeResult
+from broca.instruments.probe.spec import Probe, Pruning
 from broca.instruments.probe.statements import Statements, looked_at, scaled
-from broca.instruments.probe.study import Probe, ProbeResult
 from broca.interventions.edges import EdgeLesion
 from broca.runs import open_run, run
 from broca.scoring import Likelihood

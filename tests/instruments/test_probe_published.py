@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 import lists
 import zoo
 from broca.instruments.probe.published import of_numbers
+from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
-from broca.instruments.probe.study import Probe
 from broca.models.twins import untrained
 from broca.stats.hou2023 import row_cut_f1
 from broca.stimuli.trees import trees

@@ -25,7 +25,6 @@ from broca.instruments.probe.head_maps import (
     ranks,
 )
 from broca.instruments.probe.pruning import (
-    Pruning,
     conditions,
     how_many,
     mask_of,
@@ -34,6 +33,7 @@ from broca.instruments.probe.pruning import (
     pruned,
     ranked,
 )
+from broca.instruments.probe.spec import Pruning
 from broca.instruments.probe.statements import Statements
 from broca.interventions.lesion import Lesion
 from broca.sites import Site

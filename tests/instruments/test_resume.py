@@ -11,8 +11,8 @@ import time
 import pytest
 
 import zoo
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.runs import run
 
 

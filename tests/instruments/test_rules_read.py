@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import broca
-from broca.instruments.probe.study import Probe
+from broca.instruments.probe.spec import Probe
 
 
 def test_trees_of_depth_two_are_read_from_attention_far_above_chance() -> None:

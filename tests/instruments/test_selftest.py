@@ -13,7 +13,7 @@ import broca
 import zoo
 from broca.errors import GuardError, SelectionError, SiteUnavailable, SpecError, StimulusError
 from broca.instruments.selftest import rankings
-from broca.instruments.selftest.study import Selftest
+from broca.instruments.selftest.spec import Selftest
 from broca.instruments.selftest.truth import grounded, tried
 from broca.items import Contrast, Stimulus
 from broca.models.lm import LM

@@ -24,8 +24,9 @@ from broca.capture.objectives import OBJECTIVES, Asked
 from broca.capture.sensitivity import sensitivity
 from broca.errors import SelectionError, SpecError
 from broca.evidence.verdict import RUNGS
-from broca.instruments.sensitivity.plan import automatic, shared_out, swept
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.sensitivity.plan import automatic, shared_out
+from broca.instruments.sensitivity.spec import Sensitivity
+from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.matrices import matrices
@@ -262,7 +263,7 @@ sys.path.insert(0, {tests!r})
 import zoo, broca
 from pathlib import Path
 from broca.evidence.verdict import RUNGS
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.sensitivity.spec import Sensitivity
 import broca.capture.sensitivity as module
 spec = Sensitivity(**json.loads({fields!r}))
 slow = {slow!r}

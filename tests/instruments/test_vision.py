@@ -13,8 +13,8 @@ import pytest
 import broca
 import pictures
 from broca.errors import GuardError, SiteUnavailable
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Contrast, Item, Stimulus
 from broca.scoring import Likelihood

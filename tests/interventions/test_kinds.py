@@ -12,7 +12,7 @@ from broca.capture.activations import capture
 from broca.capture.reduce import Moments
 from broca.cli.localizing import mask_of
 from broca.errors import SelectionError, SiteUnavailable
-from broca.instruments.lesion.study import CausalTest
+from broca.instruments.lesion.spec import CausalTest
 from broca.interventions.lesion import Lesion
 from broca.models import hooks
 from broca.models.lm import LM

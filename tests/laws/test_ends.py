@@ -19,7 +19,7 @@ import pytest
 
 import broca
 from broca.errors import BrocaError
-from broca.instruments.sensitivity.plan import swept
+from broca.instruments.sensitivity.sweep import swept
 from broca.sites import sites
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.contrasts import CONTRASTS, contrast

@@ -18,7 +18,7 @@ import zoo
 from broca.capture import Gather, Moments, capture
 from broca.capture.gradient import Logit, attribution
 from broca.errors import GuardError, ModelError, SiteUnavailable
-from broca.instruments.localize.study import Localize
+from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Contrast, Item, Pictured, Stimulus
 from broca.models import memory

@@ -7,8 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import lists
-from broca.instruments.probe.pruning import Pruning
-from broca.instruments.probe.study import Probe
+from broca.instruments.probe.spec import Probe, Pruning
 from broca.reports.build import report
 from broca.reports.trees import LETTERS, MOST_LAYERS, tree_picture
 from broca.runs import open_run, run

@@ -115,7 +115,7 @@ def test_a_temperature_near_zero_is_greedy(lm):
     ],
 )
 def test_the_choice_named_most_often(lm, monkeypatch, said, predicted):
-    monkeypatch.setattr("broca.scoring.sampling.sampled", lambda *_a, **_k: said)
+    monkeypatch.setattr("broca.models.sampling.sampled", lambda *_a, **_k: said)
     scorer = Sampled(repetitions=3)
     (row,) = scorer(lm, ITEMS[:1]).rows(named=True)
     assert (row["predicted"], row["invalid"]) == (predicted, predicted == -1)

@@ -10,8 +10,8 @@ import zoo
 from broca.cache.cells import cells
 from broca.cache.memo import forget
 from broca.errors import BrocaError
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
 from broca.runs import open_run, run
 from broca.runs.cells import Cells
 from broca.workers import Local, Ray

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from broca.errors import StimulusError
 from broca.models.questions import Question
 from broca.models.tokens import Tokens
+from broca.specs.fields import ObjectiveName
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,6 @@ class Whole:
     def terms(self, logprobs: Tensor, n: Tensor) -> list[Term]:
         return [(1.0, -logprobs[0] / n[0])]
 
-
-ObjectiveName = Literal["gold", "contrast", "expectation", "last-token", "full"]
 
 OBJECTIVES: Mapping[ObjectiveName, Objective] = {
     "gold": Gold(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +18,7 @@ from broca.models.hooks import take_gradients, tap_modules, watch_gradient
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
 from broca.models.tokens import Batch, Tokens, padded
-
-Score = Literal["squared-gradient", "gradient-weight", "squared-gradient-weight", "activation-weight"]
-"""g² (the diagonal of the empirical Fisher); |w g| (SNIP; Lee et al., 2019); w² g² (Taylor; Molchanov et al., 2019);
-|w| times the norm of the weight's input (Wanda; Sun et al., 2024)."""
+from broca.specs.fields import Score
 
 _CELLS = 2**20
 """Per-sample gradients are made in blocks of so many numbers, which stay in a cache until they are squared."""

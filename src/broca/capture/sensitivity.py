@@ -19,17 +19,15 @@ from torch import Tensor, nn
 
 from broca.cache.memo import Draft
 from broca.capture.objectives import Asked, Objective, Row
-from broca.capture.samples import Score, Sums, Work
+from broca.capture.samples import Sums, Work
 from broca.errors import BrocaError, GuardError, StatisticsError
 from broca.models.fitting import is_out_of_memory, release
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
+from broca.specs.fields import Mode, Precision, Score
 
 __all__ = ["Mode", "Precision", "Score", "Sums", "asking", "sensitivity"]
-
-Mode = Literal["auto", "single", "batched"]
-Precision = Literal["float32", "float16"]
 
 SHORT = 64
 """Up to so many tokens a text a batch is faster than one text at a time; at 128 hardly (`benchmarks/sensitivity.py`)."""

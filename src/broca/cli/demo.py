@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from broca.instruments.lesion.study import CausalTest
-from broca.instruments.localize.study import Localize
-from broca.instruments.perturb.study import Perturb
-from broca.instruments.probe.pruning import Pruning
-from broca.instruments.probe.study import Probe
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.localize.spec import Localize
+from broca.instruments.perturb.spec import Perturb
+from broca.instruments.probe.spec import Probe, Pruning
+from broca.instruments.sensitivity.spec import Sensitivity
 from broca.interventions.weights import Edit
 from broca.stimuli.sums import WORDS
 

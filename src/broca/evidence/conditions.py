@@ -21,9 +21,8 @@ from broca.models.force import Intervention
 from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.sites import Site
+from broca.specs.fields import FillName
 from broca.units import Grain, UnitMask
-
-FillName = Literal["zero", "mean", "noise", "resample"]
 
 CHUNK = 64
 """Items a cell: what a killed run loses at most."""

@@ -5,12 +5,12 @@ from broca.registry import Registry
 INSTRUMENTS = Registry(
     "study",
     {
-        "localize": "broca.instruments.localize.study:Localize",
-        "causal": "broca.instruments.lesion.study:CausalTest",
-        "sensitivity": "broca.instruments.sensitivity.study:Sensitivity",
-        "probe": "broca.instruments.probe.study:Probe",
-        "perturb": "broca.instruments.perturb.study:Perturb",
-        "selftest": "broca.instruments.selftest.study:Selftest",
+        "localize": "broca.instruments.localize.spec:Localize",
+        "causal": "broca.instruments.lesion.spec:CausalTest",
+        "sensitivity": "broca.instruments.sensitivity.spec:Sensitivity",
+        "probe": "broca.instruments.probe.spec:Probe",
+        "perturb": "broca.instruments.perturb.spec:Perturb",
+        "selftest": "broca.instruments.selftest.spec:Selftest",
     },
 )
 """By the `kind` of a spec."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,36 +22,8 @@ from broca.models.hooks import tap_modules
 from broca.models.identity import restoring
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
+from broca.specs.fields import Edit
 from broca.units.weights import WeightSet
-
-EditKind = Literal["zero", "mean", "scale", "flip", "resample", "noise"]
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """What chosen weights become.
-
-    * zero
-    * mean: the mean of the matrix's other weights
-    * scale: `alpha` times the weight; `about` "mean": mean + alpha (weight - mean), as published
-    * flip: the weight with its other sign
-    * resample: another weight of the same row, drawn from those not chosen
-    * noise: Gaussian, with mean and deviation of the matrix's other weights
-    """
-
-    kind: EditKind = "zero"
-    alpha: float = 0.0
-    about: Literal["zero", "mean"] = "zero"
-    mean_of: Literal["others", "zeroed"] = "others"
-    """Take the mean of the other weights, or as published of all of them with the chosen ones counted as 0."""
-    seed: int = 0
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return f"scale {self.alpha:g}" if self.kind == "scale" else self.kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +39,7 @@ class WeightMask:
     """
 
     weights: WeightSet
-    edit: Edit = Edit()
+    edit: Edit = field(default_factory=Edit)
 
     def __post_init__(self) -> None:
         if not self.weights.count:

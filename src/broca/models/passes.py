@@ -12,17 +12,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from broca.errors import GuardError
 from broca.models.tokens import Batch, Tokens
-
-Positions = Literal["all", "prompt", "generated", "last"] | tuple[int, ...]
-"""Which tokens: all; the prompt's; those after the prompt; the prompt's last; or places in the prompt, counted from 0 at
-its first real token, or from -1 at its last."""
+from broca.specs.fields import Positions
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,7 @@ from torch import Tensor
 
 from broca.errors import StimulusError
 from broca.models.tokens import Batch, Span, Tokens
-
-Magnitude = Literal["signed", "abs-of-mean", "mean-of-abs"]
-"""Activations as they are; the absolute value of the pooled activation (AlKhamissi et al., 2025); or the pooled absolute
-value. The last two differ wherever a unit changes sign within a text."""
+from broca.specs.fields import Magnitude
 
 
 @dataclass(frozen=True, slots=True)

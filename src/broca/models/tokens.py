@@ -16,12 +16,10 @@ from torch import Tensor
 from broca.errors import StimulusError
 from broca.items import Pictured, Text, as_text
 from broca.models.templates import chat_text
+from broca.specs.fields import Chat
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
-Chat = Literal["auto", "never", "always"]
-"""Whether the model's chat template is used: for chats only, never (contents joined by blank lines), or always."""
-
 Span = tuple[int, int]
 """Characters of the text, start inclusive, end exclusive."""
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from broca.models.tokens import Chat
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.orders import Permuted
 from broca.scoring.perplexity import Windows, perplexity, windowed
 from broca.scoring.rows import ROW_SCHEMA, Scorer, summarise
 from broca.scoring.sampling import Sampled
+from broca.specs.fields import Chat
 
 AnyScorer = Annotated[Likelihood | Generation | Permuted | Sampled, Field(discriminator="kind")]
 """Every scorer that a study's spec can name, told apart by `kind`."""

@@ -7,18 +7,21 @@ import string
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 import regex
 
 from broca.errors import StimulusError
 from broca.items import Item, Text
-from broca.models.lm import LM
-from broca.models.tokens import Chat, Rendered
 from broca.scoring.prompts import beside, cued, letters, listed, one_prompt
 from broca.scoring.rows import INVALID, Outcome, rows
+from broca.specs.fields import Chat
 from broca.writing import WORD_CHARACTER, clusters
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+    from broca.models.tokens import Rendered
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.models.continuation import Continuations, logprobs
-from broca.models.lm import LM
-from broca.models.questions import Question, split
-from broca.models.tokens import Chat, Rendered
 from broca.scoring.prompts import beside, cued, gaps, letters, listed, one_prompt
 from broca.scoring.rows import preferred, rows
+from broca.specs.fields import Chat
+
+if TYPE_CHECKING:
+    from broca.models.continuation import Continuations
+    from broca.models.lm import LM
+    from broca.models.questions import Question
+    from broca.models.tokens import Rendered
 
 Join = Literal["space", "nothing", "own", "template", "given"]
 """How a choice follows its prompt: behind a space, behind nothing, behind white space that either brings, where a chat template
@@ -51,6 +54,8 @@ class Likelihood:
         Raises:
             StimulusError: if an option tokenises to nothing, letters cannot be told apart, or an item is too long.
         """
+        from broca.models.continuation import logprobs
+
         if self.options == "letter":
             one_prompt(items)
         parts = [_passages(item) for item in items]
@@ -68,6 +73,8 @@ class Likelihood:
         Raises:
             StimulusError: as when called.
         """
+        from broca.models.questions import split
+
         asked = [self._asked(lm, item) for item in items]
         names = [f"Item {item.id!r}" for item in items]
         questions = split(lm, [prompt for prompt, _ in asked], [own for _, own in asked], names=names)

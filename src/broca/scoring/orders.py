@@ -8,19 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.models.lm import LM
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.prompts import lists_itself
 from broca.scoring.rows import INVALID, Outcome, preferred, rows
 from broca.tries import MOST, tries
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
 
 Order = tuple[int, ...]
 """At each place, the index of the choice that stands there."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Stimulus
-from broca.models.lm import LM
-from broca.models.surprise import surprise
-from broca.models.tokens import Tokens
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+    from broca.models.tokens import Tokens
 
 WINDOW_SCHEMA = pl.Schema({"window": pl.String(), "group": pl.String(), "tokens": pl.Int64(), "nll": pl.Float64()})
 """Columns of the table: ``tokens`` that were predicted, and ``nll``, the sum of their negative log-probabilities in nats."""
@@ -48,6 +49,8 @@ class Windows:
         Raises:
             StimulusError: if there is no text, or the joined texts are shorter than one window.
         """
+        from broca.models.tokens import Tokens
+
         if not texts:
             raise StimulusError("There are no texts to cut into windows. Give at least one.")
         if self.texts == "apart":
@@ -73,6 +76,8 @@ def windowed(
         StimulusError: as for `Windows.cut`, or if a window does not fit the model, or is a single token.
         GuardError: if an intervention in force never fired.
     """
+    from broca.models.surprise import surprise
+
     cut = windows.cut(lm, texts)
     nll = surprise(lm, [tokens for _, tokens in cut], size=size)
     return pl.DataFrame(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from broca.errors import StimulusError
 from broca.items import Item, Message, Pictured, Text
-from broca.models.lm import LM
-from broca.models.tokens import Chat, Rendered
 from broca.spacing import is_closing, is_space_between
+from broca.specs.fields import Chat
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+    from broca.models.tokens import Rendered
 
 LETTERS = string.ascii_lowercase
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from broca.errors import StatisticsError
 from broca.items import Item
-from broca.models.lm import LM
 from broca.stats.share import share_interval
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
 
 ROW_SCHEMA = pl.Schema(
     {

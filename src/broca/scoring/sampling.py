@@ -6,17 +6,18 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.models.lm import LM
-from broca.models.sampling import sampled
 from broca.scoring.generation import Generation
 from broca.scoring.rows import INVALID, Outcome, rows
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
 
 _READER = Generation(max_new_tokens=5, match="first-piece", case="exact")
 
@@ -70,6 +71,8 @@ class Sampled:
         Raises:
             StimulusError: as for `Generation`.
         """
+        from broca.models.sampling import sampled
+
         self.reader.check(items)
         prompts = self.reader.prompts(lm, items)
         draws = [

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broca.errors import StimulusError
-from broca.models.lm import LM
-from broca.models.tokens import Chat
 from broca.scoring.completions import kept
 from broca.scoring.server import Server
+from broca.specs.fields import Chat
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
 
 
 class Writer(Protocol):
@@ -118,4 +120,6 @@ def writer(
     """
     if server:
         return There(Server(server, model), max_new_tokens)
+    from broca.models.lm import LM
+
     return Here(LM.load(model, revision=revision, device=device), max_new_tokens)

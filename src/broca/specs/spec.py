@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from broca.errors import SpecError
 from broca.specs.faults import IDLE, idle, sentences
-
-Natural = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Percent = Annotated[float, Field(gt=0, le=100)]
-Level = Annotated[float, Field(gt=0, lt=1)]
-"""Numbers within limits, as fields of studies have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +101,12 @@ class Spec(BaseModel):
             UnknownName: if there is no such contrast, benchmark or option.
         """
         getattr(self, "data_fingerprints", dict)()
+
+    if not TYPE_CHECKING:  # each study says what comes of it
+
+        def run(self, lm: Any, **how: Any) -> Any:
+            """Do it: what the function `run` of the module ``run`` beside the study's own does, with the same arguments."""
+            return import_module(f"{type(self).__module__.rpartition('.')[0]}.run").run(self, lm, **how)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""

@@ -11,7 +11,7 @@ import pytest
 import zoo
 from broca.errors import SpecError, StimulusError
 from broca.instruments.sensitivity.samples import of_texts
-from broca.instruments.sensitivity.study import Sensitivity
+from broca.instruments.sensitivity.spec import Sensitivity
 from broca.scoring.perplexity import Windows
 
 WORDS = [f"text {i} of {'many words ' * (i % 7)}here." for i in range(60)]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from broca.evidence.conditions import Condition
 from broca.evidence.maps import Floats
-from broca.instruments.localize.study import Localization
+from broca.instruments.localize.run import Localization
 from broca.models.lm import LM
 from broca.sites import Kind, Site
 from broca.units import UnitMask, random_like
+from broca.units.ranks import Side
 
 if TYPE_CHECKING:
-    from broca.instruments.lesion.study import CausalTest
-
-Side = Literal["top", "bottom", "middle", "both", "random"]
+    from broca.instruments.lesion.spec import CausalTest
 
 Lesioned = Condition[UnitMask]
 

@@ -15,7 +15,8 @@ from broca.page.numbers import number, p_value
 from broca.stats.reliability import chance_overlap, correlation, overlap
 
 if TYPE_CHECKING:
-    from broca.instruments.localize.study import Localization, Localize
+    from broca.instruments.localize.run import Localization
+    from broca.instruments.localize.spec import Localize
 
 
 def across(spec: Localize, own: Localization, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:

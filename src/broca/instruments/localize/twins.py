@@ -13,7 +13,8 @@ from broca.evidence.rungs.learned import TwinTask, in_twins
 from broca.models.lm import LM
 
 if TYPE_CHECKING:
-    from broca.instruments.localize.study import Localization, Localize
+    from broca.instruments.localize.run import Localization
+    from broca.instruments.localize.spec import Localize
 
 
 def twins(spec: Localize, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:

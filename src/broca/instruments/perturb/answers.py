@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from broca.cache.memo import Memo, Progress
-from broca.errors import StatisticsError, StimulusError
-from broca.instruments.perturb.stimuli import Shown, source_of
+from broca.errors import StatisticsError
+from broca.instruments.perturb.stimuli import Shown, Way, source_of
 from broca.items import Item, Pair
 from broca.models.lm import LM
 from broca.models.tokens import Chat
@@ -25,8 +24,6 @@ from broca.stats.robust import consistency, drop_rate, flips, worst_case
 from broca.stimuli.perturb.control import CONTROL
 
 CLEAN = "clean"
-Way = Literal["choices", "generated"]
-
 ANSWERS = {"id": pl.String, "source": pl.String, "kind": pl.String, "of": pl.String, "group": pl.String, "gold": pl.String,
            "said": pl.String, "correct": pl.Boolean, "unparsed": pl.Boolean}  # fmt: skip
 """One row a text. `kind` is ``clean``, a kind of perturbation, or ``control``; `of`: the kind that a control is for; `said`: the
@@ -125,22 +122,6 @@ def _texts(texts: Shown) -> list[_Text]:
         *(_Text(pair.id, source_of(pair), pair.kind, "", pair, pair.perturbed) for pair in texts.pairs),
         *(_Text(pair.id, source_of(pair), CONTROL, pair.tags["of"], pair, pair.perturbed) for pair in texts.controls),
     ]
-
-
-def way_for(texts: Shown) -> Way:
-    """By choices where every item has some, else by what is generated.
-
-    Raises:
-        StimulusError: if a text has neither choices nor a right answer.
-    """
-    if texts.items and all(len(item.choices) > 1 for item in texts.items.values()):
-        return "choices"
-    unknown = next((pair for pair in texts.pairs if not pair.answer), None)
-    if unknown is not None:
-        raise StimulusError(
-            f"Pair {unknown.id!r} has no right answer, so nothing can be graded. Give a column 'answer', or items with choices."
-        )
-    return "generated"
 
 
 def by_kind(answers: pl.DataFrame, kinds: Sequence[str], *, n: int, seed: int) -> pl.DataFrame:

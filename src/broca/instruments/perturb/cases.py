@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from broca.errors import StimulusError
-from broca.instruments.perturb.answers import Way
-from broca.instruments.perturb.stimuli import Shown, source_of
+from broca.instruments.perturb.stimuli import Shown, Way, source_of
 from broca.interventions.patching import Case
 from broca.items import Item, Pair, Span
 from broca.models.lm import LM

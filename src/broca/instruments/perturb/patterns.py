@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from broca.cache.memo import Part
 from broca.errors import GuardError
 from broca.instruments.perturb.cases import Turned
 from broca.instruments.perturb.grid import Grid, Patches, share_of
+from broca.instruments.perturb.spec import By
 from broca.interventions.pattern import Pattern, PatternPatch, carried_patterns
 from broca.interventions.plant import text_key
 from broca.items import fingerprint
@@ -21,7 +21,6 @@ from broca.models.tokens import Batch
 from broca.sites import Site
 from broca.units import UnitMask
 
-By = Literal["none", "layers", "heads"]
 PATTERNS = {"layer": pl.Int64, "head": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "low": pl.Float64,
             "high": pl.Float64}  # fmt: skip
 """One row a layer (head null) or head: as `broca.instruments.perturb.grid.RECOVERY`."""

@@ -21,6 +21,7 @@ from broca.errors import SiteUnavailable, StatisticsError
 from broca.evidence.rungs.selective import RELIABLE, SELECTIVE_SHARE
 from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, lent, share_of
+from broca.instruments.perturb.spec import What
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained
 from broca.page.numbers import count as counted
@@ -34,7 +35,6 @@ from broca.stats.reliability import chance_overlap, halves, overlap, split_half
 from broca.units import UnitMask
 from broca.units.draws import random_like
 
-What = Literal["heads", "neurons"]
 _SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
 ENOUGH_CASES, ENOUGH_GROUPS, ENOUGH_TWINS = 20, 4, 5
 _SHOWN = 200

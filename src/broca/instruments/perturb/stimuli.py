@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import polars as pl
 
@@ -16,6 +17,9 @@ from broca.stimuli.perturb import ALL, Choice, Pairs, Severity, build, controls,
 from broca.stimuli.perturb import KINDS as KINDS_OF_WORDS
 from broca.stimuli.perturb.control import CONTROL
 from broca.stimuli.perturb.rewrite import RECORDS, REWRITTEN, rewritten
+
+Way = Literal["choices", "generated"]
+"""How answers are read: by the likelihood of choices, or from what is generated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,22 @@ class Shown:
 def source_of(pair: Pair) -> str:
     """The id of the clean text of a pair, or of a control."""
     return pair.id.removesuffix(f"/{CONTROL}").removesuffix(f"/{pair.tags.get('of', pair.kind)}")
+
+
+def way_for(texts: Shown) -> Way:
+    """By choices where every item has some, else by what is generated.
+
+    Raises:
+        StimulusError: if a text has neither choices nor a right answer.
+    """
+    if texts.items and all(len(item.choices) > 1 for item in texts.items.values()):
+        return "choices"
+    unknown = next((pair for pair in texts.pairs if not pair.answer), None)
+    if unknown is not None:
+        raise StimulusError(
+            f"Pair {unknown.id!r} has no right answer, so nothing can be graded. Give a column 'answer', or items with choices."
+        )
+    return "generated"
 
 
 def shown(

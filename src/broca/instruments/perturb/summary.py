@@ -12,10 +12,10 @@ from scipy.stats import binomtest
 from broca.evidence.guards import too_few
 from broca.evidence.rungs.causal import limits, points
 from broca.evidence.verdict import Guard
-from broca.instruments.perturb.answers import CLEAN, Way
+from broca.instruments.perturb.answers import CLEAN
 from broca.instruments.perturb.cases import Left, Turned
 from broca.instruments.perturb.grid import Floats, Grid
-from broca.instruments.perturb.stimuli import Shown
+from broca.instruments.perturb.stimuli import Shown, Way
 from broca.models.lm import LM
 from broca.page.numbers import limits as share_limits
 from broca.page.numbers import number, p_value

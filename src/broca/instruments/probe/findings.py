@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
-from broca.capture.features import Pooling
 from broca.evidence.guards import too_few
 from broca.evidence.rungs.selective import RELIABLE
 from broca.evidence.verdict import Guard, Rung
@@ -18,6 +17,7 @@ from broca.instruments.probe.scores import Scored
 from broca.instruments.probe.statements import Floats, Statements
 from broca.items import CONCLUSION
 from broca.page.numbers import limits, number, p_value
+from broca.specs.pooling import Pooling
 from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 

@@ -15,7 +15,8 @@ from broca.cache.memo import Memo, Progress
 from broca.evidence.abilities import abilities
 from broca.evidence.prepared import Prepared
 from broca.evidence.verdict import Guard
-from broca.instruments.lesion.study import CausalResult, CausalTest
+from broca.instruments.lesion.run import CausalResult
+from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.probe.head_maps import entropies, preference
 from broca.instruments.probe.pruning import mask_of, probe_weights, ranked
 from broca.instruments.probe.statements import Floats, Statements

@@ -11,59 +11,23 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from broca.cache.memo import Memo, Progress
 from broca.errors import StatisticsError
 from broca.evidence import guards
 from broca.evidence.agreement import attributed
-from broca.evidence.conditions import INTACT, Bench, Condition, FillName
+from broca.evidence.conditions import INTACT, Bench, Condition
 from broca.evidence.prepared import Prepared
 from broca.evidence.verdict import Guard
+from broca.instruments.probe.spec import Pruning
 from broca.instruments.probe.statements import Floats, Ints
 from broca.interventions.lesion import Lesion
 from broca.items import Item
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.sites import Site
-from broca.specs.spec import Natural
 from broca.stats.nulls import dose_response
 from broca.units import UnitMask
-
-Order = Literal["place", "size", "probe", "gradient"]
-Mode = Literal["remove", "keep"]
-
-
-class Pruning(BaseModel):
-    """How heads are pruned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    levels: tuple[float, ...] = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
-    """Percent of all heads."""
-    orders: tuple[Order, ...] = ("place", "size", "probe", "gradient")
-    """Heads that look at fixed places first (low entropy by place); that choose by size (low entropy by size rank); that weigh most in
-    a logistic probe; whose removal changes the margin of the right answer most, to first order."""
-    draws: Natural = 20
-    """Random orders, for the band."""
-    modes: tuple[Mode, ...] = ("remove", "keep")
-    """Take the first heads of an order away, or keep them alone."""
-    fills: tuple[FillName, ...] = ("zero", "mean", "resample")
-    """What pruned heads are held at; random orders are run with the first one."""
-    count: Literal["share", "published"] = "share"
-    """So many heads as the percentage says; or one more than its whole part, as in the published code: 15, 29, 44, ... of 144."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Pruning:
-        if (
-            not self.levels
-            or not all(0 < level < 100 for level in self.levels)
-            or list(self.levels) != sorted({*self.levels})
-        ):
-            raise ValueError(f"levels are {self.levels}: give them in rising order, between 0 and 100 percent")
-        if not self.fills or not self.modes:
-            raise ValueError("give at least one fill and one mode")
-        return self
 
 
 def how_many(level: float, total: int, count: Literal["share", "published"]) -> int:

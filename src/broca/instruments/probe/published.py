@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from broca.capture.features import PRESETS, Pooling
 from broca.errors import StatisticsError
 from broca.instruments.probe.scores import SYMBOLS, TARGETS
 from broca.instruments.probe.statements import Floats, Statements, looked_at, scaled
 from broca.models.twins import untrained
+from broca.specs.pooling import PRESETS, Pooling
 from broca.stats.f1 import probing_score
 from broca.stats.hou2023 import cross_validated_f1, row_cut_f1
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.cache.memo import Memo
-from broca.capture.features import Features, Pooling, features
+from broca.capture.features import Features, features
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
 from broca.models.tokens import Chat
+from broca.specs.pooling import Pooling
 from broca.writing import words_in
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from broca.cache.memo import Memo, Progress
-from broca.capture.features import Pooling, pooling
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import heads as probe_heads
@@ -19,9 +18,10 @@ from broca.instruments.probe.statements import Floats, Statements, is_linear, lo
 from broca.items import Tree
 from broca.models.lm import LM
 from broca.models.twins import untrained
+from broca.specs.pooling import Pooling, pooling
 
 if TYPE_CHECKING:
-    from broca.instruments.probe.study import Probe
+    from broca.instruments.probe.spec import Probe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -31,7 +31,7 @@ from broca.organisms.planted import (
 from broca.sites import Kind, Site, sites
 
 if TYPE_CHECKING:
-    from broca.instruments.selftest.study import Selftest
+    from broca.instruments.selftest.spec import Selftest
 
 Flags = NDArray[np.bool_]
 

@@ -18,7 +18,7 @@ from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import rungs, words
 from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, fraction, repeated
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
-from broca.instruments.sensitivity.study import SensitivityResult
+from broca.instruments.sensitivity.run import SensitivityResult
 from broca.instruments.sensitivity.work import Work
 from broca.interventions.weights import WeightMask
 from broca.models.load import weight_hash

@@ -19,7 +19,7 @@ from broca.stimuli.texts import PLAIN, texts
 from broca.stimuli.wu2025 import cut
 
 if TYPE_CHECKING:
-    from broca.instruments.sensitivity.study import Sensitivity
+    from broca.instruments.sensitivity.spec import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)

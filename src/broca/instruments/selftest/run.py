@@ -9,12 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import Field, model_validator
 
 from broca.cache.memo import Memo, Progress, forget, silent
 from broca.capture.gradient import measured
@@ -22,130 +20,61 @@ from broca.errors import GuardError
 from broca.evidence.model import model_summary
 from broca.evidence.verdict import Guard, Rung, Verdict, fragment
 from broca.instruments.selftest import rankings
+from broca.instruments.selftest.spec import Selftest
 from broca.instruments.selftest.truth import Trial, ablations, grounded, tried
-from broca.items import Contrast
 from broca.models.lm import LM
-from broca.models.tokens import Chat
 from broca.organisms.planted import ROUNDS, Floats
 from broca.page.numbers import number
-from broca.sites import check_pattern
-from broca.specs.spec import Above0, Level, Natural, Need, Positive, Spec
-from broca.stimuli.contrasts import contrast as load_contrast
 
 FOUND = 0.95
 """AUROC from which a method is said to find a truth."""
 
 
-class Selftest(Spec):
-    """Plant units of which the truth is known, and see which ranking methods find them."""
+def run(spec: Selftest, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SelftestResult:
+    """Plant, measure the truth, rank, compare.
 
-    kind: Literal["selftest"] = "selftest"
-    contrast: str | Contrast = "language"
-    """Where the stimuli come from. Both sides are mixed and dealt anew at random, so that only planted units differ."""
-    options: Mapping[str, str | int | float | bool] = {}
-    """Options of the contrast or of its reader, such as n or seed."""
-    sites: str | None = None
-    """Where to plant: LAYERS.mlp_act or LAYERS.z. All of mlp_act, or of z where the model has no mlp_act."""
-    answers: tuple[str, str] | None = None
-    """The metric is the logit of the first answer minus that of the second (first tokens). The two most likely tokens
-    when None."""
-    d: Above0 = 0.8
-    """Effect size of a selective unit between the sides (Cohen's d)."""
-    n: Annotated[int, Field(ge=5)] = 100
-    """Stimuli on each side: 5 or more, since with fewer no ranking by t means anything."""
-    effect: Above0 = 1.0
-    """What ablating a causal unit moves the metric by, in standard deviations of the metric over stimuli."""
-    pairs: Positive = 4
-    """Pairs of units planted in each of the four cells, selective or not by causal or not."""
-    rest: Annotated[float, Field(allow_inf_nan=False)] = 1.0
-    """Mean activation of planted units, in their standard deviations. Near 0, absolute activations hide them."""
-    rivals: Natural = 224
-    """The model's own units, drawn at random, that are ablated and ranked beside the planted ones."""
-    reference: Annotated[int, Field(ge=4)] = 16
-    """Stimuli on which the truth is measured; they are not among those that the methods see."""
-    ds: tuple[Above0, ...] = ()
-    """Further effect sizes, for the power surface."""
-    ns: tuple[Annotated[int, Field(ge=5)], ...] = ()
-    """Further numbers of stimuli on each side, for the power surface."""
-    level: Level = 0.05
-    """Level of the single test of which the power is told."""
-    truncate: Positive | None = None
-    """Keep this many tokens of each stimulus, BOS counted."""
-    chat: Chat = "auto"
-    """Whether to use the model's chat template: for chats only, never, or always."""
-    seed: Natural = 0
-    """Seed of the dealing, of the planted noise, of the rivals and of the random ranking."""
+    Raises:
+        SiteUnavailable: if the model has no units with output weights of their own at these sites.
+        SelectionError: if there are too few units to replace.
+        StimulusError: if there are too few distinct stimuli.
+        GuardError: if the metric does not vary, the planted units do not do what they are meant to, or the model does
+            not come back as it was.
+    """
+    ground = grounded(spec, lm)
+    before = ground.weight_sums()
+    trial = tried(spec, ground, spec.d, memo, progress)
+    scores = rankings.rankings(trial, spec.n, seed=spec.seed, memo=memo, progress=progress)
+    half = spec.reference // 2
+    with lm.under(trial.plant):
+        seen = [*ground.positive[:half], *ground.negative[:half]]
+        scores["ablation"] = np.full(len(ground.units), np.nan)
+        scores["ablation"][trial.index] = ablations(ground, trial.units, seen, memo, progress)
+    surface = []
+    for d in spec.ds or (spec.d,) if spec.ds or spec.ns else ():
+        other = trial if d == spec.d else tried(spec, ground, d, memo, progress)
+        for n in spec.ns or (spec.n,):
+            found = rankings.rankings(other, n, rankings.BRIEF, seed=spec.seed, memo=memo, progress=progress)
+            surface.append(rankings.power(other, n, found, spec.level))
+    if before != ground.weight_sums():
+        raise GuardError(
+            "Output weights are not what they were before planting. Load the model anew, and report its class."
+        )
+    return _result(spec, trial, scores, surface)
 
-    needs: ClassVar[tuple[Need, ...]] = (Need(("level",), ("ds", "ns"), lambda spec: spec.ds or spec.ns),)
 
-    @model_validator(mode="after")
-    def _possible(self) -> Selftest:
-        if self.sites is not None:
-            check_pattern(self.sites)
-        return self
-
-    @cached_property
-    def stimuli(self) -> Contrast:
-        """The contrast itself.
-
-        Raises:
-            StimulusError: if its file is malformed.
-            UnknownName: if no contrast has this name.
-        """
-        return self.contrast if isinstance(self.contrast, Contrast) else load_contrast(self.contrast, **self.options)
-
-    def data_fingerprints(self) -> dict[str, str]:
-        """Content hash of the stimuli."""
-        return {"contrast": self.stimuli.fingerprint}
-
-    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SelftestResult:
-        """Plant, measure the truth, rank, compare.
-
-        Raises:
-            SiteUnavailable: if the model has no units with output weights of their own at these sites.
-            SelectionError: if there are too few units to replace.
-            StimulusError: if there are too few distinct stimuli.
-            GuardError: if the metric does not vary, the planted units do not do what they are meant to, or the model does
-                not come back as it was.
-        """
-        ground = grounded(self, lm)
-        before = ground.weight_sums()
-        trial = tried(self, ground, self.d, memo, progress)
-        scores = rankings.rankings(trial, self.n, seed=self.seed, memo=memo, progress=progress)
-        half = self.reference // 2
-        with lm.under(trial.plant):
-            seen = [*ground.positive[:half], *ground.negative[:half]]
-            scores["ablation"] = np.full(len(ground.units), np.nan)
-            scores["ablation"][trial.index] = ablations(ground, trial.units, seen, memo, progress)
-        surface = []
-        for d in self.ds or (self.d,) if self.ds or self.ns else ():
-            other = trial if d == self.d else tried(self, ground, d, memo, progress)
-            for n in self.ns or (self.n,):
-                found = rankings.rankings(other, n, rankings.BRIEF, seed=self.seed, memo=memo, progress=progress)
-                surface.append(rankings.power(other, n, found, self.level))
-        if before != ground.weight_sums():
-            raise GuardError(
-                "Output weights are not what they were before planting. Load the model anew, and report its class."
-            )
-        return _result(self, trial, scores, surface)
-
-    def forecast(self, lm: LM) -> float:
-        """About how many seconds `run` will take on this machine, from the time of one batch.
-
-        Raises:
-            SiteUnavailable, StimulusError: as `run`.
-        """
-        ground = grounded(self, lm)
-        measured(lm, ground.reference, ground.metric)
-        start = time.perf_counter()
-        measured(lm, ground.reference, ground.metric)
-        batch = time.perf_counter() - start
-        # A backward pass takes about as long as two forward ones; per stimulus and side the methods take 20 in all, those of
-        # the power surface 8.
-        trial = ROUNDS * (4 * self.pairs + 1) + 8 * self.pairs + self.rivals
-        others = [d for d in self.ds if d != self.d]
-        shown = 20 * self.n + 8 * sum(self.ns or (self.n,)) * (len(self.ds) or bool(self.ns))
-        return batch * (trial * (1 + len(others)) + 8 * self.pairs + self.rivals + shown / self.reference)
+def forecast(spec: Selftest, lm: LM) -> float:
+    """About how many seconds a run will take on this machine, from the time of one batch."""
+    ground = grounded(spec, lm)
+    measured(lm, ground.reference, ground.metric)
+    start = time.perf_counter()
+    measured(lm, ground.reference, ground.metric)
+    batch = time.perf_counter() - start
+    # A backward pass takes about as long as two forward ones; per stimulus and side the methods take 20 in all, those of
+    # the power surface 8.
+    trial = ROUNDS * (4 * spec.pairs + 1) + 8 * spec.pairs + spec.rivals
+    others = [d for d in spec.ds if d != spec.d]
+    shown = 20 * spec.n + 8 * sum(spec.ns or (spec.n,)) * (len(spec.ds) or bool(spec.ns))
+    return batch * (trial * (1 + len(others)) + 8 * spec.pairs + spec.rivals + shown / spec.reference)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

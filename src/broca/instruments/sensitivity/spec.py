@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import polars as pl
 from pydantic import Field, model_validator
 
 from broca.cache.memo import Memo, Progress, forget, silent
-from broca.capture.objectives import ObjectiveName
-from broca.capture.sensitivity import Mode, Precision, Score
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities
-from broca.evidence.verdict import Guard, Verdict, fragment
-from broca.instruments.sensitivity.plan import swept
-from broca.instruments.sensitivity.samples import general_texts, texts_of
-from broca.interventions.weights import Edit
+from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
-from broca.models.lm import LM
-from broca.models.tokens import Chat
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
+from broca.specs.fields import Above0, Chat, Edit, Level, Mode, Natural, ObjectiveName, Positive, Precision, Score
 from broca.specs.presets import PRESETS, filled
-from broca.specs.spec import Above0, Level, Natural, Need, Positive, Spec
+from broca.specs.spec import Need, Spec
 from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
-from broca.units.weights import WeightSet
+
+if TYPE_CHECKING:
+    from broca.instruments.sensitivity.run import SensitivityResult
+    from broca.models.lm import LM
 
 
 class Sensitivity(Spec):
@@ -184,11 +179,15 @@ class Sensitivity(Spec):
     @cached_property
     def source_texts(self) -> tuple[Stimulus, ...]:
         """Texts that weights are scored by instead of items; none where there is no source."""
+        from broca.instruments.sensitivity.samples import texts_of
+
         return () if self.source is None else texts_of(self.source, self.n_score, self.seed)
 
     @cached_property
     def texts(self) -> tuple[tuple[Stimulus, ...], tuple[Stimulus, ...]]:
         """Texts to score weights by, and others to predict."""
+        from broca.instruments.sensitivity.samples import general_texts
+
         return general_texts(self)
 
     def data_fingerprints(self) -> dict[str, str]:
@@ -206,73 +205,6 @@ class Sensitivity(Spec):
             if not Path(folder).is_dir():
                 raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
 
-    def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult:
-        """Score, choose a fraction, mask, compare.
+    if TYPE_CHECKING:
 
-        Raises:
-            SpecError: if the model is of another dtype than the study asks for.
-            GuardError: if the model lacks the ability, or a matrix gets no gradient.
-            SelectionError: if no fraction leaves a weight to mask, or there are too few items to share out.
-            SiteUnavailable: if weights are tied, quantised or offloaded.
-            StatisticsError, StimulusError, UnknownName: if scores are not finite, or what is asked for does not exist.
-        """
-        from broca.instruments.sensitivity.result import result
-        from broca.instruments.sensitivity.work import Work
-
-        own = str(lm.dtype).removeprefix("torch.")
-        if self.dtype not in {None, own}:
-            raise SpecError(
-                f"This study is done in {self.dtype}{f', as {self.preset} was' if self.preset else ''}, and the model was loaded in {own}. Load "
-                f"it in {self.dtype} (--dtype {self.dtype}), or ask for dtype={own!r}."
-            )
-        return result(Work(self, lm, memo, progress))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SensitivityResult:
-    """What a sensitivity study found; the mask is also a file of its own, ``mask.safetensors``."""
-
-    spec: Sensitivity
-    mask: WeightSet
-    items: pl.DataFrame
-    prompts: pl.DataFrame
-    doses: pl.DataFrame
-    matrix: pl.DataFrame
-    baselines: pl.DataFrame
-    flipped: pl.DataFrame
-    windows: pl.DataFrame
-    """One row a window of text and condition."""
-    perplexity: pl.DataFrame
-    """One row a condition."""
-    sweep: pl.DataFrame
-    """One row a fraction: sizes, overlaps, and what it did to the items that chose the fraction."""
-    modules: pl.DataFrame
-    """One row a matrix: how much of it is masked."""
-    nulls: pl.DataFrame
-    """One row a family of random masks."""
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    estimate: Mapping[str, Any]
-    selection: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
-    method: str = ""
-    """What was done, in the past tense."""
-    published: pl.DataFrame | None = None
-    """Cells of sampled answers, by repetition and fraction, as Wu et al. (2025) write them."""
-    frequencies: pl.DataFrame | None = None
-    """One row a layer, q or k, and rotary frequency: masked weights beside activation norms."""
-    sinks: pl.DataFrame | None = None
-    """One row a layer: attention to the first token, and the share of sinks that the mask displaces."""
-    geometry: pl.DataFrame | None = None
-    """One row a layer and state (clean, masked): how queries stand to the first token's key and to the others."""
-    cells: pl.DataFrame | None = None
-    """Cells of theory-of-mind tasks by condition and kind, beside shortcuts."""
-
-    def __repr__(self) -> str:
-        return f"SensitivityResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult: ...

@@ -1,0 +1,157 @@
+"""What breaks when the selected units are gone, against matched controls, and is it this ability alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.evidence.abilities import abilities
+from broca.instruments.localize.spec import Localize
+from broca.items import Item, fingerprint
+from broca.scoring import AnyScorer, Likelihood
+from broca.specs.fields import Above0, FillName, Level, Natural, Percent, Positions, Positive
+from broca.specs.spec import Need, Spec
+from broca.units import UnitMask
+from broca.units.ranks import Side
+
+if TYPE_CHECKING:
+    from broca.instruments.lesion.run import CausalResult
+    from broca.instruments.localize.run import Localization
+    from broca.models.lm import LM
+
+
+class CausalTest(Spec):
+    """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
+
+    kind: Literal["causal"] = "causal"
+    localizer: Localize | None = None
+    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `dose`."""
+    selection: UnitMask | None = None
+    """Units or heads to test instead of a localizer's."""
+    localizers: tuple[str, ...] = ()
+    """Further contrasts for the localizer x ability matrix, localized like the first one."""
+    items: str = "beliefs/false-belief"
+    """The ability in question: a benchmark or a file of items."""
+    others: tuple[str, ...] = ()
+    """Other abilities, which a specific lesion leaves alone."""
+    n_items: Positive | None = None
+    """Score this many items of each ability at most, spread over the whole list."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the benchmarks, such as n or seed."""
+    scorer: AnyScorer = Likelihood()
+    """How an answer is judged."""
+    sides: Annotated[tuple[Side, ...], Field(min_length=1)] = ("top",)
+    """Which ends of the ranking to lesion; the first one is the claim."""
+    dose: Percent = 1.0
+    """Percent of units (or heads) that the claim is about."""
+    doses: tuple[Percent, ...] = ()
+    """Further percentages, for the dose-response curve."""
+    sizes: tuple[Above0, ...] = (0.5, 1.5)
+    """Lesion so many times the main dose too: the effect must keep its sign."""
+    draws: Natural = 200
+    """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
+    dose_draws: Natural = 20
+    """Matched random lesions at each further dose."""
+    match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
+    """What random lesions share with the selection: units (or heads) a layer, and size of activation, in up to ten bins of
+    eight or more; a layer of few heads is one bin."""
+    among: Literal["all", "rest"] = "rest"
+    """Draw random units from all, or from those that are not selected."""
+    fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("zero", "mean", "resample")
+    """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
+    positions: Positions = "all"
+    """Lesion every token, or chosen ones."""
+    gate: Literal["stop", "mark"] = "stop"
+    """What to do when the intact model does not have the ability."""
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    seed: Natural = 0
+    """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(
+            ("dose", "doses", "sides", "sizes", "dose_draws", "localizers"),
+            ("localizer",),
+            lambda spec: spec.localizer is not None,
+            "a given selection has no ranking",
+            strict=True,
+        ),
+        Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.dose}),
+        Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CausalTest:
+        if (self.localizer is None) == (self.selection is None):
+            raise ValueError("give either a localizer or a selection to test, not both and not neither")
+        return self
+
+    _known: Localization | None = PrivateAttr(None)
+    """What the main localizer found, where it was run before: it is not run again."""
+
+    def knowing(self, found: Localization) -> CausalTest | None:
+        """The same test, which takes its localizer's maps from a run of it on the same model and data.
+
+        None where the localizer of this test would select otherwise.
+        """
+        main = self.every_localizer[0]
+        if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
+            # The usual 1 percent, but for the one unit at least that a small model is left with.
+            usual = replace(found.spec.select, percent=1.0)
+            found = replace(
+                found,
+                spec=found.spec.model_copy(update={"select": usual}),
+                selection={**found.selection, "percent": 1.0},
+            )
+        if found.spec != main:
+            return None
+        test = self.model_copy()
+        test._known = found  # noqa: SLF001 - one of our own
+        return test
+
+    @property
+    def known(self) -> Localization | None:
+        """What the main localizer found, where it was run before."""
+        return self._known
+
+    @property
+    def every_localizer(self) -> list[Localize]:
+        """The main localizer, selecting at the main dose on the first side, and its variants for other contrasts."""
+        if self.localizer is None:
+            return []
+        first = replace(self.localizer.select, percent=self.dose, count=None, side=self.sides[0])
+        main = self.localizer.model_copy(update={"select": first})
+        return [main, *(main.alone.model_copy(update={"contrast": name, "options": {}}) for name in self.localizers)]
+
+    @cached_property
+    def abilities(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each ability, the own one first.
+
+        Raises:
+            StimulusError: if a file is malformed, or two benchmarks share an ability.
+            UnknownName: if no benchmark has this name.
+        """
+        return abilities((self.items, *self.others), self.options, self.n_items)
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Content hashes of items and stimuli: files may change under their names."""
+        prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        for spec in self.every_localizer:
+            prints |= {
+                spec.stimuli.name if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()
+            }
+        return prints
+
+    def read(self) -> None:
+        super().read()
+        for spec in self.every_localizer:
+            spec.read()
+
+    if TYPE_CHECKING:
+
+        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult: ...

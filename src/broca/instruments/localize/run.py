@@ -1,0 +1,266 @@
+"""Which units, or heads, does a contrast select?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.errors import SiteUnavailable
+from broca.evidence import resampling as resampled
+from broca.evidence.maps import Floats, Maps, head_maps, unit_maps
+from broca.evidence.model import model_summary
+from broca.evidence.rungs import learned
+from broca.evidence.rungs import selective as findings
+from broca.evidence.stimuli import Split, shown
+from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.localize import agreement as across
+from broca.instruments.localize import twins
+from broca.instruments.localize.spec import Localize
+from broca.items import Contrast
+from broca.models.lm import LM
+from broca.models.pool import Pool
+from broca.models.tokens import Tokens
+from broca.sites import Site, sites
+from broca.specs import presets
+from broca.stimuli.lengths import length_match
+from broca.units import Selection, UnitMask, select
+
+
+def run(spec: Localize, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization:
+    """Show the contrast, keep a statistic of every unit, select.
+
+    Raises:
+        SiteUnavailable: if the model has no such sites, or heads are asked of sites other than z.
+        SelectionError: if nothing would be selected.
+        StatisticsError: if an activation is NaN, or there are too few stimuli.
+    """
+    where = _sites(spec, lm)
+    how = replace(spec.select, idle=sum(_widths(spec, lm, _idle_sites(spec, lm)).values()))
+    # A selection that no map could satisfy is refused now, not after the last stimulus.
+    every = {site: np.arange(float(n)) for site, n in _widths(spec, lm, where).items()}
+    select(every, how, grain=spec.grain)
+    positive, negative = shown(
+        spec.stimuli,
+        lm,
+        chat=spec.chat,
+        truncate=spec.truncate,
+        seed=spec.seed,
+        advice=presets.ADVICE.get(spec.preset or "", ""),
+    )
+    pooling = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.pictures)
+    look = unit_maps if spec.grain == "unit" else head_maps
+    found = look(
+        lm,
+        positive,
+        negative,
+        where,
+        pooling,
+        memo=memo,
+        progress=lambda done, total: progress("localizing", done, total),
+    )
+    protected = findings.massive_alive(found[0]) if spec.protect_massive else 0
+    whole, splits = findings.without_massive(found) if spec.protect_massive else found
+    whole = whole if spec.select_on == "all" else splits["random"][0]
+    selection = select(whole.t, how, grain=spec.grain)
+    more = resampled.resampled(
+        lm,
+        (positive, negative),
+        where,
+        pooling,
+        how,
+        permutations=spec.permutations,
+        resamples=spec.resamples,
+        lengths=spec.lengths,
+        seed=spec.seed,
+        alpha=spec.alpha,
+        memo=memo,
+        progress=progress,
+    )
+    own = spec.model_copy(update={"select": how})
+    tokens = (*positive.tokens, *negative.tokens)
+    local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
+    if spec.also:
+        table = across.across(spec, local, lm, memo=memo, progress=progress)
+        rungs = {rung.name: rung for rung in local.verdict.rungs}
+        rungs["reliable"] = rungs["reliable"].more(*across.in_words(table))
+        local = replace(local, across=table, verdict=Verdict.of(*rungs.values()))
+    if not spec.twins:
+        return local
+    table = twins.twins(spec, lm, memo=memo, progress=progress)
+    verdict = Verdict.of(*local.verdict.rungs, learned.learned(twins.figures(local), table))
+    return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Localization:
+    """What a localizer found; each mapping has one array a site, one entry a unit or head.
+
+    `t` is the statistic (Welch's t, or LD-t for heads), `p` its two-sided p, `q` the Benjamini-Hochberg adjusted p over
+    all live units, `d` the effect size in standard deviations. NaN marks a dead unit: one that never varies.
+    """
+
+    spec: Localize
+    t: Mapping[Site, Floats]
+    p: Mapping[Site, Floats]
+    q: Mapping[Site, Floats]
+    d: Mapping[Site, Floats]
+    size: Mapping[Site, Floats]
+    selected: UnitMask
+    layers: pl.DataFrame
+    selection: Mapping[str, Any]
+    reliability: Mapping[str, Any]
+    contrast: Mapping[str, Any]
+    model: Mapping[str, Any]
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    citations: tuple[str, ...]
+    twins: pl.DataFrame | None = None
+    across: pl.DataFrame | None = None
+    """How alike the maps and selections of the further contrasts are."""
+    p_max: Mapping[Site, Floats] | None = None
+    """Family-wise p by max-T, where permutations were asked for."""
+
+    def __repr__(self) -> str:
+        s = self.selection
+        return f"Localization({self.contrast['name']}: {s['k']} of {s['n_alive']} {self.spec.grain}s at {s['site']})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+    def select(self, **how: Any) -> UnitMask:
+        """Other units of the same ranking: the fields of `Select`, e.g. ``percent=1`` or ``count=64, side="bottom"``.
+
+        Raises:
+            SelectionError: if nothing would be selected.
+        """
+        return select(
+            self.t, replace(self.spec.select, **({"percent": None, "count": None} | how)), grain=self.spec.grain
+        ).mask
+
+    @property
+    def alive(self) -> dict[Site, NDArray[np.bool_]]:
+        """Which units have a statistic."""
+        return {site: np.isfinite(values) for site, values in self.t.items()}
+
+
+def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
+    where, images = sites(spec.sites, lm.anatomy.n_layers), _pictured(spec.stimuli)
+    if spec.sites.startswith("*."):
+        where = lm.anatomy.sites(where[0].kind, images=images)
+    if idle := [site for site in where if not images and not lm.anatomy.blocks[site.layer].on_text]:
+        raise SiteUnavailable(
+            f"{', '.join(map(str, idle))}: these layers run beside pictures alone, and not every stimulus of "
+            f"{spec.stimuli.name!r} has one. Leave them out ('*' does), or give every stimulus a picture."
+        )
+    for site in where:
+        lm.anatomy.tap(site)
+        if spec.grain == "head":
+            lm.anatomy.head_width(site)
+    if not where:
+        raise SiteUnavailable(f"{spec.sites!r} names no site of this model.")
+    return where
+
+
+def _pictured(contrast: Contrast) -> bool:
+    """Whether every stimulus has a picture."""
+    return all(stimulus.images for stimulus in (*contrast.positive, *contrast.negative))
+
+
+def _idle_sites(spec: Localize, lm: LM) -> list[Site]:
+    """Sites of layers that ``*`` leaves out, because these stimuli do not run them."""
+    if not spec.sites.startswith("*.") or _pictured(spec.stimuli):
+        return []
+    every = lm.anatomy.sites(sites(spec.sites, lm.anatomy.n_layers)[0].kind, images=True)
+    return [site for site in every if not lm.anatomy.blocks[site.layer].on_text]
+
+
+def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
+    """Layers that these stimuli do not run, in words."""
+    idle = [site.layer for site in _idle_sites(spec, lm)]
+    counted = "count in the percentage, as published" if spec.select.base == "all" else "count in no percentage"
+    text = (
+        f"{len(idle)} of {lm.anatomy.n_layers} layers run beside pictures alone ({', '.join(map(str, idle))}); not every "
+        f"stimulus has one, so their units are no candidates and {counted}."
+    )
+    return (text,) if idle else ()
+
+
+def _cut(spec: Localize, tokens: Sequence[Tokens]) -> tuple[str, ...]:
+    """Stimuli that truncation has made the same, in words."""
+    both = (*spec.stimuli.positive, *spec.stimuli.negative)
+    left, given = len({each.content for each in tokens}), len({stimulus.shown for stimulus in both})
+    if spec.truncate is None or left >= given:
+        return ()
+    text = f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}; those alike tell nothing apart. Keep more (truncate)."
+    return (text,)
+
+
+def _widths(spec: Localize, lm: LM, where: Sequence[Site]) -> dict[Site, int]:
+    """Units, or heads, of each site."""
+    return {site: lm.anatomy.n_heads if spec.grain == "head" else lm.anatomy.width(site) for site in where}
+
+
+def _localization(
+    spec: Localize,
+    lm: LM,
+    selection: Selection,
+    whole: Maps,
+    splits: Mapping[Split, tuple[Maps, Maps]],
+    *,
+    more: resampled.Resampled,
+    tokens: Sequence[Tokens],
+    protected: int,
+) -> Localization:
+    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
+    q = findings.adjusted(whole.p)
+    selective = findings.selective(
+        whole.p,
+        q,
+        selection,
+        sides=(len(contrast.positive), len(contrast.negative)),
+        alpha=spec.alpha,
+        more=more,
+    )
+    reliable = findings.reliable(splits, spec.select, spec.grain, more.stability)
+    return Localization(
+        spec=spec,
+        t=whole.t,
+        p=whole.p,
+        q=q,
+        d=whole.d,
+        size=whole.size,
+        selected=selection.mask,
+        layers=findings.layers(whole, q, selection, spec.alpha),
+        selection={
+            "percent": 100 * selection.k / selection.n_alive,
+            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
+            "n_dead": selection.n_dead - protected,
+            "n_protected": protected,
+            **{name: value for name, value in asdict(spec.select).items() if value is not None},
+            "site": spec.sites,
+            "grain": spec.grain,
+        },
+        reliability=reliable.numbers,
+        contrast=findings.described(contrast, match),
+        model=model_summary(lm),
+        verdict=Verdict.of(selective, reliable),
+        guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
+        warnings=(*findings.warnings(contrast, selection, protected), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
+        claim=(
+            f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
+            f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."
+        ),
+        citations=(
+            *findings.citations(spec.grain, spec.preset),
+            *(text for name, text in resampled.CITATIONS.items() if getattr(spec, name)),
+        ),
+        p_max=more.p_max or None,
+    )

@@ -1,0 +1,133 @@
+"""Which units, or heads, does a contrast select?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import model_validator
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.errors import StimulusError
+from broca.items import Contrast
+from broca.sites import check_pattern
+from broca.specs import presets
+from broca.specs.fields import Chat, Level, Magnitude, Natural, Positive
+from broca.specs.spec import Need, Spec
+from broca.stimuli.contrasts import contrast as load_contrast
+from broca.stimuli.contrasts import options_of
+from broca.units import Grain, Select
+
+if TYPE_CHECKING:
+    from broca.instruments.localize.run import Localization
+    from broca.models.lm import LM
+
+
+class Localize(Spec):
+    """Find the units, or the heads, that a contrast selects."""
+
+    kind: Literal["localize"] = "localize"
+    contrast: str | Contrast = "belief"
+    """Name of a contrast, a file or folder of one, or a Contrast."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the contrast or of its reader, such as seed or answers."""
+    preset: str | None = None
+    """Fill in what a published localizer did: tl-abs, tl-signed or ll. Fields that you give win."""
+    sites: str = "*.resid_post"
+    """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z"."""
+    grain: Grain = "unit"
+    """Rank units by Welch's t, or heads (slices of z) by their cross-validated linear-discriminant t."""
+    pool: Literal["last", "mean"] = "last"
+    """How the tokens of a stimulus become one value for each unit. Padding never counts."""
+    bos: Literal["with", "without"] = "without"
+    """Whether special tokens before the text count in a mean. They carry attention sinks."""
+    sinks: Natural = 0
+    """How many further tokens at the start to leave out of a mean."""
+    pictures: Literal["with", "without", "only"] = "with"
+    """Whether the tokens that stand for pictures count in a mean, or no others do."""
+    magnitude: Magnitude = "signed"
+    """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
+    truncate: Positive | None = None
+    """Keep this many tokens of each stimulus, BOS counted."""
+    chat: Chat = "auto"
+    """Whether to use the model's chat template: for chats only, never, or always."""
+    select: Select = Select()
+    """Which units to take from the ranking."""
+    select_on: Literal["all", "half"] = "all"
+    """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
+    permutations: Natural = 0
+    """Shuffle the sides this often (pairs and groups together) for family-wise p by max-T. Units only."""
+    resamples: Natural = 0
+    """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
+    also: tuple[str, ...] = ()
+    """Further contrasts for the same ability: how alike are their maps and selections? Each costs one localization."""
+    lengths: bool = False
+    """Regress out the length of each stimulus in tokens, and count what remains. Units only."""
+    protect_massive: bool = False
+    """Never select units with massive activations, which every task needs."""
+    twins: Natural = 0
+    """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
+    alpha: Level = 0.05
+    """Level of the Benjamini-Hochberg correction over all units."""
+    seed: Natural = 0
+    """Seed of the split into halves."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("bos", "sinks", "pictures"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
+        Need(
+            ("permutations", "resamples", "lengths"),
+            ("grain=unit",),
+            lambda spec: spec.grain == "unit",
+            "a head's statistic is itself learned from the labels",
+            strict=True,
+        ),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        return presets.filled(given) if isinstance(given, Mapping) else given
+
+    @model_validator(mode="after")
+    def _possible(self) -> Localize:
+        check_pattern(self.sites)
+        return self
+
+    def preset_fields(self) -> Mapping[str, Any]:
+        return presets.PRESETS[self.preset] if self.preset else {}
+
+    @cached_property
+    def stimuli(self) -> Contrast:
+        """The contrast itself.
+
+        Raises:
+            StimulusError: if its file is malformed.
+            UnknownName: if no contrast has this name.
+        """
+        if isinstance(self.contrast, Contrast):
+            return self.contrast
+        known = options_of(self.contrast) if self.preset else ()
+        shown = {name: value for name, value in presets.OPTIONS.items() if name in known}
+        return load_contrast(self.contrast, **(shown | dict(self.options)))
+
+    @property
+    def alone(self) -> Localize:
+        """The same localizer without its twins and resamplings: what is done to each twin, and for other contrasts."""
+        return self.model_copy(update={"twins": 0, "permutations": 0, "resamples": 0, "lengths": False, "also": ()})
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Content hashes of the stimuli: a file may change under its name."""
+        further = {f"also {name}": load_contrast(name).fingerprint for name in self.also}
+        return {"contrast": self.stimuli.fingerprint} | further
+
+    def read(self) -> None:
+        super().read()
+        if self.pictures != "with" and not any(s.images for s in (*self.stimuli.positive, *self.stimuli.negative)):
+            raise StimulusError(
+                f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
+            )
+
+    if TYPE_CHECKING:
+
+        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization: ...

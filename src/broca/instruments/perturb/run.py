@@ -1,0 +1,192 @@
+"""Do mistakes and rewordings cost answers; where in the model is the damage done; and what puts it right again?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.errors import StimulusError
+from broca.evidence.guards import joins
+from broca.evidence.model import model_summary
+from broca.evidence.verdict import RUNGS, Guard, Rung, Verdict, fragment
+from broca.instruments.perturb import answers as asked
+from broca.instruments.perturb import summary as told
+from broca.instruments.perturb.answers import Asking
+from broca.instruments.perturb.cases import CASES, Left, Turned, table, turned
+from broca.instruments.perturb.comparison import Comparisons, comparisons
+from broca.instruments.perturb.grid import BY_KIND, RECOVERY, Grid, Patches, grid
+from broca.instruments.perturb.patterns import PATTERNS, patterns
+from broca.instruments.perturb.probes import PROBES, TRANSFERS, Probed, probed
+from broca.instruments.perturb.selection import UNITS, Choosing, Selected, selected
+from broca.instruments.perturb.spec import Perturb
+from broca.instruments.perturb.stimuli import Shown, Way, way_for
+from broca.models.lm import LM
+from broca.scoring import Likelihood
+from broca.units import UnitMask
+
+
+def run(spec: Perturb, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> PerturbResult:
+    """Ask, compare, patch, choose, and test the choice.
+
+    Raises:
+        StimulusError: if a text does not fit the model, or nothing can be perturbed.
+        UnknownName: if there are no such items or kinds.
+    """
+    texts = spec.texts(lm)
+    way: Way = way_for(texts) if spec.answers == "auto" else spec.answers
+    if way == "choices" and not texts.items:
+        raise StimulusError(
+            "Pairs from a file have no choices. Read answers from what is generated: answers='generated'."
+        )
+    answers = Asking(lm, way, spec.chat, spec.max_new_tokens, memo, progress).answers(texts)
+    boot = {"n": spec.n_bootstrap, "seed": spec.seed}
+    found = asked.by_kind(answers, texts.kinds, **boot)
+    inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, memo=memo, progress=progress)
+    told_apart = _probed(spec, lm, texts, memo, progress)
+    cases, left = turned(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
+    patched = _patched(spec, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
+    return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
+
+
+def _probed(spec: Perturb, lm: LM, texts: Shown, memo: Memo, progress: Progress) -> Probed:
+    if not spec.probes:
+        return Probed(pl.DataFrame(schema=PROBES), pl.DataFrame(schema=TRANSFERS))
+    some = [pair for kind in texts.kinds for pair in [p for p in texts.pairs if p.kind == kind][: spec.probes]]
+    return probed(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, memo=memo, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _After:
+    """What patching gave."""
+
+    grid: Grid | None
+    patterns: pl.DataFrame
+    selected: Selected
+    warnings: tuple[str, ...]
+
+
+def _patched(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
+    made = grid(patches, threshold=spec.threshold, boot=boot)
+    table, refused = patterns(patches, made, spec.patterns, boot)
+    how = Choosing(spec.select, spec.rank, spec.percent, spec.draws, spec.twins, spec.alpha, boot)
+    return _After(made, table, selected(patches, made, how), (refused,) if refused else ())
+
+
+def _nothing(left: Left) -> _After:
+    why = f"{left.turned} answers turned, {left.used} of them can be patched: too few. Give more texts, or kinds that hurt."
+    rungs = tuple(Rung(name, "not tested", why, {}) for name in RUNGS)
+    return _After(None, pl.DataFrame(schema=PATTERNS), Selected(None, pl.DataFrame(schema=UNITS), rungs), ())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult:
+    """What perturbations did, and what patches undid. Tables are empty where nothing was patched."""
+
+    spec: Perturb
+    kinds: pl.DataFrame
+    """One row a kind: accuracy clean and perturbed by item, flips, drop rate, controls."""
+    answers: pl.DataFrame
+    """One row a text."""
+    made: pl.DataFrame
+    """One row a kind: how many texts were made, refused or impossible, and edit distances."""
+    rewritten: pl.DataFrame
+    """One row a text that the rewriter was asked for: who wrote, what came back, and whether it was kept."""
+    compared_points: pl.DataFrame
+    """One row a kind, site and class of tokens: how far the runs are apart there."""
+    compared_heads: pl.DataFrame
+    """One row a kind, query, layer and head: divergence of patterns, entropies, attention to each part of the text."""
+    compared_logits: pl.DataFrame
+    """One row a kind and class: divergence of what comes next, agreement of the likeliest tokens."""
+    probes: pl.DataFrame
+    """One row a kind, site, point and split: how well clean and perturbed are told apart, beside baselines that know no model."""
+    transfers: pl.DataFrame
+    """One row a site, point, kind that is learned and kind that is tested."""
+    cases: pl.DataFrame
+    """The texts that were patched."""
+    recovery: pl.DataFrame
+    """One row a patch of a layer and class of tokens."""
+    recovery_kinds: pl.DataFrame
+    """One row a kind of perturbation, layer and place of the residual stream: kinds are never pooled here."""
+    units: pl.DataFrame
+    """One row a head or neuron."""
+    patterns: pl.DataFrame
+    """One row a layer or head whose attention pattern was patched."""
+    examples: pl.DataFrame
+    """Texts to show: what was broken most, with tokens and edits."""
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any] | None
+    method: str
+    task: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    selected: UnitMask | None = None
+
+    def __repr__(self) -> str:
+        return f"PerturbResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What was shown and said."""
+
+    texts: Shown
+    way: Way
+    answers: pl.DataFrame
+    kinds: pl.DataFrame
+    inside: Comparisons
+    probed: Probed
+    cases: tuple[Turned, ...]
+    left: Left
+
+
+def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
+    texts, answers, kinds, cases, left = seen.texts, seen.answers, seen.kinds, seen.cases, seen.left
+    verdict = Verdict.of(*after.selected.rungs)
+    recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
+    guards = (
+        told.gate(answers, texts, seen.way),
+        *(joins(lm, tuple(texts.items.values()), Likelihood(chat=spec.chat)) if seen.way == "choices" else ()),
+        *([seen.inside.guard] if seen.inside.guard else ()),
+        *(after.grid.guards if after.grid else ()),
+    )
+    lost = np.array([]) if after.grid is None else after.grid.lost
+    return PerturbResult(
+        spec=spec,
+        kinds=kinds,
+        answers=answers,
+        made=texts.report,
+        rewritten=texts.records,
+        probes=seen.probed.scores,
+        transfers=seen.probed.transfers,
+        compared_points=seen.inside.points,
+        compared_heads=seen.inside.heads,
+        compared_logits=seen.inside.logits,
+        cases=table(cases) if cases else pl.DataFrame(schema=CASES),
+        recovery=recovery,
+        recovery_kinds=pl.DataFrame(schema=BY_KIND) if after.grid is None else after.grid.kinds,
+        units=after.selected.table,
+        patterns=after.patterns,
+        examples=told.examples(lm, cases, lost, spec.examples),
+        verdict=verdict,
+        guards=guards,
+        warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *after.warnings, *lm.notes),
+        claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),
+        estimate=told.estimate(recovery),
+        method=told.method(spec.items, texts, after.grid, left),
+        task={"items": spec.items, "texts": len(texts.clean), "pairs": len(texts.pairs), "controls": len(texts.controls),
+              "wordings": len({pair.cluster for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left)},
+        model=model_summary(lm),
+        citations=told.CITATIONS,
+        selected=after.selected.mask,
+    )  # fmt: skip

@@ -1,0 +1,155 @@
+"""Do mistakes and rewordings cost answers; where in the model is the damage done; and what puts it right again?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.errors import StimulusError
+from broca.instruments.perturb.stimuli import Shown, shown, way_for
+from broca.scoring.writer import writer
+from broca.specs.faults import listed
+from broca.specs.fields import Chat, Level, Natural, Positive
+from broca.specs.spec import Need, Spec
+from broca.stimuli.benchmarks import BENCHMARKS
+from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pairs
+from broca.stimuli.perturb.draws import check_kinds
+
+if TYPE_CHECKING:
+    from broca.instruments.perturb.run import PerturbResult
+    from broca.models.lm import LM
+
+By = Literal["none", "layers", "heads"]
+"""Whose attention patterns are patched."""
+What = Literal["heads", "neurons"]
+"""What is chosen."""
+
+
+class Perturb(Spec):
+    """Perturb texts, compare the answers by item, and patch the runs that turned."""
+
+    kind: Literal["perturb"] = "perturb"
+    items: str = "sums"
+    """Items by name, or a file of items or of pairs; typo files and paraphrase sets are known by their fields."""
+    options: Mapping[str, str | int | float | bool] = {}
+    """Options of the generator or reader, such as n, seed or path."""
+    n: Positive = 200
+    """Clean texts at most."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of perturbation; all, or all that the file has, where none is named."""
+    words: Positive = 1
+    """How many words of a text are edited."""
+    among: tuple[str, ...] = ()
+    """Edit these words only."""
+    min_letters: Positive = 3
+    """Shorter words are left alone."""
+    rewriter: str | None = None
+    """An instruct model that writes the styles, instead of templates: directory, hub id, or its name on the server."""
+    rewriter_server: str | None = None
+    """Address of an OpenAI-compatible server on which the rewriter runs."""
+    controls: bool = True
+    """Beside each perturbed text ask a valid one with the same change in the number of tokens, where there is one."""
+    answers: Literal["auto", "choices", "generated"] = "auto"
+    """By the likelihood of an item's choices, or read from what is generated; auto takes choices where there are some."""
+    max_new_tokens: Positive = 16
+    """Of what is generated."""
+    chat: Chat = "auto"
+    """Whether to use the model's chat template."""
+    compare: Natural = 64
+    """Pairs of each kind whose runs are compared inside, at most; 0 compares none."""
+    probes: Natural = 0
+    """Pairs of each kind on which probes learn to tell clean from perturbed, beside baselines that know no model; 0 for none."""
+    cases: Natural = 128
+    """Texts whose answer turned that are patched, at most; 0 patches none."""
+    threshold: Annotated[float, Field(ge=0)] = 0.5
+    """What a case must have lost, in logits, to count in a share of recovery."""
+    patterns: By = "heads"
+    """Patch the attention patterns of whole layers, of heads too, or none."""
+    select: What = "heads"
+    """Choose heads or neurons that restore answers, and let the choice climb the ladder."""
+    rank: Literal["patched", "estimated"] = "patched"
+    """Rank heads by patching each, or by attribution patching: cheaper in large models."""
+    percent: Annotated[float, Field(gt=0, lt=100)] = 12.5
+    """Share of the heads or neurons to choose."""
+    draws: Natural = 100
+    """Random choices of the same size and layers."""
+    twins: Natural = 5
+    """Untrained networks of the same architecture."""
+    alpha: Level = 0.05
+    n_bootstrap: Positive = 2000
+    examples: Natural = 6
+    """Texts to show in the report."""
+    seed: Natural = 0
+    """Seed of edits, controls, cases, bootstrap, draws and twins."""
+
+    needs: ClassVar[tuple[Need, ...]] = (
+        Need(("rewriter_server",), ("rewriter",), lambda spec: spec.rewriter is not None, strict=True),
+        Need(("max_new_tokens",), ("answers=generated",), lambda spec: spec.answers != "choices"),
+        Need(
+            ("threshold", "patterns", "select", "rank", "percent", "draws", "twins"),
+            ("cases=1 or more",),
+            lambda spec: spec.cases,
+        ),
+        Need(("rank",), ("select=heads",), lambda spec: spec.select == "heads", "neurons are always estimated"),
+    )
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """The content of a file of items or pairs, which may change under its name."""
+        return {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
+
+    def read(self) -> None:
+        idle = self._unheard()
+        if idle:
+            raise StimulusError(idle)
+        texts = self.texts(None)
+        if self.max_new_tokens != 16 and self.answers == "auto" and way_for(texts) == "choices":
+            raise StimulusError(
+                f"max_new_tokens is {self.max_new_tokens}, and the items of {self.items!r} have choices, so nothing is generated. "
+                "Leave it out, or read answers from what is generated: answers = 'generated'."
+            )
+
+    def _unheard(self) -> str:
+        """Which fields about words and styles these items leave nothing to do, in a sentence; nothing where all have."""
+        usual = type(self).model_fields
+        given = [
+            name for name in ("words", "among", "min_letters", "rewriter") if getattr(self, name) != usual[name].default
+        ]
+        what = "does" if len(given) == 1 else "do"
+        if given and self.items not in BENCHMARKS and is_pairs(self.items):
+            return f"{listed(given)} {what} nothing here: {self.items} has its perturbed texts already. Leave out {listed(given)}."
+        unwritten = [kind for kind in self.kinds if kind in REWRITTEN and kind not in ALL]
+        if unwritten and not self.rewriter:
+            return f"{listed(unwritten)} is written by a model: name an instruct model with rewriter."
+        if self.rewriter and self.kinds and not set(self.kinds) & set(REWRITTEN):
+            return f"rewriter does nothing here: it writes {', '.join(REWRITTEN)}, and kinds names none of them. Leave it out."
+        edited = [name for name in given if name != "rewriter"]
+        if edited and self.kinds and not set(self.kinds) & set(KINDS):
+            return (
+                f"{listed(edited)} {what} nothing here: {listed(self.kinds)} edit no words. Leave {listed(edited)} out."
+            )
+        return ""
+
+    def texts(self, lm: LM | None) -> Shown:
+        """What is shown; controls need a model, whose tokens they count.
+
+        Raises:
+            StimulusError: if the file is malformed, or nothing can be perturbed.
+            UnknownName: if there are no such items or kinds.
+        """
+        check_kinds([kind for kind in self.kinds if kind not in REWRITTEN])
+        kinds = self.kinds
+        if lm is None and self.rewriter and kinds:  # what is not written yet cannot be shown; the clean texts can
+            kinds = tuple(kind for kind in kinds if kind not in REWRITTEN) or ALL
+        count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
+        write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
+        return shown(
+            self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
+            choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
+        )  # fmt: skip
+
+    if TYPE_CHECKING:
+
+        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> PerturbResult: ...

@@ -1,0 +1,141 @@
+"""Can the reasoning tree be read from attention: which statements are useful, and in which step (Hou et al., 2023)?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from broca.cache.memo import Memo, Progress, forget, silent
+from broca.evidence.guards import joins
+from broca.evidence.model import model_summary
+from broca.evidence.prepared import Prepared
+from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.probe import findings as probe_findings
+from broca.instruments.probe import head_maps, robustness, steps
+from broca.instruments.probe import heads as probe_heads
+from broca.instruments.probe import published as probe_published
+from broca.instruments.probe.scores import Scored
+from broca.instruments.probe.spec import Probe
+from broca.instruments.probe.statements import Statements
+from broca.models.lm import LM
+from broca.specs.pooling import pooling
+from broca.units import UnitMask
+
+
+def run(spec: Probe, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> ProbeResult:
+    """Look at the attention, classify, compare, and lesion where asked to.
+
+    Raises:
+        StimulusError: if a tree does not fit the model, or there are too few.
+        GuardError: if attention cannot be read from this model, or a lesion would measure its own hook.
+        UnknownName: if there is no such task.
+    """
+    shown, held = spec.divided(lm)
+    work = steps.Work(spec, lm, memo, progress)
+    statements = Statements.of(shown)
+    # before all else: its prompts are the longest, and may not fit the model
+    published, missing = probe_published.published_scores(work) if spec.published else ({}, ())
+    seen = work.looked(statements)
+    answers = robustness.correct(lm, shown, chat=spec.chat, memo=memo)
+    found = work.scored(seen)
+    maps = work.mapped(found, seen)
+    after = work.lesioned(held, seen, maps.get("head_scores"))
+    robust = work.robust(found, statements, answers)
+    tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
+    return _result(work, seen, found, answers, tables, after=after, missing=missing)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult:
+    """What a probe found. Tables that were not asked for are None."""
+
+    spec: Probe
+    scores: pl.DataFrame
+    """One row a target ("useful", "step"): macro-F1, the probing score, their intervals, p, margin over the control task."""
+    controls: pl.DataFrame
+    probe_baselines: pl.DataFrame
+    """What position, length and surface tell the same classifier, and what attention gains over them."""
+    predictions: pl.DataFrame
+    """Out-of-fold: one row a statement and target."""
+    attention: pl.DataFrame
+    """Mean attention by layer and place, size rank or step."""
+    heads: pl.DataFrame
+    """One row a head: entropy of its mean attention by place and, for numbers, by size rank (1 is even); how much more attention useful
+    statements get, in standard deviations; its weight in a logistic probe of all heads."""
+    drawn: pl.DataFrame
+    """The statements of a few trees, with their attention, for pictures."""
+    answers: pl.DataFrame
+    links: pl.DataFrame
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any] | None
+    method: str
+    task: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    selected: UnitMask | None = None
+    """The heads that the probe points to; None where no score is defined."""
+    layer_scores: pl.DataFrame | None = None
+    head_scores: pl.DataFrame | None = None
+    pruning: pl.DataFrame | None = None
+    areas: pl.DataFrame | None = None
+    edges: pl.DataFrame | None = None
+    corruptions: pl.DataFrame | None = None
+    corrupted: pl.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        return f"ProbeResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+
+def _result(
+    work: steps.Work,
+    seen: steps.Seen,
+    found: Sequence[Scored],
+    answers: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
+    *,
+    after: probe_heads.After,
+    missing: tuple[str, ...],
+) -> ProbeResult:
+    spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
+    reliable = head_maps.halves_agree(kept, statements, seed=spec.seed)
+    causal = () if after.tested is None else after.tested.verdict.rungs
+    verdict = Verdict.of(
+        *probe_findings.rungs(found, reliable, alpha=spec.alpha),
+        *(r for r in causal if r.name in ("causal", "specific")),
+    )
+    return ProbeResult(
+        spec=spec,
+        controls=pl.DataFrame([row for each in found for row in each.controls], schema=probe_findings.CONTROLS),
+        probe_baselines=pl.DataFrame(
+            [row for each in found for row in each.baselines], schema=probe_findings.BASELINES
+        ),
+        predictions=probe_findings.prediction_table(found, statements),
+        attention=head_maps.attention_table(kept, statements, seen.layers),
+        heads=probe_heads.head_table(kept, statements, seen.layers),
+        drawn=probe_findings.drawn(spec.examples, found, statements, answers, kept=kept, layers=seen.layers),
+        answers=answers,
+        selected=after.mask,
+        verdict=verdict,
+        guards=(
+            *probe_findings.guards_of(statements, answers, kept),
+            *after.guards,
+            *joins(lm, [tree.item for tree in statements.trees], Prepared(chat=spec.chat)),
+        ),
+        warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
+        claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
+        estimate=probe_findings.estimate(found),
+        method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),
+        task=probe_findings.described(spec.task, statements),
+        model=model_summary(lm),
+        citations=probe_findings.CITATIONS + (() if after.tested is None else after.tested.citations),
+        **tables,  # type: ignore[arg-type]
+    )
