@@ -13,15 +13,10 @@ SPECS = sorted(f"broca.instruments.{path.parent.name}.spec" for path in ROOM.glo
 READ = """
 import sys
 from importlib import import_module
-
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers"):
-            raise ImportError(f"{name} is imported")
-
-sys.meta_path.insert(0, NoTorch())
 for name in sys.argv[1:]:
     import_module(name)
+    heavy = {"torch", "transformers"} & sys.modules.keys()
+    assert not heavy, f"{name} imports {heavy}"
 """
 
 
