@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,11 +17,9 @@ from broca.models import hooks
 from broca.models.compiled import eager
 from broca.models.force import on_words
 from broca.models.passes import Pass
+from broca.models.subject import Subject
 from broca.models.tokens import Batch
 from broca.registry import unknown
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 _TAKEN = ("bos_token_id", "eos_token_id", "decoder_start_token_id")
 _SAMPLED = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
@@ -42,7 +40,7 @@ _REFUSED = {
 }
 
 
-def settings(lm: LM, max_new_tokens: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+def settings(lm: Subject, max_new_tokens: int, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of transformers' `generate`, each of them written out.
 
     Args:
@@ -111,7 +109,7 @@ def ignored(model: Any) -> dict[str, Any]:
     }
 
 
-def generated(lm: LM, batch: Batch, how: Mapping[str, Any]) -> Tensor:
+def generated(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
     """The ids that follow each text of a batch padded on the left, ``(text, token)``.
 
     Args:

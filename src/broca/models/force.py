@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from broca.errors import GuardError, InterventionError
 from broca.models.hooks import suspensions
 from broca.sites import PICTURE_KINDS, Site
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 
 class Intervention(Protocol):
@@ -35,8 +32,8 @@ class Intervention(Protocol):
         """
         ...
 
-    def applied(self, lm: LM) -> AbstractContextManager[Mapping[Site, int] | None]:
-        """Put the change in force; yields how often each edit has run, where it edits activations."""
+    def applied(self, lm: Any) -> AbstractContextManager[Mapping[Site, int] | None]:
+        """Put the change in force on an `broca.models.lm.LM`; yields how often each edit has run, where it edits activations."""
         ...
 
 
@@ -58,7 +55,7 @@ class Forces:
     all: list[Force] = field(default_factory=list)
 
     @contextmanager
-    def applied(self, lm: LM, interventions: Sequence[Intervention]) -> Iterator[None]:
+    def applied(self, lm: object, interventions: Sequence[Intervention]) -> Iterator[None]:
         """Run the body with every intervention in force.
 
         Raises:

@@ -7,7 +7,7 @@ here, before a pass is spent, and by every caller alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,11 +17,9 @@ from broca.errors import GuardError, ModelError, StimulusError
 from broca.models import hooks
 from broca.models.passes import Pass
 from broca.models.quantised import refuse_gradients
+from broca.models.subject import Subject
 from broca.models.tokens import Side, Tokens
 from broca.models.wiring.plain_text import plain_texts
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
 """Largest difference of a next-token logit between two paddings of one text."""
@@ -44,7 +42,7 @@ def transformers_model(model: Any) -> Any:
     return model
 
 
-def _reads_and_answers(lm: LM) -> None:
+def _reads_and_answers(lm: Subject) -> None:
     """See that one stack of blocks both reads a text and goes on from it.
 
     Raises:
@@ -57,7 +55,7 @@ def _reads_and_answers(lm: LM) -> None:
         )
 
 
-def fits(lm: LM, tokens: Sequence[Tokens], *, more: int = 0) -> None:
+def fits(lm: Subject, tokens: Sequence[Tokens], *, more: int = 0) -> None:
     """See that texts can be shown to a model.
 
     Args:
@@ -92,7 +90,7 @@ def fits(lm: LM, tokens: Sequence[Tokens], *, more: int = 0) -> None:
         )
 
 
-def within(lm: LM, shown: Pass) -> None:
+def within(lm: Subject, shown: Pass) -> None:
     """See that the model computes each text of a pass as it would compute it alone.
 
     Raises:
@@ -117,7 +115,7 @@ def within(lm: LM, shown: Pass) -> None:
             )
 
 
-def has_gradients(lm: LM) -> None:
+def has_gradients(lm: Subject) -> None:
     """See that a backward pass would say something.
 
     Raises:
@@ -137,7 +135,7 @@ def has_gradients(lm: LM) -> None:
         )
 
 
-def still(lm: LM) -> None:
+def still(lm: Subject) -> None:
     """See that the model answers alike each time.
 
     Raises:
@@ -163,7 +161,7 @@ def _settings(module: nn.Module) -> list[tuple[str, Any]]:
     return [("dropout", value) for name, value in own if name == "p"] + own if "Drop" in type(module).__name__ else own
 
 
-def pads(lm: LM, side: Side) -> bool:
+def pads(lm: Subject, side: Side) -> bool:
     """Whether texts of different lengths can share a batch: padding moves nothing. Looked into once for each model and side.
 
     Where it does, `lm.notes` says so, and batches hold texts of one length.
@@ -182,7 +180,7 @@ def pads(lm: LM, side: Side) -> bool:
 
 
 @torch.no_grad()
-def shift(lm: LM, side: Side) -> float:
+def shift(lm: Subject, side: Side) -> float:
     """How far padding moves a logit at a real token, at most: two texts alone, and in one batch."""
     key = (side, lm.dtype, getattr(lm.model.config, "_attn_implementation", None))
     known = _proofs.setdefault(lm.model, {})
@@ -192,7 +190,7 @@ def shift(lm: LM, side: Side) -> float:
     return known[key]
 
 
-def _shift(lm: LM, side: Side) -> float:
+def _shift(lm: Subject, side: Side) -> float:
     whole, cut = plain_texts(lm.model, lm.tokenizer, texts=2, tokens=12)
     texts = [Tokens(tuple(whole), ""), Tokens(tuple(cut[:7]), "")]
     batch = lm.padded(texts, side=side)

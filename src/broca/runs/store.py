@@ -37,7 +37,6 @@ from broca.sites import Site
 from broca.specs.schema import Schema
 from broca.storage import write, writing
 from broca.units import UnitMask, WeightSet
-from broca.units.weight_files import from_bytes, to_bytes
 
 R = TypeVar("R")
 
@@ -99,7 +98,7 @@ def result_to_bytes(result: object) -> dict[str, bytes]:
             shapes[field.name] = {"mask": value.grain}
             tensors |= {f"{field.name}/{site}": np.asarray(on, np.uint8) for site, on in sorted(value.at.items())}
         elif isinstance(value, WeightSet):
-            content[f"{field.name}.safetensors"] = to_bytes(value)
+            content[f"{field.name}.safetensors"] = value.to_bytes()
         elif isinstance(value, np.ndarray):
             shapes[field.name] = "array"
             tensors[field.name] = value
@@ -196,7 +195,7 @@ def as_mask(by_site: Mapping[Site, np.ndarray], shape: Mapping[str, Any]) -> Uni
 
 def _weights(content: bytes, path: Path) -> WeightSet:
     try:
-        return from_bytes(content, str(path))
+        return WeightSet.from_bytes(content, str(path))
     except SelectionError as error:
         raise corrupt(path, str(error)) from error
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,13 +13,28 @@ from pydantic import BaseModel
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
 from broca.storage import Source, read_tensors, write
-from broca.units.mask import UnitMask
 
 FORMAT = "broca-unitmask"
 VERSION = 1
 
 
-def save(mask: UnitMask, path: Path) -> Path:
+class Mask(Protocol):
+    """What is written, and has been read: a `broca.units.mask.UnitMask`."""
+
+    @property
+    def at(self) -> Mapping[Site, np.ndarray]: ...
+
+    @property
+    def grain(self) -> Any: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+M = TypeVar("M", bound=Mask)
+
+
+def save(mask: Mask, path: Path) -> Path:
     """Write one uint8 tensor per site under a temporary name, then rename."""
     from safetensors.numpy import save as to_bytes
 
@@ -32,8 +48,8 @@ def save(mask: UnitMask, path: Path) -> Path:
     return path
 
 
-def load(path: Path) -> UnitMask:
-    """Read a mask and check it against its own fingerprint.
+def load(make: Callable[[Mapping[Site, np.ndarray], Any], M], path: Path) -> M:
+    """Read a mask, made of its flags and its grain, and check it against its own fingerprint.
 
     Raises:
         SelectionError: if the file is missing, damaged, or something else.
@@ -50,7 +66,7 @@ def load(path: Path) -> UnitMask:
         )
     said = source.checked(about, _About)
     try:
-        mask = UnitMask({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, said.grain)
+        mask = make({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, said.grain)
     except BrocaError as error:
         raise SelectionError(f"{path} is damaged: {error}") from error
     if mask.fingerprint != said.fingerprint:
@@ -65,23 +81,22 @@ class _About(BaseModel):
     fingerprint: str
 
 
-def field_schema() -> Any:
-    """How pydantic reads and writes a mask: as `UnitMask.to_json` has it."""
+def field_schema(kind: type[Any]) -> Any:
+    """How pydantic reads and writes a mask: as `to_json` of its class has it."""
     from pydantic_core import core_schema
+
+    def validated(value: object) -> Any:
+        if isinstance(value, kind):
+            return value
+        try:
+            return kind.from_json(value)
+        except BrocaError as error:
+            # pydantic collects ValueErrors, says where they are, and goes on to the other members of a union
+            raise ValueError(str(error)) from error
 
     plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
     return core_schema.no_info_plain_validator_function(
-        _parse_mask,
+        validated,
         json_schema_input_schema=plain,
-        serialization=core_schema.plain_serializer_function_ser_schema(UnitMask.to_json, return_schema=plain),
+        serialization=core_schema.plain_serializer_function_ser_schema(kind.to_json, return_schema=plain),
     )
-
-
-def _parse_mask(value: object) -> UnitMask:
-    if isinstance(value, UnitMask):
-        return value
-    try:
-        return UnitMask.from_json(value)
-    except BrocaError as error:
-        # pydantic collects ValueErrors, says where they are, and goes on to the other members of a union
-        raise ValueError(str(error)) from error

@@ -14,6 +14,7 @@ import numpy as np
 
 from broca.errors import SelectionError
 from broca.sites import Site
+from broca.units import files
 from broca.units.layout import Array, Layout
 
 if TYPE_CHECKING:
@@ -261,9 +262,7 @@ class UnitMask:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file, whole or not at all; the same mask gives the same bytes."""
-        from broca.units.files import save
-
-        return save(self, Path(path))
+        return files.save(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> UnitMask:
@@ -272,15 +271,11 @@ class UnitMask:
         Raises:
             SelectionError: if the file is missing, damaged, or something else.
         """
-        from broca.units.files import load
-
-        return load(Path(path))
+        return files.load(cls, Path(path))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from broca.units.files import field_schema
-
-        return field_schema()
+        return files.field_schema(cls)
 
     def _combine(self, other: UnitMask, rule: Any) -> UnitMask:
         if self.grain != other.grain:

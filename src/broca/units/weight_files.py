@@ -7,20 +7,42 @@ One int64 tensor a matrix that has chosen entries, and one metadata entry, ``bro
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from broca.errors import SelectionError
 from broca.storage import Source, tensors_of, write
-from broca.units.weights import Address, WeightSet
 
 FORMAT = "broca-weightset"
 VERSION = 1
 
 
-def to_bytes(chosen: WeightSet) -> bytes:
+class Choice(Protocol):
+    """What is written, and has been read: a `broca.units.weights.WeightSet`."""
+
+    @property
+    def at(self) -> Mapping[str, np.ndarray]: ...
+
+    @property
+    def addresses(self) -> Mapping[str, Any]: ...
+
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+C = TypeVar("C", bound=Choice)
+Make = Callable[[Mapping[str, np.ndarray], Mapping[str, tuple[int, str, int, int]], Mapping[str, Any]], C]
+"""Makes a choice of its indices, the addresses' fields (layer, kind, rows, columns), and what is said about it."""
+
+
+def to_bytes(chosen: Choice) -> bytes:
     """The content of a file."""
     from safetensors.numpy import save as pack
 
@@ -36,13 +58,13 @@ def to_bytes(chosen: WeightSet) -> bytes:
     return pack(dict(chosen.at), metadata={FORMAT: json.dumps(about, sort_keys=True)})
 
 
-def save(chosen: WeightSet, path: Path) -> Path:
+def save(chosen: Choice, path: Path) -> Path:
     """Write under a temporary name, then rename."""
     write(path, to_bytes(chosen))
     return path
 
 
-def load(path: Path, *, model: str | None = None) -> WeightSet:
+def load(make: Make[C], path: Path, *, model: str | None = None) -> C:
     """Read chosen weights and check them against their own fingerprint and, if given, the model's.
 
     Raises:
@@ -54,7 +76,7 @@ def load(path: Path, *, model: str | None = None) -> WeightSet:
         raise SelectionError(f"There are no chosen weights at {path}. Check the path.") from error
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}.") from error
-    found = from_bytes(content, str(path))
+    found = from_bytes(make, content, str(path))
     made_on = found.about.get("model")
     if model is not None and made_on not in (None, model):
         raise SelectionError(
@@ -64,7 +86,7 @@ def load(path: Path, *, model: str | None = None) -> WeightSet:
     return found
 
 
-def from_bytes(content: bytes, where: str) -> WeightSet:
+def from_bytes(make: Make[C], content: bytes, where: str) -> C:
     """Chosen weights from the content of a file; `where` is for errors.
 
     Raises:
@@ -79,7 +101,7 @@ def from_bytes(content: bytes, where: str) -> WeightSet:
         )
     said = source.checked(about, _About)
     try:
-        found = WeightSet(tensors, {name: Address(*values) for name, values in said.addresses.items()}, said.about)
+        found = make(tensors, said.addresses, said.about)
     except SelectionError as error:
         raise SelectionError(f"{where} is damaged: {error}") from error
     if found.fingerprint != said.fingerprint:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.errors import SelectionError
+from broca.units import weight_files
 
 if TYPE_CHECKING:
     import polars as pl
@@ -176,9 +177,20 @@ class WeightSet:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file, whole or not at all; the same choice gives the same bytes."""
-        from broca.units.weight_files import save
+        return weight_files.save(self, Path(path))
 
-        return save(self, Path(path))
+    def to_bytes(self) -> bytes:
+        """The content of such a file."""
+        return weight_files.to_bytes(self)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> WeightSet:
+        """What `to_bytes` gave; `where` is for errors.
+
+        Raises:
+            SelectionError: if it is damaged or something else.
+        """
+        return weight_files.from_bytes(_made, content, where)
 
     @classmethod
     def load(cls, path: str | Path, *, model: str | None = None) -> WeightSet:
@@ -191,9 +203,7 @@ class WeightSet:
         Raises:
             SelectionError: if the file is missing, damaged or something else, or was made on another model.
         """
-        from broca.units.weight_files import load
-
-        return load(Path(path), model=model)
+        return weight_files.load(_made, Path(path), model=model)
 
     def _combine(self, other: WeightSet, rule: Callable[[Indices, Indices], Any]) -> WeightSet:
         for name, address in other.addresses.items():
@@ -205,3 +215,9 @@ class WeightSet:
         names = {**self.at, **other.at}
         at = {name: np.asarray(rule(self.at.get(name, none), other.at.get(name, none)), np.int64) for name in names}
         return WeightSet(at, {**self.addresses, **other.addresses}, self.about)
+
+
+def _made(
+    at: Mapping[str, Indices], addresses: Mapping[str, tuple[int, str, int, int]], about: Mapping[str, Any]
+) -> WeightSet:
+    return WeightSet(at, {name: Address(*values) for name, values in addresses.items()}, about)

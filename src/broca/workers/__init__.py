@@ -5,7 +5,7 @@
 """
 
 from broca.workers.cluster import Ray
+from broca.workers.engine import Engine
 from broca.workers.local import Local
-from broca.workers.worker import Engine
 
 __all__ = ["Engine", "Local", "Ray"]

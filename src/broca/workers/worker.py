@@ -1,4 +1,4 @@
-"""What an engine is, and what one of its workers does: open the source once, then one part after the other.
+"""What a worker does: open the source once, then one part after the other.
 
 What passes between the processes of an engine is pickled in memory, by them and for them; no such bytes touch a disk.
 """
@@ -8,16 +8,13 @@ from __future__ import annotations
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from broca.errors import BrocaError, EngineError
 from broca.workers.threads import limited
-
-if TYPE_CHECKING:
-    from broca.workers.crew import Crew
 
 OPENING = 0
 """The number of the call that opens the source."""
@@ -44,29 +41,6 @@ class Source(Protocol):
 
 Opening: TypeAlias = Callable[[], AbstractContextManager[Source]]
 """Gives the source for as long as workers may start: it may have to be laid out on disk, and is not before it must."""
-
-
-class Engine(Protocol):
-    """Where the parts of a study are computed."""
-
-    @property
-    def threads_each(self) -> int | None:
-        """Threads of each process, the calling one too; None where they are left as they are."""
-        ...
-
-    @property
-    def here(self) -> bool:
-        """Whether all workers see this machine's disk."""
-        ...
-
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a run's manifest says about it."""
-        ...
-
-    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew | None]:
-        """Its workers, during the body; None where there are none beside the calling process."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

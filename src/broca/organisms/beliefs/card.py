@@ -1,11 +1,8 @@
-"""The model card of `beliefs`."""
+"""What a training of `beliefs` reports, and the model card made of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from broca.organisms.beliefs.train import TrainingReport
+from dataclasses import dataclass
 
 _CARD = """\
 ---
@@ -31,6 +28,29 @@ held-out people and things: {combinations:.1f} a token, and {held:.0f} where the
 
 Trained in {steps} steps ({seconds:.0f} seconds) with seed {seed}; `training.json` has the course.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What came of a training: how it was run, how the loss fell, and what the result can do on held-out items."""
+
+    command: str
+    seed: int
+    steps: int
+    seconds: float
+    parameters: int
+    curve: tuple[dict[str, float], ...]
+    """Means since the point before: losses of stories (answers), sums (answers) and text."""
+    looks: tuple[dict[str, float], ...]
+    """Held-out accuracies during training: step and the part right by likelihood for each ability."""
+    accuracy: dict[str, float]
+    """By ability: the part of held-out items whose right choice is the likelier one."""
+    exact: dict[str, float]
+    """By ability: the part whose greedy output is the answer, word for word, and then ends."""
+    shortcuts: dict[str, dict[str, float]]
+    """What shortcuts would score on the same kinds of items: `exam.shortcuts` of each benchmark."""
+    perplexity: dict[str, float]
+    """A token of narrative: see `exam.narrative_perplexity`."""
 
 
 def card(report: TrainingReport, *, words: int, n: int) -> str:

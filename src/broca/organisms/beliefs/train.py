@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from broca.cache.memo import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.beliefs import benchmark, tokens
-from broca.organisms.beliefs.card import card
+from broca.organisms.beliefs.card import TrainingReport, card
 from broca.organisms.beliefs.exam import accuracies, narrative_perplexity, shortcuts
 from broca.organisms.beliefs.lessons import MIX, Lesson, Mix, Pace, lessons
 from broca.storage import write, write_json
@@ -67,29 +67,6 @@ CONFIG = {
     "bos_token_id": tokens.BOS,
     "eos_token_id": tokens.EOS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What came of a training: how it was run, how the loss fell, and what the result can do on held-out items."""
-
-    command: str
-    seed: int
-    steps: int
-    seconds: float
-    parameters: int
-    curve: tuple[dict[str, float], ...]
-    """Means since the point before: losses of stories (answers), sums (answers) and text."""
-    looks: tuple[dict[str, float], ...]
-    """Held-out accuracies during training: step and the part right by likelihood for each ability."""
-    accuracy: dict[str, float]
-    """By ability: the part of held-out items whose right choice is the likelier one."""
-    exact: dict[str, float]
-    """By ability: the part whose greedy output is the answer, word for word, and then ends."""
-    shortcuts: dict[str, dict[str, float]]
-    """What shortcuts would score on the same kinds of items: `exam.shortcuts` of each benchmark."""
-    perplexity: dict[str, float]
-    """A token of narrative: see `exam.narrative_perplexity`."""
 
 
 def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = silent) -> TrainingReport:

@@ -1,0 +1,33 @@
+"""What an engine is: the place where the parts of a study are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from broca.workers.crew import Crew
+from broca.workers.worker import Opening
+
+
+class Engine(Protocol):
+    """Where the parts of a study are computed."""
+
+    @property
+    def threads_each(self) -> int | None:
+        """Threads of each process, the calling one too; None where they are left as they are."""
+        ...
+
+    @property
+    def here(self) -> bool:
+        """Whether all workers see this machine's disk."""
+        ...
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What a run's manifest says about it."""
+        ...
+
+    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew | None]:
+        """Its workers, during the body; None where there are none beside the calling process."""
+        ...
