@@ -13,7 +13,7 @@ from broca.runs.store import TABLES
 from broca.scoring.answered import Answered
 from broca.storage import inside, legible
 from broca.units import UnitMask
-from broca.units.weight_files import load
+from broca.units.weights import WeightSet
 
 _SQLITE = b"SQLite format 3\0"
 
@@ -102,7 +102,7 @@ def _file(path: Path) -> Verified:
         wrong = (f"{path}: {lost} answers are not what was written; they are computed again when they are asked for.",)
         return Verified(path, "answers", 1, wrong if lost else ())
     reasons = []
-    for read in (UnitMask.load, load):
+    for read in (UnitMask.load, WeightSet.load):
         try:
             read(path)
         except BrocaError as error:
