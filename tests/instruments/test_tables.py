@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 @pytest.mark.parametrize("name", list(INSTRUMENTS))
 def test_every_table_of_a_result_is_declared(name):
     declared = tables_by_name(name)
-    result = get_type_hints(INSTRUMENTS[name].run)["return"]
+    result = get_type_hints(INSTRUMENTS[name].work())["return"]
     written = {field.name for field in fields(result) if "DataFrame" in str(field.type)}
     assert written
     assert written <= declared.keys()
@@ -45,11 +45,11 @@ def test_what_is_not_declared_is_not_written(tmp_path):
     class Ours:
         pass
 
-    Ours.__module__ = "broca.instruments.localize.study"
+    Ours.__module__ = "broca.instruments.localize.spec"
     schemas = tables_of(Ours)
     with pytest.raises(RunError, match="The table moods is written and not declared"):
         schema_of("moods", schemas)
-    result = get_type_hints(INSTRUMENTS["localize"].run)["return"]
+    result = get_type_hints(INSTRUMENTS["localize"].work())["return"]
     values = dict.fromkeys(field.name for field in fields(result)) | {"layers": pl.DataFrame({"layer": ["first"]})}
     with pytest.raises(RunError, match="The table layers has no column kind"):
         save_result(result(**values), tmp_path / "run", schemas)

@@ -102,12 +102,17 @@ class Spec(BaseModel):
         """
         getattr(self, "data_fingerprints", dict)()
 
+    @classmethod
+    def work(cls) -> Callable[..., Any]:
+        """What does it: the function `run` in the module ``run`` beside the study's own module ``spec``."""
+        home = next(kind.__module__ for kind in cls.__mro__ if kind.__module__.endswith(".spec"))
+        return import_module(f"{home.removesuffix('.spec')}.run").run
+
     if not TYPE_CHECKING:  # each study says what comes of it
 
         def run(self, lm: Any, **how: Any) -> Any:
-            """Do it: what the function `run` in the module ``run`` beside the study's module ``spec`` does."""
-            home = next(kind.__module__ for kind in type(self).__mro__ if kind.__module__.endswith(".spec"))
-            return import_module(f"{home.removesuffix('.spec')}.run").run(self, lm, **how)
+            """Do it: see `work`."""
+            return self.work()(self, lm, **how)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""
