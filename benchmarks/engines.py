@@ -20,7 +20,7 @@ import polars as pl
 from broca.runs.files import digest
 from ground import Row, arguments, interleaved, named, ratio, settle, write
 
-from broca.cache.cells import crewed
+from broca.cache.mapping import with_pool
 from broca.cli.demo import DEMO
 from broca.evidence.conditions import Bench
 from broca.instruments.lesion.plan import planned
@@ -30,7 +30,7 @@ from broca.runs import run
 from broca.runs.cells import Cells
 from broca.runs.formats import table_to_bytes
 from broca.workers import Local, Ray
-from broca.workers.crew import Crew
+from broca.workers.pool import WorkerPool
 
 SHORT = {"n_items": 16, "draws": 4, "dose_draws": 2, "n_bootstrap": 200, "gate": "mark"}
 
@@ -48,22 +48,22 @@ class Control:
         self.items = tuple(item for group in self.spec.abilities.values() for item in group)
         self.seen: set[str] = set()
 
-    def scored(self, crew: Crew | None) -> None:
+    def scored(self, pool: WorkerPool | None) -> None:
         """Score every random lesion, and remember what came out."""
         with TemporaryDirectory() as folder:
-            bench = Bench(self.lm, self.items, self.spec.scorer, "auto", crewed(Cells(Path(folder)), crew, self.lm))
+            bench = Bench(self.lm, self.items, self.spec.scorer, "auto", with_pool(Cells(Path(folder)), pool, self.lm))
             fills = bench.fills(("zero",), self.plan.sites, self.spec.seed)
             self.seen.add(digest(table_to_bytes(pl.concat(bench.tables(self.plan.random, fills)))))
 
 
 @contextmanager
-def staffed(engine: Local | Ray, lm: LM) -> Iterator[tuple[Crew, float]]:
+def staffed(engine: Local | Ray, lm: LM) -> Iterator[tuple[WorkerPool, float]]:
     """The engine's workers, all of them ready, and how many seconds that took."""
     start = time.perf_counter()
-    with engine.opened(lambda: sourced(lm)) as crew:
-        assert crew is not None
-        crew.ready()
-        yield crew, time.perf_counter() - start
+    with engine.opened(lambda: sourced(lm)) as pool:
+        assert pool is not None
+        pool.ready()
+        yield pool, time.perf_counter() - start
 
 
 def same_bytes(lm: LM, engines: dict[str, Any]) -> int:
@@ -97,7 +97,7 @@ def main() -> None:
     with ExitStack() as stack:
         staff = {name: stack.enter_context(staffed(engine, lm)) for name, engine in engines.items()}
         ways = {"one process": lambda: control.scored(None)}
-        ways |= {name: lambda crew=crew: control.scored(crew) for name, (crew, _) in staff.items()}
+        ways |= {name: lambda pool=pool: control.scored(pool) for name, (pool, _) in staff.items()}
         seconds = interleaved(ways, max(1, given.rounds // 2))
     assert len(control.seen) == 1, control.seen
     what = f"{len(control.plan.random)} matched random lesions x {len(control.items)} items"

@@ -21,7 +21,7 @@ import numpy as np
 from ground import Row, arguments, settle, write
 from sklearn.metrics import roc_auc_score
 
-from broca.cache.memo import forget
+from broca.cache.cache import no_cache
 from broca.capture import Moments, capture
 from broca.cli.demo import ROUTED
 from broca.evidence.agreement import attributed
@@ -89,11 +89,11 @@ def rankings(lm: LM, kind: str) -> dict[str, Scores]:
             spec = Localize(contrast=name, options=options, sites=f"*.{kind}", grain=grain, pool=pool)  # type: ignore[arg-type]
             found[f"t, {name}, {pool} token{'s' if pool == 'mean' else ''}"] = _absolute(spec.run(lm).t)
     for name, items in ((OWN, own), (TWIN, other)):
-        scores = attributed(lm, items, sites, grain, chat="auto", memo=forget)  # type: ignore[arg-type]
+        scores = attributed(lm, items, sites, grain, chat="auto", cache=no_cache)  # type: ignore[arg-type]
         assert scores is not None
         found[f"attribution, {name}"] = {site: -row for site, row in scores.items()}
     rest = [
-        attributed(lm, benchmark(f"beliefs/{a}", n=100, seed=7, **BARE), sites, grain, chat="auto", memo=forget)
+        attributed(lm, benchmark(f"beliefs/{a}", n=100, seed=7, **BARE), sites, grain, chat="auto", cache=no_cache)
         for a in OTHERS
     ]  # type: ignore[arg-type]
     found["attribution, false beliefs minus the worst other ability"] = {

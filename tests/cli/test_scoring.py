@@ -165,7 +165,7 @@ class Masking(BaseModel):
     kind: Literal["masking"] = "masking"
     file: str = ""
 
-    def run(self, lm, *, memo=None, progress=None):  # noqa: ARG002
+    def run(self, lm, *, cache=None, progress=None):  # noqa: ARG002
         return Masked("masked", WeightSet.load(self.file) if self.file else None)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import zoo
-from broca.cache.memo import forget
+from broca.cache.cache import no_cache
 from broca.capture import Gather, capture
 from broca.errors import GuardError, SelectionError, SpecError, StimulusError
 from broca.instruments.lesion.spec import CausalTest
@@ -251,7 +251,7 @@ def test_a_given_selection_is_matched_on_size(lm, items):
 
     site = lm.anatomy.sites("mlp_act")[1]
     bench = Bench(
-        lm, benchmark(items), CausalTest(selection=UnitMask.of({str(site): [0]}, n=48)).scorer, "auto", forget
+        lm, benchmark(items), CausalTest(selection=UnitMask.of({str(site): [0]}, n=48)).scorer, "auto", no_cache
     )
     size = bench.sizes(lm.anatomy.sites("mlp_act"), "unit")
     seen = capture(lm, lm.tokenize([i.prompt for i in benchmark(items)]), [site], Gather, pool=Pool("mean"))[

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 import broca
-from broca.cache.memo import forget, silent
+from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.perturb.cases import CLASSES, turned
 from broca.instruments.perturb.grid import Patches, grid, lent
@@ -175,7 +175,7 @@ def test_a_patch_that_does_nothing_is_marked(lm, cases):
         for one in cases[0]
         if "prefix" in one.case.places
     )
-    made = grid(Patches(lm, blind, forget, silent), threshold=0.5, boot={"n": 50, "seed": 0})
+    made = grid(Patches(lm, blind, no_cache, silent), threshold=0.5, boot={"n": 50, "seed": 0})
     assert {guard.name: guard.state for guard in made.guards}["effect"] == "marked"
 
 
@@ -193,7 +193,7 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
 def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
     """Where the model is its own twin, what was chosen by its first half has no head start in the second."""
     monkeypatch.setattr(sys.modules[selected.__module__], "untrained", lambda own, _seed: own)
-    patches = Patches(lm, cases[0], forget, silent)
+    patches = Patches(lm, cases[0], no_cache, silent)
     made = grid(patches, threshold=0.5, boot={"n": 50, "seed": 0})
     how = Choosing("heads", "estimated", 12.5, 5, 5, 0.05, {"n": 50, "seed": 0})
     numbers = {rung.name: rung.numbers for rung in selected(patches, made, how).rungs}
@@ -202,7 +202,7 @@ def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, mon
 
 
 def test_estimates_of_all_tokens_are_the_sum_over_their_classes(lm, cases):
-    found = Patches(lm, cases[0], forget, silent).estimated({Site(0, "z"): lm.anatomy.n_heads})
+    found = Patches(lm, cases[0], no_cache, silent).estimated({Site(0, "z"): lm.anatomy.n_heads})
     by_class = np.nansum([found[f"{name}/0.z"] for name in CLASSES], 0)
     np.testing.assert_allclose(found["all/0.z"], by_class, atol=1e-6)
 

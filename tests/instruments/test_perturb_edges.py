@@ -17,7 +17,7 @@ import torch
 from tests.zoo import lm as tiny
 from tests.zoo import tokenizer
 
-from broca.cache.memo import forget, silent
+from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError
 from broca.instruments.perturb.answers import ANSWERS, Asking
 from broca.instruments.perturb.cases import turned
@@ -120,7 +120,7 @@ def test_in_a_chat_the_template_behind_the_text_belongs_to_the_answer(items):
     lm.tokenizer.chat_template = "{% for m in messages %}Q: {{ m['content'] }}{% endfor %} A: "
     asked = spec(items, chat="always", compare=0)
     texts = asked.texts(lm)
-    answers = Asking(lm, "choices", "always", 1, forget, silent).answers(texts)
+    answers = Asking(lm, "choices", "always", 1, no_cache, silent).answers(texts)
     cases, _ = turned(lm, texts, answers, way="choices", chat="always", most=8, seed=0)
     assert cases
     for one in cases:

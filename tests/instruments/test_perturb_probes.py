@@ -1,4 +1,4 @@
-"""Probes on a model's own activations: where the place is, what baselines stand beside, what is undefined, the memo."""
+"""Probes on a model's own activations: where the place is, what baselines stand beside, what is undefined, the cache."""
 
 from __future__ import annotations
 
@@ -137,14 +137,14 @@ def test_too_few_groups_are_told(lm, pairs):
 def test_what_is_remembered_is_not_done_again(lm, pairs):
     store, asked = {}, []
 
-    def memo(key, compute):
+    def cache(key, compute):
         name = repr(sorted(key.items()))
         if name not in store:
             asked.append(key)
             store[name] = compute()
         return store[name]
 
-    how = {"sites": [Site(0, "resid_pre")], "points": ["answer"], "splits": ["rows"], "how": QUICK, "memo": memo}
+    how = {"sites": [Site(0, "resid_pre")], "points": ["answer"], "splits": ["rows"], "how": QUICK, "cache": cache}
     some = [pair for pair in pairs if pair.group in ("basket", "bottle", "garden")]
     first = probed(lm, some, **how)
     n = len(asked)

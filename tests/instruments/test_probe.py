@@ -49,7 +49,7 @@ def test_features_are_the_attention_of_each_list(lm, found):
     assert not {tree.group for tree in shown} & {tree.group for tree in held}
     rows = Statements.of(shown)
     own = features(lm, [t.text for t in shown], [t.statements for t in shown], queries=[t.query for t in shown])
-    kept, layers = looked_at(lm, shown, Pooling(), chat="never", memo=lambda _key, compute: compute())
+    kept, layers = looked_at(lm, shown, Pooling(), chat="never", cache=lambda _key, compute: compute())
     np.testing.assert_allclose(kept, own.values, atol=1e-6)
     assert layers == (0, 1)
     assert kept.sum(-3).shape == (2, 4)
@@ -104,19 +104,19 @@ def test_the_same_run_comes_back_from_disk(lm, tmp_path):
 def test_what_is_remembered_is_not_done_again(lm, monkeypatch):
     kept = {}
 
-    def memo(key, compute):
+    def cache(key, compute):
         name = repr(sorted(key.items(), key=str))
         if name not in kept:
             kept[name] = compute()
         return kept[name]
 
     spec = WHOLE.model_copy(update={"draws": 0})
-    first = spec.run(lm, memo=memo)
+    first = spec.run(lm, cache=cache)
     monkeypatch.setattr(lm.model, "forward", lambda *_, **__: pytest.fail("the model was asked again"))
     monkeypatch.setattr("broca.instruments.probe.steps.untrained", lm.model.forward)
     monkeypatch.setattr("broca.evidence.guards.identity", lambda *_: first.guards[2])
     monkeypatch.setattr("broca.evidence.guards.effect", lambda *_: first.guards[3])
-    again = spec.run(lm, memo=memo)
+    again = spec.run(lm, cache=cache)
     for name in ("scores", "layer_scores", "head_scores", "pruning", "edges", "corruptions", "links"):
         assert getattr(first, name).equals(getattr(again, name)), name
 
@@ -158,7 +158,7 @@ def test_cuts_hide_a_useful_statement_and_one_like_it(lm):
     assert all(4 not in (cut.useful, cut.useless) for cut in matched(numbers, seed=0))  # the question itself
     everything = trees("kth", k=5, m=5, n=4, tokenizer=lm.tokenizer)
     assert matched(everything, seed=0) == []
-    how = {"seed": 0, "n_bootstrap": 50, "memo": lambda _key, compute: compute(), "progress": lambda *_: None}
+    how = {"seed": 0, "n_bootstrap": 50, "cache": lambda _key, compute: compute(), "progress": lambda *_: None}
     assert cut_edges(lm, everything, **how).is_empty()
 
 
@@ -166,7 +166,7 @@ def test_the_effect_of_a_cut_is_that_of_the_edge_lesion(lm):
     from broca.interventions.edges import edges_between
 
     made = trees("kth", k=2, m=5, n=70, tokenizer=lm.tokenizer)
-    how = {"seed": 0, "n_bootstrap": 50, "memo": lambda _key, compute: compute(), "progress": lambda *_: None}
+    how = {"seed": 0, "n_bootstrap": 50, "cache": lambda _key, compute: compute(), "progress": lambda *_: None}
     table = cut_edges(lm, made, **how)
     kept = matched(made, seed=0)
     texts = [cut.tree.text for cut in kept]

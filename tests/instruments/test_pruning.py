@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 import lists
-from broca.cache.memo import forget, silent
+from broca.cache.cache import no_cache, silent
 from broca.instruments.probe.head_maps import (
     attention_table,
     entropies,
@@ -160,10 +160,12 @@ def test_curves_are_accuracies_under_real_lesions(lm):
     values = np.random.default_rng(0).random((160, 2, 4))
     importance = {"place": -entropies(values, rows)["place"], "probe": probe_weights(values, rows.height)}
     spec = Pruning(levels=(25, 75), draws=4)
-    orders, missing = orders_of(spec, lm, items, importance, (0, 1), chat="never", memo=forget)
+    orders, missing = orders_of(spec, lm, items, importance, (0, 1), chat="never", cache=no_cache)
     assert orders.keys() == {"place", "probe", "gradient"}
     assert missing == ("There is no order by size for this task or model, so none was pruned by it.",)
-    curves, areas, guards = pruned(spec, lm, items, orders, (0, 1), chat="never", seed=0, memo=forget, progress=silent)
+    curves, areas, guards = pruned(
+        spec, lm, items, orders, (0, 1), chat="never", seed=0, cache=no_cache, progress=silent
+    )
     assert [guard.state for guard in guards] == ["passed", "passed"]
     one = curves.filter((pl.col("order") == "gradient") & (pl.col("mode") == "remove") & (pl.col("fill") == "zero"))
     with lm.under(Lesion(mask_of(orders["gradient"][:6], (0, 1), 4))):

@@ -132,7 +132,7 @@ def test_a_run_that_was_cut_short_ends_the_same():
     whole = spec.run(lm)
     kept, limit = {}, 3
 
-    def memo(key, compute):
+    def cache(key, compute):
         if repr(key) not in kept:
             if len(kept) == limit:
                 raise KeyboardInterrupt
@@ -140,9 +140,9 @@ def test_a_run_that_was_cut_short_ends_the_same():
         return kept[repr(key)]
 
     with pytest.raises(KeyboardInterrupt):
-        spec.run(lm, memo=memo)
+        spec.run(lm, cache=cache)
     limit = 99
-    again = spec.run(lm, memo=memo)
+    again = spec.run(lm, cache=cache)
     assert len(kept) == 9
     assert again.methods.equals(whole.methods)
     assert again.units.equals(whole.units)
@@ -167,7 +167,7 @@ def test_detection_follows_the_analytic_power():
             trial = tried(spec, ground, d, lambda _key, compute: compute(), lambda *_: None)
             for n in spec.ns:
                 scores = rankings.rankings(
-                    trial, n, seed=0, memo=lambda _key, compute: compute(), progress=lambda *_: None
+                    trial, n, seed=0, cache=lambda _key, compute: compute(), progress=lambda *_: None
                 )
                 rows.append(rankings.power(trial, n, scores, 0.05))
     found = pl.DataFrame(rows).group_by("d", "n").mean()

@@ -168,14 +168,14 @@ def test_the_same_words_with_other_pictures_are_other_stimuli(shapes):
     """Maps are remembered by what was shown: words alone would find the wrong one."""
     lm, kept = lm_of("llava"), {}
 
-    def memo(key, compute):
+    def cache(key, compute):
         return kept.setdefault(repr(key), None) or kept.__setitem__(repr(key), compute()) or kept[repr(key)]
 
     swapped = Contrast(shapes.name, shapes.negative, shapes.positive)
     words = tuple(replace(s, text=o.text, id=o.id) for s, o in zip(shapes.negative, shapes.positive, strict=True))
     other = Contrast(shapes.name, words, words)
-    one, two = (Localize(contrast=c, pool="mean").run(lm, memo=memo) for c in (shapes, swapped))
-    three = Localize(contrast=other, pool="mean").run(lm, memo=memo)
+    one, two = (Localize(contrast=c, pool="mean").run(lm, cache=cache) for c in (shapes, swapped))
+    three = Localize(contrast=other, pool="mean").run(lm, cache=cache)
     for site, t in one.t.items():
         np.testing.assert_allclose(t, -two.t[site], atol=1e-6)
         assert np.nanmax(np.abs(three.t[site])) < 1e-6

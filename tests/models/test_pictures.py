@@ -377,14 +377,14 @@ def test_a_text_model_has_no_processor_and_no_note(tmp_path):
 
 
 def test_twins_and_workers_see_pictures(drawn, tmp_path):
-    from broca.workers.worker import Seat
+    from broca.workers.worker import WorkerId
 
     lm = lm_of("llava")
     twin = untrained(lm, 0)
     shown = prompts(drawn)
     assert len(twin.generate(shown, max_new_tokens=1)) == len(shown)
     with sourced(lm) as source:
-        other = source(Seat(0, 1))
+        other = source(WorkerId(0, 1))
     assert other.generate(shown, max_new_tokens=3) == lm.generate(shown, max_new_tokens=3)
 
 

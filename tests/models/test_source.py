@@ -17,14 +17,14 @@ from broca.models.lm import LM
 from broca.models.source import sourced
 from broca.sites import Site
 from broca.units import UnitMask
-from broca.workers.worker import Seat
+from broca.workers.worker import WorkerId
 
 TEXTS = ["where is the ball?", "a", "the box is in the bag, the bag is in the box"]
 SITE = Site(1, "mlp_act")
 
 
 def travelled(source):
-    return pickle.loads(pickle.dumps(source))(Seat(3, 1))
+    return pickle.loads(pickle.dumps(source))(WorkerId(3, 1))
 
 
 def logits(lm):

@@ -61,7 +61,7 @@ class Anything(BaseModel):
     many: tuple[float | None, ...] = ()
     choices: tuple[Choice, ...] = ()
 
-    def run(self, lm, *, memo, progress):
+    def run(self, lm, *, cache, progress):
         raise NotImplementedError
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from broca.cache.memo import Memo, Part, Progress, forget, silent
+from broca.cache.cache import Cache, Part, Progress, no_cache, silent
 from broca.errors import BrocaError
 from broca.models.hashes import tokenizer_hash
 from broca.runs.run import run
@@ -93,10 +93,10 @@ class Toy(BaseModel):
     seed: int = 0
     selection: Choice = Choice()
 
-    def run(self, lm: ToyLM, *, memo: Memo = forget, progress: Progress = silent) -> ToyResult:
+    def run(self, lm: ToyLM, *, cache: Cache = no_cache, progress: Progress = silent) -> ToyResult:
         frames, arrays = [], {}
         for i in range(self.n_cells):
-            part = memo({"cell": i, "seed": self.seed, "condition": list(lm.condition)}, lambda i=i: self.cell(i))
+            part = cache({"cell": i, "seed": self.seed, "condition": list(lm.condition)}, lambda i=i: self.cell(i))
             if isinstance(part, pl.DataFrame):
                 frames.append(part)
             else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from broca.cache.cells import cells, crewed
+from broca.cache.mapping import map_cached, with_pool
 from broca.runs.cells import Cells
 from broca.workers import Local, Ray
 from workers import toys
@@ -21,11 +21,11 @@ from workers import toys
 def main(kind: str, folder: Path) -> None:
     engine = Ray(workers=2, threads=1) if kind == "ray" else Local(workers=2, threads=1)
     lm = toys.Held()
-    with engine.opened(toys.opening) as crew:
-        assert crew is not None
-        crew.ready()
-        print(*{pid for pid, _ in dict(crew.computed(toys.who, enumerate(range(8)))).values()}, flush=True)
-        memo = crewed(Cells(folder / "cells"), crew, lm)
+    with engine.opened(toys.opening) as pool:
+        assert pool is not None
+        pool.ready()
+        print(*{pid for pid, _ in dict(pool.computed(toys.who, enumerate(range(8)))).values()}, flush=True)
+        cache = with_pool(Cells(folder / "cells"), pool, lm)
 
         def tell(done: int, _total: int) -> None:
             if done == 1:
@@ -34,7 +34,7 @@ def main(kind: str, folder: Path) -> None:
                 print("ready", flush=True)
 
         (folder / "marks").mkdir(parents=True)
-        list(cells(toys.Blocks(str(folder / "marks")), range(4), lm, memo, tell))
+        list(map_cached(toys.Blocks(str(folder / "marks")), range(4), lm, cache, tell))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,15 @@ import hashlib
 import pytest
 
 import zoo
-from broca.cache.cells import cells
-from broca.cache.memo import forget
+from broca.cache.cache import no_cache
+from broca.cache.mapping import map_cached
 from broca.errors import BrocaError
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
 from broca.runs import open_run, run
 from broca.runs.cells import Cells
 from broca.workers import Local, Ray
-from broca.workers.crew import Crew
+from broca.workers.pool import WorkerPool
 from workers import toys
 
 
@@ -76,7 +76,7 @@ def test_two_ray_workers_end_with_the_bytes_of_one_process(spec, lm, whole, tmp_
 
 
 def test_a_finished_run_is_opened_and_no_worker_started(spec, lm, whole, monkeypatch):
-    monkeypatch.setattr(Crew, "_hire", lambda *_: pytest.fail("a worker was started"))
+    monkeypatch.setattr(WorkerPool, "_spawn", lambda *_: pytest.fail("a worker was started"))
     again = run(spec, lm, whole.path, engine=Local(workers=2, threads=1))
     assert again.manifest == open_run(whole.path).manifest
 
@@ -106,29 +106,29 @@ def test_what_is_done_is_kept_before_it_is_its_turn(tmp_path):
     """Part 1 waits on the disk while part 0, which is begun before it, ends worker after worker."""
     lm = toys.Held()
     task = toys.Draw(fails=frozenset({0}))
-    with Local(workers=2, threads=1).opened(toys.opening) as crew:
-        from broca.cache.cells import crewed
+    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+        from broca.cache.mapping import with_pool
 
-        crew.ready()
-        memo = crewed(Cells(tmp_path), crew, lm)
+        pool.ready()
+        cache = with_pool(Cells(tmp_path), pool, lm)
         with pytest.raises(BrocaError, match="part 0"):
-            list(cells(task, [1, 2, 3, 0, 5], lm, memo))
+            list(map_cached(task, [1, 2, 3, 0, 5], lm, cache))
         assert len(Cells(tmp_path)) >= 3
     again = [
         part if isinstance(part, dict) else part.to_dict(as_series=False)
-        for part in cells(toys.Draw(), [1, 2, 3], lm, Cells(tmp_path))
+        for part in map_cached(toys.Draw(), [1, 2, 3], lm, Cells(tmp_path))
     ]
     alone = [
         part if isinstance(part, dict) else part.to_dict(as_series=False)
-        for part in cells(toys.Draw(), [1, 2, 3], lm, forget)
+        for part in map_cached(toys.Draw(), [1, 2, 3], lm, no_cache)
     ]
     assert repr(again) == repr(alone)
 
 
 def test_a_crew_is_not_asked_about_a_model_that_it_does_not_hold(tmp_path):
-    from broca.cache.cells import crewed
+    from broca.cache.mapping import with_pool
 
     mine, other = toys.Held(), toys.Held()
-    with Local(workers=2, threads=1).opened(toys.opening) as crew:
-        list(cells(toys.Draw(), [1, 2, 3], other, crewed(forget, crew, mine)))
-        assert crew.seats == set()
+    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+        list(map_cached(toys.Draw(), [1, 2, 3], other, with_pool(no_cache, pool, mine)))
+        assert pool.worker_ids == set()

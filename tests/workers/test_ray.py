@@ -1,4 +1,4 @@
-"""Real Ray: the same crew laws over actors of a cluster on this machine, and words for clusters that are not there."""
+"""Real Ray: the same pool laws over actors of a cluster on this machine, and words for clusters that are not there."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from pathlib import Path
 
 import pytest
 
-from broca.cache.cells import cells, crewed
-from broca.cache.memo import forget
+from broca.cache.cache import no_cache
+from broca.cache.mapping import map_cached, with_pool
 from broca.errors import EngineError, GuardError, SpecError
 from broca.workers import Local, Ray
-from broca.workers.crew import TRIES
+from broca.workers.pool import TRIES
 from workers import toys
 
 
 @pytest.fixture(scope="module")
-def crew():
-    with Ray(workers=2, threads=1).opened(toys.opening) as crew:
-        crew.ready()
-        yield crew
+def pool():
+    with Ray(workers=2, threads=1).opened(toys.opening) as pool:
+        pool.ready()
+        yield pool
 
 
-def test_actors_give_what_one_process_gives(crew):
+def test_actors_give_what_one_process_gives(pool):
     lm, parts = toys.Held(), [3, 1, 4, 1, 5, 9, 2, 6]
     with lm.under(2):
-        one = list(cells(toys.Draw(), parts, lm, forget))
-        spread = list(cells(toys.Draw(), parts, lm, crewed(forget, crew, lm)))
+        one = list(map_cached(toys.Draw(), parts, lm, no_cache))
+        spread = list(map_cached(toys.Draw(), parts, lm, with_pool(no_cache, pool, lm)))
     assert repr(spread) == repr(one)
-    found = dict(crew.computed(toys.who, enumerate(range(8)))).values()
+    found = dict(pool.computed(toys.who, enumerate(range(8)))).values()
     assert len({pid for pid, _ in found} - {os.getpid()}) == 2
     assert {threads for _, threads in found} == {1}
 
 
-def test_parts_come_as_they_are_done(crew, tmp_path):
-    done = crew.computed(toys.Waits(str(tmp_path / "mark")), enumerate(range(2)))
+def test_parts_come_as_they_are_done(pool, tmp_path):
+    done = pool.computed(toys.Waits(str(tmp_path / "mark")), enumerate(range(2)))
     assert next(done)[0] == 1
     (tmp_path / "mark").touch()
     assert next(done)[0] == 0
 
 
-def test_an_error_is_the_one_that_one_process_raises(crew):
+def test_an_error_is_the_one_that_one_process_raises(pool):
     with pytest.raises(GuardError, match=r"^part 3$"):
-        list(crew.computed(toys.Fails(frozenset({3, 5})), enumerate(range(6))))
+        list(pool.computed(toys.Fails(frozenset({3, 5})), enumerate(range(6))))
 
 
 @pytest.mark.parametrize(("times", "works"), [(1, True), (TRIES, False)])
-def test_a_killed_actor_costs_its_part_only(crew, tmp_path, times, works):
+def test_a_killed_actor_costs_its_part_only(pool, tmp_path, times, works):
     task = toys.Kills(at=3, times=times, marks=str(tmp_path))
     if works:
-        assert dict(crew.computed(task, enumerate(range(8)))) == {i: i * i for i in range(8)}
+        assert dict(pool.computed(task, enumerate(range(8)))) == {i: i * i for i in range(8)}
     else:
         with pytest.raises(EngineError, match=rf"Part 3 has ended {TRIES} workers \(the last one: .+\)"):
-            list(crew.computed(task, enumerate(range(8))))
-    assert dict(crew.computed(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
+            list(pool.computed(task, enumerate(range(8))))
+    assert dict(pool.computed(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
 
 
-def test_a_cluster_that_is_too_small_is_told_with_the_number_that_would_do(crew):
+def test_a_cluster_that_is_too_small_is_told_with_the_number_that_would_do(pool):
     with (
         Ray(workers=64, threads=2).opened(toys.opening) as large,
         pytest.raises(
@@ -72,10 +72,10 @@ def test_a_cluster_that_is_too_small_is_told_with_the_number_that_would_do(crew)
     ):
         large.ready()
     # A cluster that was there before is left alone.
-    assert dict(crew.computed(toys.square, enumerate([2]))) == {0: 4}
+    assert dict(pool.computed(toys.square, enumerate([2]))) == {0: 4}
 
 
-def test_a_model_on_a_gpu_needs_a_cluster_with_one(crew):
+def test_a_model_on_a_gpu_needs_a_cluster_with_one(pool):
     with (
         Ray(workers=1, threads=1).opened(lambda: toys.opening(toys.Opens(cuda=True))) as other,
         pytest.raises(EngineError, match="this Ray cluster has none"),
@@ -113,10 +113,10 @@ def test_an_address_without_a_cluster_is_told_at_once(who, request, monkeypatch)
     address = request.getfixturevalue(who)
     began = time.monotonic()
     with (
-        Ray(workers=2, address=address, threads=1).opened(toys.opening) as crew,
+        Ray(workers=2, address=address, threads=1).opened(toys.opening) as pool,
         pytest.raises(EngineError, match=rf"No Ray cluster answers at {address}: .*ray start --head"),
     ):
-        crew.ready()
+        pool.ready()
     assert time.monotonic() - began < 10
 
 
@@ -156,8 +156,8 @@ def test_a_cluster_that_was_started_by_hand(tmp_path):
     script = tmp_path / "join.py"
     script.write_text(
         "from broca.workers import Ray\nfrom workers import toys\n"
-        f"with Ray(workers=2, address='127.0.0.1:{port}', threads=1).opened(toys.opening) as crew:\n"
-        "    print(sorted(crew.computed(toys.square, enumerate(range(4)))))\n"
+        f"with Ray(workers=2, address='127.0.0.1:{port}', threads=1).opened(toys.opening) as pool:\n"
+        "    print(sorted(pool.computed(toys.square, enumerate(range(4)))))\n"
     )
     start = [
         sys.executable,

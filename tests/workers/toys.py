@@ -1,4 +1,4 @@
-"""What crews are tested on: a source and tasks without a model, that live in a module workers can import."""
+"""What pools are tested on: a source and tasks without a model, that live in a module workers can import."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import polars as pl
 from threadpoolctl import threadpool_info
 
 from broca.errors import BrocaError, GuardError
-from broca.workers.worker import Seat
+from broca.workers.worker import WorkerId
 
 
 @dataclass
 class Held:
     """What a worker of these tests holds, and what stands for the LM in the calling process."""
 
-    seat: Seat | None = None
+    worker_id: WorkerId | None = None
     interventions: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -48,12 +48,12 @@ class Opens:
     dies: bool = False
     cuda: bool = False
 
-    def __call__(self, seat: Seat, /) -> Held:
+    def __call__(self, worker_id: WorkerId, /) -> Held:
         if self.error:
             raise self.error
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
-        return Held(seat)
+        return Held(worker_id)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def pools(_held: Any, _part: int) -> set[int]:
 
 
 def who(held: Held, part: int) -> tuple[int, int]:
-    return os.getpid(), held.seat.threads
+    return os.getpid(), held.worker_id.threads
 
 
 @dataclass(frozen=True)

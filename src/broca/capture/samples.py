@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from broca.cache.memo import Draft
+from broca.cache.cache import Draft
 from broca.capture.objectives import Objective, Row, coefficients
 from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import take_gradients, tap_modules, watch_gradient

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from broca.cache.memo import Draft
+from broca.cache.cache import Draft
 from broca.capture.objectives import Asked, Objective, Row
 from broca.capture.samples import Sums, Work
 from broca.errors import BrocaError, GuardError, StatisticsError

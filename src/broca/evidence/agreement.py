@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from broca.cache.memo import Memo
+from broca.cache.cache import Cache
 from broca.capture.gradient import attribution
 from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
 from broca.evidence.maps import Floats
@@ -48,7 +48,14 @@ class Margin:
 
 
 def attributed(
-    lm: LM, items: Sequence[Item], sites: Sequence[Site], grain: Grain, *, chat: Chat, memo: Memo, scorer: object = None
+    lm: LM,
+    items: Sequence[Item],
+    sites: Sequence[Site],
+    grain: Grain,
+    *,
+    chat: Chat,
+    cache: Cache,
+    scorer: object = None,
 ) -> dict[Site, Floats] | None:
     """What zeroing each unit (or head) alone does to the margin of the right answer, to first order: ``(unit,)`` a site.
 
@@ -79,7 +86,7 @@ def attributed(
         "condition": list(lm.condition),
     }
     try:
-        found = memo(key, compute)
+        found = cache(key, compute)
     except (SiteUnavailable, GuardError, StatisticsError):
         return None
     assert isinstance(found, dict)

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.cache.cells import cells
-from broca.cache.memo import Memo, Part
+from broca.cache.cache import Cache, Part
+from broca.cache.mapping import map_cached
 from broca.capture.activations import capture
 from broca.capture.reduce import Gather, Moments
 from broca.evidence.maps import cell
@@ -116,13 +116,13 @@ class Scoring(Generic[C]):
         self,
         lm: LM,
         conditions: Sequence[Condition[C]],
-        memo: Memo,
+        cache: Cache,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[pl.DataFrame]:
         """Under each condition, one row an item: the labels, then the scorer's columns."""
         starts = range(0, len(self.items), CHUNK)
         parts = [(condition, start) for condition in conditions for start in starts]
-        scored = cells(self, parts, lm, memo, progress)
+        scored = map_cached(self, parts, lm, cache, progress)
         return [labelled([next(scored) for _ in starts], condition) for condition in conditions]
 
 
@@ -134,13 +134,13 @@ def labelled(parts: Sequence[Part], condition: Condition[Any]) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A model with the items it is to answer, how they are scored, and the memo of what was answered before."""
+    """A model with the items it is to answer, how they are scored, and the cache of what was answered before."""
 
     lm: LM
     items: Sequence[Item]
     scorer: Any
     chat: Any
-    memo: Memo
+    cache: Cache
 
     def tables(
         self,
@@ -151,7 +151,7 @@ class Bench:
     ) -> list[pl.DataFrame]:
         """Under each condition, one row an item."""
         task = Scoring(tuple(self.items), self.scorer, Lesioning(fills, positions))
-        return task.tables(self.lm, conditions, self.memo, progress)
+        return task.tables(self.lm, conditions, self.cache, progress)
 
     def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[str, Fill]:
         """The fills asked for, measured on the items' own prompts with the model intact.
@@ -190,6 +190,6 @@ class Bench:
             moments = capture(self.lm, tokens, sites, Moments, pool=pool)
             return {str(site): np.stack([m.mean, m.variance]) for site, m in moments.items()}
 
-        found = self.memo(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
+        found = self.cache(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
         assert isinstance(found, dict)
         return found

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.cache.cells import cells
-from broca.cache.memo import Json, Memo, Part
+from broca.cache.cache import Cache, Json, Part
+from broca.cache.mapping import map_cached
 from broca.capture.activations import SHARD, shards
 from broca.capture.reduce import Moments
 from broca.errors import StatisticsError
@@ -57,13 +57,13 @@ _QUARTERS: Mapping[Split, tuple[tuple[int, int], tuple[int, int]]] = {
 
 
 def unit_maps(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
+    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
 ) -> Found:
     """Welch maps over all stimuli, and over the halves of them, from one pass."""
     look = ShardMoments((positive, negative), tuple(sites), pool)
     kept = {key: Moments() for key in product(sites, range(2), range(4))}
     parts = look.parts()
-    for (side, _), found in zip(parts, cells(look, parts, lm, memo, progress), strict=True):
+    for (side, _), found in zip(parts, map_cached(look, parts, lm, cache, progress), strict=True):
         for site, quarter in product(sites, range(4)):
             mean, m2, count = _arrays(found)[f"{site}/{quarter}"]
             kept[site, side, quarter] = kept[site, side, quarter] + Moments(int(count[0]), mean, m2)
@@ -78,10 +78,10 @@ def unit_maps(
 
 
 def head_maps(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
+    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
 ) -> Found:
     """LD-t maps over all stimuli, and over the halves of them."""
-    rows = stimulus_values(lm, positive, negative, sites, pool, memo=memo, progress=progress)
+    rows = stimulus_values(lm, positive, negative, sites, pool, cache=cache, progress=progress)
     heads = {site: lm.anatomy.head_width(site) for site in sites}
 
     def maps(*quarters: int) -> Maps:
@@ -97,13 +97,13 @@ def head_maps(
 
 
 def stimulus_values(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, memo: Memo, progress: Progress
+    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
 ) -> tuple[dict[Site, NDArray[Any]], dict[Site, NDArray[Any]]]:
     """The pooled activations themselves, ``(stimulus, unit)`` at each site, of the positive and of the negative side."""
     look = ShardValues((positive, negative), tuple(sites), pool)
     shown: tuple[list[Mapping[str, NDArray[Any]]], ...] = ([], [])
     parts = look.parts()
-    for (side, _), found in zip(parts, cells(look, parts, lm, memo, progress), strict=True):
+    for (side, _), found in zip(parts, map_cached(look, parts, lm, cache, progress), strict=True):
         shown[side].append(_arrays(found))
     first, second = ({site: np.concatenate([part[str(site)] for part in side]) for site in sites} for side in shown)
     return first, second

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.cache.cells import cells
-from broca.cache.memo import Json, Memo, Progress
+from broca.cache.cache import Cache, Json, Progress
+from broca.cache.mapping import map_cached
 from broca.evidence.maps import Floats, stimulus_values
 from broca.evidence.stimuli import Shown
 from broca.models.lm import LM
@@ -80,7 +80,7 @@ def resampled(
     lengths: bool,
     seed: int,
     alpha: float,
-    memo: Memo,
+    cache: Cache,
     progress: Progress,
 ) -> Resampled:
     """Shuffle, resample, and regress out lengths.
@@ -96,7 +96,7 @@ def resampled(
         lengths: whether to regress out lengths.
         seed: of arrangements and samples.
         alpha: a level that p must be able to reach.
-        memo: of the pass over the stimuli.
+        cache: of the pass over the stimuli.
         progress: told what is done.
 
     Raises:
@@ -105,7 +105,7 @@ def resampled(
     if not (permutations or resamples or lengths):
         return NOTHING
     first, second = stimulus_values(
-        lm, *sides, sites, pool, memo=memo, progress=lambda done, total: progress("looking again", done, total)
+        lm, *sides, sites, pool, cache=cache, progress=lambda done, total: progress("looking again", done, total)
     )
     groups = (np.asarray(sides[0].groups), np.asarray(sides[1].groups))
     made: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def resampled(
         arrangements = arrange(Sides.of(*map(len, groups), groups=groups), n=permutations, seed=seed, alpha=alpha)
         test, task = MaxT(arrangements), Shuffling(arrangements)
         parts = [(first[site], second[site]) for site in sites]
-        for found in cells(task, parts, lm, memo, lambda done, total: progress("shuffling", done, total)):
+        for found in map_cached(task, parts, lm, cache, lambda done, total: progress("shuffling", done, total)):
             assert isinstance(found, dict)
             test.include(found)
         tested = test.result()

@@ -16,7 +16,7 @@ from broca.models.build import save
 from broca.models.lm import LM
 from broca.models.load import quiet
 from broca.models.wiring.anatomy import Anatomy
-from broca.workers.worker import Seat
+from broca.workers.worker import WorkerId
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Source:
     def cuda(self) -> bool:
         return self.device == "cuda"
 
-    def __call__(self, seat: Seat, /) -> LM:
-        """The LM, on the GPU that falls to this seat where it is on a GPU.
+    def __call__(self, worker_id: WorkerId, /) -> LM:
+        """The LM, on the GPU that falls to this worker where it is on a GPU.
 
         Raises:
             ModelError: if it cannot be loaded.
             EngineError: if its weights are others.
         """
         quiet()
-        device = f"cuda:{seat.index % torch.cuda.device_count()}" if self.cuda else self.device
+        device = f"cuda:{worker_id.index % torch.cuda.device_count()}" if self.cuda else self.device
         lm = LM.load(self.path, device=device, **self.options)
         lm = replace(
             lm, name=self.name, revision=self.revision, batch_size=self.batch_size, anatomy=self.anatomy, notes=[]

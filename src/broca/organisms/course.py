@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.errors import RunError
 from broca.storage import Source, read_tensors, replacing
 

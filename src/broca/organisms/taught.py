@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from tokenizers import Tokenizer
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.items import Tree
 from broca.organisms.course import NOTHING, Course, Lesson, Past, Plan, answered
 from broca.storage import write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from broca.cache.memo import Json, Progress, silent
+from broca.cache.cache import Json, Progress, silent
 from broca.errors import StimulusError
 from broca.items import Tree, fingerprint
 from broca.models.build import save

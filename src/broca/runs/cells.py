@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Json, Part
+from broca.cache.cache import Json, Part
 from broca.errors import RunError
 from broca.runs.formats import arrays_from_bytes, arrays_to_bytes, canonical, table_from_bytes, table_to_bytes
 from broca.storage import TEMPORARY, digest, sweep, write, writing
@@ -39,7 +39,7 @@ def _quiet(event: str, **fields: Json) -> None:
 
 
 class Cells:
-    """A `broca.cache.memo.Memo` that keeps what it computes as files in one folder.
+    """A `broca.cache.cache.Cache` that keeps what it computes as files in one folder.
 
     A computed cell is handed out as it would be read back, so a resumed study sees exactly what an uninterrupted one
     sees.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from broca import __version__
-from broca.cache.cells import crewed
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
+from broca.cache.mapping import with_pool
 from broca.errors import BrocaError, RunError
 from broca.instruments.parts import tables_of
 from broca.runs import provenance, store
@@ -199,17 +199,17 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         journal.note("resume" if started else "start", cells=len(cells), broca=__version__, engine=engine.record)
         for note in asked.notes:
             _log.warning("%s", note)
-        with engine.opened(lambda: _sourced(lm, engine)) as crew:
-            result = study.run(lm, memo=crewed(cells, crew, lm), progress=progress)
-        if crew is not None and crew.hired < crew.workers:
-            _log.warning(_IDLE, crew.workers, crew.hired, study.kind)
+        with engine.opened(lambda: _sourced(lm, engine)) as pool:
+            result = study.run(lm, cache=with_pool(cells, pool, lm), progress=progress)
+        if pool is not None and pool.n_spawned < pool.workers:
+            _log.warning(_IDLE, pool.workers, pool.n_spawned, study.kind)
         with writing(partial):
             shutil.rmtree(partial / store.TABLES, ignore_errors=True)
             (partial / store.TABLES).mkdir()
         content = store.save_result(result, partial, tables_of(type(study))) | {SPEC: asked.spec}
         journal.note("finish")
     closing = provenance.closing(result, lm) | {
-        "engine": engine.record if crew is None else {**engine.record, "started": crew.hired}
+        "engine": engine.record if pool is None else {**engine.record, "started": pool.n_spawned}
     }
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)

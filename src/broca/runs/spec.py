@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.errors import RunError
 from broca.items import fingerprint
 from broca.runs.toml import to_toml
@@ -31,8 +31,8 @@ class Study(Protocol):
 
     def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
-    def run(self, lm: Any, *, memo: Memo, progress: Progress) -> Any:
-        """Do it: pure, no files, every expensive step through `memo`; returns a frozen dataclass."""
+    def run(self, lm: Any, *, cache: Cache, progress: Progress) -> Any:
+        """Do it: pure, no files, every expensive step through `cache`; returns a frozen dataclass."""
         ...
 
 

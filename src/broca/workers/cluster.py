@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from broca.errors import EngineError, SpecError
-from broca.workers.crew import Crew, Died
 from broca.workers.local import at_least_one
+from broca.workers.pool import Died, WorkerPool
 from broca.workers.threads import cores, share
-from broca.workers.worker import Job, Opening, Seat, Source, Worker
+from broca.workers.worker import Job, Opening, Source, Worker, WorkerId
 
 _PATIENCE = 5.0
 """Seconds that an address is given to answer."""
@@ -68,8 +68,8 @@ class Ray:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "ray", "workers": self.n}
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew]:
-        return Crew(self._connected, opening, workers=self.n, threads=self.threads_each)
+    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool]:
+        return WorkerPool(self._connected, opening, workers=self.n, threads=self.threads_each)
 
     def _connected(self, source: Source) -> Actors:
         """A cluster that has room for the workers.
@@ -107,16 +107,16 @@ class Actors:
         self._staff: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
 
-    def hire(self, seat: Seat, source: bytes) -> None:
+    def spawn(self, worker_id: WorkerId, source: bytes) -> None:
         import ray
 
         made: Any = ray.remote(max_restarts=0, max_task_retries=0, **self.needs)(Worker)
-        actor = made.remote(seat)
-        self._staff[seat.index] = actor
-        self._pending[actor.open.remote(source, self._path)] = seat.index
+        actor = made.remote(worker_id)
+        self._staff[worker_id.index] = actor
+        self._pending[actor.open.remote(source, self._path)] = worker_id.index
 
-    def give(self, seat: int, job: Job) -> None:
-        self._pending[self._staff[seat].work.remote(job)] = seat
+    def give(self, worker_id: int, job: Job) -> None:
+        self._pending[self._staff[worker_id].work.remote(job)] = worker_id
 
     def reports(self) -> list[tuple[int, bytes | Died]]:
         import ray
@@ -125,12 +125,12 @@ class Actors:
         ready, _ = ray.wait(list(self._pending), num_returns=1)
         heard: list[tuple[int, bytes | Died]] = []
         for reference in ready:
-            seat = self._pending.pop(reference)
+            worker_id = self._pending.pop(reference)
             try:
-                heard.append((seat, ray.get(reference)))
+                heard.append((worker_id, ray.get(reference)))
             except RayError as error:
-                self._dismiss(seat)
-                heard.append((seat, Died(_first_line(error))))
+                self._dismiss(worker_id)
+                heard.append((worker_id, Died(_first_line(error))))
         return heard
 
     def close(self) -> None:
@@ -139,15 +139,15 @@ class Actors:
         if self._ours:
             ray.shutdown(wait_for_processes=True)
             return
-        for seat in list(self._staff):
-            self._dismiss(seat)
+        for worker_id in list(self._staff):
+            self._dismiss(worker_id)
 
-    def _dismiss(self, seat: int) -> None:
+    def _dismiss(self, worker_id: int) -> None:
         import ray
         from ray.exceptions import RayError
 
         with suppress(RayError, ValueError):
-            ray.kill(self._staff.pop(seat), no_restart=True)
+            ray.kill(self._staff.pop(worker_id), no_restart=True)
 
 
 def _begin(address: str | None, n_cpus: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from broca.workers.crew import Crew
+from broca.workers.pool import WorkerPool
 from broca.workers.worker import Opening
 
 
@@ -28,6 +28,6 @@ class Engine(Protocol):
         """What a run's manifest says about it."""
         ...
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew | None]:
+    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
         """Its workers, during the body; None where there are none beside the calling process."""
         ...

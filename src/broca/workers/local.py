@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from broca.errors import SpecError
-from broca.workers.crew import Crew, Died
+from broca.workers.pool import Died, WorkerPool
 from broca.workers.threads import share
-from broca.workers.worker import Job, Opening, Seat, Worker
+from broca.workers.worker import Job, Opening, Worker, WorkerId
 
 _PATIENCE = 5.0
 """Seconds that an ended process is given to be gone."""
@@ -51,10 +51,10 @@ class Local:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "local", "workers": self.workers}
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[Crew | None]:
+    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
         if self.workers == 1:
             return nullcontext()
-        return Crew(lambda _source: Processes(), opening, workers=self.workers, threads=self.threads_each or 1)
+        return WorkerPool(lambda _source: Processes(), opening, workers=self.workers, threads=self.threads_each or 1)
 
 
 def at_least_one(**numbers: int | None) -> None:
@@ -78,28 +78,30 @@ class Processes:
         self._context = multiprocessing.get_context("spawn")
         self._staff: dict[int, tuple[Any, Connection]] = {}
 
-    def hire(self, seat: Seat, source: bytes) -> None:
+    def spawn(self, worker_id: WorkerId, source: bytes) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, seat), name=f"broca-{seat.index}", daemon=True)
+        process = self._context.Process(
+            target=_serve, args=(theirs, worker_id), name=f"broca-{worker_id.index}", daemon=True
+        )
         with _uninterrupted():
             process.start()
         # Its own end must be the last one open, so that its death ends the connection.
         theirs.close()
-        self._staff[seat.index] = (process, ours)
-        self._send(seat.index, source)
+        self._staff[worker_id.index] = (process, ours)
+        self._send(worker_id.index, source)
 
-    def give(self, seat: int, job: Job) -> None:
-        self._send(seat, job)
+    def give(self, worker_id: int, job: Job) -> None:
+        self._send(worker_id, job)
 
     def reports(self) -> list[tuple[int, bytes | Died]]:
-        seats = {connection: seat for seat, (_, connection) in self._staff.items()}
+        worker_ids = {connection: worker_id for worker_id, (_, connection) in self._staff.items()}
         heard: list[tuple[int, bytes | Died]] = []
-        for connection in wait(list(seats)):
+        for connection in wait(list(worker_ids)):
             assert isinstance(connection, Connection)
             try:
-                heard.append((seats[connection], connection.recv_bytes()))
+                heard.append((worker_ids[connection], connection.recv_bytes()))
             except (EOFError, OSError):
-                heard.append((seats[connection], self._buried(seats[connection])))
+                heard.append((worker_ids[connection], self._buried(worker_ids[connection])))
         return sorted(heard, key=lambda report: report[0])
 
     def close(self) -> None:
@@ -114,13 +116,13 @@ class Processes:
             process.close()
         self._staff.clear()
 
-    def _send(self, seat: int, message: object) -> None:
+    def _send(self, worker_id: int, message: object) -> None:
         # A worker that cannot be written to is dead, and the next look at its pipe will tell.
         with suppress(OSError):
-            self._staff[seat][1].send(message)
+            self._staff[worker_id][1].send(message)
 
-    def _buried(self, seat: int) -> Died:
-        process, connection = self._staff.pop(seat)
+    def _buried(self, worker_id: int) -> Died:
+        process, connection = self._staff.pop(worker_id)
         connection.close()
         process.join(_PATIENCE)
         if process.is_alive():
@@ -147,11 +149,11 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, seat: Seat) -> None:
+def _serve(connection: Connection, worker_id: WorkerId) -> None:
     """A worker's life: what to open comes first, then jobs until the connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
-    worker = Worker(seat)
+    worker = Worker(worker_id)
     with suppress(EOFError, OSError):
         connection.send_bytes(worker.open(connection.recv()))
         while True:

@@ -21,8 +21,8 @@ OPENING = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Which worker of a crew this is, from 0, and how many threads it computes with."""
+class WorkerId:
+    """Which worker of a pool this is, from 0, and how many threads it computes with."""
 
     index: int
     threads: int
@@ -36,7 +36,7 @@ class Source(Protocol):
         """Whether it takes a GPU."""
         ...
 
-    def __call__(self, seat: Seat, /) -> Any: ...
+    def __call__(self, worker_id: WorkerId, /) -> Any: ...
 
 
 Opening: TypeAlias = Callable[[], AbstractContextManager[Source]]
@@ -66,8 +66,8 @@ class Reply:
 class Worker:
     """Lives in a process of its own; every answer is a pickled `Reply`."""
 
-    def __init__(self, seat: Seat) -> None:
-        self.seat = seat
+    def __init__(self, worker_id: WorkerId) -> None:
+        self.worker_id = worker_id
         self._held: Any = None
         self._task: Callable[[Any, Any], Any] | None = None
         self._open = ExitStack()
@@ -77,8 +77,8 @@ class Worker:
 
         def opened() -> None:
             sys.path.extend(folder for folder in path if folder not in sys.path)
-            self._held = _received(source)(self.seat)
-            self._open.enter_context(limited(self.seat.threads))
+            self._held = _received(source)(self.worker_id)
+            self._open.enter_context(limited(self.worker_id.threads))
 
         return _reply(OPENING, -1, opened)
 

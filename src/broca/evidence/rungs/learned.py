@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from broca.cache.cells import cells
-from broca.cache.memo import Json, Memo
+from broca.cache.cache import Cache, Json
+from broca.cache.mapping import map_cached
 from broca.evidence.verdict import Rung
 from broca.models.lm import LM
 from broca.models.twins import shuffled, untrained
@@ -29,7 +29,7 @@ ENOUGH, LEVEL = 20, 0.05
 
 
 def in_twins(
-    task: TwinTask, lm: LM, *, n: int, seed: int, memo: Memo, progress: Callable[[int, int], None]
+    task: TwinTask, lm: LM, *, n: int, seed: int, cache: Cache, progress: Callable[[int, int], None]
 ) -> pl.DataFrame:
     """What a task finds in `n` untrained twins, and in one whose weights are in disorder.
 
@@ -37,7 +37,7 @@ def in_twins(
     """
     parts: list[tuple[Kind, int]] = [*(("untrained", seed + i) for i in range(n)), ("shuffled", seed)]
     rows = []
-    for (kind, of), row in zip(parts, cells(task, parts, lm, memo, progress), strict=True):
+    for (kind, of), row in zip(parts, map_cached(task, parts, lm, cache, progress), strict=True):
         assert isinstance(row, pl.DataFrame)
         rows.append(row.select(pl.lit(kind).alias("kind"), pl.lit(of).alias("seed"), pl.all()))
     return pl.concat(rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence import agreement, guards
 from broca.evidence.abilities import prompts
 from broca.evidence.conditions import INTACT, Bench
@@ -28,7 +28,7 @@ from broca.stimuli.baselines import baselines
 from broca.units import UnitMask
 
 
-def run(spec: CausalTest, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult:
+def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> CausalResult:
     """Localize, lesion, score, compare.
 
     Raises:
@@ -40,9 +40,9 @@ def run(spec: CausalTest, lm: LM, *, memo: Memo = forget, progress: Progress = s
         check_mask(lm, spec.selection)
     chat = chat_of(spec.scorer)
     items = tuple(item for group in spec.abilities.values() for item in group)
-    bench = Bench(lm, items, spec.scorer, chat, memo)
+    bench = Bench(lm, items, spec.scorer, chat, cache)
     found = [
-        spec.known if spec.known and i == 0 else each.run(lm, memo=memo, progress=progress)
+        spec.known if spec.known and i == 0 else each.run(lm, cache=cache, progress=progress)
         for i, each in enumerate(spec.every_localizer)
     ]
     size = None
@@ -66,7 +66,7 @@ def run(spec: CausalTest, lm: LM, *, memo: Memo = forget, progress: Progress = s
         progress("attributing", 0, 1)
         ranked = found[0].t
         scores = agreement.attributed(
-            lm, spec.abilities[own], list(ranked), plan.mask.grain, scorer=spec.scorer, chat=chat, memo=memo
+            lm, spec.abilities[own], list(ranked), plan.mask.grain, scorer=spec.scorer, chat=chat, cache=cache
         )
     return _result(spec, lm, found, plan, pl.concat([intact, *scored]), passed=tuple(passed), scores=scores)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.abilities import abilities
 from broca.instruments.localize.spec import Localize
 from broca.items import Item, fingerprint
@@ -154,4 +154,4 @@ class CausalTest(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> CausalResult: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> CausalResult: ...

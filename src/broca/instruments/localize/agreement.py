@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import hypergeom
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.models.lm import LM
 from broca.page.numbers import number, p_value
 from broca.stats.reliability import chance_overlap, correlation, overlap
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from broca.instruments.localize.spec import Localize
 
 
-def across(spec: Localize, own: Localization, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:
+def across(spec: Localize, own: Localization, lm: LM, *, cache: Cache, progress: Progress) -> pl.DataFrame:
     """One row a further contrast: correlation of the maps, and overlap of the selections beside that of random ones.
 
     Columns ``contrast``, ``r`` (Pearson, over units), ``shared``, ``dice``, ``chance_dice``, ``p`` (hypergeometric).
@@ -27,7 +27,7 @@ def across(spec: Localize, own: Localization, lm: LM, *, memo: Memo, progress: P
     rows = []
     for done, name in enumerate(spec.also):
         progress("localizing with other stimuli", done, len(spec.also))
-        other = spec.alone.model_copy(update={"contrast": name, "options": {}}).run(lm, memo=memo)
+        other = spec.alone.model_copy(update={"contrast": name, "options": {}}).run(lm, cache=cache)
         t = [np.concatenate([each.t[site] for site in own.t]) for each in (own, other)]
         masks = [np.concatenate([each.selected.at[site] for site in own.t]) for each in (own, other)]
         alive = int((np.isfinite(t[0]) & np.isfinite(t[1])).sum())

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SiteUnavailable
 from broca.evidence import resampling as resampled
 from broca.evidence.maps import Floats, Maps, head_maps, unit_maps
@@ -32,7 +32,7 @@ from broca.stimuli.lengths import length_match
 from broca.units import Selection, UnitMask, select
 
 
-def run(spec: Localize, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization:
+def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> Localization:
     """Show the contrast, keep a statistic of every unit, select.
 
     Raises:
@@ -61,7 +61,7 @@ def run(spec: Localize, lm: LM, *, memo: Memo = forget, progress: Progress = sil
         negative,
         where,
         pooling,
-        memo=memo,
+        cache=cache,
         progress=lambda done, total: progress("localizing", done, total),
     )
     protected = findings.massive_alive(found[0]) if spec.protect_massive else 0
@@ -79,20 +79,20 @@ def run(spec: Localize, lm: LM, *, memo: Memo = forget, progress: Progress = sil
         lengths=spec.lengths,
         seed=spec.seed,
         alpha=spec.alpha,
-        memo=memo,
+        cache=cache,
         progress=progress,
     )
     own = spec.model_copy(update={"select": how})
     tokens = (*positive.tokens, *negative.tokens)
     local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
     if spec.also:
-        table = across.across(spec, local, lm, memo=memo, progress=progress)
+        table = across.across(spec, local, lm, cache=cache, progress=progress)
         rungs = {rung.name: rung for rung in local.verdict.rungs}
         rungs["reliable"] = rungs["reliable"].more(*across.in_words(table))
         local = replace(local, across=table, verdict=Verdict.of(*rungs.values()))
     if not spec.twins:
         return local
-    table = twins.twins(spec, lm, memo=memo, progress=progress)
+    table = twins.twins(spec, lm, cache=cache, progress=progress)
     verdict = Verdict.of(*local.verdict.rungs, learned.learned(twins.figures(local), table))
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
 

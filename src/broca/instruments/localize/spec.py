@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.items import Contrast
 from broca.sites import check_pattern
@@ -130,4 +130,4 @@ class Localize(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> Localization: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> Localization: ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.errors import BrocaError
 from broca.evidence.rungs.learned import TwinTask, in_twins
 from broca.models.lm import LM
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from broca.instruments.localize.spec import Localize
 
 
-def twins(spec: Localize, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataFrame:
+def twins(spec: Localize, lm: LM, *, cache: Cache, progress: Progress) -> pl.DataFrame:
     """The localizer's figures in each twin: effect size of its selection on held-out stimuli, share of significant units, split-half r.
 
     See `in_twins` for its rows.
@@ -26,7 +26,7 @@ def twins(spec: Localize, lm: LM, *, memo: Memo, progress: Progress) -> pl.DataF
     def told(done: int, total: int) -> None:
         progress("localizing in untrained twins", done, total)
 
-    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, memo=memo, progress=told)
+    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, cache=cache, progress=told)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError
 from broca.instruments.perturb.stimuli import Shown, Way, source_of
 from broca.items import Item, Pair
@@ -51,7 +51,7 @@ class Asking:
     way: Way
     chat: Chat
     max_new_tokens: int
-    memo: Memo
+    cache: Cache
     progress: Progress
 
     def answers(self, texts: Shown) -> pl.DataFrame:
@@ -64,7 +64,7 @@ class Asking:
             self.progress("asking", done, len(by_condition))
             key = {"cell": "answers", "kind": kind, "of": of, "texts": texts.fingerprint, "condition": list(self.lm.condition),
                    "way": self.way, "chat": self.chat, "max_new_tokens": self.max_new_tokens}  # fmt: skip
-            part = self.memo(key, partial(self._asked, texts.items, some))
+            part = self.cache(key, partial(self._asked, texts.items, some))
             assert isinstance(part, pl.DataFrame)
             parts.append(part)
         self.progress("asking", len(by_condition), len(by_condition))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import polars as pl
 
-from broca.cache.memo import Memo, Part, Progress
+from broca.cache.cache import Cache, Part, Progress
 from broca.capture.compare import compared
 from broca.capture.comparison import Compared
 from broca.capture.pairs import Aligned
@@ -70,7 +70,7 @@ class _Kind:
         return getattr(self.found, name)()
 
 
-def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, memo: Memo, progress: Progress) -> Comparisons:
+def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, cache: Cache, progress: Progress) -> Comparisons:
     """Compare at most so many pairs of each kind.
 
     Args:
@@ -78,7 +78,7 @@ def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, memo: Memo, prog
         texts: the pairs.
         most: pairs of a kind; 0 compares nothing.
         chat: whether the chat template is used.
-        memo: remembers the tables of each kind.
+        cache: remembers the tables of each kind.
         progress: told the kinds.
     """
     if not most:
@@ -92,7 +92,7 @@ def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, memo: Memo, prog
         key = {"cell": "compared", "pairs": fingerprint([pair.fingerprint for pair in some]), "chat": chat,
                "condition": list(lm.condition)}  # fmt: skip
         for name, parts in tables.items():
-            part = memo(key | {"table": name}, lambda own=own, name=name: own.table(name))
+            part = cache(key | {"table": name}, lambda own=own, name=name: own.table(name))
             assert isinstance(part, pl.DataFrame)
             parts.append(part.with_columns(kind=pl.lit(kind)))
     progress("comparing runs", len(texts.kinds), len(texts.kinds))

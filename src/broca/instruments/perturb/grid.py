@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.cache.memo import Memo, Part, Progress
+from broca.cache.cache import Cache, Part, Progress
 from broca.capture.attributed import Lent, attributed
 from broca.capture.gradient import LogitDifference
 from broca.errors import StatisticsError
@@ -51,7 +51,7 @@ class Patches:
 
     lm: LM
     cases: tuple[Turned, ...]
-    memo: Memo
+    cache: Cache
     progress: Progress
     name: str = "own"
     """Of the model, where it is a twin."""
@@ -74,7 +74,7 @@ class Patches:
         ]
         key = {"cell": "patches", "model": self.name, "cases": fingerprint(list(cases)), "parts": fingerprint(parts),
                "condition": list(self.lm.condition)}  # fmt: skip
-        arrays = self.memo(key, compute)
+        arrays = self.cache(key, compute)
         assert isinstance(arrays, dict)
         return arrays
 
@@ -92,7 +92,7 @@ class Patches:
 
         key = {"cell": "estimates", "model": self.name, "cases": fingerprint([one.case for one in self.cases]),
                "groups": [[str(site), n] for site, n in groups.items()], "condition": list(self.lm.condition)}  # fmt: skip
-        arrays = self.memo(key, compute)
+        arrays = self.cache(key, compute)
         assert isinstance(arrays, dict)
         return arrays
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Part
+from broca.cache.cache import Part
 from broca.errors import GuardError
 from broca.instruments.perturb.cases import Turned
 from broca.instruments.perturb.grid import Grid, Patches, share_of
@@ -80,7 +80,7 @@ def _run(patches: Patches, heads: Mapping[tuple[int, int | None], UnitMask]) -> 
 
     key = {"cell": "patterns", "cases": fingerprint(cases), "heads": [mask.fingerprint for mask in heads.values()],
            "condition": list(lm.condition)}  # fmt: skip
-    arrays = patches.memo(key, compute)
+    arrays = patches.cache(key, compute)
     assert isinstance(arrays, dict)
     return arrays
 

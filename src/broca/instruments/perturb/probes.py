@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.cache.memo import Memo, Part, Progress, forget, silent
+from broca.cache.cache import Cache, Part, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.instruments.perturb.probe_rows import BASELINES, POINTS, SPLITS, Point, Seen, Split
 from broca.items import Pair, fingerprint
@@ -72,7 +72,7 @@ def probed(
     permutations: int = 0,
     chat: Chat = "never",
     n_bootstrap: int = 2000,
-    memo: Memo = forget,
+    cache: Cache = no_cache,
     progress: Progress = silent,
 ) -> Probed:
     """Probe every site at every point, each kind by itself, then across kinds.
@@ -87,7 +87,7 @@ def probed(
         permutations: exchanges of labels within pairs; 20 give p down to 0.05, and cost as many probes.
         chat: whether the chat template is used.
         n_bootstrap: resamplings of groups.
-        memo: remembers what is done.
+        cache: remembers what is done.
         progress: is told of every site of every kind.
 
     Raises:
@@ -112,11 +112,11 @@ def probed(
     for i, (kind, site) in enumerate((kind, site) for kind in seen for site in where):
         progress("probing", i, total)
         asked = key | {"kind": kind, "site": str(site), "points": list(points), "splits": list(splits)}
-        parts["scores"].append(_frame(memo(asked, partial(work.scores, seen[kind], kind, site, points, splits))))
+        parts["scores"].append(_frame(cache(asked, partial(work.scores, seen[kind], kind, site, points, splits))))
     for i, site in enumerate(where if len(seen) > 1 else ()):
         progress("probing across kinds", len(seen) * len(where) + i, total)
         asked = key | {"transfer": list(seen), "site": str(site), "points": list(points)}
-        parts["transfers"].append(_frame(memo(asked, partial(work.transfers, seen, site, points))))
+        parts["transfers"].append(_frame(cache(asked, partial(work.transfers, seen, site, points))))
     progress("probing", total, total)
     empty = pl.DataFrame(schema=TRANSFERS)
     return Probed(pl.concat(parts["scores"]), pl.concat([empty, *parts["transfers"]]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
@@ -30,7 +30,7 @@ from broca.scoring import Likelihood
 from broca.units import UnitMask
 
 
-def run(spec: Perturb, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> PerturbResult:
+def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> PerturbResult:
     """Ask, compare, patch, choose, and test the choice.
 
     Raises:
@@ -43,21 +43,21 @@ def run(spec: Perturb, lm: LM, *, memo: Memo = forget, progress: Progress = sile
         raise StimulusError(
             "Pairs from a file have no choices. Read answers from what is generated: answers='generated'."
         )
-    answers = Asking(lm, way, spec.chat, spec.max_new_tokens, memo, progress).answers(texts)
+    answers = Asking(lm, way, spec.chat, spec.max_new_tokens, cache, progress).answers(texts)
     boot = {"n": spec.n_bootstrap, "seed": spec.seed}
     found = asked.by_kind(answers, texts.kinds, **boot)
-    inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, memo=memo, progress=progress)
-    told_apart = _probed(spec, lm, texts, memo, progress)
+    inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, cache=cache, progress=progress)
+    told_apart = _probed(spec, lm, texts, cache, progress)
     cases, left = turned(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
-    patched = _patched(spec, Patches(lm, cases, memo, progress), boot) if len(cases) > 1 else _nothing(left)
+    patched = _patched(spec, Patches(lm, cases, cache, progress), boot) if len(cases) > 1 else _nothing(left)
     return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
 
 
-def _probed(spec: Perturb, lm: LM, texts: Shown, memo: Memo, progress: Progress) -> Probed:
+def _probed(spec: Perturb, lm: LM, texts: Shown, cache: Cache, progress: Progress) -> Probed:
     if not spec.probes:
         return Probed(pl.DataFrame(schema=PROBES), pl.DataFrame(schema=TRANSFERS))
     some = [pair for kind in texts.kinds for pair in [p for p in texts.pairs if p.kind == kind][: spec.probes]]
-    return probed(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, memo=memo, progress=progress)
+    return probed(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, cache=cache, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.instruments.perturb.stimuli import Shown, shown, way_for
 from broca.scoring.writer import writer
@@ -152,4 +152,4 @@ class Perturb(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> PerturbResult: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> PerturbResult: ...

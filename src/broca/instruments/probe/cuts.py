@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.cells import cells
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
+from broca.cache.mapping import map_cached
 from broca.errors import StatisticsError
 from broca.evidence.prepared import Prepared
 from broca.interventions.edges import EdgeLesion, edges_between
@@ -81,7 +81,7 @@ class _Cutting:
 
 
 def cut_edges(
-    lm: LM, trees: Sequence[Tree], *, seed: int, n_bootstrap: int, memo: Memo, progress: Progress
+    lm: LM, trees: Sequence[Tree], *, seed: int, n_bootstrap: int, cache: Cache, progress: Progress
 ) -> pl.DataFrame:
     """What hiding a useful, or a matched useless, statement from the question does to the answers.
 
@@ -98,7 +98,7 @@ def cut_edges(
     names = ("nothing", "useful", "useless")
     parts = [(hidden, start) for hidden in names for start in starts]
     task = _Cutting(tuple(once), Prepared(chat="never"))
-    made = cells(task, parts, lm, memo, lambda done, total: progress("cutting edges", done, total))
+    made = map_cached(task, parts, lm, cache, lambda done, total: progress("cutting edges", done, total))
     tables: dict[str, pl.DataFrame] = {}
     for hidden, _ in parts:
         part = next(made)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.evidence.abilities import abilities
 from broca.evidence.prepared import Prepared
 from broca.evidence.verdict import Guard
@@ -112,7 +112,7 @@ def tested(
     alpha: float,
     n_bootstrap: int,
     seed: int,
-    memo: Memo,
+    cache: Cache,
     progress: Progress,
 ) -> CausalResult:
     """Lesion the heads, beside random ones; see `CausalTest`.
@@ -134,4 +134,4 @@ def tested(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    return test.run(lm, memo=memo, progress=progress)
+    return test.run(lm, cache=cache, progress=progress)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError
 from broca.evidence import guards
 from broca.evidence.agreement import attributed
@@ -48,7 +48,7 @@ def orders_of(
     layers: Sequence[int],
     *,
     chat: Chat,
-    memo: Memo,
+    cache: Cache,
 ) -> tuple[dict[str, Ints], tuple[str, ...]]:
     """Each order that can be had, and what could not, in words.
 
@@ -59,12 +59,12 @@ def orders_of(
         importance: ``(layer, head)`` of the other orders, by name.
         layers: the layers' numbers.
         chat: whether a chat template is used.
-        memo: what remembers.
+        cache: what remembers.
     """
     found, missing = {}, []
     for name in spec.orders:
         if name == "gradient":
-            scores = attributed(lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, memo=memo)
+            scores = attributed(lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, cache=cache)
             values = None if scores is None else np.abs(np.stack([scores[Site(layer, "z")] for layer in layers]))
         else:
             values = importance.get(name)
@@ -110,7 +110,7 @@ def pruned(
     *,
     chat: Chat,
     seed: int,
-    memo: Memo,
+    cache: Cache,
     progress: Progress,
 ) -> tuple[pl.DataFrame, pl.DataFrame, tuple[Guard, ...]]:
     """The curves, the area under each beside that of random orders, and the guards.
@@ -121,7 +121,7 @@ def pruned(
     Raises:
         GuardError: if holding heads at their own values changes a logit.
     """
-    bench = Bench(lm, items, Prepared(chat=chat), chat, memo)
+    bench = Bench(lm, items, Prepared(chat=chat), chat, cache)
     every = conditions(spec, orders, layers, lm.anatomy.n_heads, seed=seed)
     fills = bench.fills(spec.fills, [Site(layer, "z") for layer in layers], seed)
     checks = guards.probe(lm, items, chat)

@@ -98,7 +98,7 @@ def _read(work: Work, statements: Statements, how: Pooling, twin: int | None) ->
         statements.trees,
         how,
         chat=work.spec.chat,
-        memo=work.memo,
+        cache=work.cache,
         progress=partial(work.progress, "looking at attention as published"),
         twin=None if twin is None else (f"untrained {twin}", partial(untrained, work.lm, twin)),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError, StimulusError
 from broca.evidence.conditions import INTACT, Bench
 from broca.evidence.prepared import Prepared
@@ -25,9 +25,9 @@ from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 from broca.stimuli.corrupt import Corrupted, How, corrupt
 
 
-def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, memo: Memo) -> pl.DataFrame:
+def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.DataFrame:
     """One row a tree: whether the model answers it, and by what margin."""
-    (rows,) = Bench(lm, [tree.item for tree in trees], Prepared(chat=chat), chat, memo).tables([INTACT])
+    (rows,) = Bench(lm, [tree.item for tree in trees], Prepared(chat=chat), chat, cache).tables([INTACT])
     return rows
 
 
@@ -76,7 +76,7 @@ def under_corruption(
     chat: Chat,
     seed: int,
     n_bootstrap: int,
-    memo: Memo,
+    cache: Cache,
     progress: Progress,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Accuracy under each corruption beside that of the same trees intact; and one row a corrupted tree, with what was touched.
@@ -90,7 +90,7 @@ def under_corruption(
         if not made:
             rows.append({"corruption": how, "n": 0})
             continue
-        after = correct(lm, [each.tree for _, each in made], chat=chat, memo=memo)
+        after = correct(lm, [each.tree for _, each in made], chat=chat, cache=cache)
         at = [i for i, _ in made]
         before = intact[at]
         a, b = after["correct"].cast(float).to_numpy(), before["correct"].cast(float).to_numpy()

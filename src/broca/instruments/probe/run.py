@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
 from broca.evidence.prepared import Prepared
@@ -25,7 +25,7 @@ from broca.specs.pooling import pooling
 from broca.units import UnitMask
 
 
-def run(spec: Probe, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> ProbeResult:
+def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> ProbeResult:
     """Look at the attention, classify, compare, and lesion where asked to.
 
     Raises:
@@ -34,12 +34,12 @@ def run(spec: Probe, lm: LM, *, memo: Memo = forget, progress: Progress = silent
         UnknownName: if there is no such task.
     """
     shown, held = spec.divided(lm)
-    work = steps.Work(spec, lm, memo, progress)
+    work = steps.Work(spec, lm, cache, progress)
     statements = Statements.of(shown)
     # before all else: its prompts are the longest, and may not fit the model
     published, missing = probe_published.published_scores(work) if spec.published else ({}, ())
     seen = work.looked(statements)
-    answers = robustness.correct(lm, shown, chat=spec.chat, memo=memo)
+    answers = robustness.correct(lm, shown, chat=spec.chat, cache=cache)
     found = work.scored(seen)
     maps = work.mapped(found, seen)
     after = work.lesioned(held, seen, maps.get("head_scores"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
 from broca.items import Tree, fingerprint
@@ -186,4 +186,4 @@ class Probe(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> ProbeResult: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> ProbeResult: ...

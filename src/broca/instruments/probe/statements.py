@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.cache.memo import Memo
+from broca.cache.cache import Cache
 from broca.capture.features import Features, features
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
@@ -132,7 +132,7 @@ def looked_at(
     pooling: Pooling,
     *,
     chat: Chat,
-    memo: Memo,
+    cache: Cache,
     progress: Callable[[int, int], None] | None = None,
     twin: tuple[str, Callable[[], LM]] | None = None,
 ) -> tuple[Floats, tuple[int, ...]]:
@@ -143,7 +143,7 @@ def looked_at(
         trees: what is shown.
         pooling: how.
         chat: whether a chat template is used.
-        memo: what remembers.
+        cache: what remembers.
         progress: called with (texts done, texts in all).
         twin: look at this one instead: its name, and how to make it where nothing is remembered.
     """
@@ -162,7 +162,7 @@ def looked_at(
         )
         return {"values": found.values.astype(np.float32), "layers": np.array(found.layers)}
 
-    found = memo(
+    found = cache(
         {
             "cell": "attention to statements",
             "trees": fingerprint([[tree.text, tree.statements, tree.query] for tree in trees]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import heads as probe_heads
@@ -44,7 +44,7 @@ class Work:
 
     spec: Probe
     lm: LM
-    memo: Memo
+    cache: Cache
     progress: Progress
 
     def looked(self, statements: Statements) -> Seen:
@@ -68,7 +68,7 @@ class Work:
 
         def read(how: Pooling) -> tuple[Floats, tuple[int, ...]]:
             return looked_at(
-                self.lm, statements.trees, how, chat=self.spec.chat, memo=self.memo, progress=progress, twin=twin
+                self.lm, statements.trees, how, chat=self.spec.chat, cache=self.cache, progress=progress, twin=twin
             )
 
         kept, layers = read(replace(wanted, heads="kept"))
@@ -99,7 +99,7 @@ class Work:
             for name, score, of in (("layer_scores", by_layer, target), ("head_scores", by_head, heads)):
                 self.progress("mapping layers and heads", 2 * done + (name == "head_scores"), 2 * len(defined))
                 key = {"cell": name, "target": target.name, "spec": self.spec.model_dump_json()}
-                table = self.memo(key | {"condition": list(self.lm.condition)}, partial(score, of, seen.layers))
+                table = self.cache(key | {"condition": list(self.lm.condition)}, partial(score, of, seen.layers))
                 assert isinstance(table, pl.DataFrame)
                 made[name].append(table)
         return {name: pl.concat(parts) for name, parts in made.items() if parts}
@@ -120,17 +120,17 @@ class Work:
         guards, warnings, tested = (), (), None
         if spec.pruning:
             orders, warnings = pruning.orders_of(
-                spec.pruning, lm, items, importance, layers, chat=spec.chat, memo=self.memo
+                spec.pruning, lm, items, importance, layers, chat=spec.chat, cache=self.cache
             )
             tables["pruning"], tables["areas"], guards = pruning.pruned(
-                spec.pruning, lm, items, orders, layers, chat=spec.chat, seed=spec.seed, memo=self.memo, progress=self.progress
+                spec.pruning, lm, items, orders, layers, chat=spec.chat, seed=spec.seed, cache=self.cache, progress=self.progress
             )  # fmt: skip
         if spec.edges:
-            tables["edges"] = cuts.cut_edges(lm, held, **boot, memo=self.memo, progress=self.progress)
+            tables["edges"] = cuts.cut_edges(lm, held, **boot, cache=self.cache, progress=self.progress)
         if spec.draws and mask is not None:
             tested = probe_heads.tested(
                 mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others, alpha=spec.alpha, **boot,
-                memo=self.memo, progress=self.progress,
+                cache=self.cache, progress=self.progress,
             )  # fmt: skip
         return probe_heads.After(tables, guards, warnings, mask, tested)
 
@@ -144,7 +144,7 @@ class Work:
         if spec.corruptions:
             tables["corruptions"], touched = robustness.under_corruption(
                 self.lm, statements.trees, answers, spec.corruptions, chat=spec.chat, seed=spec.seed,
-                n_bootstrap=spec.n_bootstrap, memo=self.memo, progress=self.progress,
+                n_bootstrap=spec.n_bootstrap, cache=self.cache, progress=self.progress,
             )  # fmt: skip
             tables["corrupted"] = touched
             for (how,), part in touched.filter(pl.col("intact")).group_by("corruption", maintain_order=True):

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from broca.cache.memo import Memo, Progress
+from broca.cache.cache import Cache, Progress
 from broca.capture import Moments, capture
 from broca.capture.gradient import attribution, squared_gradients
 from broca.instruments.selftest.truth import Flags, Ground, Trial
@@ -86,7 +86,7 @@ ALL: Mapping[str, Way] = BRIEF | {"size": by_size, "patching": by_patching, "sen
 
 
 def rankings(
-    trial: Trial, n: int, ways: Mapping[str, Way] = ALL, *, seed: int, memo: Memo, progress: Progress
+    trial: Trial, n: int, ways: Mapping[str, Way] = ALL, *, seed: int, cache: Cache, progress: Progress
 ) -> dict[str, Floats]:
     """The score of every unit of the model by every method but ablation, ``(unit,)``; NaN where it has none.
 
@@ -106,7 +106,9 @@ def rankings(
         for done, (name, way) in enumerate(ways.items()):
             progress("ranking units", done, len(ways))
             key = ground.cell("ranking", [*positive, *negative], way=name, n=n)
-            part = memo(key, lambda way=way: {k: np.concatenate(v) for k, v in way(ground, positive, negative).items()})
+            part = cache(
+                key, lambda way=way: {k: np.concatenate(v) for k, v in way(ground, positive, negative).items()}
+            )
             assert isinstance(part, dict)
             found |= part
     progress("ranking units", len(ways), len(ways))

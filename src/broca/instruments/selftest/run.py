@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.capture.gradient import measured
 from broca.errors import GuardError
 from broca.evidence.model import model_summary
@@ -30,7 +30,7 @@ FOUND = 0.95
 """AUROC from which a method is said to find a truth."""
 
 
-def run(spec: Selftest, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SelftestResult:
+def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SelftestResult:
     """Plant, measure the truth, rank, compare.
 
     Raises:
@@ -42,18 +42,18 @@ def run(spec: Selftest, lm: LM, *, memo: Memo = forget, progress: Progress = sil
     """
     ground = grounded(spec, lm)
     before = ground.weight_sums()
-    trial = tried(spec, ground, spec.d, memo, progress)
-    scores = rankings.rankings(trial, spec.n, seed=spec.seed, memo=memo, progress=progress)
+    trial = tried(spec, ground, spec.d, cache, progress)
+    scores = rankings.rankings(trial, spec.n, seed=spec.seed, cache=cache, progress=progress)
     half = spec.reference // 2
     with lm.under(trial.plant):
         seen = [*ground.positive[:half], *ground.negative[:half]]
         scores["ablation"] = np.full(len(ground.units), np.nan)
-        scores["ablation"][trial.index] = ablations(ground, trial.units, seen, memo, progress)
+        scores["ablation"][trial.index] = ablations(ground, trial.units, seen, cache, progress)
     surface = []
     for d in spec.ds or (spec.d,) if spec.ds or spec.ns else ():
-        other = trial if d == spec.d else tried(spec, ground, d, memo, progress)
+        other = trial if d == spec.d else tried(spec, ground, d, cache, progress)
         for n in spec.ns or (spec.n,):
-            found = rankings.rankings(other, n, rankings.BRIEF, seed=spec.seed, memo=memo, progress=progress)
+            found = rankings.rankings(other, n, rankings.BRIEF, seed=spec.seed, cache=cache, progress=progress)
             surface.append(rankings.power(other, n, found, spec.level))
     if before != ground.weight_sums():
         raise GuardError(

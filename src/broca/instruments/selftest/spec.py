@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.items import Contrast
 from broca.sites import check_pattern
 from broca.specs.fields import Above0, Chat, Level, Natural, Positive
@@ -98,4 +98,4 @@ class Selftest(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SelftestResult: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SelftestResult: ...

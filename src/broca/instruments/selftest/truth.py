@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from broca.cache.memo import Json, Memo, Progress
+from broca.cache.cache import Cache, Json, Progress
 from broca.capture.gradient import LogitDifference
 from broca.errors import SiteUnavailable, StimulusError
 from broca.interventions.plant import Plant, output_weights, text_key
@@ -167,7 +167,7 @@ class Trial:
         return int(((self.selective[:n] == wanted) & (self.causal[:n] == moving)).sum())
 
 
-def tried(spec: Selftest, ground: Ground, d: float, memo: Memo, progress: Progress) -> Trial:
+def tried(spec: Selftest, ground: Ground, d: float, cache: Cache, progress: Progress) -> Trial:
     """Plant, and measure what each planted unit and each rival truly is.
 
     A unit is selective if its d is at least half of what was planted, causal if ablating it moves the metric by at least
@@ -178,10 +178,10 @@ def tried(spec: Selftest, ground: Ground, d: float, memo: Memo, progress: Progre
     lm, reference, metric = ground.lm, ground.reference, ground.metric
     bed = prepared(lm, reference, ground.sites, metric, sides=sides, design=design)
     key = ground.cell("gains", reference, design=fingerprint(design), sides=fingerprint(sides))
-    gains = _arrays(memo, key, lambda: {"gains": calibrated(lm, bed, reference, metric)})["gains"]
+    gains = _arrays(cache, key, lambda: {"gains": calibrated(lm, bed, reference, metric)})["gains"]
     plant = bed.plant(gains)
     found = _arrays(
-        memo,
+        cache,
         ground.cell("selectivity", reference, plant=plant.fingerprint),
         lambda: {str(site): row for site, row in selectivity(lm, plant, reference, ground.sites).items()},
     )
@@ -190,7 +190,7 @@ def tried(spec: Selftest, ground: Ground, d: float, memo: Memo, progress: Progre
     drawn = np.random.default_rng(spec.seed).choice(len(own), min(spec.rivals, len(own)), replace=False)
     units = (*bed.cell_of, *(own[i] for i in np.sort(drawn)))
     with lm.under(plant):
-        effect = ablations(ground, units, reference, memo, progress) / bed.sd
+        effect = ablations(ground, units, reference, cache, progress) / bed.sd
     row = np.array([difference[unit] for unit in units])
     return Trial(
         ground,
@@ -206,7 +206,7 @@ def tried(spec: Selftest, ground: Ground, d: float, memo: Memo, progress: Progre
 
 
 def ablations(
-    ground: Ground, units: Sequence[Unit], tokens: Sequence[Tokens], memo: Memo, progress: Progress
+    ground: Ground, units: Sequence[Unit], tokens: Sequence[Tokens], cache: Cache, progress: Progress
 ) -> Floats:
     """Root mean square change of the metric when a unit alone is held at 0, ``(unit,)``."""
     rows = []
@@ -214,13 +214,13 @@ def ablations(
         progress("ablating units", start, len(units))
         part = units[start : start + CHUNK]
         key = ground.cell("ablated", tokens, units=[f"{site}/{unit}" for site, unit in part])
-        found = _arrays(memo, key, lambda part=part: {"changes": ablated(ground.lm, tokens, part, ground.metric)})
+        found = _arrays(cache, key, lambda part=part: {"changes": ablated(ground.lm, tokens, part, ground.metric)})
         rows.append(root_mean_square(found["changes"]))
     progress("ablating units", len(units), len(units))
     return np.concatenate(rows)
 
 
-def _arrays(memo: Memo, key: dict[str, Json], compute: Callable[[], dict[str, Any]]) -> dict[str, Floats]:
-    found = memo(key, compute)
+def _arrays(cache: Cache, key: dict[str, Json], compute: Callable[[], dict[str, Any]]) -> dict[str, Floats]:
+    found = cache(key, compute)
     assert isinstance(found, dict)
     return found

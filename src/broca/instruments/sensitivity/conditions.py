@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from broca.cache.cells import cells
-from broca.cache.memo import Memo
+from broca.cache.cache import Cache
+from broca.cache.mapping import map_cached
 from broca.evidence.conditions import Condition, Scoring, labelled
 from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
@@ -73,11 +73,11 @@ class Repeating:
 
 
 def repeated(
-    lm: LM, items: Sequence[Item], conditions: Mapping[float, Masked], *, scorer: Sampled, memo: Memo
+    lm: LM, items: Sequence[Item], conditions: Mapping[float, Masked], *, scorer: Sampled, cache: Cache
 ) -> pl.DataFrame:
     """Cells of theory-of-mind tasks by repetition and fraction, in the published columns."""
     parts = list(conditions.values())
-    found = cells(Repeating(tuple(items), scorer), parts, lm, memo)
+    found = map_cached(Repeating(tuple(items), scorer), parts, lm, cache)
     rows = [(m, next(found)) for m in conditions]
     table = pl.concat([part.with_columns(m=pl.lit(m)) for m, part in rows if isinstance(part, pl.DataFrame)])
     return published(by_cell(items, table, by=("repetition", "m")))
@@ -89,11 +89,11 @@ def answered(
     conditions: Sequence[Masked],
     *,
     scorer: Any,
-    memo: Memo,
+    cache: Cache,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
     """One row an item and condition: the labels, then the scorer's columns."""
-    return pl.concat(Scoring(tuple(items), scorer, force).tables(lm, conditions, memo, progress))
+    return pl.concat(Scoring(tuple(items), scorer, force).tables(lm, conditions, cache, progress))
 
 
 def read(
@@ -102,9 +102,9 @@ def read(
     conditions: Sequence[Masked],
     *,
     windows: Windows,
-    memo: Memo,
+    cache: Cache,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
     """One row a window and condition: the labels, then those of `broca.scoring.perplexity.windowed`."""
-    found = cells(Reading(tuple(texts), windows), list(conditions), lm, memo, progress)
+    found = map_cached(Reading(tuple(texts), windows), list(conditions), lm, cache, progress)
     return pl.concat([labelled([next(found)], condition) for condition in conditions])

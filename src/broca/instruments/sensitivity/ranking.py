@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from broca.cache.memo import Memo, Part, Progress, draft_of
+from broca.cache.cache import Cache, Part, Progress, draft_of
 from broca.capture.objectives import OBJECTIVES, Asked, ObjectiveName
 from broca.capture.ranking import ranked
 from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
@@ -55,7 +55,7 @@ def ranking(
     how: Scoring,
     *,
     what: str,
-    memo: Memo,
+    cache: Cache,
     progress: Progress,
 ) -> Ranking:
     """Score every weight by these samples and rank them.
@@ -77,7 +77,7 @@ def ranking(
         found: dict[str, list[Any]] = {}
         moments = np.zeros(6)
         for i, group in enumerate(_groups(matrices, how.layer_groups)):
-            draft = draft_of(memo, {**key, "group": i})
+            draft = draft_of(cache, {**key, "group": i})
             sums = sensitivity(
                 lm,
                 samples,
@@ -100,7 +100,7 @@ def ranking(
                 draft.drop()
         return _packed(found, moments)
 
-    stored = memo(key, compute)
+    stored = cache(key, compute)
     assert isinstance(stored, dict)
     lists = _unpacked(stored, list(addresses))
     rankings = [WeightRanking(each, addresses, how.scope, how.most) for each in lists]

@@ -47,7 +47,7 @@ def result(work: Work) -> SensitivityResult:
     every = tuple(item for group in work.tested.values() for item in group)
     checks = guards.probe(lm, every, spec.chat)
     passed = [guards.padding(lm), *guards.joins(lm, every, spec.scorer)]
-    intact = answered(lm, every, [INTACT], scorer=spec.scorer, memo=work.memo)
+    intact = answered(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache)
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, work.tested[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
     passed.append(guards.shortcut(intact, work.tested, alpha=spec.alpha))
@@ -57,7 +57,7 @@ def result(work: Work) -> SensitivityResult:
     passed += [_identity(work, claim.mask, checks), _effect(work, claim.mask, checks)]
     distinct = {tuple(c.address.values()): c for c in (claim, *(c for group in beside.values() for c in group))}
     scored = answered(
-        lm, every, list(distinct.values()), scorer=spec.scorer, memo=work.memo, progress=work.told("scoring masks")
+        lm, every, list(distinct.values()), scorer=spec.scorer, cache=work.cache, progress=work.told("scoring masks")
     )
     items = pl.concat([intact, scored])
     read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
@@ -249,6 +249,6 @@ def _published(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> 
     # A fraction that selects nothing is the intact model, as it was published.
     every = {each: masked.get(each, INTACT) for each in work.fractions}
     try:
-        return repeated(work.lm, asked, every, scorer=work.spec.scorer, memo=work.memo)
+        return repeated(work.lm, asked, every, scorer=work.spec.scorer, cache=work.cache)
     except StimulusError:
         return None

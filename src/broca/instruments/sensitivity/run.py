@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SpecError
 from broca.evidence.verdict import Guard, Verdict, fragment
 from broca.instruments.sensitivity.spec import Sensitivity
@@ -16,7 +16,7 @@ from broca.models.lm import LM
 from broca.units.weights import WeightSet
 
 
-def run(spec: Sensitivity, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult:
+def run(spec: Sensitivity, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SensitivityResult:
     """Score, choose a fraction, mask, compare.
 
     Raises:
@@ -35,7 +35,7 @@ def run(spec: Sensitivity, lm: LM, *, memo: Memo = forget, progress: Progress = 
             f"This study is done in {spec.dtype}{f', as {spec.preset} was' if spec.preset else ''}, and the model was loaded in {own}. Load "
             f"it in {spec.dtype} (--dtype {spec.dtype}), or ask for dtype={own!r}."
         )
-    return result(Work(spec, lm, memo, progress))
+    return result(Work(spec, lm, cache, progress))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from broca.cache.memo import Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities
 from broca.instruments.sensitivity.sweep import swept
@@ -207,4 +207,4 @@ class Sensitivity(Spec):
 
     if TYPE_CHECKING:
 
-        def run(self, lm: LM, *, memo: Memo = forget, progress: Progress = silent) -> SensitivityResult: ...
+        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SensitivityResult: ...

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.memo import Json, Memo, Progress, forget, silent
+from broca.cache.cache import Cache, Json, Progress, no_cache, silent
 from broca.capture.chosen import chosen_shares
 from broca.capture.objectives import OBJECTIVES
 from broca.capture.ranking import ranked
@@ -42,7 +42,7 @@ class Work:
 
     spec: Sensitivity
     lm: LM
-    memo: Memo
+    cache: Cache
     progress: Progress
 
     @cached_property
@@ -113,7 +113,7 @@ class Work:
         )
         return [
             ranking(
-                self.lm, s.asked, s.objective, self.matrices, how, what=s.name, memo=self.memo, progress=self.progress
+                self.lm, s.asked, s.objective, self.matrices, how, what=s.name, cache=self.cache, progress=self.progress
             )
             for s in sets
         ]
@@ -147,7 +147,7 @@ class Work:
             )
         conditions = [INTACT, *masked.values()]
         scored = answered(
-            self.lm, self.parts[1], conditions, scorer=spec.scorer, memo=self.memo, progress=self.told("choosing")
+            self.lm, self.parts[1], conditions, scorer=spec.scorer, cache=self.cache, progress=self.told("choosing")
         )
         fluency = self.perplexities(conditions)[0]
         rows = []
@@ -199,7 +199,7 @@ class Work:
             self.spec.texts[1],
             conditions,
             windows=self.spec.reading,
-            memo=self.memo,
+            cache=self.cache,
             progress=self.told("predicting texts"),
         )
         labels = [*INTACT.labels]
@@ -235,7 +235,7 @@ class Work:
             "objectives": [held.objective, texts.objective],
             "condition": list(self.lm.condition),
         }
-        found = self.memo(key, compute)
+        found = self.cache(key, compute)
         assert isinstance(found, dict)
         return rungs.selective(found["task"], found["general"], alpha=spec.alpha)
 
@@ -248,7 +248,7 @@ class Work:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
         told = self.told("scoring untrained twins")
         task, spec = WeightTwin(self.spec, m), self.spec
-        table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, memo=self.memo, progress=told)
+        table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, cache=self.cache, progress=told)
         return learned(self.figures(m), table)
 
     def figures(self, m: float) -> dict[str, Any]:
@@ -274,4 +274,4 @@ class WeightTwin(TwinTask):
         return {**super().key(lm, part), "m": self.m}
 
     def figures(self, twin: LM) -> dict[str, Any]:
-        return Work(self.spec, twin, forget, silent).figures(self.m)
+        return Work(self.spec, twin, no_cache, silent).figures(self.m)

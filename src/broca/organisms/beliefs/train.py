@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.beliefs import benchmark, tokens
 from broca.organisms.beliefs.card import TrainingReport, card

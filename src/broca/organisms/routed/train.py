@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.func import functional_call
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.beliefs import tokens
 from broca.organisms.beliefs import train as beliefs

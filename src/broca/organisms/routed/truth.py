@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.interventions.lesion import Lesion, Zero
 from broca.models.lm import LM
 from broca.organisms.beliefs.exam import graded

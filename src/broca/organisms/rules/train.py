@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.course import NOTHING, Lesson, Plan, muon
 from broca.organisms.taught import Recipe, TreeReport, poser, taught

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-from broca.cache.memo import Progress, silent
+from broca.cache.cache import Progress, silent
 from broca.items import Item
 from broca.models.build import fresh, save
 from broca.organisms.course import Lesson, Plan, muon

@@ -1,7 +1,7 @@
-"""What a study asks of whoever runs it: a memory for expensive cells, and an ear for progress.
+"""What a study asks of whoever runs it: a cache for expensive cells, and an ear for progress.
 
-A study hands every expensive step to a `Memo` as a key (what it is) and a function (how to compute it). With `forget`
-nothing is kept and the study is a plain function; `broca.runs` passes a memo that lives on disk, so that a killed run
+A study hands every expensive step to a `Cache` as a key (what it is) and a function (how to compute it). With
+`no_cache` nothing is kept and the study is a plain function; `broca.runs` passes a cache that lives on disk, so that a killed run
 resumes at the cell.
 """
 
@@ -23,7 +23,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
 
 
-class Memo(Protocol):
+class Cache(Protocol):
     """Answers a key: with what is remembered of it, or by computing it."""
 
     def __call__(self, key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:
@@ -53,16 +53,16 @@ class Draft(Protocol):
         ...
 
 
-def draft_of(memo: Memo, key: Mapping[str, Json]) -> Draft | None:
-    """A place for the unfinished value of `key`, where the memo, or the one that it wraps, has such places."""
-    for each in (memo, getattr(memo, "memo", None)):
+def draft_of(cache: Cache, key: Mapping[str, Json]) -> Draft | None:
+    """A place for the unfinished value of `key`, where the cache, or the one that it wraps, has such places."""
+    for each in (cache, getattr(cache, "cache", None)):
         if make := getattr(each, "draft", None):
             return make(key)
     return None
 
 
-def forget(key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:  # noqa: ARG001 - the protocol's shape
-    """The memo that remembers nothing: computes every time."""
+def no_cache(key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:  # noqa: ARG001 - the protocol's shape
+    """The cache that remembers nothing: computes every time."""
     return compute()
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from broca.cache.memo import forget, silent
+from broca.cache.cache import no_cache, silent
 
 
 def test_forget_computes_every_time():
@@ -12,7 +12,7 @@ def test_forget_computes_every_time():
         calls.append(1)
         return {"a": np.zeros(1)}
 
-    assert forget({"k": 1}, compute) is not forget({"k": 1}, compute)
+    assert no_cache({"k": 1}, compute) is not no_cache({"k": 1}, compute)
     assert len(calls) == 2
 
 

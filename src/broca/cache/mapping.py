@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from broca.cache.memo import Json, Memo, Part
-from broca.workers.crew import Crew
+from broca.cache.cache import Cache, Json, Part
+from broca.workers.pool import WorkerPool
 
 P_contra = TypeVar("P_contra", contravariant=True)
 P = TypeVar("P")
@@ -26,30 +26,30 @@ class Task(Protocol[P_contra]):
 
 
 @dataclass(frozen=True, slots=True)
-class Crewed:
-    """A memo whose cells a crew computes, where they come in numbers and are about the model that the crew holds."""
+class PooledCache:
+    """A cache whose cells a pool computes, where they come in numbers and are about the model that the pool holds."""
 
-    memo: Memo
-    crew: Crew
+    cache: Cache
+    pool: WorkerPool
     lm: Any
 
     def __call__(self, key: Mapping[str, Json], compute: Callable[[], Part], /) -> Part:
-        return self.memo(key, compute)
+        return self.cache(key, compute)
 
 
-def crewed(memo: Memo, crew: Crew | None, lm: Any) -> Memo:
-    """The memo, with the crew that holds `lm` where there is one."""
-    return memo if crew is None else Crewed(memo, crew, lm)
+def with_pool(cache: Cache, pool: WorkerPool | None, lm: Any) -> Cache:
+    """The cache, with the pool that holds `lm` where there is one."""
+    return cache if pool is None else PooledCache(cache, pool, lm)
 
 
-def cells(
+def map_cached(
     task: Task[P],
     parts: Sequence[P],
     lm: Any,
-    memo: Memo,
+    cache: Cache,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Part]:
-    """The value of each part, in the order of the parts: remembered, or computed here or by the memo's crew.
+    """The value of each part, in the order of the parts: remembered, or computed here or by the cache's pool.
 
     What is in force on `lm` is in force for each part, wherever that is computed. A cell is remembered as soon as it is
     done; an exception is raised where its part stands.
@@ -58,16 +58,16 @@ def cells(
         task: what is done.
         parts: to what.
         lm: on which model.
-        memo: what remembers.
+        cache: what remembers.
         progress: called with (parts done, parts in all).
     """
     told = progress or (lambda _done, _total: None)
-    if isinstance(memo, Crewed) and memo.lm is lm:
-        yield from _Spread(task, parts, lm, memo, told)
+    if isinstance(cache, PooledCache) and cache.lm is lm:
+        yield from _Spread(task, parts, lm, cache, told)
         return
     for i, part in enumerate(parts):
         told(i, len(parts))
-        yield memo(task.key(lm, part), lambda part=part: task(lm, part))
+        yield cache(task.key(lm, part), lambda part=part: task(lm, part))
     told(len(parts), len(parts))
 
 
@@ -84,7 +84,7 @@ class _Carried:
 
 
 class _UnknownError(Exception):
-    """The memo does not remember."""
+    """The cache does not remember."""
 
 
 def _ask() -> Part:
@@ -93,12 +93,12 @@ def _ask() -> Part:
 
 @dataclass
 class _Spread(Generic[P]):
-    """Cells on their way: asked of the memo in order, computed by the crew in any order, given out in order."""
+    """Cells on their way: asked of the cache in order, computed by the pool in any order, given out in order."""
 
     task: Task[P]
     parts: Sequence[P]
     lm: Any
-    memo: Crewed
+    cache: PooledCache
     told: Callable[[int, int], None]
     kept: dict[int, Part] = field(default_factory=dict)
     keys: dict[int, Mapping[str, Json]] = field(default_factory=dict)
@@ -111,12 +111,12 @@ class _Spread(Generic[P]):
         while first < len(self.parts) and self._remembered(first):
             yield self.kept.pop(first)
             first += 1
-        computed = self.memo.crew.computed(_Carried(self.task, self.lm.interventions), self._unknown(first))
+        computed = self.cache.pool.computed(_Carried(self.task, self.lm.interventions), self._unknown(first))
         for turn in range(first, len(self.parts)):
             while turn not in self.kept:
                 i, (value, notes) = next(computed)
                 self.lm.notes.extend(note for note in notes if note not in self.lm.notes)
-                self._keep(i, self.memo(self.keys.pop(i), lambda value=value: value))
+                self._keep(i, self.cache(self.keys.pop(i), lambda value=value: value))
             yield self.kept.pop(turn)
 
     def _unknown(self, first: int) -> Iterator[tuple[int, P]]:
@@ -127,7 +127,7 @@ class _Spread(Generic[P]):
     def _remembered(self, i: int) -> bool:
         self.keys[i] = self.task.key(self.lm, self.parts[i])
         try:
-            self._keep(i, self.memo(self.keys[i], _ask))
+            self._keep(i, self.cache(self.keys[i], _ask))
         except _UnknownError:
             return False
         del self.keys[i]

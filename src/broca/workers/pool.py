@@ -1,4 +1,4 @@
-"""A crew: workers that each hold the model, the parts they are given, and what is done when one of them dies.
+"""A pool of workers that each hold the model, the parts they are given, and what is done when one of them dies.
 
 Which worker computes a part, and when, changes nothing in what comes out: a part is a pure function of what the worker
 holds. A worker that dies costs the part it was at; another one does it again.
@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Protocol, Self
 
 from broca.errors import EngineError
-from broca.workers.worker import OPENING, Job, Opening, Reply, Seat, Source, packed, unpacked
+from broca.workers.worker import OPENING, Job, Opening, Reply, Source, WorkerId, packed, unpacked
 
 _log = logging.getLogger(__name__)
 
@@ -33,16 +33,16 @@ class Died:
 class Transport(Protocol):
     """How workers are started, and spoken to."""
 
-    def hire(self, seat: Seat, source: bytes) -> None:
-        """Start a worker, in the place of a dead one of this seat. It reports when it has opened the source."""
+    def spawn(self, worker_id: WorkerId, source: bytes) -> None:
+        """Start a worker, in the place of a dead one of this number. It reports when it has opened the source."""
         ...
 
-    def give(self, seat: int, job: Job) -> None:
+    def give(self, worker_id: int, job: Job) -> None:
         """Hand a part to a worker that has none. That it is dead shows in the reports."""
         ...
 
     def reports(self) -> list[tuple[int, bytes | Died]]:
-        """Wait until some worker has something to say: by seat, a `Reply` as bytes or, once, its death."""
+        """Wait until some worker has something to say: by its number, a `Reply` as bytes or, once, its death."""
         ...
 
     def close(self) -> None:
@@ -84,8 +84,8 @@ class _Call:
         return self.drawn and not self.waiting and not any(first is None or part < first for part in self.running)
 
 
-class Crew:
-    """Up to `workers` workers, hired as there are parts for them.
+class WorkerPool:
+    """Up to `workers` workers, spawned as there are parts for them.
 
     Args:
         connect: makes the transport for a source, when the first worker is needed.
@@ -96,7 +96,7 @@ class Crew:
 
     def __init__(self, connect: Callable[[Source], Transport], opening: Opening, *, workers: int, threads: int) -> None:
         self.workers, self.threads = workers, threads
-        self.hired = 0
+        self.n_spawned = 0
         """How many workers there have been at once."""
         self._connect, self._opening = connect, opening
         self._open = ExitStack()
@@ -120,8 +120,8 @@ class Crew:
         Raises:
             EngineError: if workers cannot be reached, or die before they have opened it.
         """
-        while len(self.seats) < self.workers:
-            self._hire(len(self.seats))
+        while len(self.worker_ids) < self.workers:
+            self._spawn(len(self.worker_ids))
         while self._starting:
             self._listen(None)
 
@@ -147,23 +147,23 @@ class Crew:
             raise call.errors[min(call.errors)]
 
     @property
-    def seats(self) -> set[int]:
+    def worker_ids(self) -> set[int]:
         return {*self._starting, *self._idle, *self._at}
 
     def _assign(self, call: _Call) -> None:
-        """Give parts to whoever is free, and hire for those that are left."""
+        """Give parts to whoever is free, and spawn for those that are left."""
         call.draw(self.workers - len(self._at))
         while call.waiting and self._idle:
-            seat = min(self._idle)
+            worker_id = min(self._idle)
             part, value = call.waiting.popleft()
-            task = call.task if self._knows.get(seat) != call.number else None
-            self._knows[seat] = call.number
-            self._idle.discard(seat)
-            self._at[seat] = (call.number, part)
+            task = call.task if self._knows.get(worker_id) != call.number else None
+            self._knows[worker_id] = call.number
+            self._idle.discard(worker_id)
+            self._at[worker_id] = (call.number, part)
             call.running[part] = value
-            self._staff.give(seat, Job(call.number, part, task, value))
-        while len(call.waiting) > len(self._starting) and len(self.seats) < self.workers:
-            self._hire(min(set(range(self.workers)) - self.seats))
+            self._staff.give(worker_id, Job(call.number, part, task, value))
+        while len(call.waiting) > len(self._starting) and len(self.worker_ids) < self.workers:
+            self._spawn(min(set(range(self.workers)) - self.worker_ids))
 
     @cached_property
     def _staff(self) -> Transport:
@@ -173,25 +173,25 @@ class Crew:
         self._open.callback(staff.close)
         return staff
 
-    def _hire(self, seat: int) -> None:
+    def _spawn(self, worker_id: int) -> None:
         staff = self._staff
-        self.hired = max(self.hired, len(self.seats | {seat}))
-        self._starting.add(seat)
-        staff.hire(Seat(seat, self.threads), self._source)
+        self.n_spawned = max(self.n_spawned, len(self.worker_ids | {worker_id}))
+        self._starting.add(worker_id)
+        staff.spawn(WorkerId(worker_id, self.threads), self._source)
 
     def _listen(self, call: _Call | None) -> list[tuple[int, Any]]:
         """Wait for reports; what they bring for this call."""
         done = []
-        for seat, report in self._staff.reports():
+        for worker_id, report in self._staff.reports():
             if isinstance(report, Died):
-                self._bury(seat, report, call)
+                self._bury(worker_id, report, call)
                 continue
             reply = unpacked(report)
             if reply.call == OPENING:
-                self._seated(seat, reply)
+                self._opened(worker_id, reply)
                 continue
-            del self._at[seat]
-            self._idle.add(seat)
+            del self._at[worker_id]
+            self._idle.add(worker_id)
             # A part of a call that nobody waits for any more is let go.
             if call is not None and reply.call == call.number:
                 del call.running[reply.part]
@@ -201,32 +201,32 @@ class Crew:
                     call.failed(reply.part, reply.error)
         return done
 
-    def _seated(self, seat: int, reply: Reply) -> None:
-        self._starting.discard(seat)
+    def _opened(self, worker_id: int, reply: Reply) -> None:
+        self._starting.discard(worker_id)
         if reply.error is not None:
             raise reply.error
         self._stillborn = 0
-        self._idle.add(seat)
+        self._idle.add(worker_id)
 
-    def _bury(self, seat: int, died: Died, call: _Call | None) -> None:
+    def _bury(self, worker_id: int, died: Died, call: _Call | None) -> None:
         """Hand on what a dead worker was at.
 
         Raises:
             EngineError: if its part, or the opening, has ended as many workers as are tried.
         """
-        self._knows.pop(seat, None)
-        if seat in self._starting:
-            self._starting.discard(seat)
+        self._knows.pop(worker_id, None)
+        if worker_id in self._starting:
+            self._starting.discard(worker_id)
             self._stillborn += 1
             if self._stillborn >= TRIES:
                 raise EngineError(
                     f"{TRIES} workers ended before they held the model (the last one: {died.how}). Use fewer workers if "
                     "memory ran out. In a script of your own, start the run under: if __name__ == '__main__':"
                 )
-            self._hire(seat)
+            self._spawn(worker_id)
             return
-        self._idle.discard(seat)
-        number, part = self._at.pop(seat, (OPENING, -1))
+        self._idle.discard(worker_id)
+        number, part = self._at.pop(worker_id, (OPENING, -1))
         if call is None or number != call.number:
             return
         value = call.running.pop(part)
