@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from broca.evidence.rungs import causal as effects
+from broca.evidence import effects
+from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Rung
 
@@ -38,13 +39,13 @@ FIRST, SECOND = labels("lesion", "first", 1.0, "zero"), labels("lesion", "second
     ("lost", "state"), [({"a": 20, "b": 1, "c": 0}, "passed"), ({"a": 20, "b": 18, "c": 0}, "failed")]
 )
 def test_a_lesion_is_specific_when_it_spares_each_other_ability(lost, state):
-    rung = specificity.specific(table(INTACT, scored(FIRST, lost)), FIRST, own="a", able=["b", "c"], boot=BOOT)
+    rung = specificity.lesion(table(INTACT, scored(FIRST, lost)), FIRST, own="a", able=["b", "c"], boot=BOOT)
     assert rung.state == state, rung.text
     assert rung.numbers["own_minus_b"] == pytest.approx((lost["b"] - lost["a"]) / N)
 
 
 def test_without_another_ability_nothing_is_specific():
-    assert specificity.specific(table(INTACT), FIRST, own="a", able=[], boot=BOOT).state == "not tested"
+    assert specificity.lesion(table(INTACT), FIRST, own="a", able=[], boot=BOOT).state == "not tested"
 
 
 @pytest.mark.parametrize(("second", "found"), [({"a": 1, "b": 20, "c": 2}, 1), ({"a": 20, "b": 20, "c": 2}, 0)])
@@ -67,7 +68,7 @@ def causal(fills, sizes, draws=39):
     rows += [scored(labels("random", "first", 1.0, "zero", s), {"a": s % 3, "b": 0, "c": 0}) for s in range(draws)]
     items = table(INTACT, *rows)
     cells = effects.matrix(items, [main[0]], own="a", boot=BOOT)
-    return effects.causal(items, cells.filter("own").row(0, named=True), main, around, own="a", alpha=0.05), cells
+    return causal_rung.lesion(items, cells.filter("own").row(0, named=True), main, around, own="a", alpha=0.05), cells
 
 
 def test_causal_means_that_fills_and_sizes_agree():

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import zoo
-from broca.evidence.rungs.learned import learned
+from broca.evidence.rungs.learned import unit_map
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.models.twins import untrained
@@ -43,13 +43,13 @@ def test_an_untrained_model_is_not_more_than_its_twins():
     ("own", "state", "p"), [(2.0, "passed", 1 / 21), (0.95, "failed", 2 / 21), (0.0, "failed", 1.0)]
 )
 def test_it_takes_an_effect_that_few_twins_reach(own, state, p):
-    found = learned({"d_held_out": own, "share_significant": 0.2, "r": 0.9}, table([i / 20 for i in range(20)]))
+    found = unit_map({"d_held_out": own, "share_significant": 0.2, "r": 0.9}, table([i / 20 for i in range(20)]))
     assert found.state == state
     assert found.numbers["p"] == pytest.approx(p)
 
 
 def test_few_twins_test_nothing_and_the_number_that_would_do_is_said():
-    found = learned({"d_held_out": 9.0, "share_significant": 0.2, "r": 0.9}, table([0.1] * 5))
+    found = unit_map({"d_held_out": 9.0, "share_significant": 0.2, "r": 0.9}, table([0.1] * 5))
     assert found.state == "not tested"
     assert "20 twins are needed" in found.text
 

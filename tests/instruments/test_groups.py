@@ -208,7 +208,7 @@ def test_one_item_is_no_interval_and_no_crash():
         for condition in ("intact", "lesion")
         for _ in range(n)
     ]
-    rung = specificity.specific(
+    rung = specificity.lesion(
         pl.DataFrame(rows), {"condition": "lesion"}, own="own", able=["other"], boot={"n": 50, "seed": 0}
     )
     assert (rung.state, "one item" in rung.text) == ("not tested", True)

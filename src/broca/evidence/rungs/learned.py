@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from broca.cache.cache import Cache, Json
 from broca.cache.mapping import map_cached
+from broca.evidence.rungs.selective import ProbedTarget
 from broca.evidence.verdict import Rung
 from broca.models.lm import LM
 from broca.models.twins import shuffled, untrained
-from broca.page.numbers import known, number, p_value
+from broca.page.numbers import known, limits, number, p_value
 from broca.stats.nulls import empirical_p
 
 Kind = Literal["untrained", "shuffled"]
@@ -67,7 +69,7 @@ class TwinTask(ABC):
 _FIGURES = {"d_held_out": pl.Float64, "share_significant": pl.Float64, "r": pl.Float64}
 
 
-def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
+def unit_map(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
     """Is the effect on held-out stimuli larger than in 95 % of the untrained twins, by its empirical p?
 
     Args:
@@ -99,3 +101,66 @@ def learned(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
     if len(d) < ENOUGH:
         return Rung("learned", "not tested", f"{text} {ENOUGH} twins are needed for p = 0.05.", numbers)
     return Rung("learned", "passed" if p <= LEVEL else "failed", text, numbers)
+
+
+ENOUGH_NETWORKS = 5
+"""Untrained networks that the rung *learned* needs."""
+
+
+def probe_scores(defined: Sequence[ProbedTarget], alpha: float) -> Rung:
+    """Do probes of the trained network read more than those of untrained ones do?"""
+    texts, numbers, passed = [], {}, True
+    n = len(defined[0].row["f1_random_all"])
+    for each in defined:
+        row = each.row
+        if row["score"] is None:
+            continue
+        band = row["score_random_all"]
+        texts.append(
+            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}; untrained networks "
+            f"score {number(min(band, default=0), '+.3f')} to {number(max(band, default=0), '+.3f')}"
+            + (f" ({p_value(row['p_learned'])})." if row["p_learned"] is not None else ".")
+        )
+        numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": row["p_learned"]}
+        passed &= row["p_learned"] is not None and row["p_learned"] <= alpha / len(defined) and row["score_low"] > 0
+    numbers["twins"] = n
+    if n < ENOUGH_NETWORKS:
+        return Rung(
+            "learned", "not tested", " ".join([*texts, f"{ENOUGH_NETWORKS} untrained networks are needed."]), numbers
+        )
+    return Rung("learned", "passed" if passed else "failed", " ".join(texts), numbers)
+
+
+ENOUGH_TWINS = 5
+"""Untrained twins in which a choice is patched."""
+
+
+def too_few_twins(own: float, twins: int) -> Rung:
+    """The rung where a choice was not patched in enough untrained twins."""
+    text = f"{ENOUGH_TWINS} untrained twins are needed, {twins} were asked for."
+    return Rung("learned", "not tested", text, {"t": own})
+
+
+def patch_choice(own: float, random: Sequence[float], *, cases: int, what: str, alpha: float) -> Rung:
+    """Does the choice restore more than the same one does in untrained twins?
+
+    One value against the few of a control sample (Crawford & Howell, 1998).
+
+    Args:
+        own: mean t of what the chosen ones restore in the trained model.
+        random: the same in each twin.
+        cases: how many cases were patched; none of them chose.
+        what: heads or neurons.
+        alpha: level of the test.
+    """
+    twins = len(random)
+    spread = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / twins)
+    p = float(stats.t.sf((own - np.mean(random)) / spread, twins - 1)) if spread else 0.0
+    return Rung(
+        "learned",
+        "passed" if p <= alpha and own > max(random) else "failed",
+        f"In {cases} cases that did not choose them, the chosen {what} restore with a mean t of {number(own, '.1f')}; in "
+        f"{twins} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
+        f"({p_value(p)}).",
+        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": twins, "cases": cases},
+    )

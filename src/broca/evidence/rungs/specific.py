@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from broca.errors import StatisticsError
-from broca.evidence.rungs.causal import clusters, limits, points, rows_of
+from broca.evidence.effects import clusters, limits, points, rows_of
 from broca.evidence.verdict import Rung
+from broca.page.numbers import limits as bounds
+from broca.page.numbers import number
 from broca.stats.intervals import Interval
-from broca.stats.pairs import difference_interval
+from broca.stats.pairs import difference_interval, paired_bootstrap
 
 
-def specific(
-    items: pl.DataFrame, labels: dict[str, Any], *, own: str, able: Sequence[str], boot: dict[str, int]
-) -> Rung:
+def lesion(items: pl.DataFrame, labels: dict[str, Any], *, own: str, able: Sequence[str], boot: dict[str, int]) -> Rung:
     """Does the lesion cost the own ability more than each other ability that the intact model has?
 
     Args:
@@ -95,3 +96,25 @@ def more_than(
         return difference_interval(mine, theirs, groups=(groups, other_groups), level=level, **boot)
     except StatisticsError:  # one item of an ability: a difference, and nothing to say of its certainty
         return Interval(float(mine.mean() - theirs.mean()), float("nan"), float("nan"))
+
+
+def patch_choice(
+    own: NDArray[np.float64],
+    foreign: NDArray[np.float64],
+    lost: NDArray[np.float64],
+    groups: np.ndarray,
+    boot: Mapping[str, int],
+) -> Rung:
+    """Does the clean run of another text restore less than the text's own?"""
+    try:
+        found = paired_bootstrap(own, foreign, groups=groups, **boot)
+    except StatisticsError:
+        found = Interval(float((own - foreign).mean()), float("nan"), float("nan"))
+    share = float(np.nansum(foreign) / lost.sum())
+    return Rung(
+        "specific",
+        "passed" if found.low > 0 else "failed",
+        f"With the clean run of another text, whose answer is another, the same patch restores {number(share, '.0%')}: "
+        f"{number(found.value)} logits {bounds(found.low, found.high)} less than with the text's own.",
+        {"share_other": share, "difference": found.value, "low": found.low, "high": found.high},
+    )

@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.evidence import agreement, guards
+from broca.evidence import agreement, effects, guards
 from broca.evidence.abilities import prompts
 from broca.evidence.conditions import INTACT, Bench
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
-from broca.evidence.rungs import causal as effects
+from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Guard, Verdict, fragment
 from broca.instruments.lesion.plan import Plan, candidates, planned
@@ -129,7 +129,7 @@ def _result(
     able = [name for name in spec.abilities if name != own and _able(spec, items, name)]
     local = found[0] if found else None
     marked = {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = effects.causal(
+    causal = causal_rung.lesion(
         items, cell, [c.address for c in plan.main], [c.address for c in plan.sizes], own=own, alpha=spec.alpha
     )
     causal = causal.more(*effects.area(items, main, own=own))
@@ -138,7 +138,7 @@ def _result(
     verdict = Verdict.of(
         *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable", "learned")),
         causal.refused(marked.get("gate")),
-        specificity.specific(items, main, own=own, able=able, boot=boot).refused(marked.get("shortcut")),
+        specificity.lesion(items, main, own=own, able=able, boot=boot).refused(marked.get("shortcut")),
     )
     dissociated = specificity.dissociations(items, [main, *others], own=own, able=able, boot=boot)
     texts = prompts(spec.abilities)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SiteUnavailable
+from broca.evidence import contrast_map
 from broca.evidence import resampling as resampled
 from broca.evidence.maps import Floats, Maps, head_maps, unit_maps
 from broca.evidence.model import model_summary
-from broca.evidence.rungs import learned
-from broca.evidence.rungs import selective as findings
+from broca.evidence.rungs import learned, reliable, selective
 from broca.evidence.stimuli import Split, shown
 from broca.evidence.verdict import Guard, Verdict, fragment
 from broca.instruments.localize import agreement as across
@@ -64,8 +64,8 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         cache=cache,
         progress=lambda done, total: progress("localizing", done, total),
     )
-    protected = findings.massive_alive(found[0]) if spec.protect_massive else 0
-    whole, splits = findings.without_massive(found) if spec.protect_massive else found
+    protected = contrast_map.massive_alive(found[0]) if spec.protect_massive else 0
+    whole, splits = contrast_map.without_massive(found) if spec.protect_massive else found
     whole = whole if spec.select_on == "all" else splits["random"][0]
     selection = select(whole.t, how, grain=spec.grain)
     more = resampled.resampled(
@@ -93,7 +93,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     if not spec.twins:
         return local
     table = twins.twins(spec, lm, cache=cache, progress=progress)
-    verdict = Verdict.of(*local.verdict.rungs, learned.learned(twins.figures(local), table))
+    verdict = Verdict.of(*local.verdict.rungs, learned.unit_map(twins.figures(local), table))
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
 
 
@@ -220,8 +220,8 @@ def _localization(
     protected: int,
 ) -> Localization:
     contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
-    q = findings.adjusted(whole.p)
-    selective = findings.selective(
+    q = contrast_map.adjusted(whole.p)
+    tells = selective.unit_map(
         whole.p,
         q,
         selection,
@@ -229,7 +229,7 @@ def _localization(
         alpha=spec.alpha,
         more=more,
     )
-    reliable = findings.reliable(splits, spec.select, spec.grain, more.stability)
+    repeats = reliable.unit_map(splits, spec.select, spec.grain, more.stability)
     return Localization(
         spec=spec,
         t=whole.t,
@@ -238,7 +238,7 @@ def _localization(
         d=whole.d,
         size=whole.size,
         selected=selection.mask,
-        layers=findings.layers(whole, q, selection, spec.alpha),
+        layers=contrast_map.layers(whole, q, selection, spec.alpha),
         selection={
             "percent": 100 * selection.k / selection.n_alive,
             **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
@@ -248,18 +248,27 @@ def _localization(
             "site": spec.sites,
             "grain": spec.grain,
         },
-        reliability=reliable.numbers,
-        contrast=findings.described(contrast, match),
+        reliability=repeats.numbers,
+        contrast=contrast_map.described(contrast, match),
         model=model_summary(lm),
-        verdict=Verdict.of(selective, reliable),
-        guards=(findings.varies(whole.t), findings.massive_units(whole.size, selection), findings.lengths_match(match)),
-        warnings=(*findings.warnings(contrast, selection, protected), *_cut(spec, tokens), *_idle(spec, lm), *lm.notes),
+        verdict=Verdict.of(tells, repeats),
+        guards=(
+            contrast_map.varies(whole.t),
+            contrast_map.massive_units(whole.size, selection),
+            contrast_map.lengths_match(match),
+        ),
+        warnings=(
+            *contrast_map.warnings(contrast, selection, protected),
+            *_cut(spec, tokens),
+            *_idle(spec, lm),
+            *lm.notes,
+        ),
         claim=(
-            f"{selective.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
+            f"{tells.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
             f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."
         ),
         citations=(
-            *findings.citations(spec.grain, spec.preset),
+            *contrast_map.citations(spec.grain, spec.preset),
             *(text for name, text in resampled.CITATIONS.items() if getattr(spec, name)),
         ),
         p_max=more.p_max or None,

@@ -15,28 +15,23 @@ from typing import Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
 
 from broca.errors import SiteUnavailable, StatisticsError
-from broca.evidence.rungs.selective import RELIABLE, SELECTIVE_SHARE
+from broca.evidence.rungs import causal, learned, reliable, selective, specific
 from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, lent, share_of
 from broca.instruments.perturb.spec import What
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained
 from broca.page.numbers import count as counted
-from broca.page.numbers import limits, number, p_value
 from broca.sites import Kind, Site
-from broca.stats.intervals import Interval
-from broca.stats.nulls import empirical_p, quantile_band
-from broca.stats.pairs import paired_bootstrap
 from broca.stats.permutation import permutation_test
-from broca.stats.reliability import chance_overlap, halves, overlap, split_half
+from broca.stats.reliability import halves
 from broca.units import UnitMask
 from broca.units.draws import random_like
 
 _SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
-ENOUGH_CASES, ENOUGH_GROUPS, ENOUGH_TWINS = 20, 4, 5
+ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
 _SHOWN = 200
 UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
          "t": pl.Float64, "p_max": pl.Float64, "chosen": pl.Boolean}  # fmt: skip
@@ -123,12 +118,12 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
     count = max(1, round(how.percent / 100 * found.values.shape[1]))
     chosen = np.argsort(-found.values[first].mean(0), kind="stable")[:count]
     mask = found.mask(chosen, "head" if how.what == "heads" else "unit")
-    t, p_max, selective = _signed(found.values[first], groups[first], chosen, how)
+    t, p_max, tells = _signed(found.values[first], groups[first], chosen, how)
     held = replace(cases, cases=tuple(cases.cases[i] for i in second))
     lost = grid.lost[kept]
     rungs = (
-        selective,
-        _reliable(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
+        tells,
+        reliable.patch_choice(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
         _learned(held, found, mask, (chosen, second), how),
         *_tested(held, mask, lost[second], how),
     )
@@ -181,49 +176,17 @@ def _signed(
     except StatisticsError as error:
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing, Rung("selective", "not tested", f"In the half that chose: {error}", {})
-    return test.t, test.p_max, _selective(test.p_max[chosen], how)
-
-
-def _selective(p_max: Floats, how: Choosing) -> Rung:
-    hits = int((p_max <= how.alpha).sum())
-    return Rung(
-        "selective",
-        "passed" if hits >= SELECTIVE_SHARE * len(p_max) else "failed",
-        f"{hits} of {len(p_max)} chosen {how.what} restore more than arbitrary signs of the cases' changes would have it (max-T, "
-        f"family-wise {how.alpha:g}).",
-        {"k": len(p_max), "significant_selected": hits},
-    )
-
-
-def _reliable(first: Floats, second: Floats, count: int, what: What) -> Rung:
-    try:
-        stable = split_half(first, second)
-    except StatisticsError as error:
-        return Rung("reliable", "not tested", str(error), {})
-    tops = [np.isin(np.arange(len(each)), np.argsort(-each, kind="stable")[:count]) for each in (first, second)]
-    shared, chance = overlap(*tops), chance_overlap(count, count, len(first))
-    return Rung(
-        "reliable",
-        "passed" if stable.full >= RELIABLE else "failed",
-        f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
-        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance).",
-        {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared},
-    )
+    return test.t, test.p_max, selective.patch_choice(test.p_max[chosen], how.what, how.alpha)
 
 
 def _learned(
     held: Patches, found: _Map, mask: UnitMask, at: tuple[NDArray[np.int64], NDArray[np.int64]], how: Choosing
 ) -> Rung:
-    """Crawford & Howell (1998): one value against the few of a control sample, in cases that chose nothing."""
+    """The rung *learned*, in cases that chose nothing."""
     chosen, second = at
     own = float(_t(found.values[np.ix_(second, chosen)]).mean())
-    if how.twins < ENOUGH_TWINS:
-        return Rung(
-            "learned",
-            "not tested",
-            f"{ENOUGH_TWINS} untrained twins are needed, {how.twins} were asked for.",
-            {"t": own},
-        )
+    if how.twins < learned.ENOUGH_TWINS:
+        return learned.too_few_twins(own, how.twins)
     random = []
     for i in range(how.twins):
         held.progress("patching untrained twins", i, how.twins)
@@ -232,16 +195,7 @@ def _learned(
         )
         random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
     held.progress("patching untrained twins", how.twins, how.twins)
-    spread = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / how.twins)
-    p = float(stats.t.sf((own - np.mean(random)) / spread, how.twins - 1)) if spread else 0.0
-    return Rung(
-        "learned",
-        "passed" if p <= how.alpha and own > max(random) else "failed",
-        f"In {len(second)} cases that did not choose them, the chosen {how.what} restore with a mean t of {number(own, '.1f')}; in "
-        f"{how.twins} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
-        f"({p_value(p)}).",
-        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": how.twins, "cases": len(second)},
-    )
+    return learned.patch_choice(own, random, cases=len(second), what=how.what, alpha=how.alpha)
 
 
 def _chosen_values(twin: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Floats:
@@ -276,51 +230,14 @@ def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple
     gains = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
     low, share, high = share_of(gains[:, 0], lost, groups, how.boot)
     drawn = gains[:, 1:].sum(0) / lost.sum()
-    causal = _causal((low, share, high), drawn, len(lost), how, matched=bool(layer))
+    restores = causal.patch_choice((low, share, high), drawn, len(lost), how, matched=bool(layer))
     others = lent(held.cases)
     if not others:
         why = "All these cases have the same right answer, so none can lend a run with another."
-        return causal, Rung("specific", "not tested", why, {})
+        return restores, Rung("specific", "not tested", why, {})
     other = held.run("patching the choice from other texts", others, cells[:1])
     foreign = other["after"][:, 0, 0] - other["before"][:, 0]
-    return causal, _specific(gains[:, 0], foreign, lost, groups, how)
-
-
-def _causal(own: tuple[float, float, float], drawn: Floats, n: int, how: Choosing, *, matched: bool) -> Rung:
-    low, share, high = own
-    numbers = {"share": share, "low": low, "high": high, "cases": n, "draws": len(drawn)}
-    if 1 / (len(drawn) + 1) > how.alpha:
-        few = f"percent = {how.percent:g} leaves too few {how.what} to draw from: "
-        why = (
-            (few if len(drawn) < how.draws else "")
-            + f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
-        )
-        return Rung("causal", "not tested", why, numbers)
-    band, p = quantile_band(drawn), float(empirical_p(share, drawn, "greater"))
-    return Rung(
-        "causal",
-        "passed" if p <= how.alpha and low > 0 else "failed",
-        f"Patched together in {n} cases that did not choose them, the chosen {how.what} restore {number(share, '.0%')} "
-        f"{limits(low, high, '.0%')} of the lost logit difference; {len(drawn)} random choices of the same size"
-        f"{' and layers' if matched else ''} {number(band.value, '.0%')} in the median (95 % of them within "
-        f"{limits(band.low, band.high, '.0%')}; {p_value(p)}).",
-        numbers | {"random_median": band.value, "random_low": band.low, "random_high": band.high, "p_random": p},
-    )
-
-
-def _specific(own: Floats, foreign: Floats, lost: Floats, groups: np.ndarray, how: Choosing) -> Rung:
-    try:
-        found = paired_bootstrap(own, foreign, groups=groups, **how.boot)
-    except StatisticsError:
-        found = Interval(float((own - foreign).mean()), float("nan"), float("nan"))
-    share = float(np.nansum(foreign) / lost.sum())
-    return Rung(
-        "specific",
-        "passed" if found.low > 0 else "failed",
-        f"With the clean run of another text, whose answer is another, the same patch restores {number(share, '.0%')}: "
-        f"{number(found.value)} logits {limits(found.low, found.high)} less than with the text's own.",
-        {"share_other": share, "difference": found.value, "low": found.low, "high": found.high},
-    )
+    return restores, specific.patch_choice(gains[:, 0], foreign, lost, groups, how.boot)
 
 
 def _table(

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
+from broca.evidence.effects import limits, points
 from broca.evidence.guards import too_few
-from broca.evidence.rungs.causal import limits, points
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.answers import CLEAN
 from broca.instruments.perturb.cases import Left, Turned

@@ -10,7 +10,9 @@ import polars as pl
 from scipy.stats import binomtest
 
 from broca.evidence.guards import too_few
-from broca.evidence.rungs.selective import RELIABLE
+from broca.evidence.rungs import learned, selective
+from broca.evidence.rungs import reliable as reliable_rung
+from broca.evidence.rungs.learned import ENOUGH_NETWORKS
 from broca.evidence.verdict import Guard, Rung
 from broca.instruments.probe.published import NONE, PublishedScores
 from broca.instruments.probe.scores import Scored
@@ -36,8 +38,7 @@ BASELINES = {"target": pl.String, "baseline": pl.String} | dict.fromkeys(
 )
 _TEXT, _LIST = ("target", "symbol", "undefined", "layers_chosen"), ("classes", "f1_random_all", "score_random_all")
 
-ENOUGH = 5
-"""Untrained networks that the rung *learned* needs."""
+
 ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
 
 
@@ -112,61 +113,11 @@ def rungs(found: Sequence[Scored], reliable: SplitHalf | None, *, alpha: float) 
             Rung(name, "not tested", f"No score is defined ({why}).", {})
             for name in ("selective", "reliable", "learned")
         )
-    return _selective(defined, alpha), _reliable(reliable), _learned(defined, alpha)
-
-
-def _selective(defined: Sequence[Scored], alpha: float) -> Rung:
-    texts, numbers, passed = [], {}, True
-    for each in defined:
-        row, name = each.row, each.row["symbol"]
-        best = max(each.baselines, key=lambda b: b["f1"])
-        texts.append(
-            f"{name}: attention tells {ASKED[each.target.name]} with macro-F1 {number(row['f1'], '.3f')} "
-            f"{limits(row['f1_low'], row['f1_high'], '.3f')}"
-            + (f" (labels shuffled within each text: {p_value(row['p'])})" if row["p"] is not None else "")
-            + f"; {best['baseline']} alone does with {number(best['f1'], '.3f')}, and attention adds {number(best['gain'], '+.3f')} "
-            f"{limits(best['gain_low'], best['gain_high'], '+.3f')} to it."
-        )
-        numbers |= {f"f1_{each.target.name}": row["f1"], f"p_{each.target.name}": row["p"]}
-        numbers |= {f"margin_{each.target.name}": row["margin"], f"gain_{each.target.name}": best["gain"]}
-        passed &= row["p"] is not None and row["p"] <= alpha / len(defined) and best["gain_low"] > 0
-    if any(each.row["p"] is None for each in defined):
-        return Rung(
-            "selective", "not tested", " ".join(texts) + " Labels were not shuffled (permutations = 0).", numbers
-        )
-    return Rung("selective", "passed" if passed else "failed", " ".join(texts), numbers)
-
-
-def _reliable(halves: SplitHalf | None) -> Rung:
-    if halves is None:
-        return Rung("reliable", "not tested", "Too few heads or theories for the maps of two halves.", {})
-    text = (
-        f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
-        f"(Spearman-Brown; {RELIABLE} is asked)."
+    return (
+        selective.probe_scores(defined, ASKED, alpha),
+        reliable_rung.head_map(reliable),
+        learned.probe_scores(defined, alpha),
     )
-    state = "passed" if halves.full >= RELIABLE else "failed"
-    return Rung("reliable", state, text, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
-
-
-def _learned(defined: Sequence[Scored], alpha: float) -> Rung:
-    texts, numbers, passed = [], {}, True
-    n = len(defined[0].row["f1_random_all"])
-    for each in defined:
-        row = each.row
-        if row["score"] is None:
-            continue
-        band = row["score_random_all"]
-        texts.append(
-            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}; untrained networks "
-            f"score {number(min(band, default=0), '+.3f')} to {number(max(band, default=0), '+.3f')}"
-            + (f" ({p_value(row['p_learned'])})." if row["p_learned"] is not None else ".")
-        )
-        numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": row["p_learned"]}
-        passed &= row["p_learned"] is not None and row["p_learned"] <= alpha / len(defined) and row["score_low"] > 0
-    numbers["twins"] = n
-    if n < ENOUGH:
-        return Rung("learned", "not tested", " ".join([*texts, f"{ENOUGH} untrained networks are needed."]), numbers)
-    return Rung("learned", "passed" if passed else "failed", " ".join(texts), numbers)
 
 
 def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tuple[Guard, ...]:
@@ -193,8 +144,8 @@ def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tu
 def warnings(twins: int, found: Sequence[Scored]) -> tuple[str, ...]:
     """What a reader must know: undefined scores, too few twins, leakage between rows of one theory."""
     out = [f"{each.row['symbol']} is undefined: {each.row['undefined']}." for each in found if each.row["undefined"]]
-    if twins < ENOUGH:
-        out.append(f"{twins} untrained networks: a probing score needs {ENOUGH} for its band.")
+    if twins < ENOUGH_NETWORKS:
+        out.append(f"{twins} untrained networks: a probing score needs {ENOUGH_NETWORKS} for its band.")
     for each in found:
         row = each.row
         if not row["undefined"] and row["f1_rows"] - row["f1"] > 0.02:

@@ -143,6 +143,10 @@ class Scored:
     margin: Floats | None
     """By how much each row's true class outscores the best other one, out of fold."""
 
+    @property
+    def name(self) -> str:
+        return self.target.name
+
 
 def scored(target: Target) -> Scored:
     """Score a target; where it is undefined, say why."""

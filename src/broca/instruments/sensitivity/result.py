@@ -9,13 +9,14 @@ from typing import Any
 import polars as pl
 
 from broca.errors import GuardError, SiteUnavailable, StimulusError
-from broca.evidence import guards
+from broca.evidence import effects, guards
 from broca.evidence.abilities import prompts
 from broca.evidence.model import model_summary
-from broca.evidence.rungs import causal as effects
+from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Guard, Verdict
-from broca.instruments.sensitivity import rungs, words
+from broca.instruments.sensitivity import nulls as nulls_of
+from broca.instruments.sensitivity import words
 from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, fraction, repeated
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
 from broca.instruments.sensitivity.run import SensitivityResult
@@ -62,14 +63,14 @@ def result(work: Work) -> SensitivityResult:
     items = pl.concat([intact, scored])
     read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
     perplexity, windows = work.perplexities(read_under)
-    passed.append(rungs.predicted(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
-    passed.append(rungs.fluent(perplexity, claim.address, spec.perplexity_limit))
+    passed.append(nulls_of.predicted(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
+    passed.append(nulls_of.fluent(perplexity, claim.address, spec.perplexity_limit))
     families = {
         family: {key: value for key, value in group[0].address.items() if key != "seed"}
         for family in spec.nulls
         if (group := beside[f"null {family}"])
     }
-    nulls = rungs.families(items, families, claim.address, own)
+    nulls = nulls_of.families(items, families, claim.address, own)
     table, verdict = _climbed(work, items, claim, beside, nulls=nulls, passed=passed)
     cell = table.filter(pl.col("own")).row(0, named=True)
     texts = prompts(work.tested)
@@ -129,7 +130,7 @@ def _climbed(
         and guards.gate(_intact(items, name), group, name, alpha=spec.alpha, stop=False).state == "passed"
     ]
     marked = {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = effects.causal(
+    causal = causal_rung.lesion(
         items,
         cell,
         [claim.address, *(c.address for c in beside["edits"])],
@@ -137,8 +138,8 @@ def _climbed(
         own=own,
         alpha=spec.alpha,
     )
-    causal = rungs.beaten(causal, nulls, spec.alpha).more(*effects.area(items, claim.address, own=own))
-    specific = specificity.specific(items, claim.address, own=own, able=able, boot=boot)
+    causal = causal_rung.against_families(causal, nulls, spec.alpha).more(*effects.area(items, claim.address, own=own))
+    specific = specificity.lesion(items, claim.address, own=own, able=able, boot=boot)
     return table, Verdict.of(
         work.selective(claim.mask.weights),
         work.reliable(fraction(claim)),

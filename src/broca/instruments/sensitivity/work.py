@@ -15,10 +15,11 @@ from broca.capture.chosen import chosen_shares
 from broca.capture.objectives import OBJECTIVES
 from broca.capture.ranking import ranked
 from broca.errors import SelectionError
-from broca.evidence.rungs import causal as effects
-from broca.evidence.rungs.learned import Kind, TwinTask, in_twins, learned
+from broca.evidence import effects
+from broca.evidence.rungs import learned as learned_rung
+from broca.evidence.rungs import reliable, selective
+from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
 from broca.evidence.verdict import Rung
-from broca.instruments.sensitivity import rungs
 from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, read
 from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out
 from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
@@ -237,19 +238,19 @@ class Work:
         }
         found = self.cache(key, compute)
         assert isinstance(found, dict)
-        return rungs.selective(found["task"], found["general"], alpha=spec.alpha)
+        return selective.weight_mask(found["task"], found["general"], alpha=spec.alpha)
 
     def reliable(self, m: float) -> Rung:
         """The rung 'reliable'."""
         halves = [self.chooser.weights(m, half) for half in (0, 1)] if self.chooser.task.halves else []
-        return rungs.reliable(halves, self.chooser.task.r)
+        return reliable.weight_mask(halves, self.chooser.task.r)
 
     def learned(self, m: float) -> Rung:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
         told = self.told("scoring untrained twins")
         task, spec = WeightTwin(self.spec, m), self.spec
         table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, cache=self.cache, progress=told)
-        return learned(self.figures(m), table)
+        return learned_rung.unit_map(self.figures(m), table)
 
     def figures(self, m: float) -> dict[str, Any]:
         """What is compared with twins: of the mask that this model's own rankings give."""

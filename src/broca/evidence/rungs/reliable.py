@@ -1,0 +1,142 @@
+"""The *reliable* rung: would other stimuli have given the same map and the same selection?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import hypergeom, poisson
+
+from broca.errors import SelectionError, StatisticsError
+from broca.evidence.contrast_map import flat
+from broca.evidence.maps import Maps
+from broca.evidence.stimuli import Split
+from broca.evidence.verdict import Rung
+from broca.page.numbers import limits, number, p_value
+from broca.stats.reliability import SplitHalf, chance_overlap, overlap, spearman_brown, split_half
+from broca.stats.stability import Stability
+from broca.units import Grain, Select, select
+from broca.units.weights import WeightSet
+
+RELIABLE = 0.8
+"""Split-half reliability (Spearman-Brown) that a map must reach."""
+
+
+def unit_map(
+    splits: Mapping[Split, tuple[Maps, Maps]], how: Select, grain: Grain, stability: Stability | None = None
+) -> Rung:
+    """Would other stimuli of the kind have given the same map and the same selection?
+
+    Each half selects as the whole did; effect sizes are then read from the other half. Beside them stands what the same
+    half would have claimed (double dipping; Kriegeskorte et al., 2009). The rung is read from random halves; odd and even
+    ones stand beside them, for stimuli that come in an order.
+    """
+    parts = splits["random"]
+    try:
+        stable = split_half(flat(parts[0].t), flat(parts[1].t))
+        ordered = split_half(*(flat(part.t) for part in splits["odd-even"]))
+        chosen = [select(part.t, how, grain=grain) for part in parts]
+    except (StatisticsError, SelectionError) as error:
+        return Rung("reliable", "not tested", f"Too few stimuli or units for two halves: {error}", {})
+    masks = [flat(selection.mask.at) for selection in chosen]
+    n = min(selection.n_alive for selection in chosen)
+    shared = overlap(*masks)
+    chance = chance_overlap(chosen[0].k, chosen[1].k, n)
+    # P(as many or more shared | random selections of these sizes)
+    p_overlap = float(hypergeom.sf(shared.shared - 1, n, chosen[0].k, chosen[1].k))
+    d = [flat(part.d) for part in parts]
+    # The sign is the one that the selecting half saw: an effect that turns round in the other half counts against it.
+    held_out, same = (
+        float(np.mean([np.nanmean(np.sign(d[by][masks[by]]) * d[on][masks[by]]) for by, on in pairs]))
+        for pairs in (((0, 1), (1, 0)), ((0, 0), (1, 1)))
+    )
+    passed = stable.full >= RELIABLE and p_overlap <= 0.05
+    extra, text = {}, ""
+    if stability is not None:
+        extra = {
+            "bootstrap_jaccard": stability.jaccard.value,
+            "bootstrap_noise": stability.noise,
+            "resamples": stability.n,
+        }
+        text = (
+            f" {stability.n} bootstrap samples of the stimuli select units that share {number(stability.jaccard.value, '.0%')} with "
+            f"each other (95 % of pairs {limits(stability.jaccard.low, stability.jaccard.high, '.0%')}; shuffled labels "
+            f"{number(stability.noise, '.0%')}; 80 % is good)."
+        )
+        passed = passed and stability.jaccard.value > stability.noise
+    return Rung(
+        "reliable",
+        "passed" if passed else "failed",
+        f"Split-half r = {number(stable.r)} ({number(stable.full)} for the whole by Spearman-Brown, {RELIABLE} is asked; odd "
+        f"against even {number(ordered.full)}). The halves' selections share {number(shared.jaccard, '.0%')} (Jaccard; chance "
+        f"{number(chance.jaccard, '.1%')}, {p_value(p_overlap)}). Effect size of the selection on stimuli that did not select it: "
+        f"d = {number(held_out)}, against {number(same)} on its own.{text}",
+        {
+            "r": stable.r,
+            "r_full": stable.full,
+            "r_odd_even": ordered.r,
+            "r_odd_even_full": ordered.full,
+            "jaccard": shared.jaccard,
+            "dice": shared.dice,
+            "chance_jaccard": chance.jaccard,
+            "chance_dice": chance.dice,
+            "p_overlap": p_overlap,
+            "d_held_out": held_out,
+            "d_same_half": same,
+            **extra,
+        },
+    )
+
+
+def weight_mask(halves: Sequence[WeightSet], r: float) -> Rung:
+    """Would other samples of the kind have given the same scores and the same mask?
+
+    Args:
+        halves: the mask that each half of the task's samples, and of the control's, gives; empty where not kept.
+        r: correlation of the halves' log scores over all weights.
+    """
+    if len(halves) != 2 or not np.isfinite(r):
+        return Rung(
+            "reliable", "not tested", "Sums of the two halves of the samples were not kept (halves = false).", {}
+        )
+    full, shared = spearman_brown(r), halves[0].overlap(halves[1])
+    # The shared counts of the matrices are hypergeometric; their sum, of rare events, is close to Poisson.
+    p = float(poisson.sf(shared.shared - 1, shared.expected)) if shared.shared else 1.0
+    return Rung(
+        "reliable",
+        "passed" if full >= RELIABLE and p <= 0.05 else "failed",
+        f"Split-half r = {number(r)} of log scores over all weights ({number(full)} for the whole by Spearman-Brown, {RELIABLE} is "
+        f"asked). The halves' masks share {shared.shared} of {halves[0].count} and {halves[1].count} weights (Jaccard "
+        f"{number(shared.jaccard, '.0%')}; {number(shared.expected, '.2g')} expected by chance, {p_value(p)}).",
+        {"r": r, "r_full": full, "jaccard": shared.jaccard, "expected": shared.expected, "p_overlap": p},
+    )
+
+
+def head_map(halves: SplitHalf | None) -> Rung:
+    """Do two halves of the theories say alike which heads look at useful statements?"""
+    if halves is None:
+        return Rung("reliable", "not tested", "Too few heads or theories for the maps of two halves.", {})
+    text = (
+        f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
+        f"(Spearman-Brown; {RELIABLE} is asked)."
+    )
+    state = "passed" if halves.full >= RELIABLE else "failed"
+    return Rung("reliable", state, text, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
+
+
+def patch_choice(first: NDArray[np.float64], second: NDArray[np.float64], count: int, what: str) -> Rung:
+    """Do two halves of the cases rank and choose alike?"""
+    try:
+        stable = split_half(first, second)
+    except StatisticsError as error:
+        return Rung("reliable", "not tested", str(error), {})
+    tops = [np.isin(np.arange(len(each)), np.argsort(-each, kind="stable")[:count]) for each in (first, second)]
+    shared, chance = overlap(*tops), chance_overlap(count, count, len(first))
+    return Rung(
+        "reliable",
+        "passed" if stable.full >= RELIABLE else "failed",
+        f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
+        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance).",
+        {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared},
+    )
