@@ -15,6 +15,7 @@ from broca.errors import RunError
 from broca.runs.opened import open_run
 from broca.runs.run import run
 from broca.storage.files import _temporary
+from broca.workers import Local
 from runs import toy
 from runs.toy import Choice, Toy, ToyLM, ToyResult
 
@@ -409,6 +410,12 @@ def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="could not be written"):
         run(Toy(), LM, tmp_path / "file" / "a")
+
+
+def test_workers_that_were_not_started_are_named(tmp_path):
+    done = run(Toy(), LM, tmp_path / "a", engine=Local(2))
+    assert done.manifest["engine"] == {"kind": "local", "workers": 2, "started": 0}
+    assert any("Of 2 workers 0 were started" in text for text in done.manifest["warnings"])
 
 
 def test_progress_is_told(tmp_path):

@@ -195,8 +195,9 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
     journal = Journal(partial / LOG)
     with _noted(journal), listening(journal):
         cells = Cells(partial / CELLS, note=journal.note)
-        started = (partial / LOG).exists()
-        journal.note("resume" if started else "start", cells=len(cells), broca=__version__, engine=engine.record)
+        journal.note(
+            "resume" if (partial / LOG).exists() else "start", cells=len(cells), broca=__version__, engine=engine.record
+        )
         for note in asked.notes:
             _log.warning("%s", note)
         with engine.opened(lambda: _sourced(lm, engine)) as pool:
@@ -208,9 +209,8 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
             (partial / store.TABLES).mkdir()
         content = store.save_result(result, partial, tables_of(type(study))) | {SPEC: asked.spec}
         journal.note("finish")
-    closing = provenance.closing(result, lm) | {
-        "engine": engine.record if pool is None else {**engine.record, "started": pool.n_spawned}
-    }
+    started = {"started": pool.n_spawned} if pool and pool.n_spawned < pool.workers else {}
+    closing = provenance.closing(result, lm) | {"engine": {**engine.record, **started}}
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
     write(partial / MANIFEST, json_to_bytes(sealed(_manifest(asked.begun, closing, journal, content))))
