@@ -42,7 +42,7 @@ def test_toml_is_readable():
         "model": {"n": 'say "é"\n'},
     }
     assert to_toml(document) == (
-        '[study]\na = 1e-05\nb = [1, "x"]\n\n[study.in.deep]\n\n[study.empty]\n\n[model]\nn = "say \\"é\\"\\n"\n'
+        '[study]\na = 1e-05\nb = [\n    1,\n    "x",\n]\n\n[study.in.deep]\n\n[study.empty]\n\n[model]\nn = "say \\"é\\"\\n"\n'
     )
 
 
@@ -88,7 +88,7 @@ def test_every_spec_comes_back_from_its_file(tmp_path_factory, spec):
 def test_a_spec_file_is_complete_and_says_how_to_repeat_it(tmp_path):
     assert spec_toml(Toy(selection=Choice(percent=None, count=5)), ToyLM()) == (
         "# Repeat this run with: broca run spec.toml\n\n"
-        'none = ["/selection/percent"]\n\n'
+        'none = [\n    "/selection/percent",\n]\n\n'
         '[study]\nkind = "toy"\nname = ""\ncontrast = "belief <b>"\nn_cells = 12\nseed = 0\n\n'
         "[study.selection]\ncount = 5\nseed = 0\n\n"
         '[model]\nname = "tiny"\nrevision = "abc123"\ndtype = "float32"\n'
