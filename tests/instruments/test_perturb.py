@@ -16,7 +16,7 @@ from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.perturb.cases import CLASSES, turned
 from broca.instruments.perturb.grid import Patches, grid, lent
-from broca.instruments.perturb.run import PerturbResult
+from broca.instruments.perturb.result import PerturbResult
 from broca.instruments.perturb.selection import Choosing, selected
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import source_of, way_for

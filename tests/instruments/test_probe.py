@@ -11,8 +11,8 @@ import zoo
 from broca.capture.features import Pooling, features
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.probe.cuts import cut_edges, matched
+from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.robustness import corrupted, linked
-from broca.instruments.probe.run import ProbeResult
 from broca.instruments.probe.spec import Probe, Pruning
 from broca.instruments.probe.statements import Statements, looked_at, scaled
 from broca.interventions.edges import EdgeLesion

@@ -186,7 +186,7 @@ class _Again:
 
     def applied(self, test: Any, lm: LM) -> Any:
         """The test with what the run found, or as it is where this model, data or selection is another."""
-        from broca.instruments.localize.run import Localization
+        from broca.instruments.localize.result import Localization
         from broca.runs.spec import Identity
 
         found = self.run.restore(Localization)

@@ -108,11 +108,9 @@ class Spec(BaseModel):
         home = next(kind.__module__ for kind in cls.__mro__ if kind.__module__.endswith(".spec"))
         return import_module(f"{home.removesuffix('.spec')}.run").run
 
-    if not TYPE_CHECKING:  # each study says what comes of it
-
-        def run(self, lm: Any, **how: Any) -> Any:
-            """Do it: see `work`."""
-            return self.work()(self, lm, **how)
+    def run(self, lm: Any, **how: Any) -> Any:
+        """Do it: see `work`, which says what comes of it."""
+        return self.work()(self, lm, **how)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from broca.evidence.conditions import Condition
 from broca.evidence.maps import Floats
-from broca.instruments.localize.run import Localization
+from broca.instruments.localize.result import Localization
 from broca.models.lm import LM
 from broca.sites import Kind, Site
 from broca.units import UnitMask, random_like

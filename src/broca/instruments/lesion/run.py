@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
@@ -16,10 +15,11 @@ from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.lesion.plan import Plan, candidates, planned
+from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
-from broca.instruments.localize.run import Localization
+from broca.instruments.localize.result import Localization
 from broca.interventions.lesion import Lesion, check_mask
 from broca.models.lm import LM
 from broca.scoring import chat_of
@@ -69,46 +69,6 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             lm, spec.abilities[own], list(ranked), plan.mask.grain, scorer=spec.scorer, chat=chat, cache=cache
         )
     return _result(spec, lm, found, plan, pl.concat([intact, *scored]), passed=tuple(passed), scores=scores)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CausalResult:
-    """What a causal test found: see `broca.reports` for the tables, `Localization` for the maps."""
-
-    spec: CausalTest
-    items: pl.DataFrame
-    prompts: pl.DataFrame
-    doses: pl.DataFrame
-    matrix: pl.DataFrame
-    baselines: pl.DataFrame
-    flipped: pl.DataFrame
-    selected: UnitMask
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    estimate: Mapping[str, Any]
-    selection: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
-    dissociations: tuple[str, ...] = ()
-    """Double dissociations between the localizers, in words."""
-    layers: pl.DataFrame | None = None
-    t: Mapping[Any, Floats] | None = None
-    p: Mapping[Any, Floats] | None = None
-    q: Mapping[Any, Floats] | None = None
-    d: Mapping[Any, Floats] | None = None
-    attribution: Mapping[Any, Floats] | None = None
-    """What zeroing each unit alone does to the margin of the right answer, to first order."""
-    contrast: Mapping[str, Any] | None = None
-    reliability: Mapping[str, Any] | None = None
-    twins: pl.DataFrame | None = None
-
-    def __repr__(self) -> str:
-        return f"CausalResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
 
 
 def _result(

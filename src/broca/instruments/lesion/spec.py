@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.abilities import abilities
 from broca.instruments.localize.spec import Localize
 from broca.items import Item, fingerprint
@@ -20,9 +19,7 @@ from broca.units import UnitMask
 from broca.units.ranks import Side
 
 if TYPE_CHECKING:
-    from broca.instruments.lesion.run import CausalResult
-    from broca.instruments.localize.run import Localization
-    from broca.models.lm import LM
+    from broca.instruments.localize.result import Localization
 
 
 class CausalTest(Spec):
@@ -151,7 +148,3 @@ class CausalTest(Spec):
         super().read()
         for spec in self.every_localizer:
             spec.read()
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> CausalResult: ...

@@ -15,7 +15,7 @@ from broca.page.numbers import number, p_value
 from broca.stats.reliability import chance_overlap, correlation, overlap
 
 if TYPE_CHECKING:
-    from broca.instruments.localize.run import Localization
+    from broca.instruments.localize.result import Localization
     from broca.instruments.localize.spec import Localize
 
 

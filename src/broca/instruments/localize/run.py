@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SiteUnavailable
 from broca.evidence import contrast_map
 from broca.evidence import resampling as resampled
-from broca.evidence.maps import Floats, Maps, head_maps, unit_maps
+from broca.evidence.maps import Maps, head_maps, unit_maps
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import learned, reliable, selective
 from broca.evidence.stimuli import Split, shown
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.verdict import Verdict
 from broca.instruments.localize import agreement as across
 from broca.instruments.localize import twins
+from broca.instruments.localize.result import Localization
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast
 from broca.models.lm import LM
@@ -29,7 +27,7 @@ from broca.models.tokens import Tokens
 from broca.sites import Site, sites
 from broca.specs import presets
 from broca.stimuli.lengths import length_match
-from broca.units import Selection, UnitMask, select
+from broca.units import Selection, select
 
 
 def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> Localization:
@@ -95,60 +93,6 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     table = twins.twins(spec, lm, cache=cache, progress=progress)
     verdict = Verdict.of(*local.verdict.rungs, learned.unit_map(twins.figures(local), table))
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Localization:
-    """What a localizer found; each mapping has one array a site, one entry a unit or head.
-
-    `t` is the statistic (Welch's t, or LD-t for heads), `p` its two-sided p, `q` the Benjamini-Hochberg adjusted p over
-    all live units, `d` the effect size in standard deviations. NaN marks a dead unit: one that never varies.
-    """
-
-    spec: Localize
-    t: Mapping[Site, Floats]
-    p: Mapping[Site, Floats]
-    q: Mapping[Site, Floats]
-    d: Mapping[Site, Floats]
-    size: Mapping[Site, Floats]
-    selected: UnitMask
-    layers: pl.DataFrame
-    selection: Mapping[str, Any]
-    reliability: Mapping[str, Any]
-    contrast: Mapping[str, Any]
-    model: Mapping[str, Any]
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    citations: tuple[str, ...]
-    twins: pl.DataFrame | None = None
-    across: pl.DataFrame | None = None
-    """How alike the maps and selections of the further contrasts are."""
-    p_max: Mapping[Site, Floats] | None = None
-    """Family-wise p by max-T, where permutations were asked for."""
-
-    def __repr__(self) -> str:
-        s = self.selection
-        return f"Localization({self.contrast['name']}: {s['k']} of {s['n_alive']} {self.spec.grain}s at {s['site']})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
-
-    def select(self, **how: Any) -> UnitMask:
-        """Other units of the same ranking: the fields of `Select`, e.g. ``percent=1`` or ``count=64, side="bottom"``.
-
-        Raises:
-            SelectionError: if nothing would be selected.
-        """
-        return select(
-            self.t, replace(self.spec.select, **({"percent": None, "count": None} | how)), grain=self.spec.grain
-        ).mask
-
-    @property
-    def alive(self) -> dict[Site, NDArray[np.bool_]]:
-        """Which units have a statistic."""
-        return {site: np.isfinite(values) for site, values in self.t.items()}
 
 
 def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.items import Contrast
 from broca.sites import check_pattern
@@ -18,10 +17,6 @@ from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import options_of
 from broca.units import Grain, Select
-
-if TYPE_CHECKING:
-    from broca.instruments.localize.run import Localization
-    from broca.models.lm import LM
 
 
 class Localize(Spec):
@@ -127,7 +122,3 @@ class Localize(Spec):
             raise StimulusError(
                 f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
             )
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> Localization: ...

@@ -13,7 +13,7 @@ from broca.evidence.rungs.learned import TwinTask, in_twins
 from broca.models.lm import LM
 
 if TYPE_CHECKING:
-    from broca.instruments.localize.run import Localization
+    from broca.instruments.localize.result import Localization
     from broca.instruments.localize.spec import Localize
 
 

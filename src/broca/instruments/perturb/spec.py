@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.instruments.perturb.stimuli import Shown, shown, way_for
 from broca.scoring.writer import writer
@@ -19,7 +18,6 @@ from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pa
 from broca.stimuli.perturb.draws import check_kinds
 
 if TYPE_CHECKING:
-    from broca.instruments.perturb.run import PerturbResult
     from broca.models.lm import LM
 
 By = Literal["none", "layers", "heads"]
@@ -149,7 +147,3 @@ class Perturb(Spec):
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> PerturbResult: ...

@@ -14,8 +14,7 @@ from broca.evidence.rungs import learned, selective
 from broca.evidence.rungs import reliable as reliable_rung
 from broca.evidence.rungs.learned import ENOUGH_NETWORKS
 from broca.evidence.verdict import Guard, Rung
-from broca.instruments.probe.published import NONE, PublishedScores
-from broca.instruments.probe.scores import Scored
+from broca.instruments.probe.scores import UNPUBLISHED, PublishedScores, Scored
 from broca.instruments.probe.statements import Floats, Statements
 from broca.items import CONCLUSION
 from broca.page.numbers import limits, number, p_value
@@ -44,7 +43,7 @@ ASKED = {"useful": "which statements are useful", "step": "which step a useful s
 
 def score_table(found: Sequence[Scored], published: PublishedScores | None = None) -> pl.DataFrame:
     """One row a target, with the published scores beside ours where there are any."""
-    rows = [each.row | dict((published or {}).get(each.target.name, NONE)) for each in found]
+    rows = [each.row | dict((published or {}).get(each.target.name, UNPUBLISHED)) for each in found]
     schema = {
         name: pl.String if name in _TEXT else pl.List(pl.Float64) if name in _LIST else pl.Float64 for name in rows[0]
     }

@@ -15,7 +15,7 @@ from broca.cache.cache import Cache, Progress
 from broca.evidence.abilities import abilities
 from broca.evidence.prepared import Prepared
 from broca.evidence.verdict import Guard
-from broca.instruments.lesion.run import CausalResult
+from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.probe.head_maps import entropies, preference
 from broca.instruments.probe.pruning import mask_of, probe_weights, ranked

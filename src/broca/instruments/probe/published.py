@@ -6,7 +6,7 @@ way than the trained one is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.instruments.probe.scores import SYMBOLS, TARGETS
+from broca.instruments.probe.scores import SYMBOLS, TARGETS, PublishedScores
 from broca.instruments.probe.statements import Floats, Statements, looked_at, scaled
 from broca.models.twins import untrained
 from broca.specs.pooling import PRESETS, Pooling
@@ -23,10 +23,6 @@ from broca.stats.hou2023 import cross_validated_f1, row_cut_f1
 
 if TYPE_CHECKING:
     from broca.instruments.probe.steps import Work
-
-PublishedScores = Mapping[str, Mapping[str, float | None]]
-"""F1 and probing score of each target; None where there are too few rows."""
-NONE: Mapping[str, float | None] = {"f1_published": None, "score_published": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -41,6 +41,10 @@ TARGETS = ("useful", "step")
 SYMBOLS = {"useful": "S_P1", "step": "S_P2"}
 CHUNK = 25
 """Labellings that are voted on at once."""
+
+PublishedScores = Mapping[str, Mapping[str, float | None]]
+"""F1 and probing score of each target; None where there are too few rows."""
+UNPUBLISHED: Mapping[str, float | None] = {"f1_published": None, "score_published": None}
 
 
 @dataclass(frozen=True, slots=True)

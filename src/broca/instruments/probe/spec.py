@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
 from broca.items import Tree, fingerprint
@@ -20,7 +19,6 @@ from broca.stimuli.options import accepted
 from broca.stimuli.trees import TREES, reader_of, trees
 
 if TYPE_CHECKING:
-    from broca.instruments.probe.run import ProbeResult
     from broca.models.lm import LM
 
 
@@ -183,7 +181,3 @@ class Probe(Spec):
                 f"{len(every)} trees of {len(set(names))} theories are too few to set some aside for lesions. Give more."
             )
         return shown, last
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> ProbeResult: ...

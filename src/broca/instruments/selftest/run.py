@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,8 +16,9 @@ from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.capture.gradient import measured
 from broca.errors import GuardError
 from broca.evidence.model import model_summary
-from broca.evidence.verdict import Guard, Rung, Verdict, fragment
+from broca.evidence.verdict import Guard, Rung, Verdict
 from broca.instruments.selftest import rankings
+from broca.instruments.selftest.result import SelftestResult
 from broca.instruments.selftest.spec import Selftest
 from broca.instruments.selftest.truth import Trial, ablations, grounded, tried
 from broca.models.lm import LM
@@ -75,34 +74,6 @@ def forecast(spec: Selftest, lm: LM) -> float:
     others = [d for d in spec.ds if d != spec.d]
     shown = 20 * spec.n + 8 * sum(spec.ns or (spec.n,)) * (len(spec.ds) or bool(spec.ns))
     return batch * (trial * (1 + len(others)) + 8 * spec.pairs + spec.rivals + shown / spec.reference)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SelftestResult:
-    """What each method found of what was planted.
-
-    `methods` has a row a truth and method (see `broca.instruments.selftest.rankings.table`); `units` a row a unit whose truth was
-    measured: what it was planted as, its true d and effect, and its score by every method; `power` a row a d and n.
-    """
-
-    spec: Selftest
-    methods: pl.DataFrame
-    units: pl.DataFrame
-    power: pl.DataFrame | None
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    method: str
-    contrast: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"SelftestResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
 
 
 def _result(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.items import Contrast
 from broca.sites import check_pattern
 from broca.specs.fields import Above0, Chat, Level, Natural, Positive
@@ -20,7 +20,6 @@ from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 
 if TYPE_CHECKING:
-    from broca.instruments.selftest.run import SelftestResult
     from broca.models.lm import LM
 
 
@@ -92,10 +91,4 @@ class Selftest(Spec):
         Raises:
             SiteUnavailable, StimulusError: as `run`.
         """
-        from broca.instruments.selftest.run import forecast
-
-        return forecast(self, lm)
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SelftestResult: ...
+        return import_module(self.work().__module__).forecast(self, lm)

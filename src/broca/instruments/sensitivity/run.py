@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import polars as pl
-
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SpecError
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.sensitivity.result import SensitivityResult
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.models.lm import LM
-from broca.units.weights import WeightSet
 
 
 def run(spec: Sensitivity, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SensitivityResult:
@@ -26,7 +19,7 @@ def run(spec: Sensitivity, lm: LM, *, cache: Cache = no_cache, progress: Progres
         SiteUnavailable: if weights are tied, quantised or offloaded.
         StatisticsError, StimulusError, UnknownName: if scores are not finite, or what is asked for does not exist.
     """
-    from broca.instruments.sensitivity.result import result
+    from broca.instruments.sensitivity.findings import result
     from broca.instruments.sensitivity.work import Work
 
     own = str(lm.dtype).removeprefix("torch.")
@@ -36,53 +29,3 @@ def run(spec: Sensitivity, lm: LM, *, cache: Cache = no_cache, progress: Progres
             f"it in {spec.dtype} (--dtype {spec.dtype}), or ask for dtype={own!r}."
         )
     return result(Work(spec, lm, cache, progress))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SensitivityResult:
-    """What a sensitivity study found; the mask is also a file of its own, ``mask.safetensors``."""
-
-    spec: Sensitivity
-    mask: WeightSet
-    items: pl.DataFrame
-    prompts: pl.DataFrame
-    doses: pl.DataFrame
-    matrix: pl.DataFrame
-    baselines: pl.DataFrame
-    flipped: pl.DataFrame
-    windows: pl.DataFrame
-    """One row a window of text and condition."""
-    perplexity: pl.DataFrame
-    """One row a condition."""
-    sweep: pl.DataFrame
-    """One row a fraction: sizes, overlaps, and what it did to the items that chose the fraction."""
-    modules: pl.DataFrame
-    """One row a matrix: how much of it is masked."""
-    nulls: pl.DataFrame
-    """One row a family of random masks."""
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    estimate: Mapping[str, Any]
-    selection: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
-    method: str = ""
-    """What was done, in the past tense."""
-    published: pl.DataFrame | None = None
-    """Cells of sampled answers, by repetition and fraction, as Wu et al. (2025) write them."""
-    frequencies: pl.DataFrame | None = None
-    """One row a layer, q or k, and rotary frequency: masked weights beside activation norms."""
-    sinks: pl.DataFrame | None = None
-    """One row a layer: attention to the first token, and the share of sinks that the mask displaces."""
-    geometry: pl.DataFrame | None = None
-    """One row a layer and state (clean, masked): how queries stand to the first token's key and to the others."""
-    cells: pl.DataFrame | None = None
-    """Cells of theory-of-mind tasks by condition and kind, beside shortcuts."""
-
-    def __repr__(self) -> str:
-        return f"SensitivityResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

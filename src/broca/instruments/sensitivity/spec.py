@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities
+from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
 from broca.scoring import AnyScorer, Likelihood
@@ -21,10 +21,6 @@ from broca.specs.presets import PRESETS, filled
 from broca.specs.spec import Need, Spec
 from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
-
-if TYPE_CHECKING:
-    from broca.instruments.sensitivity.run import SensitivityResult
-    from broca.models.lm import LM
 
 
 class Sensitivity(Spec):
@@ -179,16 +175,19 @@ class Sensitivity(Spec):
     @cached_property
     def source_texts(self) -> tuple[Stimulus, ...]:
         """Texts that weights are scored by instead of items; none where there is no source."""
-        from broca.instruments.sensitivity.samples import texts_of
-
         return () if self.source is None else texts_of(self.source, self.n_score, self.seed)
 
     @cached_property
     def texts(self) -> tuple[tuple[Stimulus, ...], tuple[Stimulus, ...]]:
         """Texts to score weights by, and others to predict."""
-        from broca.instruments.sensitivity.samples import general_texts
-
-        return general_texts(self)
+        return general_texts(
+            self.general,
+            n=self.n_general,
+            n_read=self.n_read,
+            random=self.windows == "random",
+            read_from=self.perplexity_source,
+            joined=self.reading.texts == "joined",
+        )
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and texts: files may change under their names."""
@@ -204,7 +203,3 @@ class Sensitivity(Spec):
         for folder in self.published or ():
             if not Path(folder).is_dir():
                 raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
-
-    if TYPE_CHECKING:
-
-        def run(self, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> SensitivityResult: ...

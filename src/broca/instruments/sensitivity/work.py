@@ -23,7 +23,8 @@ from broca.evidence.verdict import Rung
 from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, read
 from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out
 from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
-from broca.instruments.sensitivity.samples import Samples, nonblank, of_items, of_source, of_texts
+from broca.instruments.sensitivity.samples import Samples, of_items, of_source, of_texts
+from broca.instruments.sensitivity.sources import nonblank
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, fingerprint

@@ -1,0 +1,71 @@
+"""What a localizer found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from broca.evidence.maps import Floats
+from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.localize.spec import Localize
+from broca.sites import Site
+from broca.units import UnitMask, select
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Localization:
+    """What a localizer found; each mapping has one array a site, one entry a unit or head.
+
+    `t` is the statistic (Welch's t, or LD-t for heads), `p` its two-sided p, `q` the Benjamini-Hochberg adjusted p over
+    all live units, `d` the effect size in standard deviations. NaN marks a dead unit: one that never varies.
+    """
+
+    spec: Localize
+    t: Mapping[Site, Floats]
+    p: Mapping[Site, Floats]
+    q: Mapping[Site, Floats]
+    d: Mapping[Site, Floats]
+    size: Mapping[Site, Floats]
+    selected: UnitMask
+    layers: pl.DataFrame
+    selection: Mapping[str, Any]
+    reliability: Mapping[str, Any]
+    contrast: Mapping[str, Any]
+    model: Mapping[str, Any]
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    citations: tuple[str, ...]
+    twins: pl.DataFrame | None = None
+    across: pl.DataFrame | None = None
+    """How alike the maps and selections of the further contrasts are."""
+    p_max: Mapping[Site, Floats] | None = None
+    """Family-wise p by max-T, where permutations were asked for."""
+
+    def __repr__(self) -> str:
+        s = self.selection
+        return f"Localization({self.contrast['name']}: {s['k']} of {s['n_alive']} {self.spec.grain}s at {s['site']})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
+
+    def select(self, **how: Any) -> UnitMask:
+        """Other units of the same ranking: the fields of `Select`, e.g. ``percent=1`` or ``count=64, side="bottom"``.
+
+        Raises:
+            SelectionError: if nothing would be selected.
+        """
+        return select(
+            self.t, replace(self.spec.select, **({"percent": None, "count": None} | how)), grain=self.spec.grain
+        ).mask
+
+    @property
+    def alive(self) -> dict[Site, NDArray[np.bool_]]:
+        """Which units have a statistic."""
+        return {site: np.isfinite(values) for site, values in self.t.items()}

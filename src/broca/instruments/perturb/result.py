@@ -1,0 +1,66 @@
+"""What perturbations did, and what patches undid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.instruments.perturb.spec import Perturb
+from broca.units import UnitMask
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbResult:
+    """What perturbations did, and what patches undid. Tables are empty where nothing was patched."""
+
+    spec: Perturb
+    kinds: pl.DataFrame
+    """One row a kind: accuracy clean and perturbed by item, flips, drop rate, controls."""
+    answers: pl.DataFrame
+    """One row a text."""
+    made: pl.DataFrame
+    """One row a kind: how many texts were made, refused or impossible, and edit distances."""
+    rewritten: pl.DataFrame
+    """One row a text that the rewriter was asked for: who wrote, what came back, and whether it was kept."""
+    compared_points: pl.DataFrame
+    """One row a kind, site and class of tokens: how far the runs are apart there."""
+    compared_heads: pl.DataFrame
+    """One row a kind, query, layer and head: divergence of patterns, entropies, attention to each part of the text."""
+    compared_logits: pl.DataFrame
+    """One row a kind and class: divergence of what comes next, agreement of the likeliest tokens."""
+    probes: pl.DataFrame
+    """One row a kind, site, point and split: how well clean and perturbed are told apart, beside baselines that know no model."""
+    transfers: pl.DataFrame
+    """One row a site, point, kind that is learned and kind that is tested."""
+    cases: pl.DataFrame
+    """The texts that were patched."""
+    recovery: pl.DataFrame
+    """One row a patch of a layer and class of tokens."""
+    recovery_kinds: pl.DataFrame
+    """One row a kind of perturbation, layer and place of the residual stream: kinds are never pooled here."""
+    units: pl.DataFrame
+    """One row a head or neuron."""
+    patterns: pl.DataFrame
+    """One row a layer or head whose attention pattern was patched."""
+    examples: pl.DataFrame
+    """Texts to show: what was broken most, with tokens and edits."""
+    verdict: Verdict
+    guards: tuple[Guard, ...]
+    warnings: tuple[str, ...]
+    claim: str
+    estimate: Mapping[str, Any] | None
+    method: str
+    task: Mapping[str, Any]
+    model: Mapping[str, Any]
+    citations: tuple[str, ...]
+    selected: UnitMask | None = None
+
+    def __repr__(self) -> str:
+        return f"PerturbResult({self.claim})"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

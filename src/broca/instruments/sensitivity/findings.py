@@ -1,0 +1,255 @@
+"""What came of a sensitivity study: its tables, its rungs, its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from broca.errors import GuardError, SiteUnavailable, StimulusError
+from broca.evidence import effects, guards
+from broca.evidence.abilities import prompts
+from broca.evidence.model import model_summary
+from broca.evidence.rungs import causal as causal_rung
+from broca.evidence.rungs import specific as specificity
+from broca.evidence.verdict import Guard, Verdict
+from broca.instruments.sensitivity import nulls as nulls_of
+from broca.instruments.sensitivity import words
+from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, fraction, repeated
+from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
+from broca.instruments.sensitivity.result import SensitivityResult
+from broca.instruments.sensitivity.work import Work
+from broca.interventions.weights import WeightMask
+from broca.models.load import weight_hash
+from broca.models.tokens import Tokens
+from broca.scoring.sampling import Sampled
+from broca.stimuli.baselines import baselines
+from broca.stimuli.cells import accuracies, is_cell
+from broca.units.weights import WeightSet
+
+PROFILED = 8
+"""Texts on which attention sinks and activation norms are looked at."""
+
+CITATIONS = (
+    "Wu et al. (2025), How large language models encode theory-of-mind, npj Artificial Intelligence.",
+    "Wei et al. (2024), Assessing the brittleness of safety alignment via pruning and low-rank modifications, ICML.",
+    "Kunstner et al. (2019), Limitations of the empirical Fisher approximation, NeurIPS.",
+    "McNemar (1947), Psychometrika 12:153-157.",
+    "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
+    "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
+)
+
+
+def result(work: Work) -> SensitivityResult:
+    """Score, choose, mask, compare: see `Sensitivity.run`."""
+    spec, lm, own = work.spec, work.lm, work.own
+    every = tuple(item for group in work.tested.values() for item in group)
+    checks = guards.probe(lm, every, spec.chat)
+    passed = [guards.padding(lm), *guards.joins(lm, every, spec.scorer)]
+    intact = answered(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache)
+    can = intact.filter(pl.col("ability") == own)
+    passed.append(guards.gate(can, work.tested[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
+    passed.append(guards.shortcut(intact, work.tested, alpha=spec.alpha))
+    m, sweep = work.choice()
+    claim, beside = work.conditions(m)
+    assert claim.mask is not None
+    passed += [_identity(work, claim.mask, checks), _effect(work, claim.mask, checks)]
+    distinct = {tuple(c.address.values()): c for c in (claim, *(c for group in beside.values() for c in group))}
+    scored = answered(
+        lm, every, list(distinct.values()), scorer=spec.scorer, cache=work.cache, progress=work.told("scoring masks")
+    )
+    items = pl.concat([intact, scored])
+    read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
+    perplexity, windows = work.perplexities(read_under)
+    passed.append(nulls_of.predicted(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
+    passed.append(nulls_of.fluent(perplexity, claim.address, spec.perplexity_limit))
+    families = {
+        family: {key: value for key, value in group[0].address.items() if key != "seed"}
+        for family in spec.nulls
+        if (group := beside[f"null {family}"])
+    }
+    nulls = nulls_of.families(items, families, claim.address, own)
+    table, verdict = _climbed(work, items, claim, beside, nulls=nulls, passed=passed)
+    cell = table.filter(pl.col("own")).row(0, named=True)
+    texts = prompts(work.tested)
+    mask = claim.mask.weights
+    return SensitivityResult(
+        spec=spec,
+        mask=WeightSet(mask.at, mask.addresses, {**mask.about, "edit": asdict(claim.mask.edit)}),
+        items=items,
+        prompts=texts,
+        doses=effects.doses(items),
+        matrix=table,
+        baselines=baselines(every),
+        flipped=effects.flipped(items, texts, claim.address),
+        windows=windows,
+        perplexity=perplexity,
+        sweep=sweep,
+        modules=modules(work, claim.mask),
+        nulls=nulls,
+        verdict=verdict,
+        guards=tuple(passed),
+        warnings=words.warnings(work, m, sweep, beside),
+        claim=effects.claim(cell, words.claimed(work, m, claim), own, verdict.sentence),
+        estimate={
+            "value": cell["effect"],
+            "low": cell["low"],
+            "high": cell["high"],
+            "unit": "accuracy",
+            "n": cell["n"],
+        },
+        selection=_selection(work, m, mask),
+        model=model_summary(lm),
+        citations=CITATIONS,
+        method=words.method(work, m),
+        **_profile(work, claim),
+        published=_published(work, m, claim, beside["sweep"]),
+        cells=_cells(work, items),
+    )
+
+
+def _climbed(
+    work: Work,
+    items: pl.DataFrame,
+    claim: Masked,
+    beside: Mapping[str, list[Masked]],
+    *,
+    nulls: pl.DataFrame,
+    passed: Sequence[Guard],
+) -> tuple[pl.DataFrame, Verdict]:
+    spec, own, boot = work.spec, work.own, {"n": work.spec.n_bootstrap, "seed": work.spec.seed}
+    assert claim.mask is not None
+    table = effects.matrix(items, [claim.address], own=own, boot=boot)
+    cell = table.filter(pl.col("own")).row(0, named=True)
+    able = [
+        name
+        for name, group in work.tested.items()
+        if name != own
+        and guards.gate(_intact(items, name), group, name, alpha=spec.alpha, stop=False).state == "passed"
+    ]
+    marked = {guard.name: guard.text for guard in passed if guard.state == "marked"}
+    causal = causal_rung.lesion(
+        items,
+        cell,
+        [claim.address, *(c.address for c in beside["edits"])],
+        [c.address for c in beside["sizes"]],
+        own=own,
+        alpha=spec.alpha,
+    )
+    causal = causal_rung.against_families(causal, nulls, spec.alpha).more(*effects.area(items, claim.address, own=own))
+    specific = specificity.lesion(items, claim.address, own=own, able=able, boot=boot)
+    return table, Verdict.of(
+        work.selective(claim.mask.weights),
+        work.reliable(fraction(claim)),
+        *([work.learned(fraction(claim))] if spec.twins else []),
+        causal.refused(marked.get("gate")),
+        specific.refused(marked.get("shortcut")).refused(marked.get("general texts")).refused(marked.get("perplexity")),
+    )
+
+
+def _intact(items: pl.DataFrame, ability: str) -> pl.DataFrame:
+    return items.filter((pl.col("condition") == "intact") & (pl.col("ability") == ability))
+
+
+def modules(work: Work, mask: WeightMask) -> pl.DataFrame:
+    """One row a matrix: masked weights, those that the controls took out, rows and columns hit, and how large they are."""
+    m = float(mask.weights.about["m"])
+    nominal = work.chooser.task.whole.top(m, ties=work.spec.ties)
+    rows = []
+    for matrix in work.matrices:
+        weight = matrix.of(work.lm.model.get_parameter(matrix.parameter).detach()).float().abs()
+        index = mask.weights.at.get(matrix.name)
+        masked = float(weight.flatten()[index.copy()].mean()) if index is not None else None
+        rows.append((matrix.name, len(nominal.at.get(matrix.name, ())), float(weight.mean()), masked))
+    schema = {"matrix": pl.String, "n_task": pl.Int64, "mean_abs": pl.Float64, "mean_abs_masked": pl.Float64}
+    more = pl.DataFrame(rows, schema=schema, orient="row")
+    shape = lines(mask.weights).select("matrix", "lines", "rank")
+    table = mask.weights.by_matrix()
+    for part in (more, shape):
+        table = table.join(part, on="matrix", how="left", maintain_order="left")
+    return table
+
+
+def _profile(work: Work, claim: Masked) -> dict[str, pl.DataFrame | None]:
+    """What the mask does beside the score: its rotary frequencies, and what becomes of queries, keys and attention sinks."""
+    assert claim.mask is not None
+    tokens = work.lm.tokenize([text.text for text in work.spec.texts[1][:PROFILED]], truncate=work.spec.window)
+    tokens = [text for text in tokens if len(text) > 2]
+    found = {
+        "frequencies": frequencies(work.lm, claim.mask.weights, tokens),
+        "geometry": geometry(work.lm, claim.mask, tokens),
+    }
+    try:
+        found["sinks"] = sinks(work.lm, claim.mask, tokens)
+    except (GuardError, SiteUnavailable):
+        found["sinks"] = None  # this class does not show its attention
+    return found
+
+
+def _identity(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
+    """Masking and restoring must leave every weight bit as it was.
+
+    Raises:
+        GuardError: if it does not.
+    """
+    lm = work.lm
+    before, hashed = lm.all_logits(tokens), weight_hash(lm.model)
+    with lm.under(mask):
+        lm.all_logits(tokens)
+    if weight_hash(lm.model) != hashed or not bool((before == lm.all_logits(tokens)).all()):
+        raise GuardError(
+            "Weights, or logits, are not what they were before a mask was in force. Report this model's class."
+        )
+    return Guard(
+        "identity", "passed", "After the mask every weight, and every logit of the probes, is bit for bit what it was."
+    )
+
+
+def _effect(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
+    lm = work.lm
+    before = lm.all_logits(tokens)
+    with lm.under(mask):
+        moved = float((lm.all_logits(tokens) - before).abs().max())
+    if moved == 0:
+        return Guard("effect", "marked", "The mask changes no logit at all: it is a no-op on these prompts.")
+    return Guard("effect", "passed", f"The mask changes next-token logits (by up to {moved:.2g}).")
+
+
+def _selection(work: Work, m: float, mask: WeightSet) -> dict[str, Any]:
+    return {
+        "k": mask.count,
+        "n_units": mask.total,
+        "n_alive": mask.total,
+        "n_dead": 0,
+        "grain": "weight",
+        "site": f"{len(mask.at)} of {len(mask.addresses)} matrices",
+        "m": m,
+        "nominal": work.chooser.task.whole.nominal(m),
+    }
+
+
+def _cells(work: Work, items: pl.DataFrame) -> pl.DataFrame | None:
+    """Cells by condition, where the items are of whole cells."""
+    asked = [item for group in work.tested.values() for item in group if is_cell(item)]
+    if not asked:
+        return None
+    try:
+        return accuracies(asked, items, by=("condition", "localizer", "side", "dose", "fill", "seed"))
+    except StimulusError:
+        return None  # parts of cells were left out of the test: their share means nothing
+
+
+def _published(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> pl.DataFrame | None:
+    """Sampled cells of every fraction, where answers are sampled and the items are of whole cells."""
+    asked = [item for group in work.tested.values() for item in group if is_cell(item)]
+    if not asked or not isinstance(work.spec.scorer, Sampled):
+        return None
+    masked = {m: claim} | {fraction(c): c for c in sweep}
+    # A fraction that selects nothing is the intact model, as it was published.
+    every = {each: masked.get(each, INTACT) for each in work.fractions}
+    try:
+        return repeated(work.lm, asked, every, scorer=work.spec.scorer, cache=work.cache)
+    except StimulusError:
+        return None
