@@ -11,7 +11,8 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
-from broca.cli import terminal
+from broca.cli import printing, terminal
+from broca.page.blocks import Ladder, Note, Step, Text
 from loopback import answering
 
 KEY = "sk-4'f\\\"/zä\t7[bold]{0}%s"
@@ -96,7 +97,9 @@ def test_tables_progress_and_warnings_hold_no_key(keyed, capsys, monkeypatch):
     terminal.facts([("key", KEY)])
     terminal.notes([KEY])
     terminal.following({"to": KEY}, f"broca {KEY}")
-    terminal.ladder({"rungs": [{"name": "causal", "state": "failed", "text": KEY}], "sentence": KEY})
+    blocks = [Ladder(KEY, (Step("causal", "failed", KEY),), summary=True), Note(KEY, summary=True), Text(KEY)]
+    printing.summary(KEY, blocks)
+    printing.everything(KEY, blocks)
     with terminal.progress() as tell, terminal.warnings():
         tell(f"asking {KEY}", 1, 2)
         logging.getLogger("broca.x").warning("refused %s", KEY)

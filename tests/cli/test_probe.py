@@ -38,7 +38,7 @@ def test_scores_and_their_random_band_are_printed(model, monkeypatch, capsys, tm
     assert code == 0
     rows = [line.split() for line in out.splitlines() if line.startswith("S_P")]
     assert [row[0] for row in rows] == ["S_P1", "S_P2"]
-    assert "random from" in out
+    assert "untrained" in out
     assert "report.html" in "".join(out.split())
     assert "--prune --edges --draws 200" in out
 

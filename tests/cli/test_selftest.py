@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from broca import cli
+from broca.instruments.selftest.rankings import METHODS
 from broca.models.build import save
 
 
@@ -47,11 +48,9 @@ def test_it_prints_the_table_the_verdict_and_what_to_type_next(broca, tmp_path):
     assert code == 0, err
     assert err.startswith("about ")
     lines = out.splitlines()
-    head = next(i for i, line in enumerate(lines) if line.split()[:3] == ["truth", "method", "AUROC"])
+    head = next(i for i, line in enumerate(lines) if line.split()[:3] == ["method", "selective", "causal"])
     # On 80 columns no row of the table is folded.
-    assert [line.split()[0] for line in lines[head + 1 : head + 28]] == ["selective"] * 9 + ["causal"] * 9 + [
-        "both"
-    ] * 9
+    assert [line.split("  ")[0] for line in lines[head + 1 : head + 10]] == list(METHODS)
     assert "Units that respond are found by" in " ".join(out.split())
     run = next((tmp_path / "runs").iterdir())
     page = (run / "report.html").read_text()

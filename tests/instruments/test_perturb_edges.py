@@ -20,17 +20,19 @@ from tests.zoo import tokenizer
 from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError
 from broca.instruments.perturb.answers import ANSWERS, Asking
+from broca.instruments.perturb.blocks import best_patches, blocks
 from broca.instruments.perturb.cases import turned
 from broca.instruments.perturb.patterns import _carried
 from broca.instruments.perturb.probes import PROBES
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import Shown, source_of
-from broca.instruments.perturb.summary import gate, recovered
+from broca.instruments.perturb.summary import gate
+from broca.instruments.perturb.tables import RECOVERY
 from broca.interventions.patching import Cell, patched
 from broca.items import Item
 from broca.models.lm import LM
+from broca.page.blocks import Table, every
 from broca.reports.build import report
-from broca.reports.perturbed import section
 from broca.reports.record import read_record
 from broca.runs import run
 from broca.sites import Site
@@ -84,8 +86,10 @@ def test_probes_have_their_table_on_the_page(lm, items, tmp_path):
     rows = [row | {"split": "wording"}, row | {"split": "rows", "accuracy": 0.75, "gain": 0.25}]
     record = read_record(path)
     tables = {**record.tables, "probes": pl.DataFrame(rows, schema=PROBES)}
-    shown = section(type(record)(record.path, record.manifest, record.study, record.model, record.result, tables, {}))
-    assert [each["accuracy"] for each in shown["probes"]] == [0.625]
+    shown = every(blocks(replace(record, tables=tables)))
+    (table,) = [block for block in shown if isinstance(block, Table) and block.title == "Probes"]
+    at = [column.title for column in table.columns].index("accuracy")
+    assert [row[at] for row in table.rows] == [0.625]
 
 
 def test_a_choice_of_nearly_all_has_nothing_random_beside_it(lm, items):
@@ -179,9 +183,13 @@ def test_items_with_pictures_are_refused(lm, tmp_path, monkeypatch):
 
 def test_places_that_no_case_has_are_left_out_of_what_restores_most(lm, items):
     made = spec(items, kinds=("delete",), among=("would", "Would"), compare=0).run(lm)
-    shares = recovered(made.recovery)["share"]
-    assert len(shares)
-    assert shares.is_not_nan().all()
+    found = best_patches(RECOVERY.read(made.recovery, "recovery"))
+    assert found is not None
+    (table,) = found.blocks
+    assert isinstance(table, Table)
+    shares = [row[3] for row in table.rows]
+    assert shares
+    assert None not in shares
 
 
 def test_where_all_answers_are_alike_no_other_run_is_lent(lm, items, tmp_path):

@@ -38,6 +38,7 @@ def test_the_sections_come_in_order(causal):
         "places",
         "baselines",
         "flipped",
+        "stimuli",
         "checks",
         "method",
         "repeat",
@@ -136,7 +137,7 @@ def test_takes_a_run_a_path_or_a_string(tmp_path):
 def test_a_localizer_says_what_is_missing_and_how_to_get_it(tmp_path):
     page = page_of(localize_run(tmp_path / "found-1"))
     ids = [a["id"] for a in page.all("section")]
-    assert ids == ["ladder", "places", "missing", "checks", "method", "repeat", "provenance"]
+    assert ids == ["ladder", "places", "stimuli", "missing", "checks", "method", "repeat", "provenance"]
     assert (
         "broca lesion example/tiny-lm --localizer found-1 --items belief-stories --others photograph-stories"
         in page.text
@@ -179,6 +180,88 @@ def test_nan_null_and_empty(tmp_path):
     page = page_of(causal_run(tmp_path / "run", tables=tables, tensors=tensors, result=result))
     assert "nan" not in page.text.lower().replace("provenance", "")
     assert "baselines" not in [a["id"] for a in page.all("section")]
+
+
+def answered(tables):
+    """Items of three abilities, intact and lesioned: the fourth of each turns, and margins move more from item to item."""
+    prompts, rows = [], []
+    lesion = tables["doses"].filter(pl.col("condition") == "lesion").row(0, named=True)
+    none = {"condition": "intact", "localizer": "", "side": "", "dose": 0.0, "fill": "", "seed": -1}
+    for i in range(5):
+        key = {"id": f"it-{i}", "ability": "false-belief"}
+        prompts.append(key | {"group": "g", "prompt": f"Question {i} <b>?", "choices": ["yes", "no"], "answer": "yes"})
+        for labels in (none, {name: lesion[name] for name in none}):
+            lesioned = labels["condition"] == "lesion"
+            right, score = not (lesioned and i == 3), 2.0 - (0.1 * i if lesioned else 0.0)
+            told = {"answer": 0, "predicted": int(not right), "correct": right, "invalid": False, "score": score}
+            rows.append(
+                labels | {"k": 1} | key | {"group": "g"} | told | {"logprobs": None, "text": "yes" if right else "no"}
+            )
+    return tables | {"items": pl.DataFrame(rows), "prompts": pl.DataFrame(prompts)}
+
+
+def test_answers_are_listed_those_that_changed_most_first(tmp_path):
+    page = page_of(causal_run(tmp_path / "run", tables=answered(parts()["tables"])))
+    text = " ".join(page.text.split())
+    listed = text[text.index("Answers one by one") :]
+    assert re.findall(r"it-\d", listed)[:5] == ["it-3", "it-4", "it-2", "it-1", "it-0"]
+    assert re.search(r"it-3 ?false-belief ?lost ?−0.300 ?yes ?yes ?no ?Question 3 <b>\?", listed)
+
+
+def test_columns_say_what_they_mean(causal):
+    tips = {a["title"] for a in read_page(causal[1]).all("th") if "title" in a}
+    assert {"those that are selected", "what it scores (share of 1)"} <= tips
+
+
+def given(path, **tensors):
+    """A run of a selection that was given: matched draws of one size under the first of two fills."""
+    values = parts()
+    study = {k: v for k, v in values["spec"]["study"].items() if k != "localizer"} | {"selection": {"grain": "head"}}
+    rows = values["tables"]["doses"].filter((pl.col("dose").is_in([0.0, 5.0])) & (pl.col("side") != "bottom"))
+    other = rows.filter(pl.col("condition") == "lesion").with_columns(fill=pl.lit("mean"))
+    doses = pl.concat([rows, other]).with_columns(localizer=pl.lit(""), side=pl.lit(""))
+    tables = {k: v for k, v in values["tables"].items() if k not in {"layers", "twins"}} | {"doses": doses}
+    result = values["result"] | dict.fromkeys(("contrast", "reliability"))
+    result["selection"] = {"k": 2, "n_alive": 12, "grain": tensors.pop("grain", "head"), "site": "3.z"}
+    result["model"] = {"layers": 6}
+    return causal_run(
+        path, spec={"study": study, "model": {"name": "m"}}, result=result, tables=tables, tensors=tensors
+    )
+
+
+def test_a_selection_that_was_given_stands_among_its_draws(tmp_path):
+    path = given(tmp_path / "run", **{"selected/3.z": np.array([0, 1, 0, 1], np.uint8)})
+    page = page_of(path)
+    assert {file.name for file in (path / "figures").iterdir()} == {"draws.svg", "draws.vl.json"}
+    spec = json.loads((path / "figures" / "draws.vl.json").read_text())
+    rows = [row for data in spec["datasets"].values() for row in data]
+    for ability in ABILITIES:
+        at = [row["what"] for row in rows if row["row"] == f"{ability}, zero"]
+        assert (at.count("matched draw"), at.count("lesion"), at.count("intact")) == (20, 1, 1)
+        assert sum(row["row"] == f"{ability}, mean" for row in rows) == 2
+    text = " ".join(page.text.split())
+    assert "Nothing was ranked" in text
+    assert "The 2 selected heads at z, layer by head." in text
+    assert text.count("● selected") == 2
+    assert len([a for a in page.all("th") if a["scope"] == "row"]) >= 6
+
+
+def test_units_that_were_given_are_marked_on_an_image(tmp_path):
+    on = np.zeros(2000, np.uint8)
+    on[7] = 1
+    page = page_of(given(tmp_path / "run", grain="unit", **{"selected/3.mlp_act": on}))
+    assert "The selected units at mlp_act: 6 layers, from the top down, 2,000 units across. 1 selected." in " ".join(
+        page.text.split()
+    )
+    assert any("6 layers by 2000 units" in a["alt"] for a in page.all("img"))
+
+
+def test_many_abilities_stand_one_above_the_other(tmp_path):
+    tables = parts()["tables"]
+    cells = tables["matrix"]
+    tables["matrix"] = pl.concat([cells, *(cells.tail(1).with_columns(ability=pl.lit(f"more {i}")) for i in range(4))])
+    text = " ".join(page_of(causal_run(tmp_path / "run", tables=tables)).text.split())
+    assert re.search(r"ability ?belief ?false-belief ?−24.0", text)
 
 
 def test_a_selection_that_was_given_has_no_map(tmp_path):
@@ -298,7 +381,7 @@ def test_interactive_is_offline_too(tmp_path):
 
 
 def test_a_bundle_cannot_end_its_script_early(tmp_path, monkeypatch):
-    monkeypatch.setattr("broca.reports.build.bundle", lambda: "var x = '</script><b>' + '<!--<script>';")
+    monkeypatch.setattr("broca.reports.html.bundle", lambda: "var x = '</script><b>' + '<!--<script>';")
     page = read_page(report(localize_run(tmp_path / "run", n_layers=2, width=8), interactive=True).read_text())
     assert page.broken == []
     assert not page.all("b")

@@ -63,13 +63,3 @@ def test_an_overview_keeps_the_strongest_of_its_neighbours():
     wide = maps.unit_map("resid_post", sites([np.linspace(-1, 1, 3000)]), {})
     assert wide.per_pixel == 3
     assert pixels_of(wide.overview).shape == (1, 1000, 4)
-
-
-def test_heads_keep_their_numbers_and_marks():
-    (layer, cells), *_ = maps.head_grid(sites([[2.0, -4.0, np.nan]]), {Site(0, "resid_post"): np.array([0, 1, 0])})
-    assert layer == 0
-    assert [(c.side, c.strength, c.selected) for c in cells] == [
-        ("positive", 50, False),
-        ("negative", 100, True),
-        ("dead", 0, False),
-    ]

@@ -135,11 +135,3 @@ def test_a_probe_without_maps_or_lesions_has_a_page(tmp_path):
     assert "undefined: every statement asked about is of one step" in " ".join(page.text.split())
     assert [a["id"] for a in page.all("section")][:3] == ["ladder", "scores", "looking"]
     assert page.broken == []
-
-
-def test_the_terminal_prints_scores_and_their_band(made):
-    from broca.instruments.probe.findings import summary
-
-    table = summary(open_run(made[0]).tables["scores"])
-    assert table["score"].to_list() == ["S_P1", "S_P2"]
-    assert (table["random from"] <= table["to"]).all()

@@ -39,8 +39,6 @@ class _Console(Console):
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
 
-_MARKS = {"passed": "[green]yes[/]", "failed": "[bold red]no[/]", "not tested": "[dim]not tested[/]"}
-
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
@@ -101,42 +99,15 @@ def traceback(kind: type[BaseException], raised: BaseException, trace: Traceback
     err.print("".join(format_exception(kind, raised, trace)), end="", markup=False, soft_wrap=True)
 
 
-def result(run: Run) -> None:
-    """What a finished run says: its claim, its main table, the ladder, guards that marked something, warnings."""
-    out.print(f"\n{run.result['claim']}\n", markup=False)
-    chosen = run.result.get("selection") or {}
-    if chosen.get("grain") == "head" and (heads := run.units().names):
-        further = f", and {len(heads) - _HEADS} more" if len(heads) > _HEADS else ""
-        facts([("heads", ", ".join(heads[:_HEADS]) + further)])
-        out.print()
-    for title, rows in _tables(run):
-        frame(rows, title)
-    ladder(run.result["verdict"])
-    marked = [guard for guard in run.result["guards"] if guard["state"] == "marked"]
-    notes([*(f"{guard['name']}: {guard['text']}" for guard in marked), *run.result["warnings"]])
+def result(run: Run, *, verbose: bool = False) -> None:
+    """What a finished run says: its claim, the ladder, what was selected, warnings; with `verbose`, everything on its page."""
+    from broca.cli.printing import everything, summary
+    from broca.reports.contents import contents
+    from broca.reports.record import record_of
 
-
-def _tables(run: Run) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The tables that say most, by the kind of the run."""
-    kind = run.manifest["kind"]
-    if kind == "selftest":
-        yield "", run.tables["methods"].rename(_SHORT)
-    if kind == "probe":
-        from broca.instruments.probe.findings import summary
-
-        yield "", summary(run.tables["scores"])
-    if kind == "sensitivity":
-        yield "", run.tables["sweep"].select("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio")
-    if kind == "perturb":
-        from broca.instruments.perturb.summary import recovered, summary
-
-        yield "", summary(run.tables["kinds"])
-        yield "recovery of the lost logit difference, largest first", recovered(run.tables["recovery"])
-
-
-_HEADS = 24
-"""Heads that are named."""
-_SHORT = {"auroc": "AUROC", "average_precision": "AP", "precision_at_k": "P@k", "recall_at_1_percent": "R@1%"}
+    blocks = contents(record_of(run))
+    claim = str(run.result.get("claim") or "")
+    (everything if verbose else summary)(claim, blocks)
 
 
 def runs(found: pl.DataFrame) -> None:
@@ -150,18 +121,6 @@ def runs(found: pl.DataFrame) -> None:
         out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
         for text in filter(None, (row["verdict"], row["why"])):
             out.print(Padding(Text(hidden(text)), (0, 0, 0, 4)))
-
-
-def ladder(verdict: Mapping[str, Any]) -> None:
-    """Each rung by name, its state and its reason."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for rung in verdict["rungs"]:
-        table.add_row(f"[bold]{rung['name']}[/]", _MARKS[rung["state"]], _plain(rung["text"]))
-    out.print(table)
-    out.print(f"\n[bold]{_plain(verdict['sentence'])}[/]")
 
 
 def frame(rows: pl.DataFrame, title: str = "") -> None:

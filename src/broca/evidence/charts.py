@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -112,6 +114,65 @@ def _band(table: pl.DataFrame, intact: Any, x: alt.X, colour: alt.Color) -> list
         chart.mark_area(opacity=0.32, color=INK["band"]).encode(y=alt.Y("low:Q"), y2="high:Q"),
         chart.mark_line(strokeWidth=1.4).encode(y=alt.Y("accuracy:Q"), color=colour),
     ]
+
+
+def draws(table: pl.DataFrame, abilities: Sequence[str]) -> alt.LayerChart:
+    """Accuracy of every matched draw as a dot, with the lesion and the intact model, a row for each ability and fill.
+
+    Args:
+        table: the `doses` of a selection that was given.
+        abilities: in order.
+    """
+    fills = table.filter(pl.col("condition") == "lesion")["fill"].unique(maintain_order=True).to_list()
+    shown = table.filter(pl.col("accuracy").is_finite() & pl.col("ability").is_in(list(abilities)))
+    names = {(a, f): label(f"{a}, {f}" if len(fills) > 1 else a) for a in abilities for f in fills}
+    rows = []
+    for row in shown.iter_rows(named=True):
+        intact = row["condition"] == "intact"
+        for fill in fills if intact else [row["fill"]]:
+            if (row["ability"], fill) in names:
+                where = {"row": names[row["ability"], fill], "accuracy": row["accuracy"]}
+                rows.append(where | {"what": _WHAT.get(row["condition"], "lesion"), "offset": 0.0})
+    order, dots = list(names.values()), [row for row in rows if row["what"] == _WHAT["random"]]
+    for row, offset in zip(dots, _offsets([(row["row"], row["accuracy"]) for row in dots]), strict=True):
+        row["offset"] = offset
+    colours = {"lesion": INK["accent"], _WHAT["random"]: INK["band"], "intact": INK["second"]}
+    there = [name for name in colours if any(row["what"] == name for row in rows)]
+    colour = alt.Color(
+        "what:N",
+        scale=alt.Scale(domain=there, range=[colours[name] for name in there]),
+        legend=alt.Legend(orient="top", title=None, symbolType="circle"),
+    )
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%", tickCount=6)),
+        y=alt.Y("row:N", sort=order, title=None, axis=named_axis(order, grid=True)),
+        yOffset=alt.YOffset("offset:Q", scale=alt.Scale(domain=[-1, 1])),
+        color=colour,
+    )
+    marks = [
+        base.transform_filter(f"datum.what == '{what}'").mark_point(filled=True, shape=shape, size=size, opacity=opacity)
+        for what, shape, size, opacity in (
+            (_WHAT["random"], "circle", 16, 0.7), ("intact", "stroke", 260, 1), ("lesion", "diamond", 110, 1)
+        )
+        if what in there
+    ]  # fmt: skip
+    chart = styled(alt.LayerChart(layer=marks), "The lesion among matched draws")
+    return chart.properties(height=46 * len(order) + 10)
+
+
+_WHAT = {"intact": "intact", "lesion": "lesion", "random": "matched draw"}
+
+
+def _offsets(places: Sequence[tuple[str, float]]) -> list[float]:
+    """Where dots of one place stand above and below one another, from -1 to 1."""
+    among = Counter(places)
+    seen: Counter[tuple[str, float]] = Counter()
+    out = []
+    for place in places:
+        step = min(0.16, 1.7 / among[place])
+        out.append(round((seen[place] - (among[place] - 1) / 2) * step, 4))
+        seen[place] += 1
+    return out
 
 
 def profile(layers: pl.DataFrame, unit: str = "unit") -> alt.LayerChart:

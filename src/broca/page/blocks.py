@@ -79,6 +79,8 @@ class Column:
     tip: str = ""
     """What it means, in a line."""
     strong: bool = False
+    brief: bool = True
+    """Whether it is kept where there is little room."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The map of t over layers and units: an image at native resolution for units, a table for heads.
+"""The map of t over layers and units: an image at native resolution.
 
 Colour is carried by opacity, so that the same image reads on a light and on a dark page: nothing at 0, full orange at
 +limit, full blue at -limit (a pair that every common kind of colour vision tells apart). Dead units are grey.
@@ -127,32 +127,3 @@ def unit_map(kind: str, t: By, selected: By) -> UnitMap:
         row=min(24, max(5, 420 // len(layers))),
         ticks=tuple((layers[i], 100 * (i + 0.5) / len(layers)) for i in range(0, len(layers), step)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class HeadCell:
-    """One head of the grid."""
-
-    t: float
-    strength: int
-    """0 to 100: how much of the colour."""
-    side: str
-    """"positive", "negative" or "dead"."""
-    selected: bool
-
-
-def head_grid(t: By, selected: By) -> list[tuple[int, list[HeadCell]]]:
-    """Each layer with its heads; strengths go with |t| up to the largest."""
-    end = max((float(np.nanmax(np.abs(a))) for a in t.values() if np.isfinite(a).any()), default=1.0) or 1.0
-    grid = []
-    for site, values in t.items():
-        chosen = np.asarray(selected.get(site, np.zeros(len(values)))) != 0
-        cells = [_cell(float(value), bool(mark), end) for value, mark in zip(values, chosen, strict=True)]
-        grid.append((site.layer, cells))
-    return grid
-
-
-def _cell(t: float, selected: bool, end: float) -> HeadCell:  # noqa: FBT001 - private, and named by its column
-    if np.isnan(t):
-        return HeadCell(t, 0, "dead", selected)
-    return HeadCell(t, round(100 * min(1.0, abs(t) / end)), "positive" if t >= 0 else "negative", selected)

@@ -50,9 +50,6 @@ _SIDES = {
     "random": "drawn at random",
 }
 
-_TELLS_ITSELF = ("probe", "perturb")
-"""Studies whose results hold their own method, in words; their fields stand in the table."""
-
 _LONGEST = 160
 """Characters of a value in the table: a spec may hold its stimuli, or a mask of thousands of units."""
 
@@ -104,6 +101,8 @@ class _Fields:
     def __init__(self, study: Spec) -> None:
         self._values = dict(leaves(study))
         self.used: set[str] = set()
+        self.lesions = "fills" in study
+        """Whether units are lesioned, so that a localizer is a part of the study at most."""
 
     def take(self, name: str) -> Any:
         """The value of a field of the study; None if it has none."""
@@ -115,7 +114,7 @@ class _Fields:
     def look(self, name: str) -> Any:
         """The value of a field of the localizer, which is the study itself or a part of it."""
         inner = f"{_LOCALIZER}{name}"
-        return self.take(inner if inner in self._values or self._values.get("kind") == "causal" else name)
+        return self.take(inner if inner in self._values or self.lesions else name)
 
 
 def _study(spec: Spec) -> Spec:
@@ -126,11 +125,11 @@ def _study(spec: Spec) -> Spec:
 def _written(spec: Spec, result: Spec) -> tuple[list[str], set[str]]:
     study = _study(spec)
     fields = _Fields(study)
-    if study.get("kind") in _TELLS_ITSELF:
+    if result.get("method") and _part(result, "task"):
+        # The result tells its own method, in words; the fields stand in the table.
         return [" ".join(_shown(fields, result))], fields.used
     paragraphs = [_shown(fields, result), _compared(fields), _chosen(fields, result)]
-    if study.get("kind") != "localize":
-        paragraphs += [_lesioned(fields), _scored(fields, result)]
+    paragraphs += [_lesioned(fields), _scored(fields, result)]
     return [text for text in (" ".join(filter(None, p)) for p in paragraphs) if text], fields.used
 
 

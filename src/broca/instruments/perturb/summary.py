@@ -57,37 +57,6 @@ def other(recovery: pl.DataFrame, row: dict[str, Any]) -> float | None:
     return float(own["share"][0]) if len(own) else None
 
 
-def summary(kinds: pl.DataFrame) -> pl.DataFrame:
-    """The table of kinds for people, those that hurt most first; changes in points, with their 95 % intervals."""
-    rows = kinds.sort("drop", "kind").iter_rows(named=True)
-    return pl.DataFrame(
-        [
-            {"kind": row["kind"], "n": row["n"], "clean": f"{row['clean']:.1%}", "perturbed": f"{row['perturbed']:.1%}",
-             "change": f"{points(row['drop']).removesuffix(' points')} {limits(row['drop_low'], row['drop_high'])}",
-             "p (Holm)": number(row["p_holm"], ".2g"), "broken": row["broken"]}
-            for row in rows
-        ]
-    )  # fmt: skip
-
-
-def recovered(recovery: pl.DataFrame, n: int = 8) -> pl.DataFrame:
-    """What restores most, the best layer of each place; the last token after the last layer is the output itself, and left out."""
-    own = recovery.filter(
-        (pl.col("direction") == "restore") & (pl.col("donor") == "own") & pl.col("share").is_not_nan()
-    )
-    output = (pl.col("kind") == "resid_post") & (pl.col("at") == "answer") & (pl.col("layer") == pl.col("layer").max())
-    most = own.filter(~output).sort("share", descending=True).group_by("kind", "at", maintain_order=True).first()
-    return most.head(n).select(
-        pl.format("{}.{}", "layer", "kind").alias("site"),
-        "at",
-        "n",
-        "share",
-        "low",
-        "high",
-        "estimate",
-    )
-
-
 def claim(model: str, kinds: pl.DataFrame, recovery: pl.DataFrame, sentence: str) -> str:
     """The result in one sentence."""
     worst = kinds.sort("drop").row(0, named=True)

@@ -50,24 +50,6 @@ def score_table(found: Sequence[Scored], published: PublishedScores | None = Non
     return pl.DataFrame(rows, schema=schema | {"n": pl.Int64})
 
 
-def summary(scores: pl.DataFrame) -> pl.DataFrame:
-    """The table of scores for people: each with its interval and the band of untrained networks."""
-    band = pl.col("score_random_all").list
-    why = [pl.col("undefined").fill_null("")] if scores["undefined"].null_count() < len(scores) else []
-    return scores.select(
-        pl.col("symbol").alias("score"),
-        pl.col("score").alias("value"),
-        pl.col("score_low").alias("low"),
-        pl.col("score_high").alias("high"),
-        band.min().alias("random from"),
-        band.max().alias("to"),
-        pl.col("p_learned").alias("p"),
-        pl.col("f1").alias("F1"),
-        pl.col("f1_random").alias("F1 random"),
-        *why,
-    )
-
-
 def prediction_table(found: Sequence[Scored], statements: Statements) -> pl.DataFrame:
     """One row a statement and target: its true class, the one predicted out of fold, and the margin."""
     names = np.array([tree.id for tree in statements.trees])
