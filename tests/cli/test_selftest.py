@@ -50,7 +50,11 @@ def test_it_prints_the_table_the_verdict_and_what_to_type_next(broca, tmp_path):
     lines = out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.split()[:3] == ["method", "selective", "causal"])
     # On 80 columns no row of the table is folded.
-    assert [line.split("  ")[0] for line in lines[head + 1 : head + 10]] == list(METHODS)
+    last = next(i for i, line in enumerate(lines) if line.startswith("… and"))
+    names = [line.split("  ")[0] for line in lines[head + 1 : last]]
+    assert names
+    assert names == list(METHODS)[: len(names)]
+    assert len(lines) <= 30
     assert "Units that respond are found by" in " ".join(out.split())
     run = next((tmp_path / "runs").iterdir())
     page = (run / "report.html").read_text()

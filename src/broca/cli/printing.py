@@ -60,6 +60,8 @@ def summary(claim: str, blocks: Sequence[Block]) -> None:
     brief = [block for block in every(blocks) if block.summary]
     ladders = [block for block in brief if isinstance(block, Ladder)]
     facts = [block for block in brief if isinstance(block, Facts)]
+    # A claim that ends with the verdict's sentence would say it twice.
+    claim = next((c for b in ladders if (c := claim.removesuffix(b.sentence).rstrip()) != claim), claim)
     room = LINES - FOLLOWING
     for part in (
         *[Words(f"\n{_safe(claim)}\n") for _ in range(bool(claim))],
