@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from broca.reports.build import report
 from pages.browsing import CHROMIUM, IN_A_BROWSER, requests, visit
-from reports.synthetic import RUNGS, causal_run, localize_run
+from reports.synthetic import RUNGS, causal_run, localize_run, parts
 
 pytestmark = IN_A_BROWSER
 
@@ -41,6 +42,44 @@ def test_nothing_is_wider_than_the_window(browser, pages, kind, width):
     visit(browser, pages[kind], width=width)
     browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true })")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_wide_matrix_scrolls_in_its_own_frame_to_its_last_column(browser, tmp_path, width):
+    tables = parts()["tables"]
+    cells = tables["matrix"]
+    others = [cells.with_columns(localizer=pl.lit(f"contrast number {i}"), own=pl.lit(value=False)) for i in range(7)]
+    tables["matrix"] = pl.concat([cells, *others, cells.tail(1).with_columns(ability=pl.lit("one more"))])
+    tables["matrix"] = pl.concat(
+        [tables["matrix"], *(cells.tail(1).with_columns(ability=pl.lit(f"a{i}")) for i in range(7))]
+    )
+    visit(browser, report(causal_run(tmp_path / "run", tables=tables)), width=width)
+    frame = "const f = document.querySelector('#matrix .scroll');"
+    assert browser.execute_script(f"{frame} return f.scrollWidth > f.clientWidth")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    seen = browser.execute_script(
+        f"{frame} f.scrollLeft = f.scrollWidth; const last = f.querySelector('thead th:last-child').getBoundingClientRect();"
+        "const box = f.getBoundingClientRect(); return [last.left >= box.left, last.right <= box.right + 1]"
+    )
+    assert seen == [True, True]
+    # The names of the rows stay where they are.
+    name = "return document.querySelector('#matrix tbody th').getBoundingClientRect().left"
+    assert browser.execute_script(name) >= 0
+
+
+def test_no_label_of_a_chart_is_clipped(browser, pages):
+    for width in (390, 1200):
+        visit(browser, pages["causal"], width=width)
+        clipped = browser.execute_script(
+            """return [...document.querySelectorAll('.chart svg')].flatMap(svg => {
+                const box = svg.getBoundingClientRect();
+                return [...svg.querySelectorAll('text')].filter(text => {
+                    const own = text.getBoundingClientRect();
+                    return own.width && (own.left < box.left - 1 || own.right > box.right + 1);
+                }).map(text => text.textContent);
+            })"""
+        )
+        assert clipped == []
 
 
 def test_every_image_is_decoded(browser, pages):
