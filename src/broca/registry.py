@@ -43,3 +43,24 @@ ORGANISMS = Registry(
     "organism", dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules", "sums"), "broca.organisms:shipped")
 )
 """Shipped small models: what gives the directory of each, found without importing the rooms above."""
+
+COMPAT = Registry(
+    "format of an earlier project",
+    {
+        "task-file": "broca.compat.wu2025.tasks:TASK_FILE",
+        "score-chunks": "broca.compat.wu2025.chunks:Chunks",
+        "cell-table": "broca.compat.wu2025.results:published",
+    },
+)
+"""File formats of earlier projects, by what they are for: the rooms that use them know no project by its name."""
+
+PRESETS = Registry(
+    "preset",
+    {
+        "tl-abs": "broca.compat.tomechanisms:TL_ABS",
+        "tl-signed": "broca.compat.tomechanisms:TL_SIGNED",
+        "ll": "broca.compat.tomechanisms:LL",
+        "wu2025": "broca.compat.wu2025.preset:WU2025",
+    },
+)
+"""What earlier projects chose, as `broca.specs.presets.Preset`."""

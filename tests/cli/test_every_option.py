@@ -289,7 +289,7 @@ SEAMS = {
     "broca.models.export.export": Stopped,
     "broca.models.load.footprint": {"class": "x", "parameters": 1, "bytes": {}},
     "broca.runs.shards.write_raw": Stopped,
-    "broca.runs.old_scores.conditions": (),
+    "broca.compat.error_mechanisms.scores.conditions": (),
     "broca.storage.probe": None,
     "broca.reports.build.report": Stopped,
 }

@@ -13,9 +13,9 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 import zoo
 from broca import cli
+from broca.compat.error_mechanisms.scores import Scorers, conditions, scores, written
 from broca.errors import RunError, StimulusError
 from broca.models.build import fresh
-from broca.runs.old_scores import Scorers, conditions, scores, written
 from broca.stimuli.perturb.entries import entries
 
 N = 8

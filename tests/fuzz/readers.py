@@ -304,28 +304,28 @@ reader("model-index-located", "m/model.safetensors.index.json", lambda: as_json(
 
 @reader("old-capture", "activations.pt", samples.captures)
 def _capture(path: Path) -> object:
-    from broca.runs.error_interp import read_old_capture
+    from broca.compat.error_mechanisms.captures import read_old_capture
 
     return read_old_capture(path, pad=0)
 
 
 @reader("wu-scores", "layer_0.pt", samples.scores)
 def _scores(path: Path) -> object:
-    from broca.models.wu2025 import _loaded
+    from broca.compat.wu2025.chunks import _loaded
 
     return _loaded(path)
 
 
 @reader("converted-capture", "activations.safetensors", samples.converted)
 def _converted(path: Path) -> object:
-    from broca.runs.error_interp import read_converted
+    from broca.compat.error_mechanisms.captures import read_converted
 
     return read_converted(path)
 
 
 @reader("wu-results", "tom/1/1e-05/transfer/results.csv", lambda: [b",a,b\n0,1,0\n1,0,1\n"])
 def _results(path: Path) -> object:
-    from broca.scoring.wu2025 import read_tree
+    from broca.compat.wu2025.results import read_tree
 
     return read_tree(path.parents[3])
 

@@ -261,7 +261,7 @@ def captures() -> list[bytes]:
 
 
 def converted() -> list[bytes]:
-    from broca.runs.error_interp import convert
+    from broca.compat.error_mechanisms.captures import convert
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -22,6 +22,7 @@ import broca
 import zoo
 from broca.capture.objectives import OBJECTIVES, Asked
 from broca.capture.sensitivity import sensitivity
+from broca.compat.wu2025.results import summary
 from broca.errors import SelectionError, SpecError
 from broca.evidence.verdict import RUNGS
 from broca.instruments.sensitivity.plan import automatic, shared_out
@@ -32,7 +33,6 @@ from broca.items import Item
 from broca.models.matrices import matrices
 from broca.models.questions import split
 from broca.page.words import number
-from broca.scoring.wu2025 import summary
 from broca.units.weights import WeightSet
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from broca.errors import BrocaError, StimulusError, UnknownName
 from broca.items import Item
-from broca.stimuli import wu2025
 from broca.stimuli.baselines import baselines, reports_reality, says_yes
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.cells import ABILITIES, TASKS, accuracies, cells
@@ -425,8 +424,8 @@ def test_any_python_file(tmp_path_factory, content):
 
 
 def test_the_first_texts_of_seed_0():
-    assert wu2025.sampled(10, of=640) == (5, 481, 404, 34, 301, 13, 462, 566, 536, 500)
-    used = wu2025.sampled(100, of=640)
+    assert draws.draw_texts(10, of=640) == (5, 481, 404, 34, 301, 13, 462, 566, 536, 500)
+    used = draws.draw_texts(100, of=640)
     assert sum(i < 320 for i in used) == 45
     assert len({i // 16 for i in used}) == 36
 
@@ -434,7 +433,7 @@ def test_the_first_texts_of_seed_0():
 @given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=8), seed=st.integers(0, 99), window=st.integers(1, 20))
 def test_windows_lie_within_their_documents(lengths, seed, window):
     def cut():
-        return wu2025.cut(lambda i: lengths[i], 20, documents=len(lengths), window=window, seed=seed)
+        return draws.draw_windows(lambda i: lengths[i], 20, documents=len(lengths), window=window, seed=seed)
 
     if max(lengths) < window:
         with pytest.raises(StimulusError, match="A hundred texts in a row"):
@@ -461,4 +460,4 @@ def test_windows_are_the_published_ones_up_to_the_last():
                 if lengths[document] >= 8:
                     break
             expected.append((document, 0 if lengths[document] == 8 else random.randint(0, lengths[document] - 8)))
-        assert wu2025.cut(lambda i: lengths[i], 25, documents=6, window=8, seed=seed) == tuple(expected)
+        assert draws.draw_windows(lambda i: lengths[i], 25, documents=6, window=8, seed=seed) == tuple(expected)

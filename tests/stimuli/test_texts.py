@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from broca.errors import BrocaError, StimulusError, UnknownName
 from broca.items import Item, Stimulus
 from broca.stimuli.benchmarks import benchmark
+from broca.stimuli.draws import draw_texts
 from broca.stimuli.texts import _answered, texts
-from broca.stimuli.wu2025 import sampled
 
 RECORDS = [{"txt": f"Complete the following story: number {i}"} for i in range(30)]
 
@@ -67,7 +67,7 @@ def test_every_way_to_write_texts(tmp_path, name, content):
     path.write_bytes(content.encode())
     found = texts(path)
     assert [text.text for text in found] == [record["txt"] for record in RECORDS]
-    assert texts(path, n=7, seed=0) == tuple(found[i] for i in sampled(7, of=30))
+    assert texts(path, n=7, seed=0) == tuple(found[i] for i in draw_texts(7, of=30))
     assert texts(str(path), n=7) == found[:7]
 
 

@@ -171,7 +171,7 @@ def _check_tree(study: Any, folder: Path) -> None:
 
 
 def _write_tree(run: Run, folder: Path) -> None:
-    from broca.scoring.wu2025 import summary, write_tree
+    from broca.compat.wu2025.results import summary, write_tree
     from broca.storage import write
 
     cells = run.tables.get("published")

@@ -16,8 +16,8 @@ from broca.errors import SpecError
 from broca.page.shell import YOURS, command
 
 if TYPE_CHECKING:
+    from broca.compat.error_mechanisms.scores import Scorers
     from broca.runs import Run
-    from broca.runs.old_scores import Scorers
     from broca.scoring.writer import Writer
 
 perturb = App(
@@ -231,7 +231,7 @@ def score(
         cache: Keep the models' scores in this file, and ask for no score twice.
         out: Folder to write to: CSV a table, and reward scores in the ancestor's own columns and files too.
     """
-    from broca.runs.old_scores import conditions, scores, written
+    from broca.compat.error_mechanisms.scores import conditions, scores, written
     from broca.storage import probe
 
     if not pt_dir:
@@ -258,10 +258,10 @@ def score(
 
 
 def _scorers(judging: Judging, cache: Path | None) -> Scorers:
+    from broca.compat.error_mechanisms.scores import Scorers
     from broca.models.embedding import DEFAULT, Embedder
     from broca.models.load import quiet
     from broca.models.reward import RewardModel
-    from broca.runs.old_scores import Scorers
 
     quiet()
     reward, embedder, device = None, None, judging.device or "auto"

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.registry import Registry, unknown
-from broca.stimuli import wu2025
+from broca.registry import COMPAT, Registry, unknown
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cells import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cells import TASKS as CELL_TASKS
@@ -97,7 +96,7 @@ def option_types(name_or_path: str | Path) -> dict[str, Any]:
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         return hints(BENCHMARKS[name_or_path])
     path = sources(name_or_path)[0]
-    form = None if path.suffix.lower() == wu2025.CODE else format_of(path)
+    form = None if path.suffix.lower() == _task_file().suffix else format_of(path)
     common = ("sha256", "revision", *(("preset", "degenerate") if form else ()))
     return hints(_reader(path, form)) | dict.fromkeys(common, str)
 
@@ -115,7 +114,7 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
     """
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         return ()
-    if looks_like_path(name_or_path, suffixes=(*SUFFIXES, wu2025.CODE)):
+    if looks_like_path(name_or_path, suffixes=(*SUFFIXES, _task_file().suffix)):
         return find(expanded(name_or_path))
     if str(name_or_path) in HUB:
         revision = (options or {}).get("revision")
@@ -125,11 +124,25 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
     raise unknown("Benchmark", str(name_or_path), known, "Or give the path of a table of items.")
 
 
+class TaskFile(NamedTuple):
+    """A file of tasks of an earlier project, which is no table."""
+
+    suffix: str
+    """That no other file of items has."""
+    fits: Callable[[Path], bool]
+    """Whether a file is one."""
+    reader: Callable[..., tuple[Item, ...]]
+
+
+def _task_file() -> TaskFile:
+    return COMPAT["task-file"]
+
+
 def _read(path: Path, options: Mapping[str, object]) -> tuple[Item, ...]:
     what, own = f"benchmark {path.name!r}", {name: value for name, value in options.items() if name != "revision"}
     if "sha256" in own:
         check(path, str(own.pop("sha256")))
-    form = None if path.suffix.lower() == wu2025.CODE else format_of(path)
+    form = None if path.suffix.lower() == _task_file().suffix else format_of(path)
     if "preset" in own:
         own = {**preset(str(own.pop("preset")), form), **own}
     keep = form is None or own.pop("degenerate", "refuse") == "keep"
@@ -142,8 +155,8 @@ def _read(path: Path, options: Mapping[str, object]) -> tuple[Item, ...]:
 def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
     if form:
         return form.reader
-    if wu2025.is_task_file(path):
-        return wu2025.task_items
+    if _task_file().fits(path):
+        return _task_file().reader
     near = nearest_format(path)
     if near and not {"prompt", "choices", "answer"} <= columns_of(path):
         raise StimulusError(

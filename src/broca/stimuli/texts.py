@@ -23,11 +23,11 @@ from broca.registry import unknown
 from broca.spacing import is_space_between
 from broca.stimuli.answers import text_in
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
+from broca.stimuli.draws import draw_texts
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import Count, call, expanded, is_folder, looks_like_path
 from broca.stimuli.published.sources import fetched
 from broca.stimuli.tables import SUFFIXES, Row, Table, parse_json, read_table, read_text
-from broca.stimuli.wu2025 import sampled
 from broca.tries import MOST, tries
 
 PLAIN = "plain"
@@ -141,7 +141,7 @@ def written(
         raise StimulusError(f"{path.name} has no texts. Give at least one paragraph.")
     if n is not None and n > len(found):
         raise StimulusError(f"{n} texts were asked for, and {path.name} has {len(found)}. Ask for fewer.")
-    order = range(len(found)) if seed is None else sampled(len(found), of=len(found), seed=seed)
+    order = range(len(found)) if seed is None else draw_texts(len(found), of=len(found), seed=seed)
     return tuple(found[index] for index in order)[:n]
 
 

@@ -49,7 +49,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         chat=spec.chat,
         truncate=spec.truncate,
         seed=spec.seed,
-        advice=presets.ADVICE.get(spec.preset or "", ""),
+        advice=presets.preset(spec.preset).advice if spec.preset else "",
     )
     pooling = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.pictures)
     look = unit_maps if spec.grain == "unit" else head_maps

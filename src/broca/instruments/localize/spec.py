@@ -90,7 +90,7 @@ class Localize(Spec):
         return self
 
     def preset_fields(self) -> Mapping[str, Any]:
-        return presets.PRESETS[self.preset] if self.preset else {}
+        return presets.preset(self.preset).fields if self.preset else {}
 
     @cached_property
     def stimuli(self) -> Contrast:
@@ -102,8 +102,9 @@ class Localize(Spec):
         """
         if isinstance(self.contrast, Contrast):
             return self.contrast
-        known = options_of(self.contrast) if self.preset else ()
-        shown = {name: value for name, value in presets.OPTIONS.items() if name in known}
+        usual = presets.preset(self.preset).options if self.preset else {}
+        known = options_of(self.contrast) if usual else ()
+        shown = {name: value for name, value in usual.items() if name in known}
         return load_contrast(self.contrast, **(shown | dict(self.options)))
 
     @property

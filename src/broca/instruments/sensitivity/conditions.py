@@ -14,9 +14,9 @@ from broca.evidence.conditions import Condition, Scoring, labelled
 from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
+from broca.registry import COMPAT
 from broca.scoring.perplexity import Windows, windowed
 from broca.scoring.sampling import Sampled
-from broca.scoring.wu2025 import published
 from broca.stimuli.cells import cells as by_cell
 
 Masked = Condition[WeightMask | None]
@@ -80,7 +80,7 @@ def repeated(
     found = map_cached(Repeating(tuple(items), scorer), parts, lm, cache)
     rows = [(m, next(found)) for m in conditions]
     table = pl.concat([part.with_columns(m=pl.lit(m)) for m, part in rows if isinstance(part, pl.DataFrame)])
-    return published(by_cell(items, table, by=("repetition", "m")))
+    return COMPAT["cell-table"](by_cell(items, table, by=("repetition", "m")))
 
 
 def answered(

@@ -13,7 +13,7 @@ from broca.models.lm import LM
 from broca.models.tokens import Tokens
 from broca.scoring.likelihood import likelihood_of
 from broca.scoring.perplexity import Windows
-from broca.stimuli.wu2025 import cut
+from broca.stimuli.draws import draw_windows
 
 if TYPE_CHECKING:
     from broca.instruments.sensitivity.spec import Sensitivity
@@ -50,7 +50,9 @@ def of_texts(spec: Sensitivity, lm: LM, found: Sequence[Stimulus]) -> Samples:
         return Samples(spec.general, _bare(spec, (text(tokens) for _, tokens in cut_at if len(tokens) > 1)), "full")
     # one at a time: the published pool is a shard of hundreds of thousands of texts, of which few are looked at
     bare = cache(lambda i: lm.tokenize([found[i].text])[0].bare)
-    places = cut(lambda i: len(bare(i)), spec.n_general, documents=len(found), window=spec.window, seed=spec.seed)
+    places = draw_windows(
+        lambda i: len(bare(i)), spec.n_general, documents=len(found), window=spec.window, seed=spec.seed
+    )
     rows = (Tokens(bare(i).ids[at : at + spec.window], bare(i).text) for i, at in places)
     return Samples(spec.general, tuple(map(text, rows)), "full")
 

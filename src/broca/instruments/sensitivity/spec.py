@@ -17,7 +17,7 @@ from broca.items import Item, Stimulus, fingerprint
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
 from broca.specs.fields import Above0, Chat, Edit, Level, Mode, Natural, ObjectiveName, Positive, Precision, Score
-from broca.specs.presets import PRESETS, filled
+from broca.specs.presets import filled, preset
 from broca.specs.spec import Need, Spec
 from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
@@ -158,7 +158,7 @@ class Sensitivity(Spec):
         return self
 
     def preset_fields(self) -> Mapping[str, Any]:
-        return PRESETS[self.preset] if self.preset else {}
+        return preset(self.preset).fields if self.preset else {}
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:

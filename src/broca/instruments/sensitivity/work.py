@@ -30,7 +30,7 @@ from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
-from broca.models.wu2025 import Chunks
+from broca.registry import COMPAT
 from broca.scoring.perplexity import perplexity
 from broca.units.weights import WeightSet
 
@@ -94,7 +94,7 @@ class Work:
         # A list that is filled up, or drawn from, has to go on below the largest mask.
         most = min(1.0, 4 * most)
         if spec.published is not None:
-            chunks = [Chunks(folder, self.lm) for folder in spec.published]
+            chunks = [COMPAT["score-chunks"](folder, self.lm) for folder in spec.published]
             lists = [ranked(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
             return [Ranking(each, (), float("nan"), 0) for each in lists]
         sets = [

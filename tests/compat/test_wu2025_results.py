@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broca.compat.wu2025.results import CELL_SCHEMA, COLUMNS, published, read_tree, summary, write_tree
 from broca.errors import StimulusError
-from broca.scoring.wu2025 import CELL_SCHEMA, COLUMNS, published, read_tree, summary, write_tree
 from broca.stimuli.baselines import reports_reality, says_yes
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.cells import cells

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import polars as pl
 
+from broca.compat.error_mechanisms.captures import old_captures
 from broca.errors import RunError, StimulusError
 from broca.items import cluster
 from broca.models.embedding import Embedder
 from broca.models.reward import RewardModel
-from broca.runs.error_interp import old_captures
 from broca.scoring.answers import completion_of, graded, rates
 from broca.scoring.completions import Completion, differences, summary
 from broca.scoring.judge import RUBRIC, Rubric, judged

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import zoo
+from broca.compat.error_mechanisms.captures import convert, old_captures, read_converted, read_old_capture
 from broca.errors import RunError
-from broca.runs.error_interp import convert, old_captures, read_converted, read_old_capture
 
 PAD = 0
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import zoo
 from broca.capture.ranking import ranked
+from broca.compat.wu2025.chunks import Chunks
 from broca.errors import SelectionError
 from broca.models.matrices import matrices
-from broca.models.wu2025 import Chunks
 
 KEYS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

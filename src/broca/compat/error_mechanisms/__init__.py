@@ -1,0 +1,1 @@
+"""Error Mech Analysis: captures, and scores of the completions in them."""
