@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from broca.errors import BrocaError, StimulusError, UnknownName
 from broca.items import Item
+from broca.stimuli import draws
 from broca.stimuli.baselines import baselines, reports_reality, says_yes
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.cells import ABILITIES, TASKS, accuracies, cells

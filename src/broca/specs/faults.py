@@ -146,12 +146,20 @@ def _unknown(path: Path, fields: tuple[str, ...]) -> str:
 def _fields_at(model: Any, path: Path) -> tuple[str, ...]:
     """The fields of the part of a model, or of a dataclass, at a path; none where the path leads elsewhere."""
     for part in path:
-        hint = get_type_hints(model).get(str(part)) if isinstance(model, type) else None
+        hint = _hint(model, str(part)) if isinstance(model, type) else None
         parts = get_args(hint) or (hint,)
         model = next((each for each in parts if is_dataclass(each) or hasattr(each, "model_fields")), None)
     if model is None:
         return ()
     return tuple(getattr(model, "model_fields", None) or (field.name for field in dataclass_fields(model)))
+
+
+def _hint(model: Any, field: str) -> Any:
+    """The type of a field; what a model keeps to itself is none, and may be of a type that is not loaded."""
+    known = getattr(model, "model_fields", None)
+    if known is None:
+        return get_type_hints(model).get(field)
+    return known[field].annotation if field in known else None
 
 
 def _needed(need: str, name: Callable[[Path], str]) -> str:
