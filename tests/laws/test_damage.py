@@ -197,7 +197,7 @@ def test_nothing_is_silently_different(home, tmp_path_factory, which, how, seed)
 
 
 @pytest.mark.slow
-@settings(QUIET, max_examples=600)
+@settings(QUIET, max_examples=500)
 @given(**ANY)
 def test_nothing_is_silently_different_many_times(home, tmp_path_factory, which, how, seed):
     check(home, tmp_path_factory, which, how, seed)
