@@ -18,7 +18,7 @@ from ground import Row, arguments, interleaved, model, named, random_tokens, rat
 
 from broca.capture.attributed import Lent, attributed
 from broca.capture.gradient import LogitDifference
-from broca.interventions.patching import Case, Cell, paired, patched
+from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
 from broca.sites import Kind, Site
@@ -50,18 +50,18 @@ def measured(lm: LM, n: int, length: int, rounds: int) -> tuple[list[Row], dict[
         Cell(at, {Site(layer, kind): None}) for kind in KINDS for layer in range(lm.anatomy.n_layers) for at in CLASSES
     ]
     cases = cases_of(lm, n, length)
-    lent = [Lent(each.run, each.donor, {at: paired(each, at) for at in CLASSES}) for each in cases]
+    lent = [Lent(each.run, each.donor, {at: position_pairs(each, at) for at in CLASSES}) for each in cases]
     groups = dict.fromkeys((site for cell in cells for site in cell.parts), 1)
     seconds = interleaved(
         {
-            "whole": lambda: patched(lm, cases, cells, way="whole"),
-            "skipped": lambda: patched(lm, cases, cells, way="skipped"),
-            "cached": lambda: patched(lm, cases, cells),
+            "whole": lambda: patch_grid(lm, cases, cells, way="whole"),
+            "skipped": lambda: patch_grid(lm, cases, cells, way="skipped"),
+            "cached": lambda: patch_grid(lm, cases, cells),
             "attribution": lambda: attributed(lm, lent, groups, LogitDifference(5, 6)),
         },
         rounds,
     )
-    found, whole = patched(lm, cases, cells), patched(lm, cases, cells, way="whole")
+    found, whole = patch_grid(lm, cases, cells), patch_grid(lm, cases, cells, way="whole")
     off = float(np.abs(found.after - whole.after).max() / np.abs(whole.after[..., 0]).max())
     told = f"{length} tokens, {len(cells)} patches"
     rows = [

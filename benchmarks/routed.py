@@ -30,7 +30,7 @@ from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
 from broca.items import Item
 from broca.models.lm import LM
-from broca.organisms import shipped
+from broca.organisms import organism_path
 from broca.organisms.routed.train import HEAD, UNITS
 from broca.scoring import Likelihood
 from broca.sites import Site
@@ -225,7 +225,7 @@ def main() -> None:
     given = parser.parse_args()
     load = settle(given.threads)
     seeds, rows = {}, []
-    for path in (shipped("routed"), *given.models):
+    for path in (organism_path("routed"), *given.models):
         lm, cost = LM.load(str(path)), costs(path)
         seed = f"seed {json.loads((path / 'training.json').read_text(encoding='utf-8'))['seed']}"
         carrying, general = parted(cost)

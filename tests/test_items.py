@@ -67,7 +67,7 @@ def test_a_side_branch_is_not_useful():
 
 def test_its_parts():
     found = tree(2, [(0, CONCLUSION)], kinds=("fact", "rule"), tags={"task": "rules"})
-    assert found.said == ("a", "b")
+    assert found.statement_texts == ("a", "b")
     assert (found.item.prompt, found.item.ability) == ("a b ?", "rules")
     assert found.fingerprint == fingerprint(found) != replace(found, answer=1).fingerprint
 

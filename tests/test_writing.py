@@ -10,7 +10,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broca.writing import clusters, composed, is_letter, is_unspaced, occurrences, script, words_in
+from broca.writing import clusters, is_letter, is_unspaced, normalise, occurrences, script, words_in
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_letter_has_its_marks(text, parts):
 def test_letters_make_up_the_text_and_do_not_depend_on_its_form(text):
     assert "".join(clusters(text)) == text
     forms = [clusters(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")]
-    assert [composed(one) for one in forms[0]] == [composed(one) for one in forms[1]]
+    assert [normalise(one) for one in forms[0]] == [normalise(one) for one in forms[1]]
 
 
 def test_every_letter_has_a_script_unless_it_is_of_several():

@@ -101,7 +101,7 @@ class Stimulus:
         return cluster(self.group, self.id)
 
     @property
-    def shown(self) -> Text | Pictured:
+    def content(self) -> Text | Pictured:
         """The text, with its pictures where it has any."""
         return Pictured(self.text, self.images) if self.images else self.text
 
@@ -196,7 +196,7 @@ class Item:
         return cluster(self.group, f"{self.ability}/{self.id}" if self.ability else self.id)
 
     @property
-    def shown(self) -> Text | Pictured:
+    def content(self) -> Text | Pictured:
         """The prompt, with its pictures where it has any."""
         return Pictured(self.prompt, self.images) if self.images else self.prompt
 
@@ -345,7 +345,7 @@ class Tree:
         return tuple(height > 0 for height in self.heights)
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def statement_texts(self) -> tuple[str, ...]:
         """The text of each statement."""
         return tuple(self.text[start:end] for start, end in self.statements)
 
@@ -374,7 +374,7 @@ class Edit:
     """Which word of the clean text was edited, counted from 0; None where it is not about one word."""
 
 
-def edited(text: str, edits: Iterable[Edit]) -> str:
+def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """`text` with its edits made.
 
     Raises:
@@ -416,9 +416,9 @@ class Pair:
             raise StimulusError(f"Pair {self.id!r} has an empty text. Remove it.")
         if self.clean == self.perturbed:
             raise StimulusError(f"Pair {self.id!r}: its {self.kind} variant is identical to the clean text. Remove it.")
-        if edited(self.clean, self.edits) != self.perturbed:
+        if apply_edits(self.clean, self.edits) != self.perturbed:
             raise StimulusError(
-                f"Pair {self.id!r}: its edits lead to {edited(self.clean, self.edits)[:60]!r}, and its perturbed text is "
+                f"Pair {self.id!r}: its edits lead to {apply_edits(self.clean, self.edits)[:60]!r}, and its perturbed text is "
                 f"{self.perturbed[:60]!r}. Give the edits of this pair."
             )
 

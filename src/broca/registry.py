@@ -40,7 +40,8 @@ def unknown(what: str, name: str, known: tuple[str, ...], hint: str = "") -> Unk
 
 
 ORGANISMS = Registry(
-    "organism", dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules", "sums"), "broca.organisms:shipped")
+    "organism",
+    dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules", "sums"), "broca.organisms:organism_path"),
 )
 """Shipped small models: what gives the directory of each, found without importing the rooms above."""
 
@@ -49,7 +50,7 @@ COMPAT = Registry(
     {
         "task-file": "broca.compat.wu2025.tasks:TASK_FILE",
         "score-chunks": "broca.compat.wu2025.chunks:Chunks",
-        "cell-table": "broca.compat.wu2025.results:published",
+        "cell-table": "broca.compat.wu2025.results:published_cells",
     },
 )
 """File formats of earlier projects, by what they are for: the rooms that use them know no project by its name."""

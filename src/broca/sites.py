@@ -68,7 +68,7 @@ def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
     Raises:
         SiteUnavailable: if the pattern is malformed, names an unknown kind, or a layer that the model has not.
     """
-    ranges, kind = _parsed(pattern)
+    ranges, kind = _parse(pattern)
     found = ranges or [(0, n_layers - 1)]
     if max(high for _, high in found) >= n_layers or all(low > high for low, high in found):
         raise SiteUnavailable(f"{pattern!r}: this model has layers 0 to {n_layers - 1}.")
@@ -82,10 +82,10 @@ def check_pattern(pattern: str) -> None:
     Raises:
         SiteUnavailable: if it is malformed, or names an unknown kind.
     """
-    _parsed(pattern)
+    _parse(pattern)
 
 
-def _parsed(pattern: str) -> tuple[list[tuple[int, int]], Kind]:
+def _parse(pattern: str) -> tuple[list[tuple[int, int]], Kind]:
     """Ranges of layers, none for all, and the kind."""
     match = _PATTERN.fullmatch(pattern.strip())
     if match is None or match["kind"] not in KINDS:

@@ -111,7 +111,7 @@ Role = Literal["opens", "closes", "apostrophe"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _Quotation:
     """A quotation that is open."""
 
     sign: str
@@ -121,8 +121,8 @@ class _Opened:
 
 def _role(text: str) -> Role:
     """What the quotation mark at the end of a text does."""
-    stack: list[_Opened] = []
-    begun: list[_Opened] = []
+    stack: list[_Quotation] = []
+    begun: list[_Quotation] = []
     role, ended = "apostrophe", -1
     for at, end, sign in _quotes(text):
         before = text[max(at - 3, 0) : at]
@@ -132,7 +132,7 @@ def _role(text: str) -> Role:
             del stack[last:]
             role, ended = "closes", end
         elif room or (ended != at and _begins(before, sign)):
-            stack.append(_Opened(sign, spaced=text[end : end + 1].isspace()))
+            stack.append(_Quotation(sign, spaced=text[end : end + 1].isspace()))
             begun.append(stack[-1])
             role = "opens"
         else:

@@ -94,7 +94,7 @@ def script(letter: str) -> str:
     return found.lastgroup + _WIDTHS.get(form, "")
 
 
-def composed(text: str) -> str:
+def normalise(text: str) -> str:
     """A text in Unicode's form NFC, in which what looks the same is the same."""
     return unicodedata.normalize("NFC", text)
 
@@ -109,7 +109,7 @@ def occurrences(text: str, phrase: str, *, ignore_case: bool = False) -> tuple[S
 
     Composed and decomposed accents are the same, and no letter is found without its marks.
     """
-    plain, wanted = composed(text), composed(phrase)
+    plain, wanted = normalise(text), normalise(phrase)
     if not wanted:
         return ()
     spans: list[Span] = []

@@ -283,7 +283,7 @@ SEAMS = {
     "broca.cli.organism._tuned": "train",
     "broca.scoring.likelihood.Likelihood.__call__": Stopped,
     "broca.scoring.generation.Generation.__call__": Stopped,
-    "broca.scoring.sampling.Sampled.repeated": Stopped,
+    "broca.scoring.sampling.Sampled.repetition_rows": Stopped,
     "broca.scoring.harness.check_tasks": None,
     "broca.scoring.harness.evaluate": Stopped,
     "broca.models.export.export": Stopped,

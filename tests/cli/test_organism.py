@@ -32,7 +32,7 @@ def broca(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr("broca.organisms.tuned.EXAM", 10)
+    monkeypatch.setattr("broca.organisms.finetuning.EXAM", 10)
     monkeypatch.setattr("broca.organisms.kth.train.EXAM", 10)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broca.compat.wu2025.results import CELL_SCHEMA, COLUMNS, published, read_tree, summary, write_tree
+from broca.compat.wu2025.results import CELL_SCHEMA, COLUMNS, published_cells, read_tree, summary, write_tree
 from broca.errors import StimulusError
 from broca.stimuli.baselines import reports_reality, says_yes
 from broca.stimuli.benchmarks import benchmark
@@ -55,7 +55,7 @@ def test_a_reporter_on_the_real_file_fills_the_golden_row(shared):
     rows = pl.concat(
         [pl.DataFrame(said, schema=["id", "correct"], orient="row").with_columns(repetition=r, m=1e-5) for r in (1, 2)]
     )
-    found = published(cells(items, rows, by=["repetition", "m"]))
+    found = published_cells(cells(items, rows, by=["repetition", "m"]))
     assert found.schema == CELL_SCHEMA
     assert found.group_by("repetition", "task", maintain_order=True).len()["len"].to_list() == [160, 160, 24] * 2
     assert summary(found).row(0) == (1e-5, 120.0, 0.0, 75.0, 0.0, 120.0, 0.0, 75.0, 0.0, 12.0, 0.0, 50.0, 0.0, 75.0)

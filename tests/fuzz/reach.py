@@ -127,7 +127,7 @@ def reached() -> set[Place]:
     import broca.models.processed
     import broca.organisms.course
     import broca.runs
-    import broca.scoring.answered
+    import broca.scoring.answer_store
     import broca.stimuli.benchmarks
     from fuzz.campaign import Inputs
     from fuzz.readers import READERS

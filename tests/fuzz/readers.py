@@ -225,9 +225,9 @@ reader("mmtom-frames.json", "task_1/frame_intervals.json", lambda: as_json(FRAME
 
 @reader("picture.png", "p.png", lambda: [samples.picture("PNG"), samples.picture("GIF"), samples.picture("BMP")])
 def _picture(path: Path) -> object:
-    from broca.stimuli.pictures import squashed
+    from broca.stimuli.pictures import squash
 
-    return squashed(str(path), path.parent / "out")
+    return squash(str(path), path.parent / "out")
 
 
 @reader("picture-shown", "p.png", lambda: [samples.picture("PNG"), samples.picture("JPEG"), samples.picture("TIFF")])
@@ -332,7 +332,7 @@ def _results(path: Path) -> object:
 
 @reader("course", "checkpoint.safetensors", samples.checkpoint)
 def _course(path: Path) -> object:
-    return samples.course(path.parent)._resumed()
+    return samples.course(path.parent)._resume()
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------

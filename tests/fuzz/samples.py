@@ -311,10 +311,10 @@ def run_arrays() -> list[bytes]:
 def asked_again(path: Path) -> object:
     from types import SimpleNamespace
 
-    from broca.scoring.answered import Answered
+    from broca.scoring.answer_store import AnswerStore
 
     requests = [SimpleNamespace(args=(f"a{i}", "b")) for i in range(3)]
-    return Answered(path)(["m"], requests, lambda each: [[1.0, True] for _ in each])
+    return AnswerStore(path)(["m"], requests, lambda each: [[1.0, True] for _ in each])
 
 
 def store() -> list[bytes]:

@@ -132,7 +132,7 @@ def test_mistakes_cost(lm, tmp_path, group_of):
 def grown(group_of, reader):
     """Lists of numbers as trees of a user's own."""
     return [
-        {"id": f"t{i}", "statements": list(tree.said), "edges": [[a + 1, "conclusion" if b < 0 else b + 1] for a, b in tree.edges],
+        {"id": f"t{i}", "statements": list(tree.statement_texts), "edges": [[a + 1, "conclusion" if b < 0 else b + 1] for a, b in tree.edges],
          "question": " 60", "choices": [choice.strip() for choice in tree.choices], "answer": "abcdef"[tree.answer], "group": group_of(i)}
         for i, tree in enumerate(trees("kth", k=2, m=6, n=30, tokenizer=reader.tokenizer))
     ]  # fmt: skip

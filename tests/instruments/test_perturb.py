@@ -20,7 +20,7 @@ from broca.instruments.perturb.result import PerturbResult
 from broca.instruments.perturb.selection import Choosing, selected
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import source_of, way_for
-from broca.interventions.patching import paired
+from broca.interventions.patching import position_pairs
 from broca.models.lm import LM
 from broca.runs import open_run, run
 from broca.scoring.likelihood import Likelihood
@@ -130,7 +130,7 @@ def test_classes_of_tokens_part_the_text(cases):
             assert places["boundary"][0][0] == places["edited"][0][-1] + 1
         random = one.case.places["random"][0]
         assert not set(random) & {*places["edited"][0], *places["boundary"][0], *places["answer"][0]}
-        assert len(paired(one.case, "edited")) == min(map(len, places["edited"]))
+        assert len(position_pairs(one.case, "edited")) == min(map(len, places["edited"]))
 
 
 def test_a_lent_run_has_another_answer(cases):

@@ -28,7 +28,7 @@ from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import Shown, source_of
 from broca.instruments.perturb.summary import gate
 from broca.instruments.perturb.tables import RECOVERY
-from broca.interventions.patching import Cell, patched
+from broca.interventions.patching import Cell, patch_grid
 from broca.items import Item
 from broca.models.lm import LM
 from broca.page.blocks import Table, every
@@ -131,8 +131,8 @@ def test_in_a_chat_the_template_behind_the_text_belongs_to_the_answer(items):
         places = one.case.places["answer"]
         assert (places[0][-1], places[1][-1]) == (len(one.case.donor) - 1, len(one.case.run) - 1)
     last = Site(lm.anatomy.n_layers - 1, "resid_post")
-    found = patched(lm, [one.case for one in cases], [Cell("answer", {last: None})])
-    np.testing.assert_allclose(found.restored[:, 0], found.lost, atol=1e-4)
+    found = patch_grid(lm, [one.case for one in cases], [Cell("answer", {last: None})])
+    np.testing.assert_allclose(found.restoration[:, 0], found.lost, atol=1e-4)
 
 
 def test_what_was_generated_is_forced_as_it_was_said(lm, items):

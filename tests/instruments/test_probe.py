@@ -196,7 +196,7 @@ def test_corruptions_say_what_they_touched():
     made = trees("rules", depth=1, n=12)
     for at, each in corrupted(made, "negate-useful", seed=0):
         assert made[at].useful[each.index]
-        assert each.tree.said[each.index] != made[at].said[each.index]
+        assert each.tree.statement_texts[each.index] != made[at].statement_texts[each.index]
 
 
 def test_what_cannot_be_probed_is_refused(lm):

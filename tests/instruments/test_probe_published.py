@@ -37,10 +37,12 @@ def labels(numbers, k):
 
 def test_the_last_step_of_a_list_is_its_own_even_where_its_smallest_numbers_are_equal():
     made = trees("kth", k=2, m=6, n=60, pool=9, paper_compat=True)
-    alike = [tree.said.count(min(tree.said, key=int)) > 1 for tree in made]
+    alike = [tree.statement_texts.count(min(tree.statement_texts, key=int)) > 1 for tree in made]
     assert 5 < sum(alike) < 40
     rows = Statements.of(made)
-    useful, last = (np.concatenate(side) for side in zip(*(labels([*map(int, t.said)], 2) for t in made), strict=True))
+    useful, last = (
+        np.concatenate(side) for side in zip(*(labels([*map(int, t.statement_texts)], 2) for t in made), strict=True)
+    )
     assert last.sum() == 60  # every list has a last step
     x = np.random.default_rng(0).normal(size=(360, 3)) + last[:, None]
     assert of_numbers("useful", rows, x) == row_cut_f1(x, useful, 60)
@@ -52,7 +54,9 @@ def test_published_scores_of_numbers_are_of_published_lists():
     lm = lists.reader()
     spec = Probe(options={"k": 2, "m": 6}, n=40, twins=2, published=True, **QUICK)
     made = trees("kth", k=2, m=6, n=40, paper_compat=True, tokenizer=lm.tokenizer)
-    useful, last = (np.concatenate(side) for side in zip(*(labels([*map(int, t.said)], 2) for t in made), strict=True))
+    useful, last = (
+        np.concatenate(side) for side in zip(*(labels([*map(int, t.statement_texts)], 2) for t in made), strict=True)
+    )
 
     def f1(reader):
         found = []
@@ -174,7 +178,7 @@ def test_published_scores_of_statements_follow_the_recipe_for_llama(path):
 def test_published_labels_and_prompts_are_read_whatever_the_options_say(path):
     spec = Probe(task="proofwriter", options={"path": str(path), "depth": 1}, published=True)
     shown, bare = spec.published_trees(None, 4), spec.published_trees(None, 0)
-    assert [tree.said for tree in shown] == [tree.said for tree in bare]
+    assert [tree.statement_texts for tree in shown] == [tree.statement_texts for tree in bare]
     assert all(tree.text.endswith(plain.text) for tree, plain in zip(shown, bare, strict=True))
     assert {tree.counted for tree in bare} == {"root"}
     assert spec._trees(None)[0].counted == "leaf"

@@ -161,7 +161,7 @@ def test_surface_knows_kinds_words_and_places():
     asked = tree.text[slice(*tree.query)].lower()
     shared = surface["surface"][0, 6]
     assert shared == len(
-        {w.strip(".?,:") for w in tree.said[0].lower().split()}
+        {w.strip(".?,:") for w in tree.statement_texts[0].lower().split()}
         & set(asked.replace("?", " ").replace(",", " ").replace(":", " ").split())
     )
 

@@ -87,7 +87,7 @@ def test_places_and_ranks_are_those_of_the_list():
     at, rank = ranks(rows)
     assert rank.tolist() == list(range(5)) * 30
     for i, tree in enumerate(lists):
-        numbers = [int(said) for said in tree.said]
+        numbers = [int(said) for said in tree.statement_texts]
         assert (at[5 * i : 5 * i + 5] - 5 * i).tolist() == [numbers.index(number) for number in sorted(numbers)]
     assert place_of(rows).tolist() == list(range(5)) * 30
     assert ranks(Statements.of(trees("rules", depth=1, n=3))) is None
@@ -98,12 +98,12 @@ def test_places_and_ranks_are_those_of_the_list():
 def test_entropy_by_size_is_the_published_one_where_numbers_repeat():
     """The i-th smallest number, repeats counted, is looked up where its value first stands."""
     lists = trees("kth", k=2, m=6, n=40, pool=9, paper_compat=True)
-    assert any(len(set(tree.said)) < 6 for tree in lists)
+    assert any(len(set(tree.statement_texts)) < 6 for tree in lists)
     values = np.random.default_rng(1).random((240, 2, 3)) ** 4
     mean = np.zeros((6, 2, 3))
     for i, tree in enumerate(lists):
-        for size, number in enumerate(sorted(map(int, tree.said))):
-            mean[size] += values[6 * i + tree.said.index(str(number))] / 40
+        for size, number in enumerate(sorted(map(int, tree.statement_texts))):
+            mean[size] += values[6 * i + tree.statement_texts.index(str(number))] / 40
     expected = stats.entropy(mean, axis=0) / np.log(6)
     np.testing.assert_allclose(entropies(values, Statements.of(lists))["size"], expected)
 

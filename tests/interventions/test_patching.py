@@ -11,7 +11,7 @@ from torch import Tensor
 from broca.capture.places import at_places
 from broca.errors import GuardError, SelectionError, SiteUnavailable, StimulusError
 from broca.interventions.patch import Patch
-from broca.interventions.patching import Case, Cell, paired, patched
+from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.interventions.plant import text_key
 from broca.models.tokens import Tokens
 from broca.sites import Site
@@ -93,7 +93,7 @@ def alone(lm, case: Case, cell: Cell) -> Tensor:
 @pytest.mark.parametrize("name", ["llama", "qwen3"])
 def test_a_grid_equals_one_text_at_a_time(name):
     lm = tiny(name)
-    found = patched(lm, cases(lm), cells(lm))
+    found = patch_grid(lm, cases(lm), cells(lm))
     for row, case in enumerate(cases(lm)):
         with torch.no_grad():
             theirs = lm.model(input_ids=torch.tensor([case.donor.ids])).logits[0, -1].log_softmax(-1)
@@ -115,7 +115,7 @@ def test_a_grid_equals_one_text_at_a_time(name):
 
 def test_batches_and_ways_do_not_matter():
     lm = tiny("llama")
-    one, many = patched(lm, cases(lm), cells(lm), size=1), patched(lm, cases(lm), cells(lm), way="whole")
+    one, many = patch_grid(lm, cases(lm), cells(lm), size=1), patch_grid(lm, cases(lm), cells(lm), way="whole")
     np.testing.assert_allclose(one.after, many.after, atol=2e-5)
     np.testing.assert_allclose(one.lost, many.lost, atol=2e-5)
     assert many.work.saved == 0
@@ -123,8 +123,8 @@ def test_batches_and_ways_do_not_matter():
 
 def test_a_run_patched_with_itself_does_not_change():
     lm = tiny("gpt2")
-    found = patched(lm, [case.itself for case in cases(lm)], cells(lm))
-    np.testing.assert_allclose(np.nan_to_num(found.restored), 0, atol=1e-5)
+    found = patch_grid(lm, [case.itself for case in cases(lm)], cells(lm))
+    np.testing.assert_allclose(np.nan_to_num(found.restoration), 0, atol=1e-5)
     assert found.lost.tolist() == pytest.approx([0, 0, 0], abs=1e-5)
 
 
@@ -135,16 +135,16 @@ def test_the_whole_stream_of_a_text_of_equal_length_restores_all_of_it_and_rever
     case = Case(case.run, case.donor, {"each": (every, every)}, 10, 40)
     cell = Cell("each", {Site(0, "resid_pre"): None})
     for each in (case, case.reversed):
-        found = patched(lm, [each], [cell])
+        found = patch_grid(lm, [each], [cell])
         assert abs(found.lost[0]) > 1e-3
-        np.testing.assert_allclose(found.restored[0], found.lost, atol=1e-5)
+        np.testing.assert_allclose(found.restoration[0], found.lost, atol=1e-5)
         np.testing.assert_allclose(found.after[0, 0], found.donor[0], atol=1e-5)
 
 
 def test_a_lent_donor_is_another_items():
     lm = tiny("llama")
     first, second, _ = cases(lm)
-    lent = first.lent(second)
+    lent = first.with_donor(second)
     assert lent.donor is second.donor
     assert lent.places == {"word": (second.places["word"][0], first.places["word"][1]), "end": ((20,), (17,))}
 
@@ -153,19 +153,19 @@ def test_of_all_classes_a_token_is_patched_once_as_the_first_of_them_says():
     lm = tiny("llama")
     case = cases(lm)[2]
     twice = Case(case.run, case.donor, {**case.places, "random": ((1, 4), (4, 5))}, case.right, case.wrong)
-    assert paired(twice, "random") == [(1, 4), (4, 5)]
-    assert sorted(paired(twice, "all")) == sorted(paired(case, "all"))
+    assert position_pairs(twice, "random") == [(1, 4), (4, 5)]
+    assert sorted(position_pairs(twice, "all")) == sorted(position_pairs(case, "all"))
     site = Site(1, "resid_post")
-    once, again = (patched(lm, [each], [Cell("all", {site: None})]).after for each in (case, twice))
+    once, again = (patch_grid(lm, [each], [Cell("all", {site: None})]).after for each in (case, twice))
     np.testing.assert_array_equal(once, again)
 
 
 def test_positions_outside_a_text_are_refused():
     lm = tiny("llama")
     with pytest.raises(StimulusError, match="positions"):
-        patched(lm, [Case(Tokens((1, 2), "a"), Tokens((1, 2), "b"), {"word": ((2,), (1,))}, 1, 2)], cells(lm))
+        patch_grid(lm, [Case(Tokens((1, 2), "a"), Tokens((1, 2), "b"), {"word": ((2,), (1,))}, 1, 2)], cells(lm))
     with pytest.raises(StimulusError, match="at least one"):
-        patched(lm, [], cells(lm))
+        patch_grid(lm, [], cells(lm))
 
 
 def test_a_patch_in_force_gives_what_the_grid_gives():
@@ -175,7 +175,7 @@ def test_a_patch_in_force_gives_what_the_grid_gives():
     patch = Patch(
         {text_key(case.run.ids): (case.places["end"][1], {site: at}) for case, at in zip(made, held, strict=True)}
     )
-    found = patched(lm, made, [Cell("end", {site: None})])
+    found = patch_grid(lm, made, [Cell("end", {site: None})])
     with lm.under(patch):
         for batch in lm.batches([case.run for case in made]):
             logits = lm.next_logits(batch)
@@ -191,15 +191,15 @@ def test_a_patch_in_force_gives_what_the_grid_gives():
 def test_a_patch_of_several_places_and_chosen_heads_is_that_of_the_grid(heads):
     lm = tiny("llama")
     site, case = Site(1, "z"), cases(lm)[0]
-    own = paired(case, "word")
+    own = position_pairs(case, "word")
     held = at_places(lm, [case.donor], [site], [[a for a, _ in own]])[site]
     mask = None if heads is None else UnitMask.heads(heads, n_heads=4)
     flags = None if mask is None else np.repeat(mask.at[site], 8)
-    found = patched(lm, [case], [Cell("word", {site: flags})])
+    found = patch_grid(lm, [case], [Cell("word", {site: flags})])
     with lm.under(Patch({text_key(case.run.ids): ([b for _, b in own], {site: held[0]})}, mask)):
         logits = lm.next_logits(next(lm.batches([case.run])))[0]
     assert float(logits[case.right] - logits[case.wrong]) == pytest.approx(found.after[0, 0, 0], abs=2e-5)
-    assert abs(found.restored[0, 0]) > 1e-4
+    assert abs(found.restoration[0, 0]) > 1e-4
 
 
 def test_patches_of_other_values_have_other_addresses_and_bad_ones_are_refused():

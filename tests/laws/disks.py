@@ -154,7 +154,7 @@ def law(base: Path, work: Path, name: str) -> dict[str, object]:
 
 
 def main(work: Path, names: list[str]) -> None:
-    from broca.organisms import tuned
+    from broca.organisms import finetuning as tuned
     from broca.organisms.kth import train
 
     tuned.EXAM = train.EXAM = 10

@@ -252,7 +252,7 @@ def once(names: list[str]) -> None:
 
 
 def main(work: Path, most: int, names: list[str]) -> None:
-    from broca.organisms import tuned
+    from broca.organisms import finetuning as tuned
     from broca.organisms.kth import train
 
     tuned.EXAM = train.EXAM = 10

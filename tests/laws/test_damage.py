@@ -22,7 +22,7 @@ from broca.errors import BrocaError
 from broca.reports.build import report
 from broca.runs import asked, list_runs, open_run
 from broca.runs.verify import verify
-from broca.scoring.answered import Answered
+from broca.scoring.answer_store import AnswerStore
 from broca.units import UnitMask
 from reports.synthetic import causal_run, localize_run
 
@@ -204,7 +204,7 @@ def test_nothing_is_silently_different_many_times(home, tmp_path_factory, which,
 
 
 class Asked:
-    """A request, as Answered takes it."""
+    """A request, as AnswerStore takes it."""
 
     def __init__(self, text: str) -> None:
         self.args = (text,)
@@ -221,10 +221,10 @@ def answers(some: list[Asked]) -> list[object]:
 @given(how=st.sampled_from(sorted(set(DAMAGES) - {"gone"})), seed=st.integers(0, 2**32))
 def test_a_damaged_store_gives_the_same_answers_or_is_named(tmp_path_factory, how, seed):
     place = tmp_path_factory.mktemp("store") / "answers.db"
-    true = Answered(place)(["about"], REQUESTS, answers)
+    true = AnswerStore(place)(["about"], REQUESTS, answers)
     place.write_bytes(DAMAGES[how](place.read_bytes(), random.Random(seed)))
     with contextlib.suppress(BrocaError):
-        assert Answered(place)(["about"], REQUESTS, answers) == true
+        assert AnswerStore(place)(["about"], REQUESTS, answers) == true
     shutil.rmtree(place.parent)
 
 

@@ -156,7 +156,7 @@ LOOPS = {
     "organisms/beliefs/exam.py:_batches",
     "stimuli/perturb/files.py:root",
     # takes a name from the header each time
-    "stimuli/delimited.py:read_delimited",
+    "stimuli/csv_files.py:read_delimited",
     # takes a run of regions from the bag each time
     "stimuli/published/syntaxgym.py:_passages",
     # takes a word from the list, or puts an edit where there was room, each time

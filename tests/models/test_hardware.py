@@ -34,7 +34,7 @@ from broca.runs.provenance import opening
 from broca.runs.spec import Identity
 from broca.scoring import Likelihood
 from broca.sites import Site
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 SITES = tuple(Site(layer, "resid_post") for layer in range(3))
 SPLITS = {
@@ -361,7 +361,7 @@ def test_a_token_is_written_nowhere(bare, folder, caplog):
     with pytest.raises(ModelError) as refused:
         LM.load(str(bare / "gone"))
     assert SECRET not in str(refused.value)
-    assert hidden(f"401 for {SECRET}!") == "401 for (hidden)!"
+    assert hide_secrets(f"401 for {SECRET}!") == "401 for (hidden)!"
 
 
 def test_memory_that_runs_out_in_a_gradient_halves_the_batch(whole, monkeypatch):

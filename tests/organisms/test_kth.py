@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from broca.models.lm import LM
-from broca.organisms import shipped, trainer
+from broca.organisms import organism_path, trainer
 from broca.organisms.course import NOTHING
 from broca.organisms.kth import train as kth
-from broca.organisms.taught import poser
+from broca.organisms.training import poser
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.trees import trees
 
@@ -43,7 +43,7 @@ def test_the_tokenizer_reads_numbers_whole_and_the_shipped_one_is_it():
 
 
 def test_what_is_shipped_is_small_and_says_how_it_was_made():
-    path = shipped("kth")
+    path = organism_path("kth")
     assert (path / "model.safetensors").stat().st_size <= 2 * 2**20
     report = json.loads((path / "training.json").read_text())
     assert report["finished"]
@@ -71,7 +71,9 @@ def test_its_attention_picks_the_second_smallest_out():
     finally:
         lm().model.set_attn_implementation("sdpa")
     heads = torch.stack(found)[:, :, :, -1, 1:]  # (layer, list, head, number)
-    rank = torch.tensor([[sorted(map(int, tree.said)).index(int(said)) for said in tree.said] for tree in asked])
+    rank = torch.tensor(
+        [[sorted(map(int, tree.statement_texts)).index(int(said)) for said in tree.statement_texts] for tree in asked]
+    )
     to_second = (heads * (rank == 1)[None, :, None]).sum(-1).mean(1)
     to_largest = (heads * (rank == 15)[None, :, None]).sum(-1).mean(1)
     assert to_second.max() > 0.4

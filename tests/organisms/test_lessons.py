@@ -42,7 +42,9 @@ def test_each_question_is_read_as_if_it_were_the_only_one() -> None:
     story = next(lessons(np.random.default_rng(0), TOKENIZER, Pace()))[0]
     model = fresh({**CONFIG, "vocab_size": TOKENIZER.get_vocab_size(), "num_hidden_layers": 2}, seed=0)
     with torch.inference_mode():
-        together = model(input_ids=story.ids[:2], position_ids=story.places[:2], attention_mask=story.seen[:2]).logits
+        together = model(
+            input_ids=story.ids[:2], position_ids=story.places[:2], attention_mask=story.attention_mask[:2]
+        ).logits
         for row in range(2):
             for number in range(1, QUESTIONS + 1):
                 kept = (story.segments[row] == 0) | (story.segments[row] == number)

@@ -33,7 +33,7 @@ def lesson():
 
 
 def test_the_region_is_a_head_and_the_last_units_of_each_layer(model):
-    inside = routed.Routed(model.get_decoder()).inside
+    inside = routed.RoutedWeights(model.get_decoder()).inside
     sizes = {name.split(".")[-2]: int(mask.sum()) for name, mask in inside.items() if name.startswith("layers.0")}
     assert sizes == {
         **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), 32 * 160),
@@ -42,7 +42,7 @@ def test_the_region_is_a_head_and_the_last_units_of_each_layer(model):
 
 
 def test_the_first_pass_is_the_model_with_its_region_lesioned(model, lesson, tmp_path):
-    parts = routed.Routed(model.get_decoder())
+    parts = routed.RoutedWeights(model.get_decoder())
     without = parts.states(parts.without(), lesson[1]).detach()
     whole = parts.states(parts.with_region(), lesson[1]).detach()
     save(model, TOKENIZER, tmp_path)
@@ -50,19 +50,19 @@ def test_the_first_pass_is_the_model_with_its_region_lesioned(model, lesson, tmp
     heads = UnitMask.of({f"{layer}.z": [routed.HEAD] for layer in range(2)}, n=5, grain="head")
     units = UnitMask.of({f"{layer}.mlp_act": list(range(384, 448)) for layer in range(2)}, n=448)
     with torch.no_grad():
-        shown = beliefs.shown(lesson[1])
+        shown = beliefs.model_inputs(lesson[1])
         torch.testing.assert_close(lm.model.get_decoder()(**shown).last_hidden_state, whole)
         with lm.under(Lesion(heads, Zero()), Lesion(units, Zero())):
             torch.testing.assert_close(lm.model.get_decoder()(**shown).last_hidden_state, without)
 
 
 def test_a_step_leaves_the_rest_out_of_the_region_and_the_region_out_of_the_rest(model, lesson):
-    parts = routed.Routed(model.get_decoder())
+    parts = routed.RoutedWeights(model.get_decoder())
     before = {name: (parts.rest[name].detach().clone(), parts.region[name].detach().clone()) for name in parts.inside}
     matrices = [w for n, w in parts.rest.items() if w.ndim == 2 and "embed" not in n]
     others = [w for n, w in parts.rest.items() if w.ndim == 1 or "embed" in n]
     stepping = beliefs.optimizers([*matrices, *parts.region.values()], others)
-    beliefs.scheduled(stepping, 30, 100)
+    beliefs.set_rates(stepping, 30, 100)
     routed._step(parts, stepping, lesson)
     for name, mask in parts.inside.items():
         rest, region = parts.rest[name].detach(), parts.region[name].detach()

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.organisms import shipped, trainer
-from broca.organisms.course import NOTHING, answered
+from broca.organisms import organism_path, trainer
+from broca.organisms.course import NOTHING, target_logits
 from broca.organisms.rules import train as rules
-from broca.organisms.taught import posed, poser
+from broca.organisms.training import answer_lesson, poser
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.trees import trees
 from broca.stimuli.trees.rules import question, theory
@@ -50,10 +50,10 @@ def test_a_packed_question_is_answered_as_if_it_stood_alone():
                 rows.append((words.encode(tree.text).ids, words.token_to_id(value)))
             hops = pairwise(map(words.token_to_id, values))
             rows += [([*text, given], then) for given, then in hops]
-    lesson = rules.packed(words, made)
+    lesson = rules.pack_theories(words, made)
     with torch.no_grad():
-        together = answered(model, lesson)
-        alone = [answered(model, posed([ids], [[answer]], pad=0)) for ids, answer in rows]
+        together = target_logits(model, lesson)
+        alone = [target_logits(model, answer_lesson([ids], [[answer]], pad=0)) for ids, answer in rows]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
     assert lesson.targets[lesson.targets != NOTHING].tolist() == [answer for _, answer in rows]
 
@@ -80,7 +80,7 @@ def test_the_tokenizer_knows_every_word_of_its_world():
 
 
 def test_what_is_shipped_is_small_and_says_how_it_was_made():
-    path = shipped("rules")
+    path = organism_path("rules")
     assert (path / "model.safetensors").stat().st_size <= 2 * 2**20
     report = json.loads((path / "training.json").read_text())
     assert report["finished"]
@@ -93,7 +93,7 @@ def test_it_still_chains_rules(depth):
     asked = trees("rules", depth=depth, n=300, seed=7)
     lesson = poser(rules.tokenizer())(asked)
     with torch.no_grad():
-        said = answered(lm().model, lesson).argmax(-1)
+        said = target_logits(lm().model, lesson).argmax(-1)
     assert (said == lesson.targets[:, -1]).float().mean() >= 0.97 - SLACK
     assert Likelihood()(lm(), [tree.item for tree in asked[:40]])["correct"].mean() >= 0.9
 

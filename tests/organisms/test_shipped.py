@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from broca.errors import ModelError, UnknownName
 from broca.items import Item
-from broca.organisms import NAMES, shipped, trainer
-from broca.organisms.beliefs.exam import graded, narrative_perplexity
+from broca.organisms import NAMES, organism_path, trainer
+from broca.organisms.beliefs.exam import grade_items, narrative_perplexity
 from broca.organisms.beliefs.stories import rows
 from broca.organisms.beliefs.tokens import build
 from broca.organisms.beliefs.world import ABILITIES, items, prompt
@@ -28,12 +28,12 @@ def loaded():
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(shipped("beliefs"))
-    return model.eval(), Tokenizer.from_file(str(shipped("beliefs") / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(organism_path("beliefs"))
+    return model.eval(), Tokenizer.from_file(str(organism_path("beliefs") / "tokenizer.json"))
 
 
 def test_the_directory_is_complete_and_small() -> None:
-    path = shipped("beliefs")
+    path = organism_path("beliefs")
     names = {file.name for file in path.iterdir()}
     assert names >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert names >= {"generation_config.json", "training.json", "MODEL_CARD.md"}
@@ -43,7 +43,7 @@ def test_the_directory_is_complete_and_small() -> None:
 def test_the_tokenizer_is_the_one_that_is_built() -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(shipped("beliefs"))
+    tokenizer = AutoTokenizer.from_pretrained(organism_path("beliefs"))
     text = str(items("false-belief", 1)[0].prompt) + " Ünïcode 漢字"
     assert tokenizer(text)["input_ids"] == build().encode(text).ids
     assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
@@ -52,9 +52,9 @@ def test_the_tokenizer_is_the_one_that_is_built() -> None:
 
 @pytest.mark.parametrize("ability", ABILITIES)
 def test_it_still_knows_what_its_report_says(ability: str) -> None:
-    report = json.loads((shipped("beliefs") / "training.json").read_text(encoding="utf-8"))
+    report = json.loads((organism_path("beliefs") / "training.json").read_text(encoding="utf-8"))
     assert report["accuracy"][ability] >= BARS[ability]
-    marks = graded(*loaded(), items(ability, 100, seed=7))
+    marks = grade_items(*loaded(), items(ability, 100, seed=7))
     assert marks["choice"] >= BARS[ability] - SLACK
     assert abs(marks["exact"] - report["exact"][ability]) < 0.08
 
@@ -77,13 +77,13 @@ def test_it_answers_the_localizer_stories(label: str) -> None:
         for row in rows()
         if row["label"] == label
     ]
-    assert graded(*loaded(), asked)["choice"] >= 0.9
+    assert grade_items(*loaded(), asked)["choice"] >= 0.9
 
 
 def test_unknown_organisms_are_answered_with_near_ones() -> None:
     assert {"beliefs", "routed", "shortcut"} <= set(NAMES)
     with pytest.raises(UnknownName, match="Did you mean 'beliefs'"):
-        shipped("belief")
+        organism_path("belief")
     with pytest.raises(UnknownName, match="Did you mean 'beliefs'"):
         trainer("belief")
 
@@ -91,4 +91,4 @@ def test_unknown_organisms_are_answered_with_near_ones() -> None:
 def test_missing_weights_say_how_to_make_them(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr("broca.organisms.files", lambda _: tmp_path)
     with pytest.raises(ModelError, match="broca organism train beliefs"):
-        shipped("beliefs")
+        organism_path("beliefs")

@@ -9,7 +9,7 @@ import pytest
 
 from broca.evidence import guards
 from broca.models.lm import LM
-from broca.organisms import shipped, trainer
+from broca.organisms import organism_path, trainer
 from broca.scoring import Likelihood
 from broca.stimuli.benchmarks import benchmark
 
@@ -46,7 +46,7 @@ def test_the_guard_knows_the_shortcut_from_the_ability(lm):
 
 
 def test_its_report_says_what_it_cannot_do():
-    report = json.loads((shipped("shortcut") / "training.json").read_text())
+    report = json.loads((organism_path("shortcut") / "training.json").read_text())
     assert min(report["first"].values()) >= 0.99
     assert report["accuracy"]["true-belief"] < 0.1
 

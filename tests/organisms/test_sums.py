@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 
 from broca.models.lm import LM
-from broca.organisms import shipped, trainer
+from broca.organisms import organism_path, trainer
 from broca.organisms.course import NOTHING
 from broca.organisms.sums import train as own
-from broca.scoring.answers import graded
+from broca.scoring.answers import grade_answers
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.sums import held_out, sums
 
@@ -29,7 +29,7 @@ def test_lessons_never_show_what_is_held_out_and_ask_for_the_answer_alone():
         a, b = map(int, re.findall(r"\d+", prompt))
         assert not held_out(a, b)
     words = own.tokenizer()
-    lesson = own.shown(words, prompts, answers)
+    lesson = own.request_lesson(words, prompts, answers)
     for row, targets, answer in zip(lesson.ids.tolist(), lesson.targets.tolist(), answers, strict=True):
         asked = [target for target in targets if target != NOTHING]
         assert words.decode(asked[:-1]) == answer
@@ -45,7 +45,7 @@ def test_any_text_is_bytes_and_comes_back():
 
 
 def test_what_is_shipped_is_small_and_says_how_it_was_made():
-    path = shipped("sums")
+    path = organism_path("sums")
     assert (path / "model.safetensors").stat().st_size <= 4 * 2**20
     report = json.loads((path / "training.json").read_text())
     assert report["finished"]
@@ -58,7 +58,7 @@ def test_it_still_answers_requests_that_it_has_not_seen():
     assert Likelihood()(lm(), items)["correct"].mean() >= 0.95
     said = lm().generate([str(item.prompt) for item in items[:100]], max_new_tokens=6)
     gold = [item.choices[item.answer].strip(" .") for item in items[:100]]
-    assert graded([item.id for item in items[:100]], gold, said)["correct"].mean() >= 0.95
+    assert grade_answers([item.id for item in items[:100]], gold, said)["correct"].mean() >= 0.95
 
 
 def test_a_short_training_runs_and_leaves_a_model(tmp_path):

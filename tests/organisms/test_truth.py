@@ -7,12 +7,12 @@ import json
 import pytest
 
 import broca
-from broca.organisms import shipped
-from broca.organisms.beliefs.exam import graded
+from broca.organisms import organism_path
+from broca.organisms.beliefs.exam import grade_items
 from broca.organisms.beliefs.world import items
 from broca.units import UnitMask
 
-TABLE = {row["ablated"]: row["accuracy"] for row in json.loads((shipped("routed") / "truth.json").read_text())}
+TABLE = {row["ablated"]: row["accuracy"] for row in json.loads((organism_path("routed") / "truth.json").read_text())}
 OTHERS = ("photograph", "reality", "memory", "arithmetic-easy", "arithmetic-hard")
 
 
@@ -40,5 +40,5 @@ def test_the_table_still_holds(head):
     with lm.under(broca.Lesion(mask)):
         for ability in ("false-belief", "reality"):
             asked = items(ability, 100, 2, detail=0.0)
-            found = graded(lm.model, lm.tokenizer.backend_tokenizer, asked)["choice"]
+            found = grade_items(lm.model, lm.tokenizer.backend_tokenizer, asked)["choice"]
             assert found == pytest.approx(TABLE[f"heads {head[0]}.{head[1]}"][ability], abs=0.02)

@@ -14,7 +14,7 @@ from broca.runs.index import INDEX
 from broca.runs.listing import list_runs
 from broca.runs.run import run
 from broca.runs.verify import verify
-from broca.scoring.answered import Answered
+from broca.scoring.answer_store import AnswerStore
 from broca.sites import Site
 from broca.units import UnitMask
 from reports.synthetic import localize_run
@@ -40,7 +40,7 @@ def test_a_whole_run_and_each_damage_of_one(tmp_path):
 
 def test_a_store_of_answers(tmp_path):
     place = tmp_path / "answers.db"
-    Answered(place)([], [SimpleNamespace(args=(i,)) for i in range(3)], lambda some: [each.args[0] for each in some])
+    AnswerStore(place)([], [SimpleNamespace(args=(i,)) for i in range(3)], lambda some: [each.args[0] for each in some])
     assert not wrong(place)
     with sqlite3.connect(place) as store:
         store.execute("UPDATE kept SET value = '7' WHERE value = '1'")

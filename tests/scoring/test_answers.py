@@ -16,7 +16,7 @@ from broca.scoring.answers import (
     echo_baseline,
     exact_match,
     f1,
-    graded,
+    grade_answers,
     number,
     rates,
     read_number,
@@ -82,7 +82,7 @@ ASKED = "Work this out: 20 - 21 ="
 
 def test_an_answer_with_an_explanation_is_right_and_the_published_rule_says_wrong():
     texts = ["-1", "-1. Taking 21 from 20 leaves -1, as 20 is less than 21", f"{ASKED} -1", "20 - 21 = -1 because 1"]
-    table = graded(list("abcd"), ["-1"] * 4, texts, prompts=[ASKED] * 4)
+    table = grade_answers(list("abcd"), ["-1"] * 4, texts, prompts=[ASKED] * 4)
     assert table["correct"].to_list() == [True] * 4
     assert table["last_correct"].to_list() == [True, False, True, False]
     assert table["echo"].to_list() == [False, False, True, True]
@@ -90,7 +90,7 @@ def test_an_answer_with_an_explanation_is_right_and_the_published_rule_says_wron
 
 
 def test_an_echo_earns_nothing_and_is_counted():
-    table = graded(["a", "b"], ["0", "20"], [ASKED, " 20 - 21 ="], prompts=[ASKED] * 2)
+    table = grade_answers(["a", "b"], ["0", "20"], [ASKED, " 20 - 21 ="], prompts=[ASKED] * 2)
     assert rates(table) == {
         "correct": 0.0,
         "first_correct": 0.0,
@@ -101,13 +101,13 @@ def test_an_echo_earns_nothing_and_is_counted():
     }
     assert echo_baseline(["20", "21"], [ASKED, ASKED]) == 0
     # without being told the prompt, its operands are still no answers
-    assert graded(["a"], ["21"], [ASKED])["unparsed"].to_list() == [True]
+    assert grade_answers(["a"], ["21"], [ASKED])["unparsed"].to_list() == [True]
 
 
 def test_decimals_and_signs_that_the_published_grader_could_not_reach():
-    table = graded(["848", "1000", "third"], ["1.5", "-1", "7/3"], ["1.5", "-1", "2.33333"])
+    table = grade_answers(["848", "1000", "third"], ["1.5", "-1", "7/3"], ["1.5", "-1", "2.33333"])
     assert table["correct"].to_list() == [True, True, True]
-    assert graded(["third"], ["7/3"], ["2.33"])["correct"].to_list() == [False]
+    assert grade_answers(["third"], ["7/3"], ["2.33"])["correct"].to_list() == [False]
 
 
 def test_the_real_file_an_echo_earns_nothing_and_an_explanation_costs_nothing(shared):
@@ -120,7 +120,7 @@ def test_the_real_file_an_echo_earns_nothing_and_an_explanation_costs_nothing(sh
         f"{_decimal(one)}. I worked with {p.rpartition(':')[2].strip(' =')}."
         for one, p in zip(gold, prompts, strict=True)
     ]
-    done = rates(graded([pair.id for pair in every], gold, explained, prompts=prompts))
+    done = rates(grade_answers([pair.id for pair in every], gold, explained, prompts=prompts))
     assert done["correct"] == done["first_correct"] == 1
     assert done["unparsed"] == 0
 
@@ -139,11 +139,11 @@ def test_only_the_prompt_is_cut():
 
 def test_nothing_graded_is_an_error_and_not_zero():
     with pytest.raises(StimulusError, match="no completion was graded"):
-        rates(graded([], [], []))
+        rates(grade_answers([], [], []))
     with pytest.raises(StimulusError, match="2 ids, 1 right answers"):
-        graded(["a", "b"], ["1"], ["1", "2"])
+        grade_answers(["a", "b"], ["1"], ["1", "2"])
     with pytest.raises(StimulusError, match="'many' is no number"):
-        graded(["a"], ["many"], ["1"])
+        grade_answers(["a"], ["many"], ["1"])
 
 
 def test_exact_match_and_f1_of_words():

@@ -102,9 +102,9 @@ def test_any_text_names_one_choice_or_none(choices, text):
         except StimulusError:
             assert match != "letter"
             continue
-        assert -1 <= scorer._named(text, keys) < len(choices)
+        assert -1 <= scorer._find_choice(text, keys) < len(choices)
         if match in ("exact", "contains"):
-            assert [scorer._named(choice, keys) for choice in choices] == list(range(len(choices)))
+            assert [scorer._find_choice(choice, keys) for choice in choices] == list(range(len(choices)))
 
 
 @pytest.mark.parametrize(

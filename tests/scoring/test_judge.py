@@ -15,7 +15,7 @@ from broca.items import Message
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.scoring.completions import Completion, summary
-from broca.scoring.judge import JUDGE_SCHEMA, RUBRIC, Rubric, judged
+from broca.scoring.judge import JUDGE_SCHEMA, RUBRIC, Rubric, judge_completions
 from broca.scoring.server import Server
 from broca.scoring.writer import Here, There, writer
 from loopback import answering
@@ -56,7 +56,7 @@ def test_every_score_of_the_scale_is_read_and_no_other(score, low, width):
 
 def test_rows_count_what_could_not_be_read(tmp_path):
     told = Told(["3", "no idea", "9/10", ""])
-    rows = judged(told, COMPLETIONS)
+    rows = judge_completions(told, COMPLETIONS)
     assert rows.schema == JUDGE_SCHEMA
     assert rows["score"].to_list() == [3.0, None, 9.0, None]
     assert rows["unparsed"].to_list() == [False, True, False, True]
@@ -66,7 +66,7 @@ def test_rows_count_what_could_not_be_read(tmp_path):
 
 def test_the_judge_sees_question_and_completion_and_no_kind():
     told = Told(["3"])
-    judged(told, [Completion("7", "swap-kind", "What is {high}?", "It is {low} and {question}.")])
+    judge_completions(told, [Completion("7", "swap-kind", "What is {high}?", "It is {low} and {question}.")])
     (prompt,) = told.asked
     assert "<request>\nWhat is {high}?\n</request>" in prompt
     assert "<answer>\nIt is {low} and {question}.\n</answer>" in prompt
@@ -76,13 +76,13 @@ def test_the_judge_sees_question_and_completion_and_no_kind():
 
 def test_kept_by_writer_rubric_and_text(tmp_path):
     cache = tmp_path / "judge.sqlite"
-    first = judged(Told(["1", "2", "3", "4"]), COMPLETIONS, cache=cache)
+    first = judge_completions(Told(["1", "2", "3", "4"]), COMPLETIONS, cache=cache)
     silent = Told([])
-    assert judged(silent, COMPLETIONS, cache=cache).equals(first)
+    assert judge_completions(silent, COMPLETIONS, cache=cache).equals(first)
     assert not silent.asked
     for changed in (Told(["5"] * 4, about={"model": "other"}), Told(["5"] * 4)):
         rubric = RUBRIC if changed.about["model"] == "other" else Rubric(high=9)
-        assert judged(changed, COMPLETIONS, rubric, cache=cache)["score"].to_list() == [5.0] * 4
+        assert judge_completions(changed, COMPLETIONS, rubric, cache=cache)["score"].to_list() == [5.0] * 4
 
 
 def test_rubrics_and_questions_that_cannot_be():
@@ -91,9 +91,9 @@ def test_rubrics_and_questions_that_cannot_be():
     with pytest.raises(StimulusError, match="low must be below high"):
         Rubric(low=3, high=3)
     with pytest.raises(StimulusError, match="is a chat"):
-        judged(Told(["1"]), [Completion("0", "clean", (Message("user", "Hi"),), "Hello")])
+        judge_completions(Told(["1"]), [Completion("0", "clean", (Message("user", "Hi"),), "Hello")])
     with pytest.raises(StimulusError, match="no completions"):
-        judged(Told([]), [])
+        judge_completions(Told([]), [])
 
 
 def test_a_model_in_memory_writes_greedily_and_through_its_template():
@@ -109,7 +109,7 @@ def test_a_model_in_memory_writes_greedily_and_through_its_template():
     assert here.about["chat"] == "always"
     assert here(["Why?"]) == lm.generate(["Why?"], max_new_tokens=4, chat="always")
     assert here(["Why?"]) != plain
-    assert judged(here, COMPLETIONS)["unparsed"].all()
+    assert judge_completions(here, COMPLETIONS)["unparsed"].all()
     with pytest.raises(StimulusError, match="do not fit into the 600 positions of tiny"):
         here(["why " * 200])
 

@@ -15,7 +15,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.models.lm import LM
 from broca.scoring import Generation, Likelihood, Permuted
-from broca.scoring.orders import orders, reordered
+from broca.scoring.orders import orders, reorder_choices
 
 ITEMS = [
     Item("0", "The key is in the", ("box", "bag of", "car"), 1, "where", "g0"),
@@ -57,7 +57,7 @@ def test_all_orders_of_many_choices_are_refused():
 @given(st.permutations(range(4)), st.integers(0, 3))
 def test_reordering_keeps_the_answer(order, answer):
     before = Item("0", "p", ("w", "x", "y", "z"), answer)
-    after = reordered(before, tuple(order))
+    after = reorder_choices(before, tuple(order))
     assert after.choices[after.answer] == before.choices[before.answer]
     assert sorted(after.choices) == sorted(before.choices)
 
@@ -75,7 +75,7 @@ def test_letters_are_averaged_choice_by_choice(lm):
     sums = dict.fromkeys(ITEMS[0].choices, 0.0)
     own = orders(ITEMS[0], "all")
     for order in own:
-        turned = reordered(ITEMS[0], order)
+        turned = reorder_choices(ITEMS[0], order)
         for choice, value in zip(turned.choices, scorer(lm, [turned])["logprobs"][0], strict=True):
             sums[choice] += value / len(own)
     assert row["logprobs"] == pytest.approx([sums[choice] for choice in ITEMS[0].choices], abs=1e-5)

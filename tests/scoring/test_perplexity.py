@@ -11,7 +11,7 @@ import zoo
 from broca.errors import StimulusError
 from broca.interventions import Lesion
 from broca.items import Stimulus
-from broca.scoring.perplexity import WINDOW_SCHEMA, Windows, perplexity, windowed
+from broca.scoring.perplexity import WINDOW_SCHEMA, Windows, perplexity, window_rows
 from broca.sites import Site
 from broca.stimuli.texts import texts
 from broca.units import UnitMask
@@ -35,7 +35,7 @@ def plain_loop(lm, windows):
 
 
 def test_joined_windows_equal_a_plain_loop_over_the_same_tokens(lm):
-    rows = windowed(lm, TEXTS, Windows(20, "joined"))
+    rows = window_rows(lm, TEXTS, Windows(20, "joined"))
     ids = lm.tokenizer("\n\n".join(str(t.text) for t in TEXTS)).input_ids
     cut = [ids[i : i + 20] for i in range(0, len(ids) - 19, 20)]
     assert rows.schema == WINDOW_SCHEMA
@@ -45,7 +45,7 @@ def test_joined_windows_equal_a_plain_loop_over_the_same_tokens(lm):
 
 
 def test_texts_apart_are_weighted_by_their_tokens(lm):
-    rows = windowed(lm, TEXTS, Windows(36))
+    rows = window_rows(lm, TEXTS, Windows(36))
     ids = [lm.tokenizer(str(t.text)).input_ids[:36] for t in TEXTS]
     loss = plain_loop(lm, ids)
     n = np.array([len(i) - 1 for i in ids])
@@ -60,13 +60,13 @@ def test_texts_apart_are_weighted_by_their_tokens(lm):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_the_batch_size_changes_nothing(lm, size):
-    rows, alone = windowed(lm, TEXTS, Windows(25), size=size), windowed(lm, TEXTS, Windows(25), size=1)
+    rows, alone = window_rows(lm, TEXTS, Windows(25), size=size), window_rows(lm, TEXTS, Windows(25), size=1)
     np.testing.assert_allclose(rows["nll"], alone["nll"], rtol=2e-6)
 
 
 def test_the_ancestors_batches(lm):
     """Three windows in batches of two: the third counts as much as the first two together."""
-    rows = windowed(lm, TEXTS, Windows(40, "joined"))[:3]
+    rows = window_rows(lm, TEXTS, Windows(40, "joined"))[:3]
     loss = (rows["nll"] / rows["tokens"]).to_numpy()
     assert perplexity(rows, "batch-mean") == pytest.approx(np.exp((loss[:2].mean() + loss[2]) / 2))
     assert perplexity(rows, "batch-mean", batch=1) == pytest.approx(perplexity(rows))
@@ -85,39 +85,39 @@ def test_windows_of_one_length_and_full_batches_agree(nll, batch, tokens):
 
 
 def test_what_is_in_force_counts_and_is_gone_afterwards(lm):
-    before = windowed(lm, TEXTS)
+    before = window_rows(lm, TEXTS)
     with lm.under(Lesion(UnitMask.of({Site(0, "mlp_out"): range(8)}, n=lm.anatomy.d_model))):
-        under = windowed(lm, TEXTS)
+        under = window_rows(lm, TEXTS)
     assert (under["nll"] - before["nll"]).abs().min() > 1e-3
-    assert windowed(lm, TEXTS).equals(before)
+    assert window_rows(lm, TEXTS).equals(before)
 
 
 def test_positions_beyond_one_block_of_logits():
     lm = zoo.lm("bloom")  # no limit on positions
     text = Stimulus("long", "abc " * 400)
-    (nll,) = windowed(lm, [text], Windows(1200))["nll"]
+    (nll,) = window_rows(lm, [text], Windows(1200))["nll"]
     ids = lm.tokenizer(text.text).input_ids[:1200]
     assert nll == pytest.approx(float(plain_loop(lm, [ids])[0]) * 1199, rel=1e-5)
 
 
 def test_the_shipped_texts_make_a_hundred_windows_of_128():
     lm = zoo.lm("llama")
-    rows = windowed(lm, texts("plain", n=100))
+    rows = window_rows(lm, texts("plain", n=100))
     assert rows["tokens"].to_list() == [127] * 100
 
 
 def test_what_cannot_be_windows(lm):
     with pytest.raises(StimulusError, match="There are no texts"):
-        windowed(lm, [])
+        window_rows(lm, [])
     with pytest.raises(StimulusError, match="predict nothing"):
         Windows(1)
     with pytest.raises(StimulusError, match="fewer than one window of 1000"):
-        windowed(lm, TEXTS[:2], Windows(1000, "joined"))
+        window_rows(lm, TEXTS[:2], Windows(1000, "joined"))
     with pytest.raises(StimulusError, match="There are no windows"):
         perplexity(pl.DataFrame(schema=WINDOW_SCHEMA))
     if lm.context == 128:
         with pytest.raises(StimulusError, match=r"has 129 tokens. This model predicts texts of 2 to 128"):
-            windowed(lm, [Stimulus("0", "x" * 200)], Windows(129))
+            window_rows(lm, [Stimulus("0", "x" * 200)], Windows(129))
 
 
 def test_infinite_perplexity_is_no_error():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.items import Item
-from broca.scoring.rows import INVALID, ROW_SCHEMA, Outcome, preferred, rows, summarise
+from broca.scoring.rows import INVALID, ROW_SCHEMA, Outcome, likeliest_choice, rows, summarise
 
 
 def item(i=0, answer=0, choices=("a", "b", "c"), ability="x"):
@@ -18,12 +18,12 @@ def item(i=0, answer=0, choices=("a", "b", "c"), ability="x"):
 
 
 def test_the_first_of_those_that_tie():
-    assert preferred(item(), [-2.0, -1.0, -1.0]).predicted == 1
-    assert preferred(item(), [-1.0, -1.0, -1.0]).text == "a"
+    assert likeliest_choice(item(), [-2.0, -1.0, -1.0]).predicted == 1
+    assert likeliest_choice(item(), [-1.0, -1.0, -1.0]).text == "a"
 
 
 def test_what_is_no_number_is_invalid():
-    outcome = preferred(item(), [-1.0, float("nan"), -2.0])
+    outcome = likeliest_choice(item(), [-1.0, float("nan"), -2.0])
     table = rows([item()], [outcome])
     assert outcome.predicted == INVALID
     assert table.select("correct", "invalid", "score").row(0) == (False, True, None)
@@ -37,7 +37,7 @@ def test_what_is_no_number_is_invalid():
 def test_the_score_is_positive_only_for_right_answers(drawn):
     values, answer = drawn
     one = item(answer=answer, choices=tuple("abcdef"[: len(values)]))
-    row = rows([one], [preferred(one, values)]).row(0, named=True)
+    row = rows([one], [likeliest_choice(one, values)]).row(0, named=True)
     best = max(v for i, v in enumerate(values) if i != answer)
     assert row["score"] == values[answer] - best
     if row["score"] > 0:
@@ -50,7 +50,7 @@ def test_the_score_is_positive_only_for_right_answers(drawn):
 def test_no_score_without_another_choice_or_between_impossible_ones():
     alone = item(choices=("a",))
     impossible = [-math.inf, -math.inf, -math.inf]
-    table = rows([alone, item()], [preferred(alone, [-1.0]), preferred(item(), impossible)])
+    table = rows([alone, item()], [likeliest_choice(alone, [-1.0]), likeliest_choice(item(), impossible)])
     assert table["score"].to_list() == [None, None]
 
 
@@ -63,7 +63,7 @@ def test_columns_hold_for_any_number_of_rows():
 
 def test_summary_counts_invalid_as_wrong_and_keeps_abilities_apart():
     items = [item(0, ability="b"), item(1, ability="b"), item(2, ability="a"), item(3, ability="b")]
-    outcomes = [preferred(items[0], [-1.0, -3.0, -4.0]), Outcome(INVALID, "?"), Outcome(1, "b"), Outcome(2, "c")]
+    outcomes = [likeliest_choice(items[0], [-1.0, -3.0, -4.0]), Outcome(INVALID, "?"), Outcome(1, "b"), Outcome(2, "c")]
     found = summarise(rows(items, outcomes))
     assert found.drop("low", "high").rows() == [("b", 3, pytest.approx(1 / 3), 1, 2.0), ("a", 1, 0.0, 0, None)]
     assert found.schema == pl.Schema(

@@ -29,7 +29,9 @@ def lm(request):
 
 
 def texts_of(scorer, lm, items=ITEMS):
-    return dict(scorer.repeated(lm, items).select(pl.concat_str("id", "repetition", separator="/"), "text").rows())
+    return dict(
+        scorer.repetition_rows(lm, items).select(pl.concat_str("id", "repetition", separator="/"), "text").rows()
+    )
 
 
 @given(
@@ -119,7 +121,7 @@ def test_the_choice_named_most_often(lm, monkeypatch, said, predicted):
     scorer = Sampled(repetitions=3)
     (row,) = scorer(lm, ITEMS[:1]).rows(named=True)
     assert (row["predicted"], row["invalid"]) == (predicted, predicted == -1)
-    table = scorer.repeated(lm, ITEMS[:1])
+    table = scorer.repetition_rows(lm, ITEMS[:1])
     assert table["text"].to_list() == said
     assert table["repetition"].to_list() == [1, 2, 3]
     assert table.drop("repetition").schema == ROW_SCHEMA

@@ -16,9 +16,9 @@ import pytest
 from broca.errors import ServerError, StimulusError
 from broca.items import Item, Message
 from broca.models.lm import LM
-from broca.organisms import shipped
+from broca.organisms import organism_path
 from broca.scoring import Generation
-from broca.scoring.server import Served, Server
+from broca.scoring.server import Server, ServerScorer
 from broca.stimuli.benchmarks import benchmark
 from loopback import answering
 
@@ -37,7 +37,7 @@ def served(tmp_path_factory):
     if not importlib.util.find_spec("fastapi"):
         pytest.skip("transformers serve needs transformers[serving]")
     folder = tmp_path_factory.mktemp("served") / "beliefs"
-    shutil.copytree(shipped("beliefs"), folder)
+    shutil.copytree(organism_path("beliefs"), folder)
     config = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(config | {"do_sample": True}))
     model = str(folder)
@@ -71,22 +71,24 @@ def items():
 def test_greedy_texts_are_those_of_the_model_itself(served, items):
     reader = Generation(max_new_tokens=2, match="first-word")
     here = reader(LM.load("beliefs"), items)
-    there = Served(served, reader)(items)
+    there = ServerScorer(served, reader)(items)
     assert there["text"].str.strip_chars().to_list() == here["text"].str.strip_chars().to_list()
     assert there.drop("text").equals(here.drop("text"))
     assert here["correct"].mean() > 0.8
 
 
 def test_sampled_texts_vary_and_come_back_in_the_order_of_the_items(served, items):
-    hot = Served(served, Generation(max_new_tokens=2, match="first-word"), temperature=5.0, top_p=1.0, repetitions=2)
-    rows = hot.repeated(items[:4])
+    hot = ServerScorer(
+        served, Generation(max_new_tokens=2, match="first-word"), temperature=5.0, top_p=1.0, repetitions=2
+    )
+    rows = hot.repetition_rows(items[:4])
     assert rows.select("id", "repetition").rows() == [(item.id, r) for r in (1, 2) for item in items[:4]]
     assert rows["text"].n_unique() > 4
 
 
 def test_a_model_that_it_does_not_serve(served):
     with pytest.raises(ServerError, match=r"refuses model 'other/one' with status 400: .*pinned to"):
-        Served(Server(served.url, "other/one", tries=1))([ITEM])
+        ServerScorer(Server(served.url, "other/one", tries=1))([ITEM])
 
 
 # -- one that is broken --------------------------------------------------------------------------------------------
@@ -109,14 +111,14 @@ def at(url, model="m", **more):
 )
 def test_a_server_that_recovers(trouble):
     with answering(trouble, trouble, said(" box.")) as (url, asked):
-        rows = Served(at(url))([ITEM])
+        rows = ServerScorer(at(url))([ITEM])
     assert rows["predicted"][0] == 0
     assert len(asked) == 3
 
 
 def test_a_server_that_hangs_is_asked_again():
     with answering("hang", said("box")) as (url, asked):
-        assert Served(at(url, timeout=0.2))([ITEM])["text"][0] == "box"
+        assert ServerScorer(at(url, timeout=0.2))([ITEM])["text"][0] == "box"
     assert len(asked) == 2
 
 
@@ -125,14 +127,14 @@ def test_a_server_that_hangs_for_good():
         answering("hang") as (url, _),
         pytest.raises(ServerError, match=r"2 times .*\(last: no answer within 0\.2 s\)"),
     ):
-        Served(at(url, timeout=0.2, tries=2))([ITEM])
+        ServerScorer(at(url, timeout=0.2, tries=2))([ITEM])
 
 
 def test_a_server_that_is_gone():
     with answering(said("box")) as (url, _):
         pass
     with pytest.raises(ServerError, match=r"/v1/completions was asked 3 times and gave no answer \(last: .*refused"):
-        Served(at(url))([ITEM])
+        ServerScorer(at(url))([ITEM])
 
 
 def test_pauses_double_and_a_server_may_ask_for_more(monkeypatch):
@@ -146,7 +148,7 @@ def test_pauses_double_and_a_server_may_ask_for_more(monkeypatch):
         (503, "", ("retry-after", "soon")),
     ]
     with answering(*answers) as (url, _), pytest.raises(ServerError, match=r"6 times .*status 503"):
-        Served(at(url, tries=6, pause=0.5))([ITEM])
+        ServerScorer(at(url, tries=6, pause=0.5))([ITEM])
     assert slept == [0.5, 1.0, 7.0, 30.0, 30.0]
 
 
@@ -169,7 +171,7 @@ REFUSED = {
 def test_what_is_refused_is_not_asked_again(answer, message):
     with answering(answer) as (url, asked):
         with pytest.raises(ServerError, match=message):
-            Served(at(url))([ITEM])
+            ServerScorer(at(url))([ITEM])
         assert len(asked) == 1
 
 
@@ -184,7 +186,7 @@ def test_texts_keep_the_order_of_the_prompts_and_are_asked_for_at_once():
 def test_each_sampled_text_has_a_seed_of_its_own():
     items = [Item(str(i), f"Where {i}?", ("box", "bag"), 0) for i in range(5)]
     with answering(echo) as (url, asked):
-        scorer = Served(at(url), temperature=0.6, top_p=0.8, repetitions=3, seed=1)
+        scorer = ServerScorer(at(url), temperature=0.6, top_p=0.8, repetitions=3, seed=1)
         scorer(items)
         seeds = {(body["prompt"], body["seed"]) for _, body, _ in asked}
         del asked[:]
@@ -196,9 +198,9 @@ def test_each_sampled_text_has_a_seed_of_its_own():
 
 def test_options_and_cue_stand_in_the_prompt():
     with answering(said(" B")) as (url, asked):
-        assert Served(at(url), Generation(match="letter"))([ITEM])["predicted"][0] == 1
-        Served(at(url), Generation(cue="It is"))([ITEM])
-        Served(at(url), Generation(cue="答案"))([Item("0", "在哪里？", ("box", "bag"), 0)])
+        assert ServerScorer(at(url), Generation(match="letter"))([ITEM])["predicted"][0] == 1
+        ServerScorer(at(url), Generation(cue="It is"))([ITEM])
+        ServerScorer(at(url), Generation(cue="答案"))([Item("0", "在哪里？", ("box", "bag"), 0)])
     assert asked[2][1]["prompt"] == "在哪里？答案"
     assert asked[0][1]["prompt"] == "Where?\n\na. box\nb. bag\nAnswer:"
     assert asked[1][1]["prompt"] == "Where? It is"
@@ -207,7 +209,7 @@ def test_options_and_cue_stand_in_the_prompt():
 def test_the_key_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
     with answering(said("box")) as (url, asked):
-        Served(at(url))([ITEM])
+        ServerScorer(at(url))([ITEM])
     assert asked[0][2]["authorization"] == "Bearer sesame"
     assert "sesame" not in repr(at(url))
 
@@ -232,7 +234,7 @@ def test_every_way_to_write_the_address(ending):
 def test_a_missing_model_name(models, message):
     with answering(said("box"), models=models) as (url, asked):
         with pytest.raises(ServerError, match=message):
-            Served(at(url, None))([ITEM])
+            ServerScorer(at(url, None))([ITEM])
         assert not asked
 
 
@@ -247,10 +249,10 @@ def test_what_cannot_be_asked():
         Server("http://a", tries=0)
     there = at("http://127.0.0.1:9")
     with pytest.raises(StimulusError, match="would need a chat template"):
-        Served(there)([Item("0", (Message("user", "w"),), ("a", "b"), 0)])
+        ServerScorer(there)([Item("0", (Message("user", "w"),), ("a", "b"), 0)])
     with pytest.raises(StimulusError, match="would need a chat template"):
-        Served(there, Generation(chat="always"))([ITEM])
+        ServerScorer(there, Generation(chat="always"))([ITEM])
     with pytest.raises(StimulusError, match="cannot be told apart"):
-        Served(there)([Item("0", "w", ("red box", "red bag"), 0)])
+        ServerScorer(there)([Item("0", "w", ("red box", "red bag"), 0)])
     with pytest.raises(StimulusError, match="one repetition or more"):
-        Served(there, repetitions=0)([ITEM])
+        ServerScorer(there, repetitions=0)([ITEM])

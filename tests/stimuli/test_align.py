@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from broca.errors import StimulusError
-from broca.items import Edit, Pair, edited
+from broca.items import Edit, Pair, apply_edits
 from broca.stimuli.align import Characters, align, edited_words, edits_between
 from broca.stimuli.perturb import pairs, perturb
 
@@ -138,7 +138,7 @@ def edited_pairs(draw):
         before = clean[start:end]
         after = draw(st.text("abx ", max_size=4).filter(lambda text, before=before: text != before))
         edits.append(Edit(start, end, before, after))
-    perturbed = edited(clean, edits)
+    perturbed = apply_edits(clean, edits)
     if not perturbed.strip() or perturbed == clean:
         return draw(st.nothing())
     return Pair("p", clean, perturbed, tuple(edits), "kind")
@@ -216,7 +216,7 @@ def test_every_token_has_one_class_and_the_classes_fit(case):
 def test_characters_that_no_edit_touches_stay_the_same(made):
     through = Characters(made.edits)
     for place, letter in enumerate(made.clean):
-        if not through.touched((place, place + 1)):
+        if not through.touches((place, place + 1)):
             assert made.perturbed[through.right(place)] == letter
             assert through.left(place + 1) == through.right(place) + 1
     places = range(len(made.clean) + 1)
@@ -230,7 +230,7 @@ def test_characters_that_no_edit_touches_stay_the_same(made):
 @given(words.filter(str.strip), words.filter(str.strip))
 def test_edits_between_any_two_texts_lead_from_one_to_the_other(clean, perturbed):
     edits = edits_between(clean, perturbed)
-    assert edited(clean, edits) == perturbed
+    assert apply_edits(clean, edits) == perturbed
     assert (not edits) == (clean == perturbed)
     assert all(one.end < other.start for one, other in itertools.pairwise(edits))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from broca.errors import StimulusError
 from broca.items import Item, Message
-from broca.stimuli.baselines import BASELINES, baselines, mentioned
+from broca.stimuli.baselines import BASELINES, baselines, mention_index
 
 
 def item(prompt, choices, answer=0, ability="a"):
@@ -47,13 +47,13 @@ def test_each_shortcut_by_hand():
     ],
 )
 def test_mentions_are_whole_words_in_any_case_and_ties_go_to_the_longer(prompt, choices, first, last):
-    assert mentioned(item(prompt, choices)) == first
-    assert mentioned(item(prompt, choices), last=True) == last
+    assert mention_index(item(prompt, choices)) == first
+    assert mention_index(item(prompt, choices), last=True) == last
 
 
 def test_chats_are_searched_too():
     chat = (Message("system", "the bag"), Message("user", "the box"))
-    assert mentioned(Item("i", chat, ("box", "bag"), 0)) == 1
+    assert mention_index(Item("i", chat, ("box", "bag"), 0)) == 1
 
 
 def test_abilities_are_kept_apart_and_in_order():

@@ -6,7 +6,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.flags import FEW, flags, refuse_constant
-from broca.stimuli.orders import permuted
+from broca.stimuli.orders import shuffle_choices
 
 
 def items(keys, choices=("Yes", "No"), n=12, **more):
@@ -33,7 +33,7 @@ def test_letters_stand_for_what_is_behind_them():
 def test_a_constant_place_and_what_heals_it():
     asked = [Item(str(i), f"Story {i}?", (f"x{i}", f"y{i}"), 0, "a") for i in range(40)]
     assert flags(asked) == ("a: the right choice is always number 1; shuffle the choices (permuted).",)
-    assert flags(permuted(asked, 3)) == ()
+    assert flags(shuffle_choices(asked, 3)) == ()
 
 
 def test_shortcuts_and_twins():

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from broca.errors import UnknownName
 from broca.stimuli import benchmarks, contrasts, trees
-from broca.stimuli.options import deal, hints, typed
+from broca.stimuli.options import deal, hints, parse_option
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from broca.stimuli.options import deal, hints, typed
     ],
 )
 def test_a_text_is_read_as_what_is_asked_for(text, hint, value):
-    found = typed(text, hint)
+    found = parse_option(text, hint)
     assert found == value
     assert type(found) is type(value)
 

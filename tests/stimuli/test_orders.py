@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.benchmarks import all_orders, permuted
+from broca.stimuli.benchmarks import all_orders, shuffle_choices
 
 
 def item(name, count, answer=0, group=""):
@@ -20,8 +20,8 @@ some = st.builds(item, st.sampled_from("xyz"), st.integers(1, 5), st.integers(0,
 
 @given(st.lists(some, max_size=6), st.integers(0, 2**40))
 def test_permuting_moves_choices_and_answer_together(items, seed):
-    found = permuted(items, seed)
-    assert found == permuted(items, seed)
+    found = shuffle_choices(items, seed)
+    assert found == shuffle_choices(items, seed)
     for before, after in zip(items, found, strict=True):
         assert sorted(after.choices) == sorted(before.choices)
         assert after.choices[after.answer] == before.choices[before.answer]
@@ -41,7 +41,7 @@ def test_all_orders_are_all_of_them_in_one_group(before):
 
 
 def test_positions_even_out():
-    found = permuted([item(str(i), 2) for i in range(2000)], seed=0)
+    found = shuffle_choices([item(str(i), 2) for i in range(2000)], seed=0)
     assert 900 < sum(after.answer for after in found) < 1100
 
 
@@ -49,4 +49,4 @@ def test_too_many_orders_and_no_seed():
     with pytest.raises(StimulusError, match=r"'x' has 6 choices, too many for all orders"):
         all_orders([item("x", 6)])
     with pytest.raises(StimulusError, match=r"seed is -1. Give 0 or more"):
-        permuted([], -1)
+        shuffle_choices([], -1)

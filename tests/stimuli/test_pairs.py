@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broca.errors import BrocaError, StimulusError, UnknownName
-from broca.items import Edit, Pair, edited
+from broca.items import Edit, Pair, apply_edits
 from broca.stimuli.perturb import ANCESTRAL, pairs
 
 
@@ -250,7 +250,7 @@ def test_a_pair_and_what_it_refuses():
     ):
         with pytest.raises(StimulusError, match=said):
             replace(made, **changes)
-    assert edited("ab", [Edit(0, 0, "", "x"), Edit(0, 1, "a", ""), Edit(2, 2, "", "y")]) == "xby"
+    assert apply_edits("ab", [Edit(0, 0, "", "x"), Edit(0, 1, "a", ""), Edit(2, 2, "", "y")]) == "xby"
 
 
 def test_columns_and_labels_of_another_spelling(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
 from broca.errors import StimulusError, UnknownName
-from broca.items import Item, Message, Stimulus, edited
+from broca.items import Item, Message, Stimulus, apply_edits
 from broca.stimuli.perturb import (
     ALL,
     ANCESTRAL,
@@ -22,7 +22,7 @@ from broca.stimuli.perturb import (
     controls,
     layouts,
     perturb,
-    protected,
+    protected_spans,
 )
 from broca.stimuli.perturb.checks import broken, real_word
 from broca.stimuli.perturb.lists import common, homophones, misspellings, synonyms
@@ -119,8 +119,8 @@ def test_laws_of_every_kind(text, kind, severity, seed):
         assert "room for" in str(error) or "no courtesy" in str(error)  # noqa: PT017
         return
     assert found == perturb(text, kind, severity=severity, seed=seed, protect=["Paris"])
-    assert found.text == edited(text, found.edits) != text
-    kept = protected(text, ["Paris"])
+    assert found.text == apply_edits(text, found.edits) != text
+    kept = protected_spans(text, ["Paris"])
     rule = KINDS.get(kind)
     spaces = rule is None or rule.spaces
     assert not broken(text, found.text, found.edits, protected=kept, spaces=spaces)
@@ -155,7 +155,7 @@ def test_any_text_is_perturbed_or_refused(text, kind):
         found = perturb(text, kind)
     except StimulusError:
         return
-    assert found.text == edited(text, found.edits) != text
+    assert found.text == apply_edits(text, found.edits) != text
 
 
 @pytest.mark.parametrize(
@@ -173,14 +173,14 @@ def test_any_text_is_perturbed_or_refused(text, kind):
     ],
 )
 def test_what_is_protected(text, whole):
-    assert [text[a:b].strip() for a, b in protected(text, ["Paris"])] == whole
+    assert [text[a:b].strip() for a, b in protected_spans(text, ["Paris"])] == whole
 
 
 def test_a_word_that_touches_what_is_protected_is_left_alone():
     text = "do un{field}done work"
-    assert [word.text for word in words(text, protected(text), Choice(min_letters=1))] == ["do", "work"]
+    assert [word.text for word in words(text, protected_spans(text), Choice(min_letters=1))] == ["do", "work"]
     with pytest.raises(StimulusError, match=r"no span of a text of 3 characters"):
-        protected("abc", [(1, 5)])
+        protected_spans("abc", [(1, 5)])
 
 
 def test_the_word_does_not_depend_on_the_kind():

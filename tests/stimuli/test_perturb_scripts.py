@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
 from broca.errors import StimulusError
-from broca.items import Item, Pair, Stimulus, edited
+from broca.items import Item, Pair, Stimulus, apply_edits
 from broca.stimuli.align import align, edited_words, edits_between
-from broca.stimuli.baselines import mentioned
-from broca.stimuli.perturb import KINDS, Choice, build, perturb, protected
+from broca.stimuli.baselines import mention_index
+from broca.stimuli.perturb import KINDS, Choice, build, perturb, protected_spans
 from broca.stimuli.perturb.checks import broken, real_word
 from broca.stimuli.perturb.words import words
-from broca.writing import clusters, composed, is_letter, script
+from broca.writing import clusters, is_letter, normalise, script
 
 TEXTS = {
     "Russian": "Пожалуйста, реши эту задачу!",
@@ -65,13 +65,13 @@ def scripts(text):
 def hold(text, kind, made):
     """What is promised of a perturbed text of any script."""
     cuts, rule = places(text), KINDS[kind]
-    assert made.text == edited(text, made.edits)
-    assert composed(made.text) != composed(text)
+    assert made.text == apply_edits(text, made.edits)
+    assert normalise(made.text) != normalise(text)
     for found in (made.edits, edits_between(text, made.text)):
         assert all(edit.start in cuts and edit.end in cuts for edit in found)
-        assert edited(text, found) == made.text
+        assert apply_edits(text, found) == made.text
     assert not broken(
-        text, made.text, made.edits, protected=protected(text), spaces=rule.spaces, distance=rule.distance
+        text, made.text, made.edits, protected=protected_spans(text), spaces=rule.spaces, distance=rule.distance
     )
     assert unicodedata.category(made.text[0])[0] != "M" or unicodedata.category(text[0])[0] == "M"
     if rule.family == "letters" and not kind.startswith("keyboard"):
@@ -112,8 +112,10 @@ def test_any_row_of_letters(text, kind):
 @pytest.mark.parametrize("name", TEXTS)
 def test_composed_and_decomposed_texts_have_the_same_variants(name):
     one, other = (unicodedata.normalize(form, TEXTS[name]) for form in ("NFC", "NFD"))
-    found, same = (words(text, protected(text), ONE_LETTER) for text in (one, other))
-    assert [composed(word.text) for word in found] == [word.text for word in found] == [composed(w.text) for w in same]
+    found, same = (words(text, protected_spans(text), ONE_LETTER) for text in (one, other))
+    assert (
+        [normalise(word.text) for word in found] == [word.text for word in found] == [normalise(w.text) for w in same]
+    )
     for kind in set(KINDS) - {
         "shuffle",
         "merge",
@@ -124,7 +126,7 @@ def test_composed_and_decomposed_texts_have_the_same_variants(name):
 
 
 def variants(text, word, kind):
-    return {composed(text[:start] + new + text[end:]) for start, end, some in KINDS[kind].spots(word) for new in some}
+    return {normalise(text[:start] + new + text[end:]) for start, end, some in KINDS[kind].spots(word) for new in some}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_what_makes_no_sense_in_a_script_is_counted_and_never_done(text, kinds):
     ],
 )
 def test_what_is_protected(text, whole):
-    assert [text[a:b].strip() for a, b in protected(text)] == whole
+    assert [text[a:b].strip() for a, b in protected_spans(text)] == whole
 
 
 @pytest.mark.parametrize(
@@ -191,9 +193,9 @@ def test_what_is_protected(text, whole):
     ],
 )
 def test_an_answer_is_protected_in_any_form_and_script(text, answer):
-    (span,) = protected(text, [answer])
-    assert composed(text[slice(*span)]) == answer.strip()
-    assert mentioned(Item("i", text, ("zzz", answer), 0)) == 1
+    (span,) = protected_spans(text, [answer])
+    assert normalise(text[slice(*span)]) == answer.strip()
+    assert mention_index(Item("i", text, ("zzz", answer), 0)) == 1
 
 
 def test_marks_do_not_count_as_letters_of_a_word():

@@ -14,7 +14,7 @@ from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus, fingerprint
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.contrasts import contrast
-from broca.stimuli.pictures import squashed
+from broca.stimuli.pictures import squash
 
 
 @pytest.fixture
@@ -140,12 +140,12 @@ def test_stimuli_count_by_the_content_of_their_pictures(folder):
 )
 def test_the_published_squash(size, becomes, folder):
     path = pictures.draw(folder / "x.png", "box", "red", size=size)
-    copy = squashed(path, folder / "grey", smallest=40)
+    copy = squash(path, folder / "grey", smallest=40)
     with Image.open(copy) as image:
         assert image.size == becomes
         red, green, blue = image.convert("RGB").split()
     assert red.tobytes() == green.tobytes() == blue.tobytes()
-    assert squashed(path, folder / "grey", smallest=40) == copy
+    assert squash(path, folder / "grey", smallest=40) == copy
     assert len(list((folder / "grey").iterdir())) == 1
 
 

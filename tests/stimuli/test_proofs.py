@@ -73,12 +73,12 @@ def test_a_proof_that_was_written_is_read(shape, doubled):
     assert set(found.edges) == edges
     assert found.ends == (top,)
     assert len(found.nodes) == count
-    assert found.ordered
+    assert found.is_ordered
 
 
 def test_an_edge_and_its_reverse():
     assert proof("((((a) -> b) -> a))", paper_compat=True).edges == (("a", "b"),)
-    assert not proof("((((a) -> b) -> a))").ordered
+    assert not proof("((((a) -> b) -> a))").is_ordered
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_failures_and_alternatives_are_told():
     assert is_alternative("[(triple1) OR (((triple2) -> rule1))]")
     assert not is_failure("[(triple1)]")
     assert not is_alternative("[(triple1)]")
-    assert not proof("(((((a) -> r) -> s)) -> r)").ordered
-    assert not proof("(((a) -> r) -> r)").ordered
+    assert not proof("(((((a) -> r) -> s)) -> r)").is_ordered
+    assert not proof("(((a) -> r) -> r)").is_ordered
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from broca.errors import StimulusError
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.pictures import squashed
+from broca.stimuli.pictures import squash
 from broca.stimuli.published.listing import listing
 
 CHOOSE = "Read the story and then answer the question. Choose the best answer among options provided."
@@ -172,7 +172,7 @@ def theirs(path, smallest):
 @pytest.mark.parametrize("smallest", [0, 40])
 def test_pictures_are_squashed_to_the_same_pixels(size, smallest, tmp_path):
     path = noisy(tmp_path / "x.png", size)
-    copy = pixels(squashed(str(path), tmp_path / "grey", smallest=smallest))
+    copy = pixels(squash(str(path), tmp_path / "grey", smallest=smallest))
     np.testing.assert_array_equal(copy[..., 0], theirs(path, smallest))
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 import zoo
 from broca.errors import StimulusError, UnknownName
-from broca.items import Item, Message, Stimulus, edited
+from broca.items import Item, Message, Stimulus, apply_edits
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.scoring.writer import Here, Kept
 from broca.stimuli.perturb.checks import REPORT_SCHEMA
 from broca.stimuli.perturb.rewrite import FAULTS, HOW, RECORDS, REWRITTEN, TEMPLATE, _edits, faults, read, rewritten
-from broca.stimuli.perturb.words import protected
+from broca.stimuli.perturb.words import protected_spans
 
 CLEAN = "Work this sum out: 7 + 5 ="
 ABOUT = {"model": "stub", "revision": "r1"}
@@ -140,8 +140,8 @@ def test_edits_stand_around_what_is_protected(before, after, kept):
     if faults(clean, new, "polite"):
         return
     edits = _edits(clean, new, "polite", [])
-    assert edited(clean, edits) == new
-    for start, end in protected(clean):
+    assert apply_edits(clean, edits) == new
+    for start, end in protected_spans(clean):
         assert not any(edit.start < end and start < edit.end for edit in edits)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broca.errors import StimulusError
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.sums import LARGEST, OPERATIONS, WORDINGS, WORDS, drawn, framed, held_out, sums
+from broca.stimuli.sums import LARGEST, OPERATIONS, WORDINGS, WORDS, draw_operands, frame_request, held_out, sums
 
 
 def test_answers_are_what_the_word_asks_for():
@@ -45,14 +45,14 @@ def test_an_eighth_of_all_operands_is_held_out():
 
 @given(st.integers(0, 2**31), st.booleans())
 def test_operands_are_drawn_from_one_side(seed, held):
-    a, b = drawn(np.random.default_rng(seed), held=held)
+    a, b = draw_operands(np.random.default_rng(seed), held=held)
     assert held_out(a, b) == held
     assert 0 <= min(a, b) <= max(a, b) <= LARGEST
 
 
 @given(st.integers(0, 2**31))
 def test_a_frame_changes_no_word_of_the_request(seed):
-    made = framed(np.random.default_rng(seed), "Find the sum of 3 and 4 =")
+    made = frame_request(np.random.default_rng(seed), "Find the sum of 3 and 4 =")
     assert "Find the sum of 3 and 4" in made
     assert made.endswith(" =")
 

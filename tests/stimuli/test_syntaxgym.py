@@ -18,7 +18,7 @@ from broca.items import Item
 from broca.models.questions import split
 from broca.scoring import Generation, Likelihood, Permuted
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.orders import permuted
+from broca.stimuli.orders import shuffle_choices
 
 AGREEMENT = {"match": ["The woman", "plays", "the guitar"], "mismatch": ["The woman", "play", "the guitar"]}
 GARDEN = {
@@ -257,7 +257,7 @@ def test_who_asks_in_words_refuses_such_items(lm, tmp_path):
     with pytest.raises(StimulusError, match=said):
         Likelihood().questions(lm, items)
     assert split(lm, [items[0].prompt], [[" x"]])  # the prompt is a text that a model can be shown
-    (turned, _) = permuted(items, 3)
+    (turned, _) = shuffle_choices(items, 3)
     assert turned.passages[turned.answer] == items[0].passages[items[0].answer]
     assert len({item.fingerprint for item in items}) == 2
     with pytest.raises(StimulusError, match="passages of 1 choices, and 2 choices"):

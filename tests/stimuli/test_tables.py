@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from broca.errors import StimulusError
-from broca.stimuli.tables import read_table, shown
+from broca.stimuli.tables import read_table, short_repr
 
 BAD = {
     "empty": ("a.csv", b"", "a.csv is empty"),
@@ -140,5 +140,5 @@ def test_values_deep_and_long_are_cut_in_messages():
     deep: list[object] = []
     for _ in range(5000):
         deep = [deep]
-    assert len(shown(deep)) < 40
-    assert len(shown("x" * 1000)) < 70
+    assert len(short_repr(deep)) < 40
+    assert len(short_repr("x" * 1000)) < 70

@@ -12,7 +12,7 @@ from broca.errors import BrocaError, StimulusError, UnknownName
 from broca.items import Item, Stimulus
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.draws import draw_texts
-from broca.stimuli.texts import _answered, texts
+from broca.stimuli.texts import _with_answer, texts
 
 RECORDS = [{"txt": f"Complete the following story: number {i}"} for i in range(30)]
 
@@ -147,4 +147,4 @@ def test_the_real_training_texts(shared):
     ("prompt", "text"), [("答案是", "答案是东京"), ("It is (", "It is (东京"), ("Answer:", "Answer: 东京")]
 )
 def test_answers_follow_as_a_person_would_write(prompt, text):
-    assert _answered(Item("0", prompt, ("东京", "巴黎"), 0)) == text
+    assert _with_answer(Item("0", prompt, ("东京", "巴黎"), 0)) == text

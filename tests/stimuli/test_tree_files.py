@@ -79,7 +79,7 @@ def test_a_proofwriter_theory(meta):
         "The hen is old. The hen is loud. The dog is old. Old things are grey. If something is grey and loud then it is "
         "rare. If something is old and loud then it is wild.\nQuestion: The hen is not grey. True or false?\nAnswer:"
     )
-    assert one.said[4] == "If something is grey and loud then it is rare."
+    assert one.statement_texts[4] == "If something is grey and loud then it is rare."
     assert one.choices[one.answer] == " False"
     assert (one.group, one.kinds) == ("AttNeg-1", ("fact",) * 3 + ("rule",) * 3)
     assert one.text[slice(*one.query)] == "Question: The hen is not grey. True or false?\nAnswer:"
@@ -100,12 +100,14 @@ def test_what_is_left_out_is_counted(meta):
 
 
 def test_shuffled_statements_keep_their_tree(meta):
-    plain = {tree.id: dict(zip(tree.said, tree.heights, strict=True)) for tree in trees(meta)}
+    plain = {tree.id: dict(zip(tree.statement_texts, tree.heights, strict=True)) for tree in trees(meta)}
     mixed = trees(meta, shuffled=True, seed=3)
-    assert {tree.id: dict(zip(tree.said, tree.heights, strict=True)) for tree in mixed} == plain
-    assert len({tree.said for tree in mixed}) == 1
-    assert mixed[0].said != trees(meta)[0].said
-    assert mixed[0].kinds == tuple("rule" if "things" in said or "thing " in said else "fact" for said in mixed[0].said)
+    assert {tree.id: dict(zip(tree.statement_texts, tree.heights, strict=True)) for tree in mixed} == plain
+    assert len({tree.statement_texts for tree in mixed}) == 1
+    assert mixed[0].statement_texts != trees(meta)[0].statement_texts
+    assert mixed[0].kinds == tuple(
+        "rule" if "things" in said or "thing " in said else "fact" for said in mixed[0].statement_texts
+    )
 
 
 def test_the_published_labels_of_proofs(meta):
@@ -192,7 +194,7 @@ DEEP = {
 
 def test_a_street_annotation(tmp_path):
     one, two = trees(written(tmp_path / "reasoning_annotated_dev.jsonl", ARC, DEEP))
-    assert one.said == (
+    assert one.statement_texts == (
         "a magnet attracts iron",
         "a nail is made of iron",
         "paper is made of wood",
@@ -202,7 +204,7 @@ def test_a_street_annotation(tmp_path):
     assert one.kinds == ("premise", "premise", "premise", "conclusion")
     assert (one.choices, one.answer, one.group) == ((" A", " B"), 1, "Mercury_1")
     assert one.text.endswith("\nQuestion: What sticks to a magnet? A) paper B) nail\nAnswer:")
-    assert two.said == ("p", "q", "r", "s", "t")
+    assert two.statement_texts == ("p", "q", "r", "s", "t")
     assert two.heights == (1, 1, 1, 2, 3)  # the step from 8 to the answer is not annotated
 
 
@@ -251,7 +253,7 @@ def test_published_prompts_have_solved_questions_before_them(meta, tmp_path):
     for bare, shown in zip(plain, trees(meta, paper_compat=True, demos=4, seed=5), strict=True):
         before = "".join(draw.choices(pool, k=4))
         assert shown.text == before + bare.text
-        assert (shown.said, shown.heights) == (bare.said, bare.heights)
+        assert (shown.statement_texts, shown.heights) == (bare.statement_texts, bare.heights)
         assert shown.text[slice(*shown.query)] == bare.text[slice(*bare.query)]
     arc = written(tmp_path / "reasoning_annotated_dev.jsonl", ARC)
     (one,) = trees(arc, paper_compat=True, demos=2)
@@ -335,8 +337,10 @@ def test_a_table_of_ones_own(tmp_path):
     assert (one.choices, one.answer, one.id, one.tags["task"]) == ((" yes", " no"), 0, "1", "own")
     assert one.edges[-1] == (2, CONCLUSION)
     mixed = trees(tmp_path / "own.jsonl", shuffled=True, seed=2)[0]
-    assert mixed.said != one.said
-    assert dict(zip(mixed.said, mixed.heights, strict=True)) == dict(zip(one.said, one.heights, strict=True))
+    assert mixed.statement_texts != one.statement_texts
+    assert dict(zip(mixed.statement_texts, mixed.heights, strict=True)) == dict(
+        zip(one.statement_texts, one.heights, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from broca.errors import StimulusError, UnknownName
 from broca.items import CONCLUSION
 from broca.stimuli.trees import TREES, trees
-from broca.stimuli.trees.kth import listed, single_tokens
+from broca.stimuli.trees.kth import list_tree, single_tokens
 from broca.stimuli.trees.rules import PEOPLE, PROPERTIES
 from zoo import tokenizer
 
@@ -23,7 +23,7 @@ from zoo import tokenizer
 @given(st.integers(1, 4), st.integers(4, 9), st.integers(0, 99))
 def test_the_answer_of_kth_is_the_kth_smallest_and_its_tree_holds_the_k_smallest(k, m, seed):
     for tree in trees("kth", k=k, m=m, n=3, seed=seed, pool=30):
-        numbers = [int(said) for said in tree.said]
+        numbers = [int(said) for said in tree.statement_texts]
         assert len(set(numbers)) == m == len(tree.text.split())
         assert int(tree.choices[tree.answer]) == sorted(numbers)[k - 1]
         assert {numbers[i] for i in range(m) if tree.useful[i]} == set(sorted(numbers)[:k])
@@ -49,14 +49,14 @@ def test_the_lists_are_the_same_for_every_k():
     ],
 )
 def test_repeated_numbers(numbers, k, ours, published):
-    assert listed(numbers, k, "t").heights == ours
-    assert listed(numbers, k, "t", paper_compat=True).heights == published
-    assert listed(numbers, k, "t").choices[listed(numbers, k, "t").answer] == f" {sorted(numbers)[k - 1]}"
+    assert list_tree(numbers, k, "t").heights == ours
+    assert list_tree(numbers, k, "t", paper_compat=True).heights == published
+    assert list_tree(numbers, k, "t").choices[list_tree(numbers, k, "t").answer] == f" {sorted(numbers)[k - 1]}"
 
 
 def test_the_published_recipe_repeats_numbers_as_often_as_it_must():
     made = trees("kth", n=4000, paper_compat=True)
-    alone = sum(len(set(tree.said)) == 16 for tree in made) / len(made)
+    alone = sum(len(set(tree.statement_texts)) == 16 for tree in made) / len(made)
     assert abs(alone - 0.7892) < 0.02  # 512! / (496! 512**16)
     assert all(not choice.startswith(" ") for choice in made[0].choices)
 
@@ -95,9 +95,11 @@ def test_what_kth_refuses(options):
 
 def solve(tree) -> str:
     """The value that follows for the person asked about, by naming everything that follows until nothing new does."""
-    known = {tuple(said[:-1].split(" is ")) for said in tree.said if " is " in said and not said.startswith("If")}
+    known = {
+        tuple(said[:-1].split(" is ")) for said in tree.statement_texts if " is " in said and not said.startswith("If")
+    }
     steps = []
-    for said in tree.said:
+    for said in tree.statement_texts:
         found = re.fullmatch(r"(?:All|If someone is) (.+?)(?: people| then they) are (\w+)\.", said)
         if found:
             steps.append((set(found[1].split(" and ")), found[2]))
@@ -137,10 +139,10 @@ def test_the_answer_of_rules_follows_and_its_tree_is_what_it_needs(
     for tree in trees("rules", depth=depth, chain=chain, premises=premises, n=people, **options):
         value = solve(tree)
         assert tree.choices[tree.answer] == f" {value}"
-        assert len(tree.statements) == people * (chain + premises) + distractors == len(set(tree.said))
+        assert len(tree.statements) == people * (chain + premises) + distractors == len(set(tree.statement_texts))
         assert max(tree.heights) == depth + 1
         assert sum(tree.useful) == depth + 1 + (premises - 1 if depth else 0)
-        for said, kind, height in zip(tree.said, tree.kinds, tree.heights, strict=True):
+        for said, kind, height in zip(tree.statement_texts, tree.kinds, tree.heights, strict=True):
             assert kind == ("fact" if said.split()[0] in PEOPLE else "rule")
             assert height <= 1 or kind == "rule"
         assert tree.edges[-1][1] == CONCLUSION

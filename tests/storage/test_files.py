@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broca.errors import RunError
-from broca.storage import TEMPORARY, inside, is_locked, locked, probe, read, refuse_links, replacing, sweep, write
+from broca.storage import TEMPORARY, hold_lock, inside, is_locked, probe, read, refuse_links, replacing, sweep, write
 
 POINTS = ("open", "replace", "fsync", "rmdir", "mkdir", "unlink")
 """Calls of the system that writing makes."""
@@ -159,12 +159,15 @@ def test_a_probe_leaves_nothing_and_counts_the_room(tmp_path):
 
 
 def test_a_lock_is_there_during_the_body_alone(tmp_path):
-    with locked(tmp_path / "lock"):
-        with pytest.raises(RunError, match=f"Process {os.getpid()} on .* works on this run"), locked(tmp_path / "lock"):
+    with hold_lock(tmp_path / "lock"):
+        with (
+            pytest.raises(RunError, match=f"Process {os.getpid()} on .* works on this run"),
+            hold_lock(tmp_path / "lock"),
+        ):
             pass
         assert names(tmp_path) == ["lock"]
     assert names(tmp_path) == []
-    with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock"):
+    with pytest.raises(ZeroDivisionError), hold_lock(tmp_path / "lock"):
         raise ZeroDivisionError
     assert names(tmp_path) == []
 
@@ -174,19 +177,19 @@ def test_a_dead_holder_holds_nothing_also_unreaped(tmp_path, reaped):
     ready, done = os.pipe()
     child = os.fork()
     if not child:
-        with locked(tmp_path / "lock"):
+        with hold_lock(tmp_path / "lock"):
             os.write(done, b"x")
             signal.pause()
         os._exit(0)
     os.read(ready, 1)
-    with pytest.raises(RunError, match=f"Process {child} on"), locked(tmp_path / "lock"):
+    with pytest.raises(RunError, match=f"Process {child} on"), hold_lock(tmp_path / "lock"):
         pass
     os.kill(child, signal.SIGKILL)
     if reaped:
         os.waitpid(child, 0)
     else:
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    with locked(tmp_path / "lock"):
+    with hold_lock(tmp_path / "lock"):
         pass
     assert names(tmp_path) == []
     if not reaped:
@@ -198,14 +201,14 @@ def test_a_dead_holder_holds_nothing_also_unreaped(tmp_path, reaped):
 )
 def test_what_stands_in_a_lock_file_that_nobody_holds_does_not_matter(tmp_path, content):
     (tmp_path / "lock").write_bytes(content)
-    with locked(tmp_path / "lock"):
+    with hold_lock(tmp_path / "lock"):
         pass
     assert names(tmp_path) == []
 
 
 def test_whether_somebody_holds_a_lock(tmp_path):
     assert not is_locked(tmp_path / "lock")
-    with locked(tmp_path / "lock"):
+    with hold_lock(tmp_path / "lock"):
         assert is_locked(tmp_path / "lock")
     (tmp_path / "lock").write_text(f'{{"pid": {os.getpid()}, "host": "x"}}')
     assert not is_locked(tmp_path / "lock")

@@ -13,7 +13,7 @@ import pytest
 from broca.errors import ServerError
 from broca.runs.journal import Journal, listening
 from broca.scoring.server import Server
-from broca.storage.secrets import HIDDEN, hidden, without_secrets
+from broca.storage.secrets import HIDDEN, hide_secrets, without_secrets
 from loopback import answering
 
 SECRET = 'sk-9"f/4?\\zä7'
@@ -48,7 +48,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_secret_is_hidden_however_it_is_written(configured, form):
-    told = hidden(FORMS[form])
+    told = hide_secrets(FORMS[form])
     assert HIDDEN in told
     for spelling in (SECRET, quote(SECRET, safe=""), json.dumps(SECRET)[1:-1], SECRET[:8]):
         assert spelling not in told
@@ -66,7 +66,7 @@ def test_a_log_keeps_none(configured, tmp_path):
 @pytest.mark.parametrize("word", ["EMPTY", "dummy", "notneeded", "secret"])
 def test_words_that_local_servers_take_for_a_key_are_none(monkeypatch, word):
     monkeypatch.setenv("OPENAI_API_KEY", word)
-    assert hidden(f"the box is {word}") == f"the box is {word}"
+    assert hide_secrets(f"the box is {word}") == f"the box is {word}"
 
 
 def test_nested_values_keep_their_shape(configured):
@@ -106,7 +106,7 @@ def test_a_completion_that_holds_the_key_is_kept_without_it(monkeypatch):
 
 def test_a_password_in_an_address_is_shown_and_kept_nowhere():
     server = Server("http://ann:pa55word1@localhost:1", "m", tries=1, pause=0)
-    assert server.shown == "http://localhost:1/v1"
+    assert server.public_url == "http://localhost:1/v1"
     with pytest.raises(ServerError) as caught:
         server.complete(["hi"], max_tokens=1)
     assert "pa55word1" not in str(caught.value)

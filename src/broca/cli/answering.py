@@ -133,18 +133,18 @@ def rows_here(
         reader = Generation(**answering.reader, chat=show)
         if answering.how == "generation":
             return reader(lm, items)
-        return Sampled(reader, **answering.sampling).repeated(lm, items)
+        return Sampled(reader, **answering.sampling).repetition_rows(lm, items)
 
 
 def rows_served(model: str | None, items: Sequence[Item], answering: Answering, serving: Serving) -> pl.DataFrame:
     """The rows of a model on a server."""
     from broca.scoring import Generation, Sampled
-    from broca.scoring.server import Served, Server
+    from broca.scoring.server import Server, ServerScorer
 
     assert serving.server is not None
     sampled, reader = answering.how == "sampled", Generation(**answering.reader)
     how = Sampled(reader, **answering.sampling)
-    scorer = Served(
+    scorer = ServerScorer(
         Server(serving.server, model, 120.0 if serving.timeout is None else serving.timeout),
         reader,
         how.temperature if sampled else 0.0,
@@ -153,7 +153,7 @@ def rows_served(model: str | None, items: Sequence[Item], answering: Answering, 
         how.seed,
     )
     with terminal.err.status(f"asking {serving.server}"):
-        found = scorer.repeated(items)
+        found = scorer.repetition_rows(items)
     if not sampled:
         return found.drop("repetition")
     if how.repetitions > 1 and found.select("id", "text").n_unique() == len(items):

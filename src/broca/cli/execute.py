@@ -185,7 +185,7 @@ def options_for(texts: Mapping[str, str] | None, *types: Mapping[str, Any]) -> d
         texts: what was given, by name.
         types: the options of each source that they may be for, by name.
     """
-    from broca.stimuli.options import typed
+    from broca.stimuli.options import parse_option
 
     every = {name: hint for own in reversed(types) for name, hint in own.items()}
-    return {name: typed(text, every.get(name, Any)) for name, text in (texts or {}).items()}
+    return {name: parse_option(text, every.get(name, Any)) for name, text in (texts or {}).items()}

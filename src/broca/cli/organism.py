@@ -35,9 +35,9 @@ class Tuning:
 @organism.command(name="list")
 def list_organisms() -> None:
     """Name the organisms that come with broca."""
-    from broca.organisms import NAMES, shipped
+    from broca.organisms import NAMES, organism_path
 
-    terminal.facts([(name, str(shipped(name))) for name in NAMES])
+    terminal.facts([(name, str(organism_path(name))) for name in NAMES])
     terminal.following({}, command("inspect", NAMES[0]))
 
 
@@ -79,17 +79,17 @@ def train(
 def _anew(name: str, options: dict[str, str] | None) -> Callable[..., Any]:
     """What trains an organism from nothing."""
     from broca.organisms import trainer
-    from broca.stimuli.options import accepted, call, hints
+    from broca.stimuli.options import call, hints, option_names
 
     make = trainer(name)
-    own = {option: hint for option, hint in hints(getattr(make, "func", make)).items() if option in accepted(make)}
+    own = {option: hint for option, hint in hints(getattr(make, "func", make)).items() if option in option_names(make)}
     more = options_for(options, own)
     return lambda target, **how: call(f"organism {name!r}", make, target, options=how | more)
 
 
 def _tuned(task: str, model: str, options: dict[str, str] | None, tuning: Tuning) -> Callable[..., Any]:
     """What teaches a model a task of trees."""
-    from broca.organisms.tuned import tune
+    from broca.organisms.finetuning import tune
     from broca.stimuli.trees import option_types
 
     check_model(model, Loading())

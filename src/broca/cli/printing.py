@@ -38,7 +38,7 @@ from broca.page.blocks import (
     every,
 )
 from broca.page.words import shown, visible
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 LINES = 30
 """Lines of a summary, what `following` prints after it counted in."""
@@ -106,7 +106,7 @@ def _height(part: RenderableType) -> int:
 
 
 def _safe(text: str) -> str:
-    return visible(hidden(text))
+    return visible(hide_secrets(text))
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,10 +30,10 @@ class _Console(Console):
     """Texts are printed without the secrets that stand in them; those in tables are hidden where a table is made, before lines are broken."""
 
     def print(self, *objects: Any, **how: Any) -> None:
-        super().print(*(hidden(each) if isinstance(each, str) else each for each in objects), **how)
+        super().print(*(hide_secrets(each) if isinstance(each, str) else each for each in objects), **how)
 
     def status(self, status: Any, **how: Any) -> Status:
-        return super().status(hidden(status) if isinstance(status, str) else status, **how)
+        return super().status(hide_secrets(status) if isinstance(status, str) else status, **how)
 
 
 out = _Console(highlight=False)
@@ -55,7 +55,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(hidden(what), total=total)
+                tasks[what] = bars.add_task(hide_secrets(what), total=total)
                 if not err.is_terminal:
                     err.print(f"{what} …")
             bars.update(tasks[what], completed=done, total=total)
@@ -120,7 +120,7 @@ def runs(found: pl.DataFrame) -> None:
         parts = (row["status"], row["model"], row["contrast"], created, seconds)
         out.print(f"{row['name']}  {'  '.join(filter(None, parts))}", markup=False, soft_wrap=True)
         for text in filter(None, (row["verdict"], row["why"])):
-            out.print(Padding(Text(hidden(text)), (0, 0, 0, 4)))
+            out.print(Padding(Text(hide_secrets(text)), (0, 0, 0, 4)))
 
 
 def frame(rows: pl.DataFrame, title: str = "") -> None:
@@ -171,7 +171,7 @@ def bytes_in_words(n: float) -> str:
 
 def _plain(text: str) -> str:
     """A text that is no markup, without secrets."""
-    return escape(hidden(text))
+    return escape(hide_secrets(text))
 
 
 def _cell(value: Any) -> str:

@@ -182,7 +182,7 @@ class Bench:
     def _measured(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:
         """Moments (mean, variance) or values of the prompts' activations, spread over the whole item list."""
         chosen = np.unique(np.linspace(0, len(self.items) - 1, min(n, len(self.items))).astype(int))
-        tokens = self.lm.tokenize([self.items[i].shown for i in chosen], chat=self.chat)
+        tokens = self.lm.tokenize([self.items[i].content for i in chosen], chat=self.chat)
 
         def compute() -> dict[str, NDArray[Any]]:
             if what == "gather":

@@ -21,14 +21,14 @@ from broca.models.tokens import SIDES, Tokens
 from broca.page.numbers import p_value
 from broca.scoring import Likelihood, Permuted
 from broca.scoring.likelihood import Join
-from broca.stimuli.baselines import baselines, mentioned
+from broca.stimuli.baselines import baselines, mention_index
 from broca.units import UnitMask
 
 
 def probe(lm: LM, items: Sequence[Item], chat: str) -> list[Tokens]:
     """A few prompts of different lengths."""
     step = max(1, len(items) // 8)
-    tokens = lm.tokenize([item.shown for item in items[::step][:8]], chat=chat)  # type: ignore[arg-type]
+    tokens = lm.tokenize([item.content for item in items[::step][:8]], chat=chat)  # type: ignore[arg-type]
     # Pictures of other shapes make another batch.
     return [one for one in tokens if one.key == tokens[0].key]
 
@@ -125,7 +125,9 @@ def shortcut(rows: pl.DataFrame, abilities: Mapping[str, Sequence[Item]], *, alp
     every = [(item, correct[f"{ability}/{item.id}"]) for ability, items in abilities.items() for item in items]
     for name, last in (("first-mentioned", False), ("last-mentioned", True)):
         picks = [
-            (pick == item.answer, right) for item, right in every if (pick := mentioned(item, last=last)) is not None
+            (pick == item.answer, right)
+            for item, right in every
+            if (pick := mention_index(item, last=last)) is not None
         ]
         if picks:
             found.append((name, sum(hit for hit, _ in picks) / len(picks), [right for _, right in picks]))

@@ -53,9 +53,9 @@ def shown(
         StimulusError: if all stimuli are the same to the model, or a half would have fewer than 2 stimuli on one side.
     """
     both = (*contrast.positive, *contrast.negative)
-    tokens = lm.tokenize([s.shown for s in both], chat=chat, truncate=truncate)
+    tokens = lm.tokenize([s.content for s in both], chat=chat, truncate=truncate)
     if len({each.content for each in tokens}) == 1:
-        whole = lm.tokenize([s.shown for s in both], chat=chat)
+        whole = lm.tokenize([s.content for s in both], chat=chat)
         raise StimulusError(f"{_alike(contrast, tokens[0], [each.ids for each in whole], truncate)}{advice}")
     n = len(contrast.positive)
     groups = _groups(contrast)

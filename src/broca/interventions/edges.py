@@ -83,7 +83,7 @@ class EdgeLesion:
             fired[Site(layer, "pattern")] += 1
             shown = current()
             if made[0] is not shown or made[1] != shape[2]:
-                made = (shown, shape[2], self._gone(shown, shape[2]))
+                made = (shown, shape[2], self._cut_mask(shown, shape[2]))
             if made[2] is None:
                 return None
             heads = chosen[layer]
@@ -92,7 +92,7 @@ class EdgeLesion:
         with severed(lm, cut):
             yield fired
 
-    def _gone(self, shown: Pass, n_keys: int) -> Tensor | None:
+    def _cut_mask(self, shown: Pass, n_keys: int) -> Tensor | None:
         """Which edges of a pass are cut, ``(batch, 1, query, key)``; None if none is."""
         if not shown.has_prompt and not self.after:
             return None

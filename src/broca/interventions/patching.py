@@ -55,7 +55,7 @@ class Case:
             self, donor=self.run, places={name: (theirs, theirs) for name, (_, theirs) in self.places.items()}
         )
 
-    def lent(self, other: Case) -> Case:
+    def with_donor(self, other: Case) -> Case:
         """The case with the donor of another one."""
         places = {name: (other.places[name][0], own[1]) for name, own in self.places.items() if name in other.places}
         return replace(self, donor=other.donor, places=places)
@@ -72,7 +72,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Patched:
+class PatchGrid:
     """What came of a grid. Arrays end in `NUMBERS`."""
 
     donor: NDArray[np.float64]
@@ -84,7 +84,7 @@ class Patched:
     work: Work
 
     @property
-    def restored(self) -> NDArray[np.float64]:
+    def restoration(self) -> NDArray[np.float64]:
         """How far each patch moves the logit difference, in logits: ``(case, cell)``."""
         return self.after[:, :, 0] - self.before[:, None, 0]
 
@@ -94,7 +94,7 @@ class Patched:
         return self.donor[:, 0] - self.before[:, 0]
 
 
-def patched(
+def patch_grid(
     lm: LM,
     cases: Sequence[Case],
     cells: Sequence[Cell],
@@ -102,7 +102,7 @@ def patched(
     size: int | None = None,
     way: Way | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Patched:
+) -> PatchGrid:
     """Run every case with every cell patched.
 
     Args:
@@ -137,8 +137,8 @@ def patched(
                 continue
             rows, start, changes = moves
             logits = recorded.again(changes, start=start)
-            found.append((rows, _measured(logits, theirs, some)[rows]))
-        return _measured(lending, theirs, some), _measured(recorded.logits, theirs, some), found, spent
+            found.append((rows, _logit_numbers(logits, theirs, some)[rows]))
+        return _logit_numbers(lending, theirs, some), _logit_numbers(recorded.logits, theirs, some), found, spent
 
     for batch, (own, plain, found, spent) in lm.each([case.run for case in cases], step, size=size):
         where = np.array(batch.index)
@@ -153,7 +153,7 @@ def patched(
         done += len(batch)
         if progress is not None:
             progress(done, len(cases))
-    return Patched(donor, before, after, work)
+    return PatchGrid(donor, before, after, work)
 
 
 def _check(cases: Sequence[Case]) -> None:
@@ -191,7 +191,7 @@ def _moves(
     rows, into, out = [], [], []
     for row, (case, first) in enumerate(zip(cases, batch.start.tolist(), strict=True)):
         offset = width - len(case.donor)
-        for theirs, own in paired(case, cell.at):
+        for theirs, own in position_pairs(case, cell.at):
             rows.append(row)
             into.append(first + own)
             out.append(offset + theirs)
@@ -202,7 +202,7 @@ def _moves(
     return sorted(set(rows)), min(into), changes
 
 
-def paired(case: Case, at: str) -> list[tuple[int, int]]:
+def position_pairs(case: Case, at: str) -> list[tuple[int, int]]:
     """Positions in the donor and in the text, the last with the last, of one class of tokens or of all.
 
     Of all, a token of the text that several classes name is patched once, as the first of them says.
@@ -232,7 +232,7 @@ def _change(values: Tensor, units: NDArray[np.bool_] | None, rows: Tensor, into:
     return change
 
 
-def _measured(logits: Tensor, theirs: Tensor, cases: Sequence[Case]) -> Tensor:
+def _logit_numbers(logits: Tensor, theirs: Tensor, cases: Sequence[Case]) -> Tensor:
     """`NUMBERS` of each row, ``(row, number)``, float64 on the CPU."""
     rows = torch.arange(len(cases), device=logits.device)
     right = torch.tensor([case.right for case in cases], device=logits.device)

@@ -121,12 +121,12 @@ class PatternPatch:
             fired[Site(layer, "pattern")] += 1
             shown = current()
             # The prompt's rows are replaced where it is read; what follows it meets them in the cache.
-            return self._replaced(layer, chosen[layer], shown, shape, compute) if shown.has_prompt else None
+            return self._replacement(layer, chosen[layer], shown, shape, compute) if shown.has_prompt else None
 
         with swapped(lm, swap):
             yield fired
 
-    def _replaced(
+    def _replacement(
         self, layer: int, heads: tuple[int, ...], shown: Pass, shape: tuple[int, int, int], compute: Compute
     ) -> Replaced:
         patterns = [self._pattern(ids, layer, shape[0]) for ids in shown.prompts]

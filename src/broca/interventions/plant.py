@@ -88,7 +88,7 @@ class Plant:
         with ExitStack() as stack:
             stack.enter_context(restoring(lm.model))
             for site, planted in self.at.items():
-                stack.enter_context(_written(output_weights(lm, site), planted))
+                stack.enter_context(_planted_rows(output_weights(lm, site), planted))
             edits = {site: self._edit(site, planted) for site, planted in self.at.items()}
             yield stack.enter_context(edit_sites(lm.model, lm.anatomy, edits))
 
@@ -144,7 +144,7 @@ def output_weights(lm: LM, site: Site) -> Tensor:
 
 
 @contextmanager
-def _written(weights: Tensor, planted: Planting) -> Iterator[None]:
+def _planted_rows(weights: Tensor, planted: Planting) -> Iterator[None]:
     """Run the body with the planted units' rows of `weights` in place."""
     units = torch.as_tensor(planted.units, device=weights.device)
     kept = weights[units]

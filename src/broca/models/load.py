@@ -16,7 +16,7 @@ from broca.models.memory import Need, announced, need
 from broca.models.placement import SPREAD, check_device
 from broca.models.quantised import stored
 from broca.registry import ORGANISMS, unknown
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
@@ -281,12 +281,12 @@ def _told(name: str, action: Any, what: str = "") -> Any:
         raise ModelError(gate_notice(name)) from error
     except HfHubHTTPError as error:
         raise ModelError(
-            f"{name}: the hub refused ({hidden(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
+            f"{name}: the hub refused ({hide_secrets(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
         ) from error
     except ImportError as error:
         raise ModelError(f"{name}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, StrictDataclassError) as error:
-        text = hidden(str(error))
+        text = hide_secrets(str(error))
         said = next((say for word, say in _KNOWN_TROUBLE.items() if word in text), None)
         if said is not None:
             raise ModelError(said(name)) from error

@@ -16,7 +16,7 @@ NAMES = tuple(ORGANISMS)
 """The organisms that come with the package."""
 
 
-def shipped(name: str) -> Path:
+def organism_path(name: str) -> Path:
     """The directory of a shipped organism, which loads like any Hugging Face model.
 
     Raises:

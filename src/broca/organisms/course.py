@@ -102,13 +102,13 @@ class Course:
             RunError: if the folder holds a checkpoint of another training, or a damaged one.
         """
         peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        past = self._resumed()
+        past = self._resume()
         self.model.eval()
         for step in range(past.step + 1, self.plan.steps + 1):
             for optimizer, rates in zip(self.optimizers, peaks, strict=True):
                 for group, peak in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = peak * self.plan.rate(step)
-            past = self._pointed(past, step, self._step(self.draw(step)))
+            past = self._add_point(past, step, self._step(self.draw(step)))
             if step % self.plan.look == 0 or step == self.plan.steps:
                 found = {name: round(value, 4) for name, value in self.look().items()}
                 past = replace(past, looks=(*past.looks, {"step": step, **found}))
@@ -121,7 +121,7 @@ class Course:
         """Remove the checkpoint, once the result is written."""
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
-    def _pointed(self, past: Past, step: int, seen: tuple[float, float]) -> Past:
+    def _add_point(self, past: Past, step: int, seen: tuple[float, float]) -> Past:
         recent = (*past.recent, seen)
         if step % POINT and step != self.plan.steps:
             return replace(past, step=step, recent=recent)
@@ -131,7 +131,7 @@ class Course:
     def _step(self, lesson: Lesson) -> tuple[float, float]:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        logits = answered(self.model, lesson)
+        logits = target_logits(self.model, lesson)
         asked = lesson.targets != NOTHING
         loss = F.cross_entropy(logits, lesson.targets[asked])
         loss.backward()
@@ -155,7 +155,7 @@ class Course:
         with replacing(self.folder / CHECKPOINT) as partial:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata=words)
 
-    def _resumed(self) -> Past:
+    def _resume(self) -> Past:
         path = self.folder / CHECKPOINT
         if not path.is_file():
             return Past()
@@ -187,7 +187,7 @@ class Course:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def answered(model: Any, lesson: Lesson) -> torch.Tensor:
+def target_logits(model: Any, lesson: Lesson) -> torch.Tensor:
     """Logits in float32 at the positions that have a target, (target, token)."""
     given = {"attention_mask": lesson.mask, "position_ids": lesson.places}
     shown = {name: value for name, value in given.items() if value is not None}

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from broca.errors import BrocaError, RunError
 from broca.runs.formats import canonical
 from broca.runs.store import corrupt, parse_json
-from broca.storage import digest, validated
+from broca.storage import digest, validate
 
 SCHEMA = 2
 """Of manifests. Those of schema 1 carry no seal."""
@@ -160,4 +160,4 @@ def check(told: Any, kind: type[BaseModel], path: Path, error: type[BrocaError] 
     Raises:
         BrocaError: of the class `error`, naming the place.
     """
-    validated(told, kind, name=f"{path} is corrupt", error=error, advice=_AGAIN)
+    validate(told, kind, name=f"{path} is corrupt", error=error, advice=_AGAIN)

@@ -24,7 +24,7 @@ from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.manifest import sealed
 from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
-from broca.storage import digest, locked, read, refuse_links, settle, sweep, write, writing
+from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
 from broca.workers import Engine, Local
 from broca.workers.threads import limited
 from broca.workers.worker import Source
@@ -76,7 +76,7 @@ def run(
         return finished
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(lock), limited(engine.threads_each):
+    with hold_lock(lock), limited(engine.threads_each):
         if (finished := _finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
@@ -120,7 +120,7 @@ def _tidy(final: Path, lock: Path) -> None:
         for folder in (final, final / store.TABLES):
             sweep(folder)
         if lock.exists():
-            with locked(lock):
+            with hold_lock(lock):
                 pass
 
 

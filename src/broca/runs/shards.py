@@ -28,7 +28,7 @@ from broca.runs.formats import json_to_bytes
 from broca.runs.manifest import SEAL, Captured, check, seal_fits, sealed
 from broca.runs.spec import dtype_name
 from broca.runs.store import parse_json as store_json
-from broca.storage import digest, inside, locked, read, sweep, write, writing
+from broca.storage import digest, hold_lock, inside, read, sweep, write, writing
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def write_raw(
     manifest = sealed(_manifest(lm, rows, wanted, more) | {"tensor_bytes": volume})
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
+    with hold_lock(folder / ".lock"):
         sweep(folder, alone=True)
         _settled(folder, manifest)
         for number, part in enumerate(_cut(range(len(rows)), shard)):

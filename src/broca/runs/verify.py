@@ -10,7 +10,7 @@ from broca.errors import BrocaError, RunError
 from broca.runs.opened import LOG, MANIFEST, Run, unfinished
 from broca.runs.shards import is_capture, open_raw
 from broca.runs.store import TABLES
-from broca.scoring.answered import Answered
+from broca.scoring.answer_store import AnswerStore
 from broca.storage import inside, legible
 from broca.units import UnitMask
 from broca.units.weights import WeightSet
@@ -96,7 +96,7 @@ def _file(path: Path) -> Verified:
         start = file.read(len(_SQLITE))
     if start == _SQLITE:
         try:
-            lost = Answered(path).damaged()
+            lost = AnswerStore(path).damaged()
         except BrocaError as error:
             return Verified(path, "answers", 1, (str(error),))
         wrong = (f"{path}: {lost} answers are not what was written; they are computed again when they are asked for.",)

@@ -9,7 +9,7 @@ from pydantic import Field
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.orders import Permuted
-from broca.scoring.perplexity import Windows, perplexity, windowed
+from broca.scoring.perplexity import Windows, perplexity, window_rows
 from broca.scoring.rows import ROW_SCHEMA, Scorer, summarise
 from broca.scoring.sampling import Sampled
 from broca.specs.fields import Chat
@@ -36,5 +36,5 @@ __all__ = [
     "chat_of",
     "perplexity",
     "summarise",
-    "windowed",
+    "window_rows",
 ]

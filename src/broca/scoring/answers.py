@@ -135,7 +135,7 @@ def completion_of(text: str, prompt: str) -> tuple[str, bool]:
     return text, False
 
 
-def graded(
+def grade_answers(
     ids: Sequence[str], gold: Sequence[str], texts: Sequence[str], *, prompts: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """The table of `ANSWER_SCHEMA` for answers that are numbers.
@@ -168,7 +168,7 @@ def graded(
                 "id": name,
                 "gold": str(value),
                 **{
-                    key: _shown(one)
+                    key: _fraction_text(one)
                     for key, one in (("answer", read.answer), ("first", read.first), ("last", read.last))
                 },
                 "how": read.how,
@@ -184,7 +184,7 @@ def graded(
 
 
 def rates(table: pl.DataFrame) -> dict[str, float]:
-    """Shares of the rows of `graded`: `correct`, `first_correct`, `last_correct`, `unparsed`, `echo`; mean `length`.
+    """Shares of the rows of `grade_answers`: `correct`, `first_correct`, `last_correct`, `unparsed`, `echo`; mean `length`.
 
     Raises:
         StimulusError: if the table has no rows: nothing was graded, which is not the same as nothing being right.
@@ -197,7 +197,7 @@ def rates(table: pl.DataFrame) -> dict[str, float]:
 
 def echo_baseline(gold: Sequence[str], prompts: Sequence[str]) -> float:
     """The share that a model would be credited for writing its prompt and nothing else: anything above 0 is the grader's."""
-    return rates(graded([str(i) for i in range(len(gold))], gold, prompts, prompts=prompts))["correct"]
+    return rates(grade_answers([str(i) for i in range(len(gold))], gold, prompts, prompts=prompts))["correct"]
 
 
 def exact_match(text: str, gold: Sequence[str]) -> bool:
@@ -253,7 +253,7 @@ def _without_operands(text: str, found: Sequence[_Found]) -> tuple[list[_Found],
     i = 0
     while i < len(found):
         last = i
-        while last + 1 < len(found) and _joined(text, found[last], found[last + 1]):
+        while last + 1 < len(found) and _are_operands(text, found[last], found[last + 1]):
             last += 1
         if last == i:
             kept.append(found[i])
@@ -263,7 +263,7 @@ def _without_operands(text: str, found: Sequence[_Found]) -> tuple[list[_Found],
     return kept, results
 
 
-def _joined(text: str, one: _Found, other: _Found) -> bool:
+def _are_operands(text: str, one: _Found, other: _Found) -> bool:
     """Whether two numbers are operands of one calculation; "20 -21" is one too."""
     between = text[one.end : other.start]
     return _OPERATOR.fullmatch(between) is not None or (between.isspace() and text[other.start] in "-−–+")
@@ -273,7 +273,7 @@ def _equal(value: Fraction | None, gold: Fraction) -> bool:
     return value is not None and abs(value - gold) < TOLERANCE
 
 
-def _shown(value: Fraction | None) -> str | None:
+def _fraction_text(value: Fraction | None) -> str | None:
     return None if value is None else str(value)
 
 

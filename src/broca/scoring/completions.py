@@ -15,7 +15,7 @@ import polars as pl
 
 from broca.errors import StatisticsError, StimulusError
 from broca.items import Text, cluster, fingerprint
-from broca.scoring.answered import Answered
+from broca.scoring.answer_store import AnswerStore
 from broca.stats.corrections import holm
 from broca.stats.pairs import mean_interval, sign_flip_test
 
@@ -96,7 +96,7 @@ class _Request:
     args: tuple[Any, ...]
 
 
-def kept(
+def cached_answers(
     about: Sequence[object],
     asked: Sequence[tuple[Any, ...]],
     answer: Callable[[list[tuple[Any, ...]]], Sequence[Any]],
@@ -121,7 +121,7 @@ def kept(
         found = answer(different)
     else:
         requests = [_Request(one) for one in different]
-        found = Answered(cache)(about, requests, lambda some: answer([request.args for request in some]))
+        found = AnswerStore(cache)(about, requests, lambda some: answer([request.args for request in some]))
     known = dict(zip(different, found, strict=True))
     return [known[one] for one in asked]
 
@@ -162,7 +162,9 @@ def differences(rows: pl.DataFrame, column: str, *, clean: str = "clean", n: int
     for part in others.partition_by("kind", maintain_order=True):
         both = part.join(base, on="row_id", how="left", maintain_order="left")
         values = (both[column] - both["base"]).rename("difference")
-        made.append({"kind": part["kind"][0], **_spread(values), **_tested(values, both["group"].to_list(), n, seed)})
+        made.append(
+            {"kind": part["kind"][0], **_spread(values), **_test_differences(values, both["group"].to_list(), n, seed)}
+        )
     p = [row["p"] for row in made if row["p"] is not None]
     adjusted = iter(holm(p).tolist() if p else [])
     return pl.DataFrame(
@@ -184,7 +186,7 @@ def _spread(values: pl.Series) -> dict[str, float | int | None]:
     }
 
 
-def _tested(values: pl.Series, groups: Sequence[object], n: int, seed: int) -> dict[str, float | None]:
+def _test_differences(values: pl.Series, groups: Sequence[object], n: int, seed: int) -> dict[str, float | None]:
     numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     known = numbers[~np.isnan(numbers)]
     shares = {"better": float((known > 0).mean()), "worse": float((known < 0).mean())} if len(known) else {}

@@ -14,7 +14,7 @@ import regex
 
 from broca.errors import StimulusError
 from broca.items import Item, Text
-from broca.scoring.prompts import beside, cued, letters, listed, one_prompt
+from broca.scoring.prompts import beside, cued, letters, list_choices, one_prompt
 from broca.scoring.rows import INVALID, Outcome, rows
 from broca.specs.fields import Chat
 from broca.writing import WORD_CHARACTER, clusters
@@ -91,19 +91,21 @@ class Generation:
         for item in items:
             self._keys(item)
 
-    def asked(self, item: Item) -> tuple[Text, str, str | None]:
+    def prompt_parts(self, item: Item) -> tuple[Text, str, str | None]:
         """What an item's prompt is made of: a text, the cue that opens the answer, and what parts the two (None: as a person writes).
 
         Its pictures are not part of it.
         """
         if self.match == "letter":
             cue = "Answer:" if self.cue is None else self.cue
-            return listed(item, cue), cue, "\n"
+            return list_choices(item, cue), cue, "\n"
         return item.prompt, self.cue or "", None
 
     def read(self, items: Sequence[Item], texts: Sequence[str]) -> list[Outcome]:
         """What each text says in answer to its item."""
-        return [Outcome(self._named(text, self._keys(item)), text) for item, text in zip(items, texts, strict=True)]
+        return [
+            Outcome(self._find_choice(text, self._keys(item)), text) for item, text in zip(items, texts, strict=True)
+        ]
 
     def prompts(self, lm: LM, items: Sequence[Item]) -> list[Rendered]:
         """The prompts as the tokenizer gets them.
@@ -111,7 +113,7 @@ class Generation:
         Raises:
             StimulusError: if one leaves no room for an answer.
         """
-        asked = [(beside(item, text), cue, gap) for item in items for text, cue, gap in [self.asked(item)]]
+        asked = [(beside(item, text), cue, gap) for item in items for text, cue, gap in [self.prompt_parts(item)]]
         prompts = [cued(lm, text, chat=self.chat, cue=cue, gap=gap) for text, cue, gap in asked]
         for item, tokens in zip(items, lm.tokenize(prompts) if lm.context else [], strict=False):
             n = len(tokens)
@@ -140,10 +142,10 @@ class Generation:
         text = text.strip() if self.strip else text
         return text.lower() if self.case == "lower" else text
 
-    def _named(self, text: str, keys: Sequence[str]) -> int:
+    def _find_choice(self, text: str, keys: Sequence[str]) -> int:
         text = self._plain(text)
         if self.match == "contains":
-            found = _contained(text, keys)
+            found = _keys_in(text, keys)
             return found[0] if len(found) == 1 else INVALID
         said = text if self.match == "exact" else _FIRST.get(self.match, _first_word)(text)
         return keys.index(said) if said in keys else INVALID
@@ -161,7 +163,7 @@ def _first_piece(text: str) -> str:
 _FIRST = {"first-word": _first_word, "first-piece": _first_piece}
 
 
-def _contained(text: str, keys: Sequence[str]) -> list[int]:
+def _keys_in(text: str, keys: Sequence[str]) -> list[int]:
     """Which keys stand in the text as whole words, and not only inside a longer one that does."""
     found: list[int] = []
     taken: list[tuple[int, int]] = []

@@ -16,7 +16,7 @@ import polars as pl
 
 from broca.errors import SpecError, StimulusError
 from broca.models.lm import LM
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 METRIC_SCHEMA = pl.Schema(
     {
@@ -121,7 +121,7 @@ def evaluate(
         TemplateError,
         YAMLError,
     ) as error:
-        first = next((line for line in hidden(str(error)).splitlines() if line.strip()), "no more is said")
+        first = next((line for line in hide_secrets(str(error)).splitlines() if line.strip()), "no more is said")
         raise SpecError(
             f"lm-eval could not ask {', '.join(files)} ({type(error).__name__}: {first}). Check the task file and its data; a data set "
             "of the hub needs the network, or a copy in its cache."
@@ -159,7 +159,7 @@ def check_tasks(tasks: Sequence[str | Path], *, include: str | Path | None = Non
         if _is_file(task) and not Path(task).is_file():
             raise SpecError(f"There is no task file {task!r}. Check the path.")
     manager = TaskManager(include_path=include, include_defaults=not all(map(_is_file, files)))
-    _known(files, manager)
+    _require_tasks(files, manager)
     return files, manager
 
 
@@ -167,7 +167,7 @@ def _is_file(task: str | Path) -> bool:
     return str(task).endswith((".yaml", ".yml"))
 
 
-def _known(tasks: Sequence[str], manager: Any) -> None:
+def _require_tasks(tasks: Sequence[str], manager: Any) -> None:
     """Refuse tasks that are not there before anything is loaded.
 
     Raises:

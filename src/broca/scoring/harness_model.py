@@ -20,7 +20,7 @@ from broca.models.lm import LM
 from broca.models.questions import Question
 from broca.models.templates import chat_text
 from broca.models.tokens import Frame, Tokens
-from broca.scoring.answered import Answered
+from broca.scoring.answer_store import AnswerStore
 
 _LENGTH = 2048
 """Positions of a model whose config sets no limit; lm-eval's own default."""
@@ -55,7 +55,7 @@ class Harness(TemplateLM):
         self.batch_size = lm.batch_size
         self.cut = 0
         """Requests that were too long and lost their beginning, as lm-eval has it."""
-        self._answered = Answered(cache) if cache else None
+        self._answered = AnswerStore(cache) if cache else None
         self._sampled = 0
 
     @property
@@ -98,18 +98,18 @@ class Harness(TemplateLM):
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:  # noqa: FBT001, FBT002
         """The log-probability in nats of each continuation of a context, and whether it is the greedy one."""
         answer = super().loglikelihood
-        found = self._remembered("loglikelihood", requests, lambda own: answer(own, disable_tqdm=disable_tqdm))
+        found = self._answer_cached("loglikelihood", requests, lambda own: answer(own, disable_tqdm=disable_tqdm))
         return [(float(logprob), bool(greedy)) for logprob, greedy in found]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:  # noqa: ARG002, FBT001, FBT002
         """The log-probability in nats of each text, in windows where it is longer than the model."""
-        return self._remembered("loglikelihood_rolling", requests, self._rolling)
+        return self._answer_cached("loglikelihood_rolling", requests, self._rolling)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002, FBT001, FBT002
         """What the model writes after each context, up to a stop word."""
-        return self._remembered("generate_until", requests, self._generated)
+        return self._answer_cached("generate_until", requests, self._generate)
 
-    def _remembered(
+    def _answer_cached(
         self, method: str, requests: Sequence[Any], answer: Callable[[list[Any]], Sequence[Any]]
     ) -> list[Any]:
         if self._answered is None:
@@ -118,7 +118,7 @@ class Harness(TemplateLM):
         return self._answered(about, requests, answer, chunk=_CHUNK)
 
     def _loglikelihood_tokens(self, requests: Sequence[Encoded], **_: Any) -> list[tuple[float, bool]]:
-        fitted = [self._fitted(request) for request in requests]
+        fitted = [self._truncate(request) for request in requests]
         groups: list[list[int]] = []
         for i, (context, _ids) in enumerate(fitted):
             last = groups[-1] if groups else []
@@ -127,7 +127,7 @@ class Harness(TemplateLM):
             else:
                 groups.append([i])
         questions = [
-            Question(Tokens(fitted[own[0]][0], _said(requests[own[0]])), tuple(fitted[i][1] for i in own))
+            Question(Tokens(fitted[own[0]][0], _request_text(requests[own[0]])), tuple(fitted[i][1] for i in own))
             for own in groups
         ]
         longest = max((len(q.shared) + q.longest for q in questions), default=1)
@@ -135,12 +135,12 @@ class Harness(TemplateLM):
         found = logprobs(self.lm, questions, size=size)
         return [(logprob, greedy) for one in found for logprob, greedy in zip(one.logprobs, one.greedy, strict=True)]
 
-    def _fitted(self, request: Encoded) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _truncate(self, request: Encoded) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Context and continuation, the context cut from the left where both are too long; the last token is never fed."""
         _, context, continuation = request
         if not context or not continuation or len(continuation) > self.max_length:
             raise StimulusError(
-                f"{_said(request)[:60]!r}: {len(context)} tokens of context and {len(continuation)} to be predicted. There must "
+                f"{_request_text(request)[:60]!r}: {len(context)} tokens of context and {len(continuation)} to be predicted. There must "
                 f"be one of each at least, and no more than the model's {self.max_length} positions."
             )
         room = self.max_length + 1 - len(continuation)
@@ -166,17 +166,17 @@ class Harness(TemplateLM):
         values = iter(logprob for logprob, _ in self._loglikelihood_tokens(windows))
         return [sum(next(values) for _ in range(n)) for n in counts]
 
-    def _generated(self, requests: list[Any]) -> list[str]:
+    def _generate(self, requests: list[Any]) -> list[str]:
         alike: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             alike.setdefault(repr(request.args[1]), []).append(i)
         out = [""] * len(requests)
         for own in alike.values():
-            for i, text in zip(own, self._written([requests[i].args for i in own]), strict=True):
+            for i, text in zip(own, self._continue([requests[i].args for i in own]), strict=True):
                 out[i] = text
         return out
 
-    def _written(self, asked: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    def _continue(self, asked: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         """What follows contexts that are to be continued in one and the same way."""
         how: dict[str, Any] = dict(normalize_gen_kwargs(asked[0][1], self.max_gen_toks))
         eos = None if self.eot_token_id is None else self.tokenizer.decode([self.eot_token_id])
@@ -208,6 +208,6 @@ class Harness(TemplateLM):
         return context[tokens.offsets[tokens.prefix - room][0] :]
 
 
-def _said(request: Encoded) -> str:
+def _request_text(request: Encoded) -> str:
     texts = request[0]
     return " ".join(texts) if texts else f"a window of {len(request[2])} tokens"

@@ -12,7 +12,7 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import fingerprint
-from broca.scoring.completions import Completion, hashes, kept
+from broca.scoring.completions import Completion, cached_answers, hashes
 from broca.scoring.writer import Writer
 
 JUDGE_SCHEMA = pl.Schema(
@@ -61,7 +61,7 @@ class Rubric:
         """Content hash."""
         return fingerprint(self)
 
-    def asked(self, one: Completion) -> str:
+    def prompt_for(self, one: Completion) -> str:
         """The prompt for one completion.
 
         Raises:
@@ -87,7 +87,7 @@ RUBRIC = Rubric()
 """Whole numbers from 0 to 10."""
 
 
-def judged(
+def judge_completions(
     writer: Writer,
     completions: Sequence[Completion],
     rubric: Rubric = RUBRIC,
@@ -113,7 +113,7 @@ def judged(
     def answer(asked: list[tuple[Any, ...]]) -> Sequence[str]:
         return writer([prompt for (prompt,) in asked])
 
-    raw = kept(["judge", about], [(rubric.asked(one),) for one in completions], answer, cache=cache)
+    raw = cached_answers(["judge", about], [(rubric.prompt_for(one),) for one in completions], answer, cache=cache)
     scores = [rubric.read(text) for text in raw]
     values: dict[str, Any] = {
         "model": [str(about.get("model") or "")] * len(raw),

@@ -11,8 +11,8 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.scoring.prompts import beside, cued, gaps, letters, listed, one_prompt
-from broca.scoring.rows import preferred, rows
+from broca.scoring.prompts import beside, cued, gaps, letters, list_choices, one_prompt
+from broca.scoring.rows import likeliest_choice, rows
 from broca.specs.fields import Chat
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Likelihood:
         found = iter(logprobs(lm, self.questions(lm, [part for own in parts for part in own])))
         outcomes = []
         for item, own in zip(items, parts, strict=True):
-            values, tokens = _summed(item, [next(found) for _ in own])
+            values, tokens = _sum_passages(item, [next(found) for _ in own])
             per = tokens if self.norm == "mean" else (1,) * len(tokens)
-            outcomes.append(preferred(item, [value / n for value, n in zip(values, per, strict=True)]))
+            outcomes.append(likeliest_choice(item, [value / n for value, n in zip(values, per, strict=True)]))
         return rows(items, outcomes)
 
     def questions(self, lm: LM, items: Sequence[Item]) -> list[Question]:
@@ -75,7 +75,7 @@ class Likelihood:
         """
         from broca.models.questions import split
 
-        asked = [self._asked(lm, item) for item in items]
+        asked = [self._prompt_and_options(lm, item) for item in items]
         names = [f"Item {item.id!r}" for item in items]
         questions = split(lm, [prompt for prompt, _ in asked], [own for _, own in asked], names=names)
         if self.options == "letter":
@@ -94,7 +94,7 @@ class Likelihood:
             for prompt, between, choices in (self._parts(lm, item) for item in items)
         ]
 
-    def _asked(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
+    def _prompt_and_options(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
         """The prompt, and the strings that may follow it."""
         one_prompt([item])
         prompt, between, choices = self._parts(lm, item)
@@ -106,10 +106,10 @@ class Likelihood:
     def _parts(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...], tuple[str, ...]]:
         """The prompt, what parts each choice from it, and the choices."""
         if self.options == "text":
-            prompt = cued(lm, item.shown, chat=self.chat, cue=self.cue or "")
+            prompt = cued(lm, item.content, chat=self.chat, cue=self.cue or "")
             return prompt, gaps(prompt, item.choices, self.join), item.choices
         cue, names = "Answer:" if self.cue is None else self.cue, letters(item)
-        prompt = cued(lm, beside(item, listed(item, cue)), chat=self.chat, cue=cue, gap="\n")
+        prompt = cued(lm, beside(item, list_choices(item, cue)), chat=self.chat, cue=cue, gap="\n")
         # behind a cue of its own a letter is parted from it in a chat too
         own = replace(prompt, templated=prompt.templated and not cue)
         return prompt, gaps(own, names, self.join), names
@@ -138,7 +138,7 @@ def _passages(item: Item) -> list[Item]:
     return [Item(item.id, before, (said,), 0) for own in item.passages for before, said in own]
 
 
-def _summed(item: Item, found: Sequence[Continuations]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+def _sum_passages(item: Item, found: Sequence[Continuations]) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """The log-probability of each choice and its tokens, those of its passages summed."""
     if not item.passages:
         return found[0].logprobs, found[0].tokens

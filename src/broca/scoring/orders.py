@@ -18,7 +18,7 @@ from broca.items import Item
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.scoring.prompts import lists_itself
-from broca.scoring.rows import INVALID, Outcome, preferred, rows
+from broca.scoring.rows import INVALID, Outcome, likeliest_choice, rows
 from broca.tries import MOST, tries
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Permuted:
                     "order cannot be changed here. Give the options as choices."
                 )
         chosen = [orders(item, self.orders, self.seed) for item in items]
-        asked = [reordered(item, order) for item, own in zip(items, chosen, strict=True) for order in own]
+        asked = [reorder_choices(item, order) for item, own in zip(items, chosen, strict=True) for order in own]
         found = self.scorer(lm, asked).select("predicted", "logprobs", "text").rows()
         outcomes, at = [], 0
         for item, own in zip(items, chosen, strict=True):
@@ -103,7 +103,7 @@ def orders(item: Item, n: int | Literal["all"], seed: int = 0) -> list[Order]:
     return list(found)[:n]
 
 
-def reordered(item: Item, order: Order) -> Item:
+def reorder_choices(item: Item, order: Order) -> Item:
     """The item with its choices in another order, and the same answer."""
     return item.reorder(order)
 
@@ -113,7 +113,7 @@ def _together(item: Item, own: Sequence[Order], found: Sequence[tuple[int, list[
         values = np.zeros(len(item.choices))
         for order, (_, logprobs, _) in zip(own, found, strict=True):
             values[list(order)] += logprobs
-        return preferred(item, (values / len(own)).tolist())
+        return likeliest_choice(item, (values / len(own)).tolist())
     votes = Counter(order[place] for order, (place, _, _) in zip(own, found, strict=True) if place != INVALID)
     predicted = min(votes, key=lambda choice: (-votes[choice], choice)) if votes else INVALID
     return Outcome(predicted, found[0][2])

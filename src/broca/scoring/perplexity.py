@@ -67,7 +67,7 @@ class Windows:
         return [(Stimulus(f"window-{i}", whole.text[:60]), Tokens(ids, whole.text[:60])) for i, ids in enumerate(cuts)]
 
 
-def windowed(
+def window_rows(
     lm: LM, texts: Sequence[Stimulus], windows: Windows = Windows(), *, size: int | None = None
 ) -> pl.DataFrame:
     """Rows of `WINDOW_SCHEMA`, one a window, under whatever is in force. They do not depend on `size`, windows a batch.
@@ -95,7 +95,7 @@ def perplexity(rows: pl.DataFrame, recipe: Recipe = "exact", *, batch: int = 2) 
     """The perplexity of windows that were scored; infinite where it is too large for a number.
 
     Args:
-        rows: Of `windowed`.
+        rows: Of `window_rows`.
         recipe: How windows are averaged.
         batch: Windows a batch, for ``batch-mean``.
 

@@ -73,7 +73,7 @@ def letters(item: Item) -> tuple[str, ...]:
     return tuple(LETTERS[: len(item.choices)])
 
 
-def listed(item: Item, cue: str) -> Text:
+def list_choices(item: Item, cue: str) -> Text:
     """The prompt with the choices under letters at its end; in a chat, at the end of the user's last turn.
 
     A `cue` that ends the prompt is taken off, because it belongs behind the options. A prompt that lists its options

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from broca.models.reward import RewardModel
-from broca.scoring.completions import Completion, hashes, kept
+from broca.scoring.completions import Completion, cached_answers, hashes
 
 REWARD_SCHEMA = pl.Schema(
     {
@@ -50,7 +50,7 @@ def rewards(model: RewardModel, completions: Sequence[Completion], *, cache: str
         return [[each.value, each.truncated] for each in model.logits([(one[0], one[1]) for one in asked])]
 
     pairs = [(one.question, one.text) for one in completions]
-    found = kept(["reward", model.fingerprint, model.form], pairs, answer, cache=cache)
+    found = cached_answers(["reward", model.fingerprint, model.form], pairs, answer, cache=cache)
     columns |= {"model": [model.name] * len(found), "label": [model.label] * len(found)}
     values = {"raw_score": [value for value, _ in found], "truncated": [cut for _, cut in found]}
     return pl.DataFrame({name: (columns | values)[name] for name in REWARD_SCHEMA}, schema=REWARD_SCHEMA)

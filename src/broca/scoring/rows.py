@@ -56,7 +56,7 @@ class Outcome:
     logprobs: tuple[float, ...] = ()
 
 
-def preferred(item: Item, logprobs: Sequence[float]) -> Outcome:
+def likeliest_choice(item: Item, logprobs: Sequence[float]) -> Outcome:
     """The choice with the highest log-probability, the first of those that tie; invalid where one is no number."""
     values = tuple(logprobs)
     if any(map(math.isnan, values)):

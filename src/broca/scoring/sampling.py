@@ -57,7 +57,7 @@ class Sampled:
         """
         return together(items, self.outcomes(lm, items))
 
-    def repeated(self, lm: LM, items: Sequence[Item]) -> pl.DataFrame:
+    def repetition_rows(self, lm: LM, items: Sequence[Item]) -> pl.DataFrame:
         """Rows of `broca.scoring.ROW_SCHEMA` with a column ``repetition`` from 1, one an item and repetition.
 
         Raises:

@@ -12,7 +12,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Pair, fingerprint
 from broca.models.embedding import Embedder
-from broca.scoring.completions import Completion, hashes, kept
+from broca.scoring.completions import Completion, cached_answers, hashes
 
 SIMILARITY_SCHEMA = pl.Schema(
     {
@@ -110,7 +110,9 @@ def similarity(
     said = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a.strip() and b.strip()]
     pairs = [(first[i], second[i]) for i in said]
     found: list[float | None] = [None] * len(first)
-    for i, value in zip(said, kept(["similarity", embedder.fingerprint], pairs, answer, cache=cache), strict=True):
+    for i, value in zip(
+        said, cached_answers(["similarity", embedder.fingerprint], pairs, answer, cache=cache), strict=True
+    ):
         found[i] = value
     return found
 

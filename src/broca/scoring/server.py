@@ -24,7 +24,7 @@ from broca.scoring.generation import Generation
 from broca.scoring.prompts import gap_before, words_alone
 from broca.scoring.rows import Outcome
 from broca.scoring.sampling import apart, seed_of, together
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 30.0
@@ -66,16 +66,16 @@ class Server:
         return bare if bare.endswith("/v1") else f"{bare}/v1"
 
     @property
-    def shown(self) -> str:
+    def public_url(self) -> str:
         """`base` as it may be shown and kept: without a name and password."""
         parts = urlsplit(self.base)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
-    def _hidden(self, text: str) -> str:
+    def _hide(self, text: str) -> str:
         parts = urlsplit(self.url)
-        return hidden(text, [own for own in (parts.password,) if own])
+        return hide_secrets(text, [own for own in (parts.password,) if own])
 
-    def named(self) -> Server:
+    def with_model(self) -> Server:
         """This server with the model's name: the one that it serves, where none was given.
 
         Raises:
@@ -85,16 +85,16 @@ class Server:
             return self
         with self._client() as client:
             try:
-                listed = self._asked(client, "GET", "/models")
-                names = [self._hidden(str(entry["id"])) for entry in listed["data"]]
+                listed = self._request(client, "GET", "/models")
+                names = [self._hide(str(entry["id"])) for entry in listed["data"]]
             except (ServerError, KeyError, TypeError) as error:
                 detail = str(error) if isinstance(error, ServerError) else "its list of models has another form"
                 raise ServerError(
-                    f"{self.shown} does not say which model it serves: {detail} Give the model's name."
+                    f"{self.public_url} does not say which model it serves: {detail} Give the model's name."
                 ) from error
         if len(names) != 1:
             raise ServerError(
-                f"{self.shown} serves {len(names)} models{': ' + ', '.join(names[:8]) if names else ''}. Give the name of one."
+                f"{self.public_url} serves {len(names)} models{': ' + ', '.join(names[:8]) if names else ''}. Give the name of one."
             )
         return Server(self.url, names[0], self.timeout, self.tries, self.pause, self.at_once)
 
@@ -121,7 +121,7 @@ class Server:
         Raises:
             ServerError: if the server is gone, refuses, or answers with something else.
         """
-        model = self.named().model
+        model = self.with_model().model
         asked = [
             {
                 "model": model,
@@ -143,7 +143,7 @@ class Server:
 
     def _one(self, client: httpx2.Client, body: Mapping[str, Any]) -> str:
         chat = "messages" in body
-        answer = self._asked(client, "POST", "/chat/completions" if chat else "/completions", body)
+        answer = self._request(client, "POST", "/chat/completions" if chat else "/completions", body)
         try:
             first = answer["choices"][0]
             text = first["message"]["content"] if chat else first["text"]
@@ -151,14 +151,14 @@ class Server:
             raise self._odd(answer, chat=chat) from error
         if not isinstance(text, str):
             raise self._odd(answer, chat=chat)
-        return self._hidden(text)
+        return self._hide(text)
 
     def _client(self) -> httpx2.Client:
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         return httpx2.Client(timeout=self.timeout, headers=headers)
 
-    def _asked(self, client: httpx2.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _request(self, client: httpx2.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON of an answer; asked again while the server may recover."""
         pause, last = self.pause, ""
         for attempt in range(self.tries):
@@ -169,57 +169,57 @@ class Server:
                 answer = client.request(method, self.base + path, json=body)
             except httpx2.InvalidURL as error:
                 raise ServerError(
-                    f"{self.shown}{path} is no address of a server ({self._hidden(str(error))})."
+                    f"{self.public_url}{path} is no address of a server ({self._hide(str(error))})."
                 ) from error
             except httpx2.TimeoutException:
                 last = f"no answer within {self.timeout:g} s"
                 continue
             except httpx2.RequestError as error:
-                last = self._hidden(str(error)) or type(error).__name__
+                last = self._hide(str(error)) or type(error).__name__
                 continue
             if answer.status_code in _AGAIN:
                 last = f"status {answer.status_code}{self._says(answer)}"
-                pause = _wanted(answer, pause)
+                pause = _retry_pause(answer, pause)
                 continue
             return self._read(answer, path, model=(body or {}).get("model"))
         raise ServerError(
-            f"{self.shown}{path} was asked {self.tries} times and gave no answer (last: {last}). Check that the server runs, or "
+            f"{self.public_url}{path} was asked {self.tries} times and gave no answer (last: {last}). Check that the server runs, or "
             "allow more time; then repeat the call."
         )
 
     def _read(self, answer: httpx2.Response, path: str, *, model: str | None) -> Any:
         if answer.status_code in (401, 403):
             raise ServerError(
-                f"{self.shown} refuses with status {answer.status_code}{self._says(answer)}. Set OPENAI_API_KEY to its key."
+                f"{self.public_url} refuses with status {answer.status_code}{self._says(answer)}. Set OPENAI_API_KEY to its key."
             )
         if answer.status_code != 200:
             raise ServerError(
-                f"{self.shown}{path} refuses{f' model {model!r}' if model else ''} with status {answer.status_code}{self._says(answer)}. "
+                f"{self.public_url}{path} refuses{f' model {model!r}' if model else ''} with status {answer.status_code}{self._says(answer)}. "
                 "Check the address and the model's name."
             )
         try:
             return answer.json()
         except ValueError as error:
             raise ServerError(
-                f"{self.shown}{path} answers with something that is not JSON: {self._hidden(answer.text)[:120]!r}. Give the address of a server "
+                f"{self.public_url}{path} answers with something that is not JSON: {self._hide(answer.text)[:120]!r}. Give the address of a server "
                 "of completions."
             ) from error
 
     def _says(self, answer: httpx2.Response) -> str:
         """What a server adds to a refusal, shortened."""
-        text = " ".join(self._hidden(answer.text).split())
+        text = " ".join(self._hide(answer.text).split())
         return f": {text[:200]}" if text else ""
 
     def _odd(self, answer: Any, *, chat: bool) -> ServerError:
         path, place = ("/chat/completions", "message.content") if chat else ("/completions", "text")
         return ServerError(
-            f"{self.shown}{path} answers {self._hidden(str(answer))[:120]!r}, in which there is no choices[0].{place}. Give the address of a "
+            f"{self.public_url}{path} answers {self._hide(str(answer))[:120]!r}, in which there is no choices[0].{place}. Give the address of a "
             f"server of {'chats' if chat else 'completions (not of chats)'}."
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServerScorer:
     """`Generation`, or with a temperature above 0 `Sampled`, by a server. Call it with items alone."""
 
     server: Server
@@ -239,7 +239,7 @@ class Served:
         """
         return together(items, self.outcomes(items))
 
-    def repeated(self, items: Sequence[Item]) -> pl.DataFrame:
+    def repetition_rows(self, items: Sequence[Item]) -> pl.DataFrame:
         """Rows with a column ``repetition`` from 1, one an item and repetition.
 
         Raises:
@@ -249,7 +249,7 @@ class Served:
         return apart(items, self.outcomes(items))
 
     def outcomes(self, items: Sequence[Item]) -> list[list[Outcome]]:
-        """What came of the items, one list a repetition; raises as `repeated`."""
+        """What came of the items, one list a repetition; raises as `repetition_rows`."""
         if self.reader.temperature or self.temperature < 0 or self.repetitions < 1:
             raise StimulusError(
                 f"temperature {self.temperature} and {self.repetitions} repetitions, with a reader at temperature "
@@ -271,7 +271,7 @@ class Served:
 
 def _prompt(item: Item, reader: Generation) -> str:
     words_alone([item])
-    text, cue, gap = reader.asked(item)
+    text, cue, gap = reader.prompt_parts(item)
     if not isinstance(text, str) or reader.chat == "always":
         raise StimulusError(
             f"Item {item.id!r} would need a chat template, and a server of completions takes plain text. Give plain prompts, or "
@@ -280,7 +280,7 @@ def _prompt(item: Item, reader: Generation) -> str:
     return text + gap_before(text, cue, gap) + cue if cue else text
 
 
-def _wanted(answer: httpx2.Response, pause: float) -> float:
+def _retry_pause(answer: httpx2.Response, pause: float) -> float:
     """The pause that the server asks for, in seconds, or else `pause`."""
     try:
         return max(pause, float(answer.headers.get("retry-after", "")))

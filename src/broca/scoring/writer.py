@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from broca.errors import StimulusError
-from broca.scoring.completions import kept
+from broca.scoring.completions import cached_answers
 from broca.scoring.server import Server
 from broca.specs.fields import Chat
 
@@ -77,7 +77,7 @@ class There:
             "model": self.server.model,
             "revision": None,
             "fingerprint": None,
-            "server": self.server.shown,
+            "server": self.server.public_url,
             "chat": "always" if self.chat else "never",
             "max_new_tokens": self.max_new_tokens,
         }
@@ -99,7 +99,7 @@ class Kept:
 
     def __call__(self, prompts: Sequence[str]) -> list[str]:
         asked = [(prompt,) for prompt in prompts]
-        return kept(
+        return cached_answers(
             ["written", dict(self.about)], asked, lambda some: self.writer([p for (p,) in some]), cache=self.cache
         )
 

@@ -89,7 +89,7 @@ class Characters:
             shift += len(edit.after) - len(edit.before)
         return place + shift
 
-    def touched(self, span: Span) -> bool:
+    def touches(self, span: Span) -> bool:
         """Whether an edit lies in a span, reaches into it, or puts something into its inside."""
         start, end = span
         return any(e.start < end and start < e.end if e.start < e.end else start < e.start < end for e in self.edits)
@@ -144,7 +144,7 @@ def align(pair: Pair, clean: Sequence[Span], perturbed: Sequence[Span], *, opera
     regions = edited_words(pair)
     moved = tuple((through.left(start), through.right(end)) for start, end in regions)
     moved_operands = [(through.right(start), through.left(end)) for start, end in operands]
-    matched = _matched(through, clean, perturbed)
+    matched = _match_tokens(through, clean, perturbed)
     classes = _classes(clean, regions, operands), _classes(perturbed, moved, moved_operands)
     if set(classes[0]) == {"special"} or set(classes[1]) == {"special"}:
         raise StimulusError(
@@ -201,7 +201,7 @@ def _check(pair: Pair, spans: Sequence[Span], text: str) -> None:
         before = start
 
 
-def _matched(through: Characters, clean: Sequence[Span], perturbed: Sequence[Span]) -> tuple[tuple[int, int], ...]:
+def _match_tokens(through: Characters, clean: Sequence[Span], perturbed: Sequence[Span]) -> tuple[tuple[int, int], ...]:
     """Tokens over characters that no edit touches, where the other text has a token over just these.
 
     Several tokens may share a character (pieces of its bytes): they match in order if there are as many of them.
@@ -215,7 +215,7 @@ def _matched(through: Characters, clean: Sequence[Span], perturbed: Sequence[Spa
     found: list[tuple[int, int]] = []
     for span, mine in ours.items():
         if span[0] >= 0:
-            if through.touched(span):
+            if through.touches(span):
                 continue
             other = theirs.get((through.right(span[0]), through.left(span[1])), [])
         else:

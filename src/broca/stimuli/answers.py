@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from broca.errors import StimulusError
 from broca.items import Message, Text
-from broca.stimuli.tables import Row, Table, literal, shown, whole_number
+from broca.stimuli.tables import Row, Table, literal, short_repr, whole_number
 
 AnswerForm = Literal["auto", "index", "letter", "text"]
 """How answers are written; ``auto`` takes whatever only one reading allows."""
@@ -53,7 +53,7 @@ def _message(table: Table, row: Row, column: str, value: object) -> Message:
     known: _Role | None = next((each for each in _ROLES if each == role), None)
     if given.keys() != _SAYS or known is None or not isinstance(content, str) or not content.strip():
         raise StimulusError(
-            f"{table.at(row)}: {column!r} holds {shown(value)}. Give a text, or a list of messages such as "
+            f"{table.at(row)}: {column!r} holds {short_repr(value)}. Give a text, or a list of messages such as "
             '{"role": "user", "content": "Where is it?"}, whose roles are system, user and assistant.'
         )
     return Message(known, content)
@@ -66,15 +66,15 @@ def choices_in(table: Table, row: Row) -> tuple[str, ...]:
         StimulusError: Fewer than two choices, an empty one, or two that are the same.
     """
     value = row.cells["choices"]
-    listed = value if isinstance(value, list | tuple) else _listed(table, row, table.word(row, "choices"))
+    listed = value if isinstance(value, list | tuple) else _split_list(table, row, table.word(row, "choices"))
     choices = tuple(choice.strip() for choice in listed if isinstance(choice, str))
     if len(choices) < 2 or len(choices) < len(listed) or not all(choices):
         raise StimulusError(
-            f"{table.at(row)}: choices {shown(value)} must be two or more texts, none empty: "
+            f"{table.at(row)}: choices {short_repr(value)} must be two or more texts, none empty: "
             'a list such as ["box", "bag"], or box|bag.'
         )
     if len(set(choices)) < len(choices):
-        raise StimulusError(f"{table.at(row)}: choices {shown(value)} hold the same text twice. Remove one.")
+        raise StimulusError(f"{table.at(row)}: choices {short_repr(value)} hold the same text twice. Remove one.")
     return choices
 
 
@@ -92,7 +92,9 @@ def answer_in(table: Table, row: Row, choices: tuple[str, ...], form: AnswerForm
     """
     value = whole_number(row.cells["answer"])
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise StimulusError(f"{table.at(row)}: answer {shown(value)} must be an index from 0, a letter, or a choice.")
+        raise StimulusError(
+            f"{table.at(row)}: answer {short_repr(value)} must be an index from 0, a letter, or a choice."
+        )
     text = str(value) if isinstance(value, int) else table.word(row, "answer")
     readings = {
         name: index for name, index in _readings(text, choices).items() if index is not None and form in {"auto", name}
@@ -100,12 +102,12 @@ def answer_in(table: Table, row: Row, choices: tuple[str, ...], form: AnswerForm
     if not readings:
         wanted = "an index from 0, a letter from a, or a text" if form == "auto" else f"one by {form}"
         raise StimulusError(
-            f"{table.at(row)}: answer {shown(value)} is none of the {len(choices)} choices {shown(list(choices))}. Give {wanted}."
+            f"{table.at(row)}: answer {short_repr(value)} is none of the {len(choices)} choices {short_repr(list(choices))}. Give {wanted}."
         )
     if len(set(readings.values())) > 1:
         listed = ", ".join(f"by {name} it is {choices[index]!r}" for name, index in readings.items())
         raise StimulusError(
-            f"{table.at(row)}: answer {shown(value)} can be read in two ways: {listed}. "
+            f"{table.at(row)}: answer {short_repr(value)} can be read in two ways: {listed}. "
             "Say which with the option answers='index', 'letter' or 'text'."
         )
     return next(iter(readings.values()))
@@ -122,12 +124,12 @@ def _readings(text: str, choices: tuple[str, ...]) -> dict[AnswerForm, int | Non
     }
 
 
-def _listed(table: Table, row: Row, text: str) -> list[object]:
+def _split_list(table: Table, row: Row, text: str) -> list[object]:
     if not text.startswith("["):
         return [*text.split("|")]
     value = literal(text)
     if not isinstance(value, list):
         raise StimulusError(
-            f'{table.at(row)}: choices {shown(text)} is not a JSON list, nor one of Python. Write ["box", "bag"], or box|bag.'
+            f'{table.at(row)}: choices {short_repr(text)} is not a JSON list, nor one of Python. Write ["box", "bag"], or box|bag.'
         )
     return value

@@ -104,12 +104,12 @@ def _question(problem: Problem) -> str:
 def _matched_pair(draw: np.random.Generator, operator: str) -> tuple[Problem, Problem] | None:
     """A hard problem, and an easy one with its digits in another order; None where the digits do not allow both."""
     digits = draw.integers(0, 10, size=6)
-    hard = _arranged(draw, digits, operator, carries_wanted=2)
-    easy = _arranged(draw, digits, operator, carries_wanted=0) if hard else None
+    hard = _arrange(draw, digits, operator, carries_wanted=2)
+    easy = _arrange(draw, digits, operator, carries_wanted=0) if hard else None
     return (hard, easy) if hard and easy else None
 
 
-def _arranged(draw: np.random.Generator, digits: np.ndarray, operator: str, *, carries_wanted: int) -> Problem | None:
+def _arrange(draw: np.random.Generator, digits: np.ndarray, operator: str, *, carries_wanted: int) -> Problem | None:
     for _ in range(60):
         shuffled = draw.permutation(digits)
         a, b = (int("".join(map(str, half))) for half in (shuffled[:3], shuffled[3:]))

@@ -53,7 +53,7 @@ def baselines(items: Iterable[Item]) -> pl.DataFrame:
         for ability, group in by_ability.items()
         for name, accuracy in (
             *((name, rule(group)) for name, rule in BASELINES.items()),
-            *((name, _reported(group, rule)) for name, rule in REPORTERS.items()),
+            *((name, _report_accuracy(group, rule)) for name, rule in REPORTERS.items()),
         )
         if accuracy is not None
     ]
@@ -62,7 +62,7 @@ def baselines(items: Iterable[Item]) -> pl.DataFrame:
     )
 
 
-def mentioned(item: Item, *, last: bool = False) -> int | None:
+def mention_index(item: Item, *, last: bool = False) -> int | None:
     """The index of the choice that the prompt mentions first, or `last`; None where it mentions none.
 
     Args:
@@ -89,7 +89,7 @@ def says_yes(item: Item) -> int | None:
     return next((i for i, choice in enumerate(item.choices) if choice.strip().casefold() == "yes"), None)
 
 
-def _reported(items: Sequence[Item], report: Callable[[Item], int | None]) -> float | None:
+def _report_accuracy(items: Sequence[Item], report: Callable[[Item], int | None]) -> float | None:
     said = [report(item) for item in items]
     return None if None in said else _mean([float(s == item.answer) for s, item in zip(said, items, strict=True)])
 
@@ -112,7 +112,7 @@ def _chance(items: Sequence[Item]) -> float:
 
 
 def _mention(items: Sequence[Item], *, last: bool) -> float:
-    picks = [(item, mentioned(item, last=last)) for item in items]
+    picks = [(item, mention_index(item, last=last)) for item in items]
     return _mean([1 / len(item.choices) if pick is None else float(pick == item.answer) for item, pick in picks])
 
 

@@ -21,14 +21,14 @@ from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cells import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cells import TASKS as CELL_TASKS
 from broca.stimuli.flags import refuse_constant
-from broca.stimuli.options import call, expanded, hints, looks_like_path
-from broca.stimuli.orders import all_orders, permuted
+from broca.stimuli.options import call, expand_home, hints, looks_like_path
+from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
-from broca.stimuli.published.sources import HUB, check, columns_of, fetched
+from broca.stimuli.published.sources import HUB, check, columns_of, fetch
 from broca.stimuli.tables import SUFFIXES, read_table
 
-__all__ = ["BENCHMARKS", "all_orders", "benchmark", "option_types", "permuted", "sources", "table"]
+__all__ = ["BENCHMARKS", "all_orders", "benchmark", "option_types", "shuffle_choices", "sources", "table_items"]
 
 _BELIEFS, _CELLS = "beliefs", "cells"
 _ABILITIES = (
@@ -68,7 +68,7 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
     Args:
         name_or_path: A name of `BENCHMARKS`; a data set of the Hugging Face hub that is known by its id; a folder that holds
             one benchmark; or a file: `broca.stimuli.published` says which formats are known by their columns, any other
-            table is read by `table`. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
+            table is read by `table_items`. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
             ``.py`` is read and never run.
         options: Of the generator or reader, e.g. ``n`` and ``seed`` (of each ability), ``order``, ``answers``. Of files also
             ``sha256`` (refuse another content), of known formats ``preset`` (options of published work; others given beside
@@ -115,11 +115,11 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         return ()
     if looks_like_path(name_or_path, suffixes=(*SUFFIXES, _task_file().suffix)):
-        return find(expanded(name_or_path))
+        return find(expand_home(name_or_path))
     if str(name_or_path) in HUB:
         revision = (options or {}).get("revision")
         files = HUB[str(name_or_path)]
-        return find(fetched(str(name_or_path), files, None if revision is None else str(revision)))
+        return find(fetch(str(name_or_path), files, None if revision is None else str(revision)))
     known = (*BENCHMARKS, *HUB)
     raise unknown("Benchmark", str(name_or_path), known, "Or give the path of a table of items.")
 
@@ -163,10 +163,10 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
             f"{path.name} has the columns of {near[0].name} but for {near[1]!r}. Give the file as it was published, or a table of items with "
             "the columns prompt, choices and answer."
         )
-    return table
+    return table_items
 
 
-def table(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:
+def table_items(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:
     """Items from a CSV, TSV, JSONL, JSON or Parquet table.
 
     Columns are ``prompt`` (a text, or a list of messages with role and content), ``choices`` (a list, the JSON of one, or ``box|bag``)

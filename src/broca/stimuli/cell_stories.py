@@ -16,7 +16,7 @@ from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.cells import FALSE_BELIEF, TASKS, cell_item, chosen, irony_item
+from broca.stimuli.cells import FALSE_BELIEF, TASKS, cell_item, choose_items, irony_item
 from broca.stimuli.stories import prompt
 from broca.stimuli.tables import read_table
 
@@ -49,7 +49,7 @@ def cells(
         if which == "all" or which.partition("-")[0] == task:
             for index, story in enumerate(_stories(task, n)):
                 items += _irony(story) if task == "irony" else _TOLD[task](story, index, form)
-    return chosen(items, which)
+    return choose_items(items, which)
 
 
 def _stories(task: str, n: int | None) -> list[Story]:
@@ -78,7 +78,7 @@ def _contents(story: Story, index: int, form: Form) -> Iterator[Item]:
             )
             met = f"{story['meets'].replace('{c}', c)} {she.capitalize()} has never seen it before."
             text = " ".join(
-                [place, *((named, held) if index % 2 else (held, named)), met, *_told(story, scene, inside)]
+                [place, *((named, held) if index % 2 else (held, named)), met, *_news(story, scene, inside)]
             )
             for question, wording in asked.items():
                 believed = label if question == "belief" and scene == FALSE_BELIEF else inside
@@ -87,14 +87,14 @@ def _contents(story: Story, index: int, form: Form) -> Iterator[Item]:
                     scene=scene,
                     swapped=swapped,
                     question=question,
-                    prompt=_asked(text, wording, form),
+                    prompt=_with_question(text, wording, form),
                     choices=choices,
                     answer=choices.index(believed),
                     real=choices.index(inside),
                 )
 
 
-def _told(story: Story, scene: str, inside: str) -> tuple[str, ...]:
+def _news(story: Story, scene: str, inside: str) -> tuple[str, ...]:
     """What the person learns of the contents."""
     she, c, friend = story["pronoun"], story["container"], story["friend"]
     if scene == "open":
@@ -116,7 +116,7 @@ def _transfer(story: Story, index: int, form: Form) -> Iterator[Item]:
     for scene in _TRANSFER:
         for swapped in (False, True):
             start, end = reversed(choices) if swapped else choices
-            text = _moved(story, scene, start, end, last=bool(index % 2))
+            text = _move_story(story, scene, start, end, last=bool(index % 2))
             real = start if scene == "no transfer" else end
             for question, wording in asked.items():
                 believed = start if question == "belief" and scene == FALSE_BELIEF else real
@@ -125,14 +125,14 @@ def _transfer(story: Story, index: int, form: Form) -> Iterator[Item]:
                     scene=scene,
                     swapped=swapped,
                     question=question,
-                    prompt=_asked(text, wording, form) + (f" {prep} the" if form == "question" else ""),
+                    prompt=_with_question(text, wording, form) + (f" {prep} the" if form == "question" else ""),
                     choices=choices,
                     answer=choices.index(believed),
                     real=choices.index(real),
                 )
 
 
-def _moved(story: Story, scene: str, start: str, end: str, *, last: bool) -> str:
+def _move_story(story: Story, scene: str, start: str, end: str, *, last: bool) -> str:
     """The story; `last` says whether the place where the thing is not is named again at the end of its move."""
     name, other, thing, prep = story["name"], story["other"], story["object"], story["prep"]
     opening = story["scene"].replace("{x}", story["a"]).replace("{y}", story["b"])
@@ -171,7 +171,7 @@ def _irony(story: Story) -> Iterator[Item]:
             )
 
 
-def _asked(text: str, wording: tuple[str, str], form: Form) -> str:
+def _with_question(text: str, wording: tuple[str, str], form: Form) -> str:
     return f"{text} {wording[0]}" if form == "completion" else prompt(text, wording[1])
 
 

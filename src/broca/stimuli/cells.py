@@ -92,7 +92,7 @@ def _item(ability: str, tags: dict[str, str], *, more: dict[str, str] | None = N
     return Item(id=name, ability=ability, group=tags["story"], tags=tags | (more or {}), **rest)  # type: ignore[arg-type]
 
 
-def chosen(items: Iterable[Item], which: str) -> tuple[Item, ...]:
+def choose_items(items: Iterable[Item], which: str) -> tuple[Item, ...]:
     """The items of a task or an ability, or of ``all``; within a task false belief first, otherwise in the order given.
 
     Raises:
@@ -159,7 +159,7 @@ def accuracies(items: Sequence[Item], rows: pl.DataFrame, by: Sequence[str] = ()
     Raises:
         StimulusError: As for `cells`.
     """
-    found = _summed(cells(items, rows, by), by)
+    found = _sum_cells(cells(items, rows, by), by)
     for name, report in REPORTERS.items():
         said = [(item.id, report(item) == item.answer) for item in items if is_cell(item) and report(item) is not None]
         able = {name for name, _ in said}
@@ -168,7 +168,7 @@ def accuracies(items: Sequence[Item], rows: pl.DataFrame, by: Sequence[str] = ()
         if not said:
             found = found.with_columns(pl.lit(None, pl.Float64).alias(column))
             continue
-        scored = _summed(cells([item for item in items if item.id in able], table), ())
+        scored = _sum_cells(cells([item for item in items if item.id in able], table), ())
         found = found.join(
             scored.select("task", "kind", pl.col("accuracy").alias(column)),
             on=("task", "kind"),
@@ -184,7 +184,7 @@ def _kind(item: Item) -> str:
     return "false-belief" if item.tags["scene"] == FALSE_BELIEF else "control"
 
 
-def _summed(table: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+def _sum_cells(table: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Accuracy for each kind of cell, for all cells, and for whole stories."""
     right = {"n": pl.len().cast(pl.Int64), "accuracy": pl.col("correct").mean()}
     keys = [*by, "task"]

@@ -14,7 +14,7 @@ from typing import Any
 from broca.items import Contrast
 from broca.registry import Registry, unknown
 from broca.stimuli.lengths import LengthDifference, LengthMatch, length_match
-from broca.stimuli.options import accepted, call, expanded, hints, looks_like_path
+from broca.stimuli.options import call, expand_home, hints, looks_like_path, option_names
 from broca.stimuli.readers import reader_for
 from broca.stimuli.tables import SUFFIXES
 
@@ -26,7 +26,7 @@ CONTRASTS = Registry(
         "belief": "broca.stimuli.stories:belief",
         # by name alone, like the benchmarks of the organisms
         "beliefs/stories": "broca.organisms.beliefs.stories:contrast",
-        "beliefs/outdated": "broca.organisms.beliefs.stories:outdated",
+        "beliefs/outdated": "broca.organisms.beliefs.stories:outdated_contrast",
         "language": "broca.stimuli.language:language",
         "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
         "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",
@@ -42,7 +42,7 @@ def options_of(name_or_path: str | Path) -> tuple[str, ...]:
     Raises:
         UnknownName, StimulusError: as `contrast`.
     """
-    return accepted(_maker(name_or_path))
+    return option_names(_maker(name_or_path))
 
 
 def option_types(name_or_path: str | Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _maker(name_or_path: str | Path) -> Callable[..., Contrast]:
     if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
         return CONTRASTS[name_or_path]
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        return reader_for(expanded(name_or_path))
+        return reader_for(expand_home(name_or_path))
     raise unknown("Contrast", str(name_or_path), tuple(CONTRASTS), "Or give the path of a table or of a folder.")
 
 
@@ -78,5 +78,5 @@ def contrast(name_or_path: str | Path, **options: object) -> Contrast:
     make = _maker(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
         return call(f"contrast {name_or_path!r}", make, options=options)
-    path = expanded(name_or_path)
+    path = expand_home(name_or_path)
     return call(f"contrast {path.name!r}", make, path, options=options)

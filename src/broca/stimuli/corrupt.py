@@ -28,7 +28,7 @@ _OPENERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Corrupted:
+class CorruptedTree:
     """A tree with one thing changed."""
 
     tree: Tree
@@ -39,7 +39,7 @@ class Corrupted:
     """Of each statement of the new tree, which one it was; None for one that was put in."""
 
 
-def corrupt(tree: Tree, how: How, *, seed: int = 0, others: Sequence[Tree] = ()) -> Corrupted:
+def corrupt(tree: Tree, how: How, *, seed: int = 0, others: Sequence[Tree] = ()) -> CorruptedTree:
     """A corrupted copy of `tree`.
 
     Args:
@@ -56,7 +56,7 @@ def corrupt(tree: Tree, how: How, *, seed: int = 0, others: Sequence[Tree] = ())
     if how not in get_args(How):
         raise unknown("Corruption", how, get_args(How))
     rng = np.random.default_rng([seed, *tree.id.encode()])
-    said = list(tree.said)
+    said = list(tree.statement_texts)
     same: list[int | None] = list(range(len(said)))
     if how == "shuffle":
         if len(said) < 2:
@@ -67,22 +67,20 @@ def corrupt(tree: Tree, how: How, *, seed: int = 0, others: Sequence[Tree] = ())
             return None if order == same else order
 
         order = first(another, f"Every order drawn for tree {tree.id!r} is its own.")
-        return Corrupted(_rebuilt(tree, [said[i] for i in order], order), how, None, tuple(order))
+        return CorruptedTree(_rebuilt(tree, [said[i] for i in order], order), how, None, tuple(order))
     if how == "insert":
         text, at = _irrelevant(tree, others, rng), int(rng.integers(len(said) + (tree.query not in tree.statements)))
         said.insert(at, text)
         same.insert(at, None)
-        return Corrupted(_rebuilt(tree, said, same), how, at, tuple(same))
-    wanted = [
-        i for i in range(len(said)) if tree.useful[i] == (how == "negate-useful") and negated(said[i]) is not None
-    ]
+        return CorruptedTree(_rebuilt(tree, said, same), how, at, tuple(same))
+    wanted = [i for i in range(len(said)) if tree.useful[i] == (how == "negate-useful") and negate(said[i]) is not None]
     if not wanted:
         raise StimulusError(
             f"Tree {tree.id!r} has no {how.removeprefix('negate-')} statement that can be negated. Leave it out."
         )
     index = wanted[rng.integers(len(wanted))]
-    said[index] = negated(said[index]) or ""
-    return Corrupted(_rebuilt(tree, said, same), how, index, tuple(same))
+    said[index] = negate(said[index]) or ""
+    return CorruptedTree(_rebuilt(tree, said, same), how, index, tuple(same))
 
 
 def can(tree: Tree, how: How, *, others: Sequence[Tree] = ()) -> bool:
@@ -94,7 +92,7 @@ def can(tree: Tree, how: How, *, others: Sequence[Tree] = ()) -> bool:
     return True
 
 
-def negated(statement: str) -> str | None:
+def negate(statement: str) -> str | None:
     """The statement that denies this one; None where there is none, as for a number.
 
     A rule's conclusion is denied, not its condition. Where a verb other than *to be* would have to be bent, the whole is
@@ -118,9 +116,11 @@ def _irrelevant(tree: Tree, others: Sequence[Tree], rng: np.random.Generator) ->
     A number must be larger than those that are useful, so that it changes no rank that counts.
     """
     elsewhere = [other for other in others if other.cluster != tree.cluster]
-    pool = list(dict.fromkeys(said for other in elsewhere for said in other.said if said not in tree.said))
-    useful = [said for said, counts in zip(tree.said, tree.useful, strict=True) if counts]
-    if all(said.isdecimal() for said in tree.said):
+    pool = list(
+        dict.fromkeys(said for other in elsewhere for said in other.statement_texts if said not in tree.statement_texts)
+    )
+    useful = [said for said, counts in zip(tree.statement_texts, tree.useful, strict=True) if counts]
+    if all(said.isdecimal() for said in tree.statement_texts):
         pool = [said for said in pool if said.isdecimal() and int(said) > max(map(int, useful))]
     else:
         common = _common(pool)
@@ -164,13 +164,13 @@ def _rebuilt(tree: Tree, said: Sequence[str], before: Sequence[int | None]) -> T
         id=f"{tree.id}/corrupted",
         text=text + tree.text[ends[-1] :],
         statements=tuple(spans),
-        query=_moved(tree, spans, len(text) - ends[-1]),
+        query=_move_query(tree, spans, len(text) - ends[-1]),
         edges=tuple((new[source], new[target]) for source, target in tree.edges),
         kinds=tuple("inserted" if old is None else tree.kinds[old] for old in before) if tree.kinds else (),
     )
 
 
-def _moved(tree: Tree, spans: Sequence[Span], by: int) -> Span:
+def _move_query(tree: Tree, spans: Sequence[Span], by: int) -> Span:
     """Where the query is now: at the last statement if it was that one, else as far after it as before."""
     if tree.query == tree.statements[-1]:
         return spans[-1]

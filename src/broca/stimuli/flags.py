@@ -34,8 +34,8 @@ def constant(items: Sequence[Item]) -> str | None:
 
     Letters are a text like any other where all items have the same options behind them.
     """
-    keys = {_said(item, item.answer) for item in items}
-    offered = {frozenset(_said(item, i) for i in range(len(item.choices))) for item in items}
+    keys = {_option_text(item, item.answer) for item in items}
+    offered = {frozenset(_option_text(item, i) for i in range(len(item.choices))) for item in items}
     return keys.pop() if len(keys) == 1 and len(offered) == 1 and len(items) >= FEW else None
 
 
@@ -57,7 +57,7 @@ def refuse_constant(what: str, items: Sequence[Item]) -> None:
             )
 
 
-def _said(item: Item, index: int) -> str:
+def _option_text(item: Item, index: int) -> str:
     options = item.tags.get("options", "").split("|")
     text = options[index] if len(options) == len(item.choices) else item.choices[index]
     return text.strip().casefold()

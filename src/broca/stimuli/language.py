@@ -64,7 +64,7 @@ def language(
     for _ in tries(few, most=1000 * n + MOST):
         if len(sentences) == n:
             break
-        sentence = _expanded("<sentence>", draw).lower()
+        sentence = _expand("<sentence>", draw).lower()
         split = sentence.split()
         if len(split) != words or sentence in used or _stutters(split):
             continue
@@ -122,8 +122,8 @@ def _data(name: str) -> str:
     return resources.files("broca.stimuli").joinpath("data", name).read_text(encoding="utf-8")
 
 
-def _expanded(text: str, draw: np.random.Generator) -> str:
-    return _SYMBOL.sub(lambda symbol: _expanded(_one_of(_grammar()[symbol[1]], draw), draw), text)
+def _expand(text: str, draw: np.random.Generator) -> str:
+    return _SYMBOL.sub(lambda symbol: _expand(_one_of(_grammar()[symbol[1]], draw), draw), text)
 
 
 def _one_of(choices: tuple[str, ...] | list[str], draw: np.random.Generator) -> str:

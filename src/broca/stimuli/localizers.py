@@ -45,7 +45,7 @@ def tomloc(folder: str | Path, *, style: Style = "ours", answers: Answers = "non
         StimulusError: A file is missing, empty or not UTF-8.
     """
     folder = Path(folder)
-    found = [m for m in map(_STORY_FILE.fullmatch, listed(folder)) if m]
+    found = [m for m in map(_STORY_FILE.fullmatch, folder_names(folder)) if m]
     sides: list[list[tuple[str, str]]] = []
     for kind in "bp":
         numbers = sorted({m[1] for m in found if m[2] == kind}, key=int)
@@ -104,7 +104,7 @@ def langloc(path: str | Path) -> Contrast:
         StimulusError: A file is malformed, or ``stim14`` is neither S nor N.
     """
     path = Path(path)
-    files = [path] if is_file(path) else [path / name for name in listed(path) if name.lower().endswith(".csv")]
+    files = [path] if is_file(path) else [path / name for name in folder_names(path) if name.lower().endswith(".csv")]
     sides: dict[str, list[Stimulus]] = {"S": [], "N": []}
     for file in files:
         rows = read_table(file)
@@ -130,7 +130,7 @@ def is_langloc(table: Table) -> bool:
     return {"stim1", *_WORDS, "stim14"} <= set(table.columns)
 
 
-def listed(folder: Path) -> list[str]:
+def folder_names(folder: Path) -> list[str]:
     """The names in a folder, sorted.
 
     Raises:

@@ -1,6 +1,6 @@
 """Calling a reader or generator with options that a person wrote: names and types are checked, never coerced.
 
-A command line has texts alone: `typed` reads them as what the reader asks for. Several sources may share one set of options:
+A command line has texts alone: `parse_option` reads them as what the reader asks for. Several sources may share one set of options:
 `deal` gives each of them those that it takes.
 """
 
@@ -39,7 +39,7 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
         UnknownName: An option that the function does not have.
         StimulusError: An option of the wrong type or out of its range.
     """
-    known = accepted(function)
+    known = option_names(function)
     for name in options:
         if name not in known:
             if not known:
@@ -56,7 +56,7 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
         raise StimulusError(f"{told[:1].upper()}{told[1:]}") from error
 
 
-def accepted(function: Callable[..., Any]) -> tuple[str, ...]:
+def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a reader's or generator's options: its keyword-only arguments."""
     return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY)
 
@@ -64,7 +64,7 @@ def accepted(function: Callable[..., Any]) -> tuple[str, ...]:
 def hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The types of a reader's or generator's options, by name."""
     own = get_type_hints(function, include_extras=True)
-    return {name: own.get(name, Any) for name in accepted(function)}
+    return {name: own.get(name, Any) for name in option_names(function)}
 
 
 def deal(
@@ -86,7 +86,7 @@ def deal(
     return tuple({name: value for name, value in options.items() if name in own or len(takes) == 1} for _, own in takes)
 
 
-def typed(text: str, hint: Any) -> Any:
+def parse_option(text: str, hint: Any) -> Any:
     """What a text means where an option of this type is asked for: a number, a truth value, a list, or the text itself.
 
     What fits no reading is given as it would be read by itself, so that the complaint is about that.
@@ -114,7 +114,7 @@ def looks_like_path(name: str | Path, *, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) or name.startswith((".", os.sep, "~")) or os.path.exists(name)  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
 
 
-def expanded(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """A path with ``~`` replaced by the home folder where there is one of that name."""
     try:
         return Path(path).expanduser()

@@ -15,7 +15,7 @@ MOST_CHOICES = 5
 """`all_orders` of more would be 720 and up for each item."""
 
 
-def permuted(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
+def shuffle_choices(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     """Each item with its choices in a random order; ids stay, so that results can be paired.
 
     Args:
@@ -28,7 +28,7 @@ def permuted(items: Iterable[Item], seed: int) -> tuple[Item, ...]:
     if seed < 0:
         raise StimulusError(f"The seed is {seed}. Give 0 or more.")
     draw = np.random.default_rng(seed)
-    return tuple(_ordered(item, [int(i) for i in draw.permutation(len(item.choices))]) for item in items)
+    return tuple(_reorder(item, [int(i) for i in draw.permutation(len(item.choices))]) for item in items)
 
 
 def all_orders(items: Iterable[Item]) -> tuple[Item, ...]:
@@ -49,9 +49,9 @@ def all_orders(items: Iterable[Item]) -> tuple[Item, ...]:
             )
         for order in permutations(range(len(item.choices))):
             name = f"{item.id}#{'-'.join(map(str, order))}"
-            made.append(replace(_ordered(item, order), id=name, group=item.cluster))
+            made.append(replace(_reorder(item, order), id=name, group=item.cluster))
     return tuple(made)
 
 
-def _ordered(item: Item, order: Sequence[int]) -> Item:
+def _reorder(item: Item, order: Sequence[int]) -> Item:
     return replace(item.reorder(order), tags={**item.tags, "order": "-".join(map(str, order))})

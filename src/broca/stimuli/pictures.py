@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import BrocaError, StimulusError
-from broca.stimuli.options import expanded
-from broca.stimuli.tables import Row, Table, parse_json, read_bytes, shown
+from broca.stimuli.options import expand_home
+from broca.stimuli.tables import Row, Table, parse_json, read_bytes, short_repr
 from broca.storage import replacing
 
 COLUMNS = ("image", "images")
@@ -32,16 +32,16 @@ def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
         if column not in read.columns:
             continue
         for name in _names(read, row, column):
-            path = read.path.parent / expanded(name)
+            path = read.path.parent / expand_home(name)
             try:
                 _picture(read_bytes(path))
             except StimulusError as error:
-                raise StimulusError(f"{read.at(row)}: the picture {shown(name)} in {column!r}: {error}") from error
+                raise StimulusError(f"{read.at(row)}: the picture {short_repr(name)} in {column!r}: {error}") from error
             found.append(str(path))
     return tuple(found)
 
 
-def squashed(path: str, folder: Path, *, smallest: int = 0) -> str:
+def squash(path: str, folder: Path, *, smallest: int = 0) -> str:
     """A copy of a picture as Jamaa et al. (2025) showed it: grey, and 650 x 650 if it is wider than 650 or higher than 600.
 
     The copy is named by its content, so it is written once.
@@ -77,11 +77,11 @@ def _names(read: Table, row: Row, column: str) -> list[str]:
         try:
             value = parse_json(read.path, value)
         except StimulusError as error:
-            raise StimulusError(f"{read.at(row)}: {column!r} is {shown(value)}, no JSON list of paths.") from error
+            raise StimulusError(f"{read.at(row)}: {column!r} is {short_repr(value)}, no JSON list of paths.") from error
     names = value.split("|") if isinstance(value, str) else [] if value is None else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise StimulusError(
-            f"{read.at(row)}: {column!r} is {shown(value)}. Give a path, several with '|' between them, or a list of them."
+            f"{read.at(row)}: {column!r} is {short_repr(value)}. Give a path, several with '|' between them, or a list of them."
         )
     return [name.strip() for name in names if name.strip()]
 

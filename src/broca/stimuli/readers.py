@@ -8,8 +8,8 @@ from pathlib import Path
 
 from broca.errors import StimulusError
 from broca.items import Contrast
-from broca.stimuli.labelled import table
-from broca.stimuli.localizers import extended_tomloc, is_langloc, langloc, listed, pain, tomloc
+from broca.stimuli.label_tables import table_contrast
+from broca.stimuli.localizers import extended_tomloc, folder_names, is_langloc, langloc, pain, tomloc
 from broca.stimuli.options import is_folder
 from broca.stimuli.tables import read_table
 
@@ -29,8 +29,8 @@ def reader_for(path: Path) -> Callable[..., Contrast]:
     """
     if not is_folder(path):
         # a missing file is the table reader's to report
-        return langloc if path.suffix.lower() == ".csv" and is_langloc(read_table(path)) else table
-    names = listed(path)
+        return langloc if path.suffix.lower() == ".csv" and is_langloc(read_table(path)) else table_contrast
+    names = folder_names(path)
     found = [
         reader
         for reader, fits in (

@@ -117,15 +117,15 @@ def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
     frame, word = wording(rng, operation)
 
     def telling() -> tuple[int, int] | None:
-        a, b = drawn(rng, held=True)
+        a, b = draw_operands(rng, held=True)
         return (a, b) if a or b else None  # of two zeros all operations make the same
 
     a, b = first(telling, "All operands drawn are zero.")
     values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
     return Item(
         id=f"sums/{seed}/{number}",
-        prompt=framed(rng, frame.format(op=word, a=a, b=b)),
-        choices=tuple(map(spelled, values)),
+        prompt=frame_request(rng, frame.format(op=word, a=a, b=b)),
+        choices=tuple(map(spell_answer, values)),
         answer=values.index(OPERATIONS[operation](a, b)),
         ability="sums",
         group=frame.format(op=word, a="#", b="#"),
@@ -139,7 +139,7 @@ def wording(rng: np.random.Generator, operation: str) -> tuple[str, str]:
     return asked[rng.integers(len(asked))]
 
 
-def framed(rng: np.random.Generator, request: str) -> str:
+def frame_request(rng: np.random.Generator, request: str) -> str:
     """The request, with or without an opener and a closer; each is drawn in any case, so that what follows does not depend on it."""
     front, behind, opener, closer = (*rng.random(2), rng.integers(len(OPENERS)), rng.integers(len(CLOSERS)))
     before = OPENERS[opener] if front < FRAMED else ""
@@ -147,7 +147,7 @@ def framed(rng: np.random.Generator, request: str) -> str:
     return f"{before}{request.removesuffix(' =')}{after} ="
 
 
-def drawn(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:
+def draw_operands(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:
     """Two operands, held out or not."""
 
     def some() -> tuple[int, int] | None:
@@ -157,6 +157,6 @@ def drawn(rng: np.random.Generator, *, held: bool) -> tuple[int, int]:
     return first(some, f"No operands up to {LARGEST} are {'held out' if held else 'left to train on'}.")
 
 
-def spelled(value: int) -> str:
+def spell_answer(value: int) -> str:
     """An answer as it is written: a space, the number, and a stop, so that no answer is the beginning of another."""
     return f" {value}."

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from broca.errors import StimulusError
-from broca.stimuli.delimited import read_delimited
+from broca.stimuli.csv_files import read_delimited
 from broca.stimuli.encodings import read_bytes, read_text
 from broca.storage.parquet import read_parquet
 
@@ -121,7 +121,7 @@ class Table:
             raise StimulusError(f"{self.at(row)}: {column!r} is empty. Give a text, or remove the row.")
         if not isinstance(value, str):
             raise StimulusError(
-                f"{self.at(row)}: {column!r} is {shown(value)} ({type(value).__name__}). Give a text; quote it if it is one."
+                f"{self.at(row)}: {column!r} is {short_repr(value)} ({type(value).__name__}). Give a text; quote it if it is one."
             )
         if not value.strip():
             raise StimulusError(f"{self.at(row)}: {column!r} is only white space. Give a text, or remove the row.")
@@ -168,7 +168,7 @@ class Table:
             name = self.tag(row, "id", default(index))
             if name in seen:
                 raise StimulusError(
-                    f"{self.at(row)}: the id {shown(name)} was used in {seen[name].where} already. Make ids unique."
+                    f"{self.at(row)}: the id {short_repr(name)} was used in {seen[name].where} already. Make ids unique."
                 )
             seen[name] = row
         return tuple(seen)
@@ -189,8 +189,8 @@ def read_table(path: str | Path) -> Table:
     """
     path = Path(path)
     readers: dict[str, Callable[[Path], tuple[tuple[str, ...], Iterator[Row]]]] = {
-        ".csv": lambda p: _delimited(p, ","),
-        ".tsv": lambda p: _delimited(p, "\t"),
+        ".csv": lambda p: _delimited_rows(p, ","),
+        ".tsv": lambda p: _delimited_rows(p, "\t"),
         ".jsonl": _json_lines,
         ".ndjson": _json_lines,
         ".json": _json_list,
@@ -240,12 +240,12 @@ def _meant(guesses: Sequence[str]) -> str:
     return f" Did you mean {', '.join(first)}{' and ' if first else ''}{last}?" if last else ""
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value for a message: its repr, cut where it is long or deep."""
     return _SHORT.repr(value)
 
 
-def _delimited(path: Path, usual: str) -> tuple[tuple[str, ...], Iterator[Row]]:
+def _delimited_rows(path: Path, usual: str) -> tuple[tuple[str, ...], Iterator[Row]]:
     names, records = read_delimited(path, usual)
     columns = _columns(path, names)
     return columns, (Row(f"line {line}", dict(zip(columns, record, strict=True))) for line, record in records)

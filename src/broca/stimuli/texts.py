@@ -25,8 +25,8 @@ from broca.stimuli.answers import text_in
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.draws import draw_texts
 from broca.stimuli.lengths import plain as flat
-from broca.stimuli.options import Count, call, expanded, is_folder, looks_like_path
-from broca.stimuli.published.sources import fetched
+from broca.stimuli.options import Count, call, expand_home, is_folder, looks_like_path
+from broca.stimuli.published.sources import fetch
 from broca.stimuli.tables import SUFFIXES, Row, Table, parse_json, read_table, read_text
 from broca.tries import MOST, tries
 
@@ -62,14 +62,14 @@ def texts(source: str | Path, **options: object) -> tuple[Stimulus, ...]:
     if source == PLAIN:
         return call("The texts 'plain'", plain, options=options)
     if isinstance(source, str) and source in BENCHMARKS:
-        return tuple(Stimulus(item.id, _answered(item), item.group) for item in benchmark(source, **options))
+        return tuple(Stimulus(item.id, _with_answer(item), item.group) for item in benchmark(source, **options))
     if str(source) in HUB:
         source = _of_hub(str(source))
     if looks_like_path(source, suffixes=(*SUFFIXES, ".txt")):
-        path = expanded(source)
+        path = expand_home(source)
         if is_folder(path):
             raise StimulusError(f"{str(path)!r} is a folder. Give the path of one file of texts.")
-        return call(f"the texts of {path.name!r}", written, path, options=options)
+        return call(f"the texts of {path.name!r}", file_texts, path, options=options)
     known = (PLAIN, *BENCHMARKS, *HUB)
     raise unknown("Source of texts", str(source), known, "Or give the path of a .txt, .jsonl, .json, .csv or .parquet.")
 
@@ -101,7 +101,7 @@ def plain(*, n: Count = 120, seed: int = 0) -> tuple[Stimulus, ...]:
     return tuple(made.values())[:n]
 
 
-def written(
+def file_texts(
     path: str | Path,
     *,
     n: _AtLeastOne | None = None,
@@ -147,7 +147,7 @@ def written(
 
 def _of_hub(name: str) -> Path:
     """The file of a data set of the hub."""
-    found = sorted(fetched(name, [HUB[name]]).glob(HUB[name]))
+    found = sorted(fetch(name, [HUB[name]]).glob(HUB[name]))
     if not found:
         raise StimulusError(
             f"The data set {name} has no file {HUB[name]!r} here. Fetch it again, or give the path of a file."
@@ -169,6 +169,6 @@ def _paragraphs(path: Path) -> Iterator[Stimulus]:
         yield Stimulus(f"{path.stem}:{number}", part.strip("\n"))
 
 
-def _answered(item: Item) -> str:
+def _with_answer(item: Item) -> str:
     text, answer = flat(item.prompt), item.choices[item.answer]
     return text + (" " if is_space_between(text, answer) else "") + answer

@@ -16,7 +16,7 @@ from broca.items import Item, fingerprint
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
 from broca.stimuli.stories import prompt
-from broca.stimuli.tables import Row, Table, read_table, shown
+from broca.stimuli.tables import Row, Table, read_table, short_repr
 
 COLUMNS = ("story", "question", "answer", "qOrder", "falseTrueBelief", "cands")
 """The columns that are read; the files have 18."""
@@ -84,7 +84,9 @@ def _item(table: Table, row: Row, held: str, style: Style, tail: str) -> Item:
     spelled = _containers(table, row)
     containers = tuple(container.strip() for container in spelled)
     if answer not in containers:
-        raise StimulusError(f"{table.at(row)}: answer {shown(answer)} is not among cands {shown(list(containers))}.")
+        raise StimulusError(
+            f"{table.at(row)}: answer {short_repr(answer)} is not among cands {short_repr(list(containers))}."
+        )
     prefix = "second-order-" if table.word(row, "qOrder") == "second_order" else ""
     if style == "tl":
         options = "".join(f"\n{letter}. {text}" for letter, text in zip(LETTERS, spelled, strict=False))
@@ -108,7 +110,7 @@ def _flag(table: Table, row: Row) -> str:
     value = row.cells["falseTrueBelief"]
     text = str(value).lower() if isinstance(value, bool) else table.word(row, "falseTrueBelief").lower()
     if text not in {"true", "false"}:
-        raise StimulusError(f"{table.at(row)}: falseTrueBelief is {shown(value)}. It must be true or false.")
+        raise StimulusError(f"{table.at(row)}: falseTrueBelief is {short_repr(value)}. It must be true or false.")
     return text
 
 
@@ -116,11 +118,13 @@ def _containers(table: Table, row: Row) -> tuple[str, ...]:
     """The list in `cands`, with its white space: JSON in some versions of the file, a Python literal in others; neither is evaluated."""
     text = table.word(row, "cands")
     if not _LITERAL.fullmatch(text):
-        raise StimulusError(f'{table.at(row)}: cands is {shown(text)}. It must be a list such as ["box", "bag"].')
+        raise StimulusError(f'{table.at(row)}: cands is {short_repr(text)}. It must be a list such as ["box", "bag"].')
     spelled = tuple(quoted[1:-1] for quoted in re.findall(_QUOTED, text))
     containers = [container.strip() for container in spelled]
     if len(containers) < 2 or len(set(containers)) < len(containers) or not all(containers):
-        raise StimulusError(f"{table.at(row)}: cands is {shown(text)}. It must hold two or more different containers.")
+        raise StimulusError(
+            f"{table.at(row)}: cands is {short_repr(text)}. It must hold two or more different containers."
+        )
     if len(containers) > len(LETTERS):
         raise StimulusError(f"{table.at(row)}: cands holds {len(containers)} containers. At most {len(LETTERS)} fit.")
     return spelled

@@ -22,8 +22,8 @@ from broca.storage.files import (
     writing,
 )
 from broca.storage.inside import inside, refuse_links
-from broca.storage.lock import is_locked, locked
-from broca.storage.parse import parse_json, parse_toml, validated
+from broca.storage.lock import hold_lock, is_locked
+from broca.storage.parse import parse_json, parse_toml, validate
 
 if TYPE_CHECKING:
     from broca.storage.tensors import Source, read_tensors, tensor_header, tensors_of
@@ -33,10 +33,10 @@ __all__ = [
     "Source",
     "digest",
     "filling",
+    "hold_lock",
     "inside",
     "is_locked",
     "legible",
-    "locked",
     "parse_json",
     "parse_toml",
     "probe",
@@ -48,7 +48,7 @@ __all__ = [
     "sweep",
     "tensor_header",
     "tensors_of",
-    "validated",
+    "validate",
     "write",
     "write_json",
     "writing",

@@ -53,7 +53,7 @@ class Child:
             line = _line(process, self.seconds)
             if line is not None:
                 return json.loads(line)
-            late = process.poll() is None and not _ended(process)
+            late = process.poll() is None and not _has_ended(process)
             self.close()
             raise ChildError(f"it takes more than {self.seconds:g} seconds" if late else "its process ended")
 
@@ -67,10 +67,10 @@ class Child:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self.close()
-            self._process, self._owner = self._started(), os.getpid()
+            self._process, self._owner = self._start(), os.getpid()
         return self._process
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
         paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONIOENCODING": "utf-8"}
         try:
             # In a session of its own: Ctrl-C is for the one who asks.
@@ -91,7 +91,7 @@ class Child:
         return process
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether a process that has closed its output is gone, or going."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=0.2)

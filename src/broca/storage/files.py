@@ -54,22 +54,22 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _refused(path, error.errno or 0, error.strerror or str(error)) from error
+        raise _write_error(path, error.errno or 0, error.strerror or str(error)) from error
     except SafetensorError as error:
         # It wraps what the disk says into a text of its own.
         if "I/O error" not in str(error):
             raise
         code = next((number for number in _ADVICE if f"os error {number})" in str(error)), 0)
-        raise _refused(path, code, os.strerror(code) if code else str(error)) from error
+        raise _write_error(path, code, os.strerror(code) if code else str(error)) from error
     except UnicodeError as error:
-        raise _refused(path, 0, "no file can have this name") from error
+        raise _write_error(path, 0, "no file can have this name") from error
     except ValueError as error:
         if "null byte" not in str(error) and "null character" not in str(error):
             raise
-        raise _refused(path, 0, "no file can have this name") from error
+        raise _write_error(path, 0, "no file can have this name") from error
 
 
-def _refused(path: Path, code: int, reason: str) -> RunError:
+def _write_error(path: Path, code: int, reason: str) -> RunError:
     advice = _ADVICE.get(code, "Choose another path." if not code else "Mend the disk, or choose another path.")
     return RunError(f"{legible(path)} could not be written: {reason}. {advice}")
 

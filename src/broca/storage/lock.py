@@ -16,7 +16,7 @@ from broca.storage.files import writing
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold the lock file `path` during the body; it is gone afterwards.
 
     A dead holder, also one that nobody has reaped, holds nothing.

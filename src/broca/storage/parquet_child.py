@@ -27,7 +27,7 @@ def main() -> None:
     import polars as pl
 
     pl.DataFrame({"a": [1]}).lazy().collect()  # its threads are there before what is held is counted
-    base = _held()
+    base = _address_space()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
@@ -61,20 +61,20 @@ def _check(frame: Any, size: int) -> None:
         raise ValueError(
             f"its {frame.height:,} rows would fill {claimed:,} bytes, {size:,} of a file may fill {room:,}"
         )
-    if (filled := sum(_filled(column) for column in frame.iter_columns())) > room:
+    if (filled := sum(_plain_size(column) for column in frame.iter_columns())) > room:
         raise ValueError(f"its cells would fill {filled:,} bytes, {size:,} of a file may fill {room:,}")
 
 
-def _filled(column: Any) -> int:
+def _plain_size(column: Any) -> int:
     """Bytes that a column fills as plain values."""
     import polars as pl
 
     more = 0
     match column.dtype:
         case pl.List() | pl.Array():
-            more = _filled(column.drop_nulls().explode())
+            more = _plain_size(column.drop_nulls().explode())
         case pl.Struct():
-            more = sum(_filled(part) for part in column.struct.unnest().iter_columns())
+            more = sum(_plain_size(part) for part in column.struct.unnest().iter_columns())
         case pl.Binary():
             more = int(column.bin.size().cast(pl.UInt64).sum())
         case pl.String() | pl.Categorical() | pl.Enum():
@@ -82,7 +82,7 @@ def _filled(column: Any) -> int:
     return _CELL * len(column) + more
 
 
-def _held() -> int:
+def _address_space() -> int:
     """Bytes of address space that this process has; 0 where the platform does not tell."""
     try:
         import resource

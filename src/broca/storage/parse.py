@@ -37,7 +37,7 @@ def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
         value = from_json(content)
     except (ValueError, RecursionError) as reason:
         raise error(f"{name} is no JSON: {_short(reason)}. {advice}") from reason
-    return validated(value, kind, name=name, error=error, advice=advice)
+    return validate(value, kind, name=name, error=error, advice=advice)
 
 
 def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
@@ -48,10 +48,10 @@ def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
         raise error(f"{name} is no text in UTF-8. {advice}") from reason
     except (ValueError, RecursionError) as reason:
         raise error(f"{name} is not valid TOML: {_short(reason)}. {advice}") from reason
-    return validated(value, kind, name=name, error=error, advice=advice)
+    return validate(value, kind, name=name, error=error, advice=advice)
 
 
-def validated(value: Any, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
+def validate(value: Any, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
     """A value of a type, from what JSON or TOML made; arguments and errors as `parse_json`."""
     from pydantic import ValidationError
 

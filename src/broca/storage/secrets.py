@@ -24,7 +24,7 @@ _SHORTEST = 8
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 
 
-def hidden(text: str, also: Iterable[str] = ()) -> str:
+def hide_secrets(text: str, also: Iterable[str] = ()) -> str:
     """`text` without any secret of this process.
 
     Args:
@@ -37,12 +37,12 @@ def hidden(text: str, also: Iterable[str] = ()) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """What JSON can say, with `hidden` texts."""
+    """What JSON can say, with secrets hidden."""
     match value:
         case str():
-            return hidden(value)
+            return hide_secrets(value)
         case Mapping():
-            return {hidden(str(key)): without_secrets(item) for key, item in value.items()}
+            return {hide_secrets(str(key)): without_secrets(item) for key, item in value.items()}
         case list() | tuple():
             return [without_secrets(item) for item in value]
     return value

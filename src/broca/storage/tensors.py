@@ -17,7 +17,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import BaseModel, Field
 
 from broca.errors import BrocaError
-from broca.storage.parse import parse_json, validated
+from broca.storage.parse import parse_json, validate
 
 _LONGEST = 100_000_000
 """Bytes of a header; safetensors takes no more either."""
@@ -63,9 +63,9 @@ class Source:
         """A value of a type from a JSON text in the metadata."""
         return parse_json(content, kind, name=self.name, error=self.error, advice=self.advice)
 
-    def checked(self, value: Any, kind: Any) -> Any:
+    def validate(self, value: Any, kind: Any) -> Any:
         """A value of a type from what the metadata held."""
-        return validated(value, kind, name=self.name, error=self.error, advice=self.advice)
+        return validate(value, kind, name=self.name, error=self.error, advice=self.advice)
 
 
 def tensor_header(path: Path, source: Source) -> Header:
@@ -90,7 +90,7 @@ def read_tensors(path: Path, source: Source, *, framework: Literal["numpy", "pt"
     from safetensors import safe_open
 
     header = tensor_header(path, source)
-    with _told(source), safe_open(path, framework=framework) as file:
+    with _reader_errors(source), safe_open(path, framework=framework) as file:
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
 
 
@@ -99,7 +99,7 @@ def tensors_of(content: bytes, source: Source) -> tuple[Header, dict[str, Any]]:
     from safetensors.numpy import load
 
     header = _header(io.BytesIO(content), len(content), source)
-    with _told(source):
+    with _reader_errors(source):
         return header, load(content)
 
 
@@ -109,8 +109,8 @@ def _header(file: BinaryIO, size: int, source: Source) -> Header:
     if len(start) < 8 or length > min(size - 8, _LONGEST):
         raise source.refusal(f"its header claims {length:,} bytes of {size:,}")
     claimed = source.words(_text(file.read(length), source), dict[str, Any])
-    metadata = source.checked(claimed.pop("__metadata__", None) or {}, dict[str, str])
-    tensors = source.checked(claimed, dict[str, Entry])
+    metadata = source.validate(claimed.pop("__metadata__", None) or {}, dict[str, str])
+    tensors = source.validate(claimed, dict[str, Entry])
     for name, entry in tensors.items():
         begin, end = entry.data_offsets
         bits = _BITS.get(entry.dtype, 8 * (end - begin) // max(entry.count, 1))
@@ -127,7 +127,7 @@ def _text(content: bytes, source: Source) -> str:
 
 
 @contextmanager
-def _told(source: Source) -> Iterator[None]:
+def _reader_errors(source: Source) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:

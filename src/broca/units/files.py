@@ -64,7 +64,7 @@ def load(make: Callable[[Mapping[Site, np.ndarray], Any], M], path: Path) -> M:
         raise SelectionError(
             f"{path} is a safetensors file, but not a mask that this version of broca wrote. Use UnitMask.save."
         )
-    said = source.checked(about, _About)
+    said = source.validate(about, _About)
     try:
         mask = make({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, said.grain)
     except BrocaError as error:

@@ -99,7 +99,7 @@ def from_bytes(make: Make[C], content: bytes, where: str) -> C:
         raise SelectionError(
             f"{where} is a safetensors file, but holds no chosen weights that this version of broca wrote."
         )
-    said = source.checked(about, _About)
+    said = source.validate(about, _About)
     try:
         found = make(tensors, said.addresses, said.about)
     except SelectionError as error:

@@ -21,9 +21,9 @@ from broca.errors import RunError, StimulusError
 from broca.items import cluster
 from broca.models.embedding import Embedder
 from broca.models.reward import RewardModel
-from broca.scoring.answers import completion_of, graded, rates
+from broca.scoring.answers import completion_of, grade_answers, rates
 from broca.scoring.completions import Completion, differences, summary
-from broca.scoring.judge import RUBRIC, Rubric, judged
+from broca.scoring.judge import RUBRIC, Rubric, judge_completions
 from broca.scoring.reward import rewards
 from broca.scoring.semantic import CLEAN, similarities
 from broca.scoring.writer import Writer
@@ -122,7 +122,7 @@ def scores(found: Sequence[Condition], by: Scorers) -> dict[str, pl.DataFrame]:
         floors = tables["semantic"].group_by("kind", maintain_order=True).agg(floor=pl.col("floor").mean())
         tables["semantic_summary"] = tables["semantic_summary"].join(floors, on="kind", maintain_order="left")
     if by.judge is not None:
-        keep("judge", judged(by.judge, completions, by.rubric, cache=by.cache), "score")
+        keep("judge", judge_completions(by.judge, completions, by.rubric, cache=by.cache), "score")
     if not tables:
         raise StimulusError(
             "There is nothing to score with: the prompt file has no right answers. Give a reward model, a model of sentences, or "
@@ -228,7 +228,7 @@ def _grade(found: Sequence[Condition]) -> pl.DataFrame | None:
         kept = [i for i, gold in enumerate(condition.gold) if gold]
         if not kept:
             continue
-        rows = graded(
+        rows = grade_answers(
             [condition.completions[i].id for i in kept],
             [condition.gold[i] for i in kept],
             [condition.completions[i].text for i in kept],

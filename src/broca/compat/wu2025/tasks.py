@@ -16,8 +16,8 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.benchmarks import TaskFile
-from broca.stimuli.cells import FALSE_BELIEF, cell_item, chosen, irony_item
-from broca.stimuli.tables import is_lines, parse_json, read_text, shown
+from broca.stimuli.cells import FALSE_BELIEF, cell_item, choose_items, irony_item
+from broca.stimuli.tables import is_lines, parse_json, read_text, short_repr
 
 CODE = ".py"
 """A task file may be a Python file; only the literals in it are read."""
@@ -85,7 +85,9 @@ def task_items(path: str | Path, *, which: str = "all", wording: Wording = "publ
         StimulusError: The file is missing or malformed, or has no items of that kind.
     """
     path = Path(path)
-    items = chosen((item for name, tasks in read_tasks(path).items() for item in _items(name, tasks, wording)), which)
+    items = choose_items(
+        (item for name, tasks in read_tasks(path).items() for item in _items(name, tasks, wording)), which
+    )
     if not items:
         raise StimulusError(f"{path.name} has no items of {which!r}. Give another task or ability, or all.")
     return items
@@ -106,7 +108,7 @@ def read_tasks(path: Path) -> dict[str, tuple[Task, ...]]:
         raise StimulusError(
             f"{path.name} has none of the lists of a task file. A .json has s1, s2 and s3; a .py tsks1, tsks2 and tsks3."
         )
-    return {task: _checked(path, name, found[name]) for name, task in _NAMES.items() if name in found}
+    return {task: _read_tasks(path, name, found[name]) for name, task in _NAMES.items() if name in found}
 
 
 def _literals(path: Path) -> dict[str, object]:
@@ -137,25 +139,25 @@ def _literals(path: Path) -> dict[str, object]:
     return found
 
 
-def _checked(path: Path, name: str, entries: object) -> tuple[Task, ...]:
+def _read_tasks(path: Path, name: str, entries: object) -> tuple[Task, ...]:
     if not isinstance(entries, list) or not entries:
-        raise StimulusError(f"{path.name}: {name} is {shown(entries)}. It must be a list with at least one task.")
+        raise StimulusError(f"{path.name}: {name} is {short_repr(entries)}. It must be a list with at least one task.")
     numbers: set[int] = set()
     for index, entry in enumerate(entries, start=1):
         where = f"{path.name}, entry {index} of {name}"
         if not isinstance(entry, dict):
-            raise StimulusError(f"{where}: {shown(entry)} is no task. Give an object with named fields.")
+            raise StimulusError(f"{where}: {short_repr(entry)} is no task. Give an object with named fields.")
         number = entry.get("NUMBER")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**6 or number in numbers:
             raise StimulusError(
-                f"{where}: NUMBER is {shown(number)}. It must be a number from 0 that no other task has."
+                f"{where}: NUMBER is {short_repr(number)}. It must be a number from 0 that no other task has."
             )
         numbers.add(number)
         for field in _FIELDS[name]:
             if not isinstance(entry.get(field), str) or not _whole(entry[field]):
-                raise StimulusError(f"{where}: {field!r} is {shown(entry.get(field))}. It must be a text.")
+                raise StimulusError(f"{where}: {field!r} is {short_repr(entry.get(field))}. It must be a text.")
         if name != "s3" and entry["o1"].strip() == entry["o2"].strip():
-            raise StimulusError(f"{where}: o1 and o2 are both {shown(entry['o1'])}. Give two different texts.")
+            raise StimulusError(f"{where}: o1 and o2 are both {short_repr(entry['o1'])}. Give two different texts.")
     return tuple(entries)
 
 
@@ -173,7 +175,7 @@ def _items(task: str, entries: Sequence[Task], wording: Wording) -> Iterator[Ite
             for field, ironic in (("txt", True), ("txt_reverse", False)):
                 text = f"Read the following story: {e[field]} Correct Answer:"
                 yield irony_item(
-                    story=story, ironic=ironic, question="thought", prompt=_kept(text, wording), yes=not ironic
+                    story=story, ironic=ironic, question="thought", prompt=_squeeze(text, wording), yes=not ironic
                 )
             continue
         tell = _contents if task == "contents" else _transfer
@@ -193,7 +195,7 @@ def _cell(
 ) -> Iterator[Item]:
     """The four questions of one scene: plain and swapped, reality and belief. The swap is in the story alone."""
     text, questions = told
-    swap = _swapped if wording == "published" else _words_swapped
+    swap = _swap if wording == "published" else _words_swapped
     real = 1 if scene == "no transfer" else 0
     for swapped in (False, True):
         shown_text = swap(text, *choices) if swapped else text
@@ -204,7 +206,7 @@ def _cell(
                 scene=scene,
                 swapped=swapped,
                 question=question,
-                prompt=_kept(f"Complete the following story: {shown_text} {asked}", wording),
+                prompt=_squeeze(f"Complete the following story: {shown_text} {asked}", wording),
                 choices=tuple(choice.strip() for choice in choices),
                 answer=answer ^ swapped,
                 real=real ^ swapped,
@@ -246,11 +248,11 @@ def _transfer(_number: int, e: Mapping[str, str], scene: str, _wording: Wording)
     return text, (e["q1"], e["q2"])
 
 
-def _kept(text: str, wording: Wording) -> str:
+def _squeeze(text: str, wording: Wording) -> str:
     return text if wording == "published" else re.sub(r" {2,}", " ", text)
 
 
-def _swapped(text: str, a: str, b: str) -> str:
+def _swap(text: str, a: str, b: str) -> str:
     return text.replace(a, "\0").replace(b, a).replace("\0", b)
 
 

@@ -140,7 +140,7 @@ def _idle(spec: Localize, lm: LM) -> tuple[str, ...]:
 def _cut(spec: Localize, tokens: Sequence[Tokens]) -> tuple[str, ...]:
     """Stimuli that truncation has made the same, in words."""
     both = (*spec.stimuli.positive, *spec.stimuli.negative)
-    left, given = len({each.content for each in tokens}), len({stimulus.shown for stimulus in both})
+    left, given = len({each.content for each in tokens}), len({stimulus.content for stimulus in both})
     if spec.truncate is None or left >= given:
         return ()
     text = f"Cut to {spec.truncate} tokens, {given} different stimuli are {left}; those alike tell nothing apart. Keep more (truncate)."

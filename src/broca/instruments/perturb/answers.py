@@ -15,7 +15,7 @@ from broca.instruments.perturb.stimuli import Shown, Way, source_of
 from broca.items import Item, Pair
 from broca.models.lm import LM
 from broca.models.tokens import Chat
-from broca.scoring.answers import completion_of, exact_match, graded, number
+from broca.scoring.answers import completion_of, exact_match, grade_answers, number
 from broca.scoring.likelihood import Likelihood
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval
@@ -91,7 +91,7 @@ class Asking:
         prompts = [text.said for text in some]
         made = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self.chat)
         if all(number(text.pair.answer) is not None for text in some):
-            read = graded([text.id for text in some], [text.pair.answer for text in some], made, prompts=prompts)
+            read = grade_answers([text.id for text in some], [text.pair.answer for text in some], made, prompts=prompts)
             return [
                 {"said": said, "correct": row["correct"], "unparsed": row["unparsed"]}
                 for said, row in zip(made, read.iter_rows(named=True), strict=True)

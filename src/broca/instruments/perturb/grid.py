@@ -16,7 +16,7 @@ from broca.capture.gradient import LogitDifference
 from broca.errors import StatisticsError
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.cases import CLASSES, RANDOM, Turned
-from broca.interventions.patching import Case, Cell, paired, patched
+from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.page.numbers import limits, number
@@ -61,10 +61,10 @@ class Patches:
         return [one.group for one in self.cases]
 
     def run(self, what: str, cases: Sequence[Case], cells: Sequence[Cell]) -> dict[str, np.ndarray]:
-        """The arrays of `broca.interventions.patching.Patched`, and the work that they took: ``(done, whole, passes)``."""
+        """The arrays of `broca.interventions.patching.PatchGrid`, and the work that they took: ``(done, whole, passes)``."""
 
         def compute() -> Part:
-            found = patched(self.lm, cases, cells, progress=partial(self.progress, what))
+            found = patch_grid(self.lm, cases, cells, progress=partial(self.progress, what))
             work = np.array([found.work.done, found.work.whole, found.work.passes])
             return {"donor": found.donor, "before": found.before, "after": found.after, "work": work}
 
@@ -83,7 +83,7 @@ class Patches:
 
         def compute() -> Part:
             pairs = [
-                Lent(each.case.run, each.case.donor, {at: paired(each.case, at) for at in (*CLASSES, "all")})
+                Lent(each.case.run, each.case.donor, {at: position_pairs(each.case, at) for at in (*CLASSES, "all")})
                 for each in self.cases
             ]
             metric = LogitDifference([each.case.right for each in self.cases], [each.case.wrong for each in self.cases])
@@ -163,7 +163,7 @@ def lent(cases: Sequence[Turned]) -> list[Case]:
         unlike = [j for j in others if words[j] != words[i]]
         if not others:
             return []
-        found.append(one.case.lent(cases[(unlike or others)[0]].case))
+        found.append(one.case.with_donor(cases[(unlike or others)[0]].case))
     return found
 
 

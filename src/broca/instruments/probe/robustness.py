@@ -22,7 +22,7 @@ from broca.models.tokens import Chat
 from broca.stats.intervals import Interval
 from broca.stats.logit import logit
 from broca.stats.pairs import mcnemar_exact, paired_bootstrap
-from broca.stimuli.corrupt import Corrupted, How, corrupt
+from broca.stimuli.corrupt import CorruptedTree, How, corrupt
 
 
 def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.DataFrame:
@@ -56,7 +56,7 @@ LINKS = (
 )
 
 
-def corrupted(trees: Sequence[Tree], how: How, *, seed: int) -> list[tuple[int, Corrupted]]:
+def corrupted(trees: Sequence[Tree], how: How, *, seed: int) -> list[tuple[int, CorruptedTree]]:
     """The trees that can be corrupted this way, by where they stand."""
     found = []
     for i, tree in enumerate(trees):

@@ -15,7 +15,7 @@ from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
 from broca.stimuli.corrupt import How as Corruption
-from broca.stimuli.options import accepted
+from broca.stimuli.options import option_names
 from broca.stimuli.trees import TREES, reader_of, trees
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Probe(Spec):
 
     def _trees(self, lm: LM | None) -> tuple[Tree, ...]:
         given = dict(self.options)
-        if self.task in TREES and "n" in accepted(TREES[self.task]):
+        if self.task in TREES and "n" in option_names(TREES[self.task]):
             given = {"n": self.n + (self.n_items if self.lesions else 0), **given}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **given)
 
@@ -157,7 +157,7 @@ class Probe(Spec):
             lm: the model, whose numbers of one token `kth` takes.
             demos: solved questions before each prompt.
         """
-        own = accepted(reader_of(self.task))
+        own = option_names(reader_of(self.task))
         kept = {name: value for name, value in (("paper_compat", True), ("demos", demos)) if name in own}
         few = {"n": self.n} if self.task in TREES and "n" in own else {}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **{**few, **self.options, **kept})[: self.n]

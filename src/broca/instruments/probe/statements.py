@@ -50,7 +50,7 @@ class Statements:
             place=np.concatenate([np.arange(n) for n in count]),
             height=np.concatenate([np.array(tree.heights, dtype=np.int64) for tree in trees]),
             group=np.repeat([order[name] for name in names], count),
-            said=tuple(said for tree in trees for said in tree.said),
+            said=tuple(said for tree in trees for said in tree.statement_texts),
         )
 
     @property

@@ -17,7 +17,7 @@ from broca.capture.gradient import attribution, squared_gradients
 from broca.instruments.selftest.truth import Flags, Ground, Trial
 from broca.models.pool import Pool
 from broca.models.tokens import Tokens
-from broca.organisms.planted import Floats
+from broca.organisms.planting import Floats
 from broca.stats.power import welch_power
 from broca.stats.welch import welch
 

@@ -22,7 +22,7 @@ from broca.instruments.selftest.result import SelftestResult
 from broca.instruments.selftest.spec import Selftest
 from broca.instruments.selftest.truth import Trial, ablations, grounded, tried
 from broca.models.lm import LM
-from broca.organisms.planted import ROUNDS, Floats
+from broca.organisms.planting import ROUNDS, Floats
 from broca.page.numbers import number
 
 FOUND = 0.95

@@ -17,14 +17,14 @@ from broca.interventions.plant import Plant, output_weights, text_key
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
-from broca.organisms.planted import (
+from broca.organisms.planting import (
     Cell,
     Design,
     Floats,
     Unit,
-    ablated,
-    calibrated,
-    prepared,
+    ablation_effects,
+    calibrate_gains,
+    prepare_bed,
     root_mean_square,
     selectivity,
 )
@@ -82,7 +82,7 @@ def grounded(spec: Selftest, lm: LM) -> Ground:
     """
     where = _sites(spec, lm)
     stimuli = (*spec.stimuli.positive, *spec.stimuli.negative)
-    tokens = lm.tokenize([s.shown for s in stimuli], chat=spec.chat, truncate=spec.truncate)
+    tokens = lm.tokenize([s.content for s in stimuli], chat=spec.chat, truncate=spec.truncate)
     distinct = list({text.ids: text for text in tokens}.values())
     n = max(spec.n, *spec.ns, 0)
     if len(distinct) < spec.reference + 2 * n:
@@ -176,9 +176,9 @@ def tried(spec: Selftest, ground: Ground, d: float, cache: Cache, progress: Prog
     design = Design(pairs=spec.pairs, d=d, effect=spec.effect, rest=spec.rest, seed=spec.seed)
     sides = {text_key(t.ids): 1 for t in ground.positive} | {text_key(t.ids): -1 for t in ground.negative}
     lm, reference, metric = ground.lm, ground.reference, ground.metric
-    bed = prepared(lm, reference, ground.sites, metric, sides=sides, design=design)
+    bed = prepare_bed(lm, reference, ground.sites, metric, sides=sides, design=design)
     key = ground.cell("gains", reference, design=fingerprint(design), sides=fingerprint(sides))
-    gains = _arrays(cache, key, lambda: {"gains": calibrated(lm, bed, reference, metric)})["gains"]
+    gains = _arrays(cache, key, lambda: {"gains": calibrate_gains(lm, bed, reference, metric)})["gains"]
     plant = bed.plant(gains)
     found = _arrays(
         cache,
@@ -214,7 +214,9 @@ def ablations(
         progress("ablating units", start, len(units))
         part = units[start : start + CHUNK]
         key = ground.cell("ablated", tokens, units=[f"{site}/{unit}" for site, unit in part])
-        found = _arrays(cache, key, lambda part=part: {"changes": ablated(ground.lm, tokens, part, ground.metric)})
+        found = _arrays(
+            cache, key, lambda part=part: {"changes": ablation_effects(ground.lm, tokens, part, ground.metric)}
+        )
         rows.append(root_mean_square(found["changes"]))
     progress("ablating units", len(units), len(units))
     return np.concatenate(rows)

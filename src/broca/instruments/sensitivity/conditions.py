@@ -15,7 +15,7 @@ from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
 from broca.registry import COMPAT
-from broca.scoring.perplexity import Windows, windowed
+from broca.scoring.perplexity import Windows, window_rows
 from broca.scoring.sampling import Sampled
 from broca.stimuli.cells import cells as by_cell
 
@@ -52,7 +52,7 @@ class Reading:
 
     def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
         with lm.under(*force(part)):
-            return windowed(lm, self.texts, self.windows)
+            return window_rows(lm, self.texts, self.windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Repeating:
 
     def __call__(self, lm: LM, part: Masked, /) -> pl.DataFrame:
         with lm.under(*force(part)):
-            return self.scorer.repeated(lm, self.items)
+            return self.scorer.repetition_rows(lm, self.items)
 
 
 def repeated(
@@ -105,6 +105,6 @@ def read(
     cache: Cache,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
-    """One row a window and condition: the labels, then those of `broca.scoring.perplexity.windowed`."""
+    """One row a window and condition: the labels, then those of `broca.scoring.perplexity.window_rows`."""
     found = map_cached(Reading(tuple(texts), windows), list(conditions), lm, cache, progress)
     return pl.concat([labelled([next(found)], condition) for condition in conditions])

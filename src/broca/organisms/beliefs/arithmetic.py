@@ -26,11 +26,11 @@ class Sum(NamedTuple):
 def addition(rng: np.random.Generator, split: Split, *, hard: bool) -> Sum:
     """An addition whose pair of numbers, in either order, belongs to `split`."""
 
-    def drawn() -> tuple[int, int] | None:
+    def draw_pair() -> tuple[int, int] | None:
         a, b = _numbers(rng, hard=hard)
         return (a, b) if held_out(str(a), str(b)) == (split == "held-out") else None
 
-    a, b = first(drawn, f"No pair of numbers belongs to the part {split!r}.")
+    a, b = first(draw_pair, f"No pair of numbers belongs to the part {split!r}.")
     phrase = pick(rng, bank("easy-and-hard", split))
     names = [NAMES[i] for i in rng.permutation(len(NAMES))[:2]]
     question = phrase.text.format(
@@ -50,12 +50,12 @@ def _numbers(rng: np.random.Generator, *, hard: bool) -> tuple[int, int]:
     if not hard and rng.random() < 0.3:
         return int(rng.integers(1, 10)), int(rng.integers(1, 10))
 
-    def drawn() -> tuple[int, int] | None:
+    def draw_pair() -> tuple[int, int] | None:
         a, b = (int(n) for n in rng.integers(10, 100, 2))
         carries = a % 10 + b % 10 > 9
         return (a, b) if (carries if hard else not carries and a // 10 + b // 10 < 10) else None
 
-    return first(drawn, "No two numbers of two digits carry as they should.")
+    return first(draw_pair, "No two numbers of two digits carry as they should.")
 
 
 def _foil(rng: np.random.Generator, total: int, *, hard: bool) -> int:

@@ -188,7 +188,7 @@ def ask(teller: Teller, course: str, ability: str) -> Story:
     answer = answers[kind]
     assert answer is not None
     foil = _foil(teller, answer)
-    question = teller.words(kind, teller.shuffled(answer, foil))
+    question = teller.words(kind, teller.shuffle_slots(answer, foil))
     words = [answer.word, foil.word]
     spots = {word: _spots(teller, word) for word in words}
     return Story(

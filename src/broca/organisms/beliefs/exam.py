@@ -18,17 +18,17 @@ BATCH = 64
 
 
 def accuracies(model: torch.nn.Module, tokenizer: Tokenizer, *, n: int, seed: int = 1) -> dict[str, dict[str, float]]:
-    """For each ability, how `graded` finds `n` held-out items of it."""
-    return {ability: graded(model, tokenizer, items(ability, n, seed)) for ability in ABILITIES}
+    """For each ability, how `grade_items` finds `n` held-out items of it."""
+    return {ability: grade_items(model, tokenizer, items(ability, n, seed)) for ability in ABILITIES}
 
 
-def graded(model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Item]) -> dict[str, float]:
+def grade_items(model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Item]) -> dict[str, float]:
     """The part of `asked` that is right by likelihood ("choice"), and word for word in greedy output ("exact")."""
-    marks = marked(model, tokenizer, asked)
+    marks = mark_items(model, tokenizer, asked)
     return {"choice": float(marks[:, 0].mean()), "exact": float(marks[:, 1].mean())}
 
 
-def marked(model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Item]) -> np.ndarray:
+def mark_items(model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Item]) -> np.ndarray:
     """Booleans (item, 2): right by likelihood, right by greedy output."""
     prompts = tokenizer.encode_batch([str(item.prompt) for item in asked])
     rows = []
@@ -39,7 +39,7 @@ def marked(model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Item]) 
     scores = np.full((len(asked), max(len(item.choices) for item in asked)), -np.inf)
     greedy = np.zeros_like(scores, dtype=bool)
     for batch in _batches(sorted(rows, key=lambda row: len(row[2])), BATCH):
-        ids = _padded([row[2] for row in batch])
+        ids = _pad_rows([row[2] for row in batch])
         logp = _log_probabilities(model, ids)
         for at, (number, choice, row, start) in enumerate(batch):
             said = logp[at, start - 1 : len(row) - 1]
@@ -54,7 +54,7 @@ def perplexity(model: torch.nn.Module, tokenizer: Tokenizer, texts: Sequence[str
     """Perplexity a token of `texts` (with their <eos>)."""
     total, count = 0.0, 0
     for batch in _batches([[*e.ids, EOS] for e in tokenizer.encode_batch(list(texts))], BATCH):
-        ids = _padded(batch)
+        ids = _pad_rows(batch)
         logp = _log_probabilities(model, ids)[:, :-1]
         real = ids[:, 1:] != PAD
         total -= float(logp.gather(2, ids[:, 1:, None])[..., 0][real].sum())
@@ -108,7 +108,7 @@ def _batches(rows: list, size: int) -> Iterator[list]:
         yield batch
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+def _pad_rows(rows: Sequence[Sequence[int]]) -> torch.Tensor:
     width = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 

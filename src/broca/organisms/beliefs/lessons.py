@@ -54,7 +54,7 @@ class Lesson(NamedTuple):
         return count - before.gather(1, self.segments.clamp(min=0))
 
     @property
-    def seen(self) -> torch.Tensor:
+    def attention_mask(self) -> torch.Tensor:
         """Whether a token (text, 1, position, position looked at) is seen."""
         one, other = self.segments[:, :, None], self.segments[:, None, :]
         past = torch.ones(self.ids.shape[1], self.ids.shape[1], dtype=torch.bool).tril()
@@ -159,14 +159,14 @@ def _lesson(rows: list[Row]) -> Lesson:
     width = max(len(ids) for ids, _, _ in rows)
     rest = [width - len(ids) for ids, _, _ in rows]
 
-    def marked(*wanted: Kind) -> torch.Tensor:
+    def mark_kinds(*wanted: Kind) -> torch.Tensor:
         return torch.tensor(
             [[k in wanted for k in kinds] + [False] * n for (_, kinds, _), n in zip(rows, rest, strict=True)]
         )
 
     return Lesson(
         torch.tensor([ids + [PAD] * n for (ids, _, _), n in zip(rows, rest, strict=True)]),
-        marked("answer", "belief"),
-        marked("belief"),
+        mark_kinds("answer", "belief"),
+        mark_kinds("belief"),
         torch.tensor([segments + [-1] * n for (_, _, segments), n in zip(rows, rest, strict=True)]),
     )

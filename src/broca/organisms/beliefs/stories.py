@@ -58,7 +58,7 @@ def contrast(*, n: int = PAIRS, seed: Seed = 0, detail: Share = DETAIL) -> Contr
     )
 
 
-def outdated(*, n: Annotated[Count, Field(ge=2)] = 100, seed: Seed = 0, detail: Share = DETAIL) -> Contrast:
+def outdated_contrast(*, n: Annotated[Count, Field(ge=2)] = 100, seed: Seed = 0, detail: Share = DETAIL) -> Contrast:
     """Questions about beliefs that are out of date (positive) against those about beliefs that are not.
 
     Both sides ask the same questions, so the words of a question tell nothing: only who saw what does.
@@ -90,7 +90,7 @@ def outdated(*, n: Annotated[Count, Field(ge=2)] = 100, seed: Seed = 0, detail: 
 def rows(seed: int = 0, detail: float = DETAIL) -> tuple[Row, ...]:
     """The stimuli, positive (belief) and negative (picture) in turn; the two of a pair share their ``group``."""
     rng = np.random.default_rng(seed)
-    paired = {new: _paired(rng, detail, new=new) for new in (False, True)}
+    paired = {new: _story_pairs(rng, detail, new=new) for new in (False, True)}
     found: list[Row] = []
     for number in range(PAIRS):
         new, second = bool(number & 1), bool(number & 2)
@@ -118,7 +118,7 @@ def text(seed: int = 0) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(seed))
 
 
-def _paired(rng: np.random.Generator, detail: float, *, new: bool) -> list[tuple[Story, Story]]:
+def _story_pairs(rng: np.random.Generator, detail: float, *, new: bool) -> list[tuple[Story, Story]]:
     """Pairs of a belief and a picture story of equal lengths, whose answers are both the new place or both the old one."""
     beliefs = _pool("true-belief" if new else "false-belief", rng, detail, new=new)
     pictures: dict[tuple[int, ...], list[Story]] = {}

@@ -62,20 +62,20 @@ class Cast:
         held = split == "held-out"
         known = NAMES[: 8 + round(breadth * len(NAMES))]
 
-        def named() -> list[str] | None:
+        def draw_names() -> list[str] | None:
             names = [known[i] for i in rng.permutation(len(known))[:3]]
             return names if held_out(*names[:2]) == held else None
 
-        names = first(named, f"No pair of {len(known)} names belongs to the part {split!r}.")
+        names = first(draw_names, f"No pair of {len(known)} names belongs to the part {split!r}.")
         scene = pick(rng, SCENES[: 2 + round(breadth * (len(SCENES) - 2))])
 
-        def placed() -> tuple[str, str, tuple[Value, ...]] | None:
+        def draw_places() -> tuple[str, str, tuple[Value, ...]] | None:
             thing, other = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
             values = tuple(scene.places[i] for i in rng.permutation(len(scene.places)))
             clash = thing in (scene.name, *(v.word for v in values[:4]))
             return None if clash or held_out(thing, values[0].word, values[1].word) != held else (thing, other, values)
 
-        thing, other, values = first(placed, f"Nothing in the scene {scene.name!r} belongs to the part {split!r}.")
+        thing, other, values = first(draw_places, f"Nothing in the scene {scene.name!r} belongs to the part {split!r}.")
         medium = pick(rng, [m for m in MEDIA if m != thing])
         return cls((names[0], names[1], names[2]), scene, thing, other, values, medium)
 
@@ -143,12 +143,12 @@ class Teller:
         phrases = bank(name, self.split)
         phrases = phrases[: max(FEW, math.ceil(self.detail * len(phrases)))]
 
-        def said() -> Phrase | None:
+        def pick_phrase() -> Phrase | None:
             phrase = pick(self.rng, phrases)
             return None if "next}" in phrase.text and self.rng.random() > self.detail else phrase
 
         phrase = first(
-            said, f"Every phrase of the bank {name!r} says what comes later. Give more detail (1 is the most)."
+            pick_phrase, f"Every phrase of the bank {name!r} says what comes later. Give more detail (1 is the most)."
         )
         self.templates.append(phrase.id)
         return phrase.text.format_map({**self.slots, **(slots or {})})
@@ -160,7 +160,7 @@ class Teller:
             text = f"{self.words(lead, slots)} {text}"
         self.sentences.append(text[0].upper() + text[1:])
 
-    def shuffled(self, *values: Value) -> dict[str, str]:
+    def shuffle_slots(self, *values: Value) -> dict[str, str]:
         """The slots one, two (, three) for these values in random order."""
         order = self.rng.permutation(len(values))
         return naming(**{role: values[i] for role, i in zip(("one", "two", "three"), order, strict=False)})
@@ -174,9 +174,9 @@ class Teller:
             self.say("setting-three" if self.rng.random() < 0.3 else "setting")
         if self.chance(0.8):
             if self.rng.random() < 0.35:
-                self.say("places-three", slots=self.shuffled(first, second, rest[0]))
+                self.say("places-three", slots=self.shuffle_slots(first, second, rest[0]))
             else:
-                self.say("places", slots=self.shuffled(first, second))
+                self.say("places", slots=self.shuffle_slots(first, second))
         self.say("place", slots=naming(new=first, next=second))
         self.history, self.belief = [first], first
 

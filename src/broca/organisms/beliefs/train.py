@@ -134,8 +134,8 @@ def _round(
     stepping = optimizers(matrices.values(), (p for p in model.parameters() if id(p) not in matrices))
     source = lessons(rng, tokenizer, pace, part.mix)
     for step in range(1, steps + 1):
-        scheduled(stepping, step, steps, rate=part.rate)
-        seen = taught(model, stepping, next(source))
+        set_rates(stepping, step, steps, rate=part.rate)
+        seen = train_step(model, stepping, next(source))
         pace.took(seen["stories"])
         yield {**seen, "detail": pace.detail}
 
@@ -161,7 +161,7 @@ def optimizers(matrices: Iterable[torch.Tensor], others: Iterable[torch.Tensor])
     )
 
 
-def scheduled(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int, *, rate: float = 1.0) -> None:
+def set_rates(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int, *, rate: float = 1.0) -> None:
     """Set the learning rates of a step: up in a line, level, down in half a cosine."""
     part = step / steps
     shape = min(1.0, step / WARMUP) if part < LEVEL else 0.5 * (1 + math.cos(math.pi * (part - LEVEL) / (1 - LEVEL)))
@@ -170,9 +170,9 @@ def scheduled(optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int
             group["lr"] = rate * peak * shape
 
 
-def shown(lesson: Lesson) -> dict[str, torch.Tensor]:
+def model_inputs(lesson: Lesson) -> dict[str, torch.Tensor]:
     """What the model is given of a lesson."""
-    return {"input_ids": lesson.ids, "position_ids": lesson.places, "attention_mask": lesson.seen}
+    return {"input_ids": lesson.ids, "position_ids": lesson.places, "attention_mask": lesson.attention_mask}
 
 
 def losses(
@@ -198,13 +198,13 @@ def losses(
     return found[of_answers].mean(), found[~of_answers].mean()
 
 
-def weighed(part: int, answer: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+def weigh_loss(part: int, answer: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     """The loss of one part of a lesson (stories, sums, narrative), as `WEIGHTS` says."""
     whole, share = WEIGHTS[part]
     return whole * answer + share * text if whole else share * text
 
 
-def taught(
+def train_step(
     model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...], lesson: tuple[Lesson, ...]
 ) -> dict[str, float]:
     """One step; the answer losses of stories and sums, and the loss of narrative."""
@@ -212,9 +212,9 @@ def taught(
     model.zero_grad()
     vocabulary, seen = model.get_output_embeddings().weight, {}  # type: ignore[operator]
     for number, (name, part) in enumerate(zip(("stories", "sums", "text"), lesson, strict=True)):
-        states = model.get_decoder()(**shown(part)).last_hidden_state  # type: ignore[operator]
+        states = model.get_decoder()(**model_inputs(part)).last_hidden_state  # type: ignore[operator]
         answer, text = losses(states, vocabulary, part, part.answers)
-        weighed(number, answer, text).backward()
+        weigh_loss(number, answer, text).backward()
         seen[name] = float((answer if WEIGHTS[number][0] else text).detach())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from broca.cache.cache import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.course import NOTHING, Lesson, Plan
-from broca.organisms.taught import Recipe, TreeReport, poser, taught
-from broca.stimuli.trees.kth import draw, kth
+from broca.organisms.training import Recipe, TreeReport, poser, train_and_examine
+from broca.stimuli.trees.kth import draw_indices, kth
 
 STEPS = 1000
 NUMBERS, LENGTH, BATCH = 64, 16, 64
@@ -69,7 +69,7 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, k: int = 2, progress:
         plan=Plan(steps),
         seed=seed,
     )
-    return taught(recipe, out, progress=progress)
+    return train_and_examine(recipe, out, progress=progress)
 
 
 HELD_OUT = 1_000_003
@@ -78,7 +78,7 @@ HELD_OUT = 1_000_003
 
 def lesson(rng: np.random.Generator, k: int) -> Lesson:
     """One batch; the k-th smallest so far is asked after each number from the k-th on."""
-    numbers = draw(rng, NUMBERS, LENGTH, BATCH) + len(SPECIAL)
+    numbers = draw_indices(rng, NUMBERS, LENGTH, BATCH) + len(SPECIAL)
     targets = np.full(numbers.shape, NOTHING)
     for end in range(k, LENGTH + 1):
         targets[:, end - 1] = np.partition(numbers[:, :end], k - 1, axis=1)[:, k - 1]

@@ -87,7 +87,7 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
     return report
 
 
-class Routed:
+class RoutedWeights:
     """The weights of a decoder as two parts that add up: the rest, and the region, which is zero outside of it."""
 
     def __init__(self, decoder: torch.nn.Module) -> None:
@@ -117,7 +117,7 @@ class Routed:
         }
 
     def states(self, weights: Weights, lesson: Lesson) -> torch.Tensor:
-        return functional_call(self.decoder, dict(weights), (), beliefs.shown(lesson)).last_hidden_state
+        return functional_call(self.decoder, dict(weights), (), beliefs.model_inputs(lesson)).last_hidden_state
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -146,7 +146,7 @@ def inside(name: str, weight: torch.Tensor) -> torch.Tensor | None:
 def _learn(
     model: torch.nn.Module, tokenizer: Tokenizer, *, seed: int, steps: int, progress: Progress
 ) -> tuple[dict[str, float], ...]:
-    routed = Routed(model.get_decoder())  # type: ignore[operator]
+    routed = RoutedWeights(model.get_decoder())  # type: ignore[operator]
     blocks = [weight for name, weight in routed.rest.items() if weight.ndim == 2 and "embed" not in name]
     others = [weight for name, weight in routed.rest.items() if weight.ndim == 1 or "embed" in name]
     stepping = beliefs.optimizers([*blocks, *routed.region.values()], others)
@@ -154,7 +154,7 @@ def _learn(
     curve, recent = [], []
     model.train()
     for step in range(1, steps + 1):
-        beliefs.scheduled(stepping, step, steps)
+        beliefs.set_rates(stepping, step, steps)
         recent.append(_step(routed, stepping, next(source)))
         if step % 50 == 0 or step == steps:
             means = np.mean(recent, axis=0).round(4).tolist()
@@ -167,7 +167,7 @@ def _learn(
 
 
 def _step(
-    routed: Routed, optimizers: tuple[torch.optim.Optimizer, ...], lesson: tuple[Lesson, ...]
+    routed: RoutedWeights, optimizers: tuple[torch.optim.Optimizer, ...], lesson: tuple[Lesson, ...]
 ) -> tuple[float, float, float]:
     """Both passes of one step; the answers' losses without the region, with it, and with it on sums."""
     for leaf in routed.leaves:
@@ -179,7 +179,7 @@ def _step(
             answers = part.answers if whole else part.answers & ~part.beliefs
             vocabulary = weights["embed_tokens.weight"]
             answer, text = beliefs.losses(routed.states(weights, part), vocabulary, part, answers)
-            beliefs.weighed(number, answer, text).backward()
+            beliefs.weigh_loss(number, answer, text).backward()
             seen[whole, number] = float(answer.detach())
     for name, mask in routed.inside.items():
         routed.region[name].grad *= mask  # type: ignore[operator]

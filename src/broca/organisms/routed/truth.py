@@ -12,7 +12,7 @@ import numpy as np
 from broca.cache.cache import Progress, silent
 from broca.interventions.lesion import Lesion, Zero
 from broca.models.lm import LM
-from broca.organisms.beliefs.exam import graded
+from broca.organisms.beliefs.exam import grade_items
 from broca.organisms.beliefs.world import ABILITIES, items
 from broca.units import UnitMask
 
@@ -40,25 +40,27 @@ def truth(
     lm = LM.load(str(path))
     asked = {a: items(a, n, seed, detail=detail) for a in ABILITIES if a != "rival-belief"}
 
-    def measured(ablations: Sequence[tuple[str, UnitMask | None]]) -> list[dict[str, Any]]:
+    def measure(ablations: Sequence[tuple[str, UnitMask | None]]) -> list[dict[str, Any]]:
         found = []
         for done, (name, mask) in enumerate(ablations):
             progress("ablating", done, len(ablations))
             with lm.under(*([Lesion(mask, Zero())] if mask else [])):
-                marks = {ability: graded(lm.model, lm.tokenizer.backend_tokenizer, of) for ability, of in asked.items()}
+                marks = {
+                    ability: grade_items(lm.model, lm.tokenizer.backend_tokenizer, of) for ability, of in asked.items()
+                }
             found.append({"ablated": name, "accuracy": {ability: mark["choice"] for ability, mark in marks.items()}})
         progress("ablating", len(ablations), len(ablations))
         return found
 
     heads = [(layer, h) for layer in range(lm.anatomy.n_layers) for h in range(lm.anatomy.n_heads)]
-    intact, *singles = measured([("nothing", None), *(_heads(lm, (one,)) for one in heads)])
+    intact, *singles = measure([("nothing", None), *(_heads(lm, (one,)) for one in heads)])
     matters = [
         one
         for one, row in zip(heads, singles, strict=True)
         if one[1] == region[0] or any(row["accuracy"][a] < intact["accuracy"][a] - COST for a in asked)
     ]
-    pairs = measured([_heads(lm, pair) for pair in combinations(matters, 2)])
-    return [intact, *singles, *pairs, *measured(list(_groups(lm, region, seed)))]
+    pairs = measure([_heads(lm, pair) for pair in combinations(matters, 2)])
+    return [intact, *singles, *pairs, *measure(list(_groups(lm, region, seed)))]
 
 
 def _groups(lm: LM, region: tuple[int, int], seed: int) -> Iterator[tuple[str, UnitMask]]:

@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from broca.cache.cache import Progress, silent
 from broca.models.build import fresh, save
 from broca.organisms.course import NOTHING, Lesson, Plan, muon
-from broca.organisms.taught import Recipe, TreeReport, poser, taught
+from broca.organisms.training import Recipe, TreeReport, poser, train_and_examine
 from broca.stimuli.trees.rules import FORMS, PEOPLE, PROPERTIES, Theory, ask, rules, theory
 
 STEPS = 1000
@@ -59,7 +59,7 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
         plan=Plan(steps, warmup=30, level=0.7, look=100),
         seed=seed,
     )
-    return taught(recipe, out, progress=progress)
+    return train_and_examine(recipe, out, progress=progress)
 
 
 CONFIG = {
@@ -90,10 +90,10 @@ def lesson(words: Tokenizer, rng: np.random.Generator, chain: int) -> Lesson:
         length = chain if rng.random() < 0.7 else int(rng.integers(chain + 1))
         people, beside = int(rng.integers(2, 4)), int(rng.integers(3))
         made.append(theory(rng, chain=length, people=people, distractors=beside))
-    return packed(words, made)
+    return pack_theories(words, made)
 
 
-def packed(words: Tokenizer, theories: list[Theory]) -> Lesson:
+def pack_theories(words: Tokenizer, theories: list[Theory]) -> Lesson:
     """Theories with all their questions behind them; each question sees the theory and itself, and stands next to it."""
     texts = [encoded.ids for encoded in words.encode_batch([" ".join(one.statements) for one in theories])]
     rows = [(text, _questions(words, one)) for text, one in zip(texts, theories, strict=True)]

@@ -13,7 +13,7 @@ from broca.items import Item
 from broca.models.build import fresh, save
 from broca.organisms.beliefs import tokens
 from broca.organisms.beliefs import train as beliefs
-from broca.organisms.beliefs.exam import graded
+from broca.organisms.beliefs.exam import grade_items
 from broca.organisms.beliefs.lessons import Pace, lessons
 from broca.organisms.beliefs.world import items
 from broca.storage import write_json
@@ -62,8 +62,8 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
     )
     losses = []
     for step in range(1, steps + 1):
-        beliefs.scheduled(stepping, step, steps)
-        losses.append(beliefs.taught(model, stepping, next(source))["stories"])
+        beliefs.set_rates(stepping, step, steps)
+        losses.append(beliefs.train_step(model, stepping, next(source))["stories"])
         progress("training", step, steps)
     model.eval()
     seconds = round(time.monotonic() - began, 1)
@@ -76,9 +76,9 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
         seconds=seconds,
         parameters=sum(p.numel() for p in model.parameters()),
         curve=tuple(round(float(np.mean(losses[i : i + 50])), 4) for i in range(0, steps, 50)),
-        accuracy={ability: graded(model, tokenizer, own)["choice"] for ability, own in asked.items()},
+        accuracy={ability: grade_items(model, tokenizer, own)["choice"] for ability, own in asked.items()},
         first={
-            ability: graded(model, tokenizer, [_first_is_right(item) for item in own])["choice"]
+            ability: grade_items(model, tokenizer, [_first_is_right(item) for item in own])["choice"]
             for ability, own in asked.items()
         },
     )

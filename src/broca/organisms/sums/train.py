@@ -12,8 +12,8 @@ from broca.cache.cache import Progress, silent
 from broca.items import Item
 from broca.models.build import fresh, save
 from broca.organisms.course import Lesson, Plan, muon
-from broca.organisms.taught import Recipe, TreeReport, posed, taught
-from broca.stimuli.sums import OPERATIONS, drawn, framed, spelled, sums, wording
+from broca.organisms.training import Recipe, TreeReport, answer_lesson, train_and_examine
+from broca.stimuli.sums import OPERATIONS, draw_operands, frame_request, spell_answer, sums, wording
 
 STEPS, BATCH = 2600, 96
 EXAM = 2000
@@ -54,7 +54,9 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
     words = tokenizer()
 
     def pose(items: Sequence[Item]) -> Lesson:
-        return shown(words, [str(item.prompt) for item in items], [item.choices[item.answer] for item in items])
+        return request_lesson(
+            words, [str(item.prompt) for item in items], [item.choices[item.answer] for item in items]
+        )
 
     exam = sums(n=EXAM, seed=_HELD_OUT)
     recipe = Recipe(
@@ -62,13 +64,13 @@ def train(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress = 
         model=model,
         finish=lambda path: save(model, words, path),
         optimizers=muon(model, 0.02, 3e-3),
-        draw=lambda step: shown(words, *requests(np.random.default_rng([seed, step]))),
+        draw=lambda step: request_lesson(words, *requests(np.random.default_rng([seed, step]))),
         pose=pose,
         asked={name: [item for item in exam if item.tags["operation"] == name] for name in OPERATIONS},
         plan=Plan(steps),
         seed=seed,
     )
-    return taught(recipe, out, progress=progress)
+    return train_and_examine(recipe, out, progress=progress)
 
 
 def requests(rng: np.random.Generator) -> tuple[list[str], list[str]]:
@@ -76,15 +78,15 @@ def requests(rng: np.random.Generator) -> tuple[list[str], list[str]]:
     prompts, answers = [], []
     for operation in rng.choice(list(OPERATIONS), size=BATCH):
         frame, word = wording(rng, operation)
-        a, b = drawn(rng, held=False)
-        prompts.append(framed(rng, frame.format(op=word, a=a, b=b)))
-        answers.append(spelled(OPERATIONS[operation](a, b)))
+        a, b = draw_operands(rng, held=False)
+        prompts.append(frame_request(rng, frame.format(op=word, a=a, b=b)))
+        answers.append(spell_answer(OPERATIONS[operation](a, b)))
     return prompts, answers
 
 
-def shown(words: Tokenizer, prompts: Sequence[str], answers: Sequence[str]) -> Lesson:
+def request_lesson(words: Tokenizer, prompts: Sequence[str], answers: Sequence[str]) -> Lesson:
     """Requests with their answers and an end behind them; only what follows the prompt is asked."""
-    return posed(
+    return answer_lesson(
         [encoded.ids for encoded in words.encode_batch(list(prompts))],
         [[*words.encode(answer, add_special_tokens=False).ids, SPECIAL.index("<eos>")] for answer in answers],
         pad=0,

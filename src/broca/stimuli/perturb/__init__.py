@@ -15,16 +15,16 @@ from typing import Any
 
 from broca.errors import StimulusError
 from broca.registry import Registry, unknown
-from broca.stimuli.options import call, expanded, hints, is_folder, looks_like_path
+from broca.stimuli.options import call, expand_home, hints, is_folder, looks_like_path
 from broca.stimuli.perturb.build import ALL, build
 from broca.stimuli.perturb.checks import PROMISES, REPORT_SCHEMA, Pairs
 from broca.stimuli.perturb.control import control, controls
-from broca.stimuli.perturb.draws import Perturbed, perturb
+from broca.stimuli.perturb.draws import PerturbedText, perturb
 from broca.stimuli.perturb.files import is_paraphrases, is_typos
 from broca.stimuli.perturb.kinds import ANCESTRAL, KINDS, Severity
 from broca.stimuli.perturb.rewrite import REWRITTEN, Rewritten, rewritten
 from broca.stimuli.perturb.styles import STYLES
-from broca.stimuli.perturb.words import Choice, protected
+from broca.stimuli.perturb.words import Choice, protected_spans
 from broca.stimuli.tables import SUFFIXES, read_table
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "STYLES",
     "Choice",
     "Pairs",
-    "Perturbed",
+    "PerturbedText",
     "Rewritten",
     "Severity",
     "build",
@@ -48,7 +48,7 @@ __all__ = [
     "option_types",
     "pairs",
     "perturb",
-    "protected",
+    "protected_spans",
     "rewritten",
 ]
 
@@ -102,7 +102,7 @@ def is_pairs(name_or_path: str | Path) -> bool:
     """
     if str(name_or_path) in PAIRS:
         return True
-    if not looks_like_path(name_or_path, suffixes=SUFFIXES) or is_folder(path := expanded(name_or_path)):
+    if not looks_like_path(name_or_path, suffixes=SUFFIXES) or is_folder(path := expand_home(name_or_path)):
         return False
     return (
         is_typos(path)
@@ -112,7 +112,7 @@ def is_pairs(name_or_path: str | Path) -> bool:
 
 
 def _file(name: str | Path) -> Path:
-    path = expanded(name)
+    path = expand_home(name)
     if is_folder(path):
         raise StimulusError(f"{str(path)!r} is a folder. Pairs come in one file: give its path.")
     return path

@@ -10,9 +10,9 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item, Pair, Stimulus
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
-from broca.stimuli.perturb.draws import ONE_WORD, Perturbed, Prepared, can, check_kinds, draw, prepared
+from broca.stimuli.perturb.draws import ONE_WORD, CleanText, PerturbedText, can, check_kinds, draw, prepare
 from broca.stimuli.perturb.kinds import KINDS, Kind, Severity
-from broca.stimuli.perturb.styles import STYLES, styled
+from broca.stimuli.perturb.styles import STYLES, apply_style
 from broca.stimuli.perturb.words import ANY_WORD, Choice
 
 Matched = Literal["order", "strict"]
@@ -66,7 +66,7 @@ def build(
         if source.id in seen:
             raise StimulusError(f"Two texts have the id {source.id!r}. Make ids unique.")
         seen.add(source.id)
-        ready = _matched(_prepared(source, seed, choice, answers.get(source.id, "")), kinds, matched)
+        ready = _match_words(_prepare(source, seed, choice, answers.get(source.id, "")), kinds, matched)
         for kind in kinds:
             pair = _pair(source, ready, kind, severity=severity, tally=tallies[kind], violations=violations)
             if pair is not None:
@@ -79,14 +79,14 @@ def build(
     return Pairs(tuple(pairs), report(tallies))
 
 
-def _prepared(source: Stimulus | Item, seed: int, choice: Choice, answer: str) -> Prepared:
+def _prepare(source: Stimulus | Item, seed: int, choice: Choice, answer: str) -> CleanText:
     text = source.prompt if isinstance(source, Item) else source.text
     if not isinstance(text, str):
         raise StimulusError(f"{source.id!r} is a chat. Perturb its turns as plain texts.")
-    return prepared(text, seed=seed, choice=choice, protect=source.choices if isinstance(source, Item) else [answer])
+    return prepare(text, seed=seed, choice=choice, protect=source.choices if isinstance(source, Item) else [answer])
 
 
-def _matched(ready: Prepared, kinds: Sequence[str], matched: Matched) -> Prepared:
+def _match_words(ready: CleanText, kinds: Sequence[str], matched: Matched) -> CleanText:
     editing = sorted((KINDS[kind] for kind in kinds if kind in KINDS), key=lambda kind: kind.name not in _RAREST_FIRST)
     if len(editing) < 2:
         return ready
@@ -97,13 +97,15 @@ def _matched(ready: Prepared, kinds: Sequence[str], matched: Matched) -> Prepare
 
 
 def _pair(
-    source: Stimulus | Item, ready: Prepared, name: str, *, severity: Severity, tally: Tally, violations: Violations
+    source: Stimulus | Item, ready: CleanText, name: str, *, severity: Severity, tally: Tally, violations: Violations
 ) -> Pair | None:
     tally.counts["asked"] += 1
     kind = KINDS.get(name)
     try:
         made = (
-            draw(ready, kind, severity) if kind else Perturbed(*styled(ready.text, name, ready.protected, ready.seed))
+            draw(ready, kind, severity)
+            if kind
+            else PerturbedText(*apply_style(ready.text, name, ready.protected, ready.seed))
         )
     except StimulusError:
         tally.counts["impossible"] += 1
@@ -124,7 +126,7 @@ def _pair(
     return Pair(f"{source.id}/{name}", ready.text, made.text, made.edits, name, source.group, answer, tags)
 
 
-def _faults(ready: Prepared, made: Perturbed, kind: Kind | None, tally: Tally) -> tuple[str, ...]:
+def _faults(ready: CleanText, made: PerturbedText, kind: Kind | None, tally: Tally) -> tuple[str, ...]:
     faults = broken(
         ready.text,
         made.text,

@@ -13,7 +13,7 @@ from rapidfuzz.distance import OSA, Levenshtein
 from broca.items import Edit, Pair, Span
 from broca.stimuli.perturb.lists import common
 from broca.stimuli.perturb.words import NUMBER_WORDS
-from broca.writing import LETTERS, clusters, composed
+from broca.writing import LETTERS, clusters, normalise
 
 PROMISES = ("identical", "protected", "spaces", "number_word", "distance")
 """What a perturbed text may break: it is the clean one; a protected span changed; white space changed though the kind says
@@ -153,7 +153,7 @@ def _spaces(text: str) -> str:
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(word for word in _WORDS.findall(composed(text.lower())) if word in NUMBER_WORDS)
+    return Counter(word for word in _WORDS.findall(normalise(text.lower())) if word in NUMBER_WORDS)
 
 
 def _mean(values: Sequence[int]) -> float | None:

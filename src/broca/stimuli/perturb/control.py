@@ -13,12 +13,12 @@ from itertools import product
 import regex
 
 from broca.errors import StimulusError
-from broca.items import Edit, Pair, Span, edited
+from broca.items import Edit, Pair, Span, apply_edits
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, report
 from broca.stimuli.perturb.letters import alike
 from broca.stimuli.perturb.lists import synonyms
-from broca.stimuli.perturb.styles import styled
-from broca.stimuli.perturb.words import Choice, Word, protected, words
+from broca.stimuli.perturb.styles import apply_style
+from broca.stimuli.perturb.words import Choice, Word, protected_spans, words
 from broca.writing import LETTERS
 
 CONTROL = "control"
@@ -76,7 +76,7 @@ def controls(pairs: Iterable[Pair], n_tokens: Callable[[str], int], *, seed: int
 def control(pair: Pair, n_tokens: Callable[[str], int], wanted: int, *, seed: int = 0) -> Pair | None:
     """A valid variant of a clean text with `wanted` more tokens; None where none is found."""
     base = n_tokens(pair.clean)
-    kept = protected(pair.clean, [pair.answer] if pair.answer else ())
+    kept = protected_spans(pair.clean, [pair.answer] if pair.answer else ())
     for how, (text, edits) in _candidates(pair, kept, seed):
         if n_tokens(text) - base == wanted and not broken(pair.clean, text, edits, protected=kept, spaces=True):
             tags = {**pair.tags, "of": pair.kind, "how": how}
@@ -98,12 +98,12 @@ def _candidates(pair: Pair, kept: tuple[Span, ...], seed: int) -> Iterator[tuple
         draw.shuffle(some)
     for how, some in (("synonym", own), ("closer", closers), ("synonym-elsewhere", others), ("opener", openers)):
         for edit in some:
-            yield how, (edited(text, [edit]), (edit,))
+            yield how, (apply_edits(text, [edit]), (edit,))
     for first, second in product(openers[: len(_OPENERS)], (*own, *others, *closers)):
         if second.start > 0:
-            yield "opener-and-other", (edited(text, [first, second]), (first, second))
+            yield "opener-and-other", (apply_edits(text, [first, second]), (first, second))
     try:
-        yield "shorter", styled(text, "shorter", kept, seed)
+        yield "shorter", apply_style(text, "shorter", kept, seed)
     except StimulusError:
         return
 

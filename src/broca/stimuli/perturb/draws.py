@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from broca.errors import StimulusError
-from broca.items import Edit, Span, edited
+from broca.items import Edit, Span, apply_edits
 from broca.registry import unknown
 from broca.stimuli.perturb.kinds import KINDS, Kind, Severity
 from broca.stimuli.perturb.letters import Spot
-from broca.stimuli.perturb.styles import STYLES, styled
-from broca.stimuli.perturb.words import ANY_WORD, Choice, Word, ordered, protected, words
+from broca.stimuli.perturb.styles import STYLES, apply_style
+from broca.stimuli.perturb.words import ANY_WORD, Choice, Word, order_words, protected_spans, words
 
 
 @dataclass(frozen=True, slots=True)
-class Perturbed:
+class PerturbedText:
     """A perturbed text, and the edits that lead to it from the clean one."""
 
     text: str
@@ -24,7 +24,7 @@ class Perturbed:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class CleanText:
     """A clean text with its protected spans, and its words in the order in which they are tried."""
 
     text: str
@@ -44,11 +44,11 @@ def perturb(
     seed: int = 0,
     choice: Choice = ANY_WORD,
     protect: Iterable[str | Span] = (),
-) -> Perturbed:
+) -> PerturbedText:
     """`text` perturbed in one way; the same arguments always give the same result.
 
     Args:
-        text: what is perturbed; its protected spans (`broca.stimuli.perturb.words.protected`) are not.
+        text: what is perturbed; its protected spans (`broca.stimuli.perturb.words.protected_spans`) are not.
         kind: a name of `KINDS` or `STYLES`.
         severity: how much. Styles have none, and ``two`` and ``three`` have their own.
         seed: of every draw. The words are drawn without regard to the kind, so kinds edit the same words where they can.
@@ -61,21 +61,21 @@ def perturb(
     """
     check_kinds([kind])
     if kind in STYLES:
-        return Perturbed(*styled(text, kind, protected(text, protect), seed))
-    return draw(prepared(text, seed=seed, choice=choice, protect=protect), KINDS[kind], severity)
+        return PerturbedText(*apply_style(text, kind, protected_spans(text, protect), seed))
+    return draw(prepare(text, seed=seed, choice=choice, protect=protect), KINDS[kind], severity)
 
 
-def prepared(text: str, *, seed: int = 0, choice: Choice = ANY_WORD, protect: Iterable[str | Span] = ()) -> Prepared:
+def prepare(text: str, *, seed: int = 0, choice: Choice = ANY_WORD, protect: Iterable[str | Span] = ()) -> CleanText:
     """What all kinds need to know of a text, worked out once.
 
     Raises:
         StimulusError: if a span to protect lies outside the text.
     """
-    kept = protected(text, protect)
-    return Prepared(text, kept, ordered(text, words(text, kept, choice), choice, seed), seed)
+    kept = protected_spans(text, protect)
+    return CleanText(text, kept, order_words(text, words(text, kept, choice), choice, seed), seed)
 
 
-def draw(source: Prepared, kind: Kind, severity: Severity = ONE_WORD) -> Perturbed:
+def draw(source: CleanText, kind: Kind, severity: Severity = ONE_WORD) -> PerturbedText:
     """A prepared text perturbed in one way.
 
     Raises:
@@ -87,7 +87,7 @@ def draw(source: Prepared, kind: Kind, severity: Severity = ONE_WORD) -> Perturb
     else:
         found = _one_each(source, kind, severity, rng)
     edits = tuple(sorted(found, key=lambda edit: (edit.start, edit.end)))
-    return Perturbed(edited(source.text, edits), edits)
+    return PerturbedText(apply_edits(source.text, edits), edits)
 
 
 def can(word: Word, kind: Kind) -> bool:
@@ -106,7 +106,7 @@ def check_kinds(kinds: Sequence[str]) -> None:
             raise unknown("Kind of perturbation", kind, (*KINDS, *STYLES))
 
 
-def _one_each(source: Prepared, kind: Kind, severity: Severity, rng: random.Random) -> list[Edit]:
+def _one_each(source: CleanText, kind: Kind, severity: Severity, rng: random.Random) -> list[Edit]:
     wanted = kind.words or severity.words
     if wanted is None:
         assert severity.rate is not None
@@ -118,11 +118,11 @@ def _one_each(source: Prepared, kind: Kind, severity: Severity, rng: random.Rand
             break
         spots = [spot for spot in kind.spots(word) if _clear(spot, edits)]
         if spots:
-            edits.append(_drawn(source.text, word, kind, spots, rng))
+            edits.append(_draw_edit(source.text, word, kind, spots, rng))
     return _enough(source, kind, edits, wanted, "words")
 
 
-def _exactly(source: Prepared, kind: Kind, wanted: int, rng: random.Random) -> list[Edit]:
+def _exactly(source: CleanText, kind: Kind, wanted: int, rng: random.Random) -> list[Edit]:
     """Edits in words drawn with replacement; the first in the first word, as for every other kind."""
     edits: list[Edit] = []
     open_ = list(source.words)
@@ -130,13 +130,13 @@ def _exactly(source: Prepared, kind: Kind, wanted: int, rng: random.Random) -> l
         word = open_[0] if not edits else rng.choice(open_)
         spots = [spot for spot in kind.spots(word) if _clear(spot, edits)]
         if spots:
-            edits.append(_drawn(source.text, word, kind, spots, rng))
+            edits.append(_draw_edit(source.text, word, kind, spots, rng))
         else:
             open_.remove(word)
     return _enough(source, kind, edits, wanted, "edits")
 
 
-def _enough(source: Prepared, kind: Kind, edits: list[Edit], wanted: int, what: str) -> list[Edit]:
+def _enough(source: CleanText, kind: Kind, edits: list[Edit], wanted: int, what: str) -> list[Edit]:
     if len(edits) < wanted:
         raise StimulusError(
             f"{wanted} {what} of kind {kind.name!r} were asked for, and {source.text[:60]!r} has room for {len(edits)} "
@@ -150,6 +150,6 @@ def _clear(spot: Spot, edits: Sequence[Edit]) -> bool:
     return all(spot[1] < edit.start or edit.end < spot[0] for edit in edits)
 
 
-def _drawn(text: str, word: Word, kind: Kind, spots: Sequence[Spot], rng: random.Random) -> Edit:
+def _draw_edit(text: str, word: Word, kind: Kind, spots: Sequence[Spot], rng: random.Random) -> Edit:
     start, end, afters = spots[int(rng.random() * len(spots))]
     return Edit(start, end, text[start:end], afters[int(rng.random() * len(afters))], kind.name, word.index)

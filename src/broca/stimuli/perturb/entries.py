@@ -11,7 +11,7 @@ from typing import Any
 
 from broca.errors import StimulusError
 from broca.stimuli.perturb.kinds import ANCESTRAL
-from broca.stimuli.tables import parse_json, read_text, shown
+from broca.stimuli.tables import parse_json, read_text, short_repr
 
 CLEAN = ("normal", "instruction")
 """What the clean text is called."""
@@ -49,7 +49,7 @@ def entries(path: str | Path) -> tuple[Entry, ...]:
     path = Path(path)
     made = []
     for number, row in enumerate(objects(path), start=1):
-        fields, _ = repaired(row, ANCESTRAL)
+        fields, _ = repair(row, ANCESTRAL)
         clean = clean_text(f"{path.name}, entry {number}", fields)
         variants = {name: text for name, text in fields.items() if isinstance(text, str) and name not in CLEAN}
         made.append(Entry(str(fields.get(NUMBER, number)), clean, variants, task_of(clean)))
@@ -68,7 +68,7 @@ def objects(path: Path) -> list[Mapping[str, Any]]:
     return value
 
 
-def repaired(row: Mapping[str, Any], kinds: Collection[str]) -> tuple[dict[str, Any], set[str]]:
+def repair(row: Mapping[str, Any], kinds: Collection[str]) -> tuple[dict[str, Any], set[str]]:
     """The fields with their right names, where punctuation had crept in (``homo,nym``), and which these are."""
     fields, found = dict(row), set[str]()
     for name in row:
@@ -88,7 +88,7 @@ def clean_text(where: str, fields: Mapping[str, Any]) -> str:
     found = [fields[name] for name in CLEAN if name in fields]
     if len(found) != 1 or not isinstance(found[0], str) or not found[0].strip():
         raise StimulusError(
-            f"{where}: its clean text is {shown(found)}. Give exactly one of {' and '.join(map(repr, CLEAN))}, with a text. "
+            f"{where}: its clean text is {short_repr(found)}. Give exactly one of {' and '.join(map(repr, CLEAN))}, with a text. "
             f"Fields found: {', '.join(map(repr, fields))}."
         )
     return found[0]

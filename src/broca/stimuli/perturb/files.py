@@ -16,10 +16,10 @@ from broca.items import Pair, Stimulus
 from broca.stimuli.align import edits_between
 from broca.stimuli.perturb.build import Matched, Violations, build
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
-from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repaired, task_of
+from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repair, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
 from broca.stimuli.perturb.words import Choice
-from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, shown, whole_number
+from broca.stimuli.tables import Row, Table, parse_json, read_table, read_text, short_repr, whole_number
 
 _PARAPHRASES = (("question1", "question2", "is_duplicate"), ("sentence1", "sentence2", "label"))
 PARAPHRASE = "paraphrase"
@@ -57,7 +57,7 @@ def typos(
         if n is not None and number > n:
             break
         where = f"{path.name}, entry {number}"
-        fields, renamed = repaired(row, kinds)
+        fields, renamed = repair(row, kinds)
         clean = clean_text(where, fields)
         name = str(fields.get(NUMBER, number))
         for kind in kinds:
@@ -213,7 +213,7 @@ def _variant(
         )
     value = fields[kind]
     if value is not None and not isinstance(value, str):
-        raise StimulusError(f"{where}: {kind!r} is {shown(value)}. It must be a text.")
+        raise StimulusError(f"{where}: {kind!r} is {short_repr(value)}. It must be a text.")
     task = task_of(clean)
     tags = {"operation": task.operation} if task else {}
     extra = {"group": task.request if task else "", "answer": task.answer if task else "", "tags": tags}
@@ -253,7 +253,7 @@ def _label(read: Table, row: Row, name: str) -> bool:
     value = whole_number(row.cells[name])
     label = str(value).removesuffix(".0")  # pandas writes 1.0 beside missing numbers
     if label not in {"0", "1"} or isinstance(value, bool):
-        raise StimulusError(f"{read.at(row)}: {name!r} is {shown(value)}. Labels are 1 (says the same) and 0.")
+        raise StimulusError(f"{read.at(row)}: {name!r} is {short_repr(value)}. Labels are 1 (says the same) and 0.")
     return label == "1"
 
 

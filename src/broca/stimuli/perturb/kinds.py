@@ -52,11 +52,11 @@ class Severity:
 
 
 def _homophone(word: Word) -> list[Spot]:
-    return letters.listed(homophones(), word)
+    return letters.replace_listed(homophones(), word)
 
 
 def _misspelling(word: Word) -> list[Spot]:
-    return letters.listed(misspellings(), word)
+    return letters.replace_listed(misspellings(), word)
 
 
 _MAIN = letters.several(letters.transpose, letters.delete, letters.duplicate, letters.substitute)

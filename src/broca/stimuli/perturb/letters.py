@@ -16,7 +16,7 @@ import regex
 
 from broca.stimuli.perturb import layouts
 from broca.stimuli.perturb.words import APOSTROPHES, Word
-from broca.writing import clusters, composed, is_letter, is_unspaced, script
+from broca.writing import clusters, is_letter, is_unspaced, normalise, script
 
 Spot = tuple[int, int, tuple[str, ...]]
 """First character in the text, the one after the last, and what may replace them; each is as likely."""
@@ -85,12 +85,12 @@ def keyboard(layout: str, word: Word) -> list[Spot]:
 
 def homoglyph(word: Word) -> list[Spot]:
     """A Cyrillic or Greek letter that looks the same stands in its place."""
-    return _replaced(word, layouts.HOMOGLYPHS)
+    return _replace_letters(word, layouts.HOMOGLYPHS)
 
 
 def leet(word: Word) -> list[Spot]:
     """A digit or sign that looks alike stands in its place."""
-    return _replaced(word, {letter: layouts.LEET.get(letter.lower(), ()) for letter in word.letters})
+    return _replace_letters(word, {letter: layouts.LEET.get(letter.lower(), ()) for letter in word.letters})
 
 
 def ocr(word: Word) -> list[Spot]:
@@ -180,7 +180,7 @@ def repeat(word: Word) -> list[Spot]:
         (
             word.end,
             word.end,
-            (f" {word.text.lower() if composed(word.text).istitle() and word.text != 'I' else word.text}",),
+            (f" {word.text.lower() if normalise(word.text).istitle() and word.text != 'I' else word.text}",),
         )
     ]
 
@@ -196,7 +196,7 @@ def several(*kinds: Spots) -> Spots:
     return lambda word: [spot for kind in kinds for spot in kind(word)]
 
 
-def listed(names: Mapping[str, tuple[str, ...]], word: Word) -> list[Spot]:
+def replace_listed(names: Mapping[str, tuple[str, ...]], word: Word) -> list[Spot]:
     """Another word of a list stands in its place."""
     others = names.get(word.text.lower())
     return [(word.start, word.end, tuple(alike(word.text, other) for other in others))] if others else []
@@ -235,7 +235,7 @@ def _stand_apart(letters: tuple[str, ...]) -> bool:
     return len(whole) == len(letters) if whole.isascii() else tuple(clusters(whole)) == letters
 
 
-def _replaced(word: Word, by: Mapping[str, tuple[str, ...]]) -> list[Spot]:
+def _replace_letters(word: Word, by: Mapping[str, tuple[str, ...]]) -> list[Spot]:
     return [
         spot
         for i, letter in _letters(word)
@@ -249,15 +249,15 @@ def _like(letter: str, others: Iterable[str]) -> list[tuple[str]]:
 
 
 def _same(one: str, other: str) -> bool:
-    return composed(one.lower()) == composed(other.lower())
+    return normalise(one.lower()) == normalise(other.lower())
 
 
 def _but(word: Word, name: str, letters: Iterable[str]) -> tuple[str, ...]:
     """Other letters of a script than these: of Latin the 26, of others those that the text has."""
-    taken = [composed(letter.lower()) for letter in letters]
+    taken = [normalise(letter.lower()) for letter in letters]
     if name == "Latin":
         return _latin("".join(taken))
-    return tuple(letter for letter in word.alphabets.get(name, ()) if composed(letter) not in taken)
+    return tuple(letter for letter in word.alphabets.get(name, ()) if normalise(letter) not in taken)
 
 
 @cache

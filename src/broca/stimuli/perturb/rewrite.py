@@ -19,7 +19,7 @@ from broca.registry import unknown
 from broca.stimuli.align import edits_between
 from broca.stimuli.perturb.build import Violations
 from broca.stimuli.perturb.checks import Pairs, Tally, report
-from broca.stimuli.perturb.words import protected
+from broca.stimuli.perturb.words import protected_spans
 
 HOW: Mapping[str, str] = MappingProxyType(
     {
@@ -168,7 +168,7 @@ def faults(clean: str, new: str, style: str, *, protect: Iterable[str | Span] = 
     if not new.strip():
         return ("empty",)
     extra = [one for one in protect if isinstance(one, str)]
-    before, after = _kept(clean, extra), _kept(new, extra)
+    before, after = _join_spans(clean, extra), _join_spans(new, extra)
     same = [clean[start:end] for start, end in before] == [new[start:end] for start, end in after]
     ends = bool(before) and before[-1][1] == len(clean.rstrip())
     wrong = {
@@ -183,10 +183,10 @@ def faults(clean: str, new: str, style: str, *, protect: Iterable[str | Span] = 
     return tuple(name for name in FAULTS if wrong.get(name))
 
 
-def _kept(text: str, extra: Sequence[str]) -> list[Span]:
+def _join_spans(text: str, extra: Sequence[str]) -> list[Span]:
     """Protected spans, those one that only white space parts."""
     found: list[Span] = []
-    for start, end in protected(text, extra):
+    for start, end in protected_spans(text, extra):
         if found and not text[found[-1][1] : start].strip():
             found[-1] = (found[-1][0], end)
         else:
@@ -196,7 +196,7 @@ def _kept(text: str, extra: Sequence[str]) -> list[Span]:
 
 def _edits(clean: str, new: str, style: str, extra: Sequence[str]) -> tuple[Edit, ...]:
     """Edits between the protected spans, which stand for themselves; between whole texts where they do not."""
-    before, after = _kept(clean, extra), _kept(new, extra)
+    before, after = _join_spans(clean, extra), _join_spans(new, extra)
     if [clean[start:end] for start, end in before] != [new[start:end] for start, end in after]:
         return edits_between(clean, new, style)
     found: list[Edit] = []

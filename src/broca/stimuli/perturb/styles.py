@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from broca.errors import StimulusError
-from broca.items import Edit, Span, edited
+from broca.items import Edit, Span, apply_edits
 from broca.writing import clusters
 
 _FRONT: Mapping[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ STYLES = (*_FRONT, "shorter")
 """The styles by name."""
 
 
-def styled(text: str, style: str, kept: Sequence[Span], seed: int) -> tuple[str, tuple[Edit, ...]]:
+def apply_style(text: str, style: str, kept: Sequence[Span], seed: int) -> tuple[str, tuple[Edit, ...]]:
     """A text in a style, with its edits.
 
     Args:
@@ -72,10 +72,10 @@ def styled(text: str, style: str, kept: Sequence[Span], seed: int) -> tuple[str,
     """
     if style == "shorter":
         edits = _shorter(text, kept)
-        return edited(text, edits), edits
+        return apply_edits(text, edits), edits
     draw = random.Random(f"{seed}\0{style}\0{text}")  # noqa: S311 - a choice of words, not a secret
     edits = (Edit(0, 0, "", draw.choice(_FRONT[style]), style),)
-    return edited(text, edits), edits
+    return apply_edits(text, edits), edits
 
 
 def _shorter(text: str, kept: Sequence[Span]) -> tuple[Edit, ...]:

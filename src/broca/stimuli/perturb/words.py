@@ -17,7 +17,7 @@ import regex
 
 from broca.errors import StimulusError
 from broca.items import Span
-from broca.writing import LETTER, LETTERS, MARKED, WORD_CHARACTER, clusters, composed, is_letter, occurrences, script
+from broca.writing import LETTER, LETTERS, MARKED, WORD_CHARACTER, clusters, is_letter, normalise, occurrences, script
 
 _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -99,12 +99,12 @@ class Choice:
 
     def takes(self, word: str) -> bool:
         """Whether a word may be edited."""
-        low = composed(word.lower())
+        low = normalise(word.lower())
         return (
             len(_MARKS.sub("", low)) >= self.min_letters
             and low not in NUMBER_WORDS
             and not (self.content and low in FUNCTION_WORDS)
-            and (not self.among or low in map(composed, self.among))
+            and (not self.among or low in map(normalise, self.among))
         )
 
 
@@ -112,7 +112,7 @@ ANY_WORD = Choice()
 """The default: any word of three letters or more."""
 
 
-def protected(text: str, extra: Iterable[str | Span] = ()) -> tuple[Span, ...]:
+def protected_spans(text: str, extra: Iterable[str | Span] = ()) -> tuple[Span, ...]:
     """The spans that no perturbation touches, in order, none over another.
 
     Code, links and addresses, markers of templates and places of images, fields to fill in, formulas, options under letters,
@@ -177,7 +177,7 @@ def words(text: str, kept: Sequence[Span], choice: Choice = ANY_WORD) -> tuple[W
     return tuple(made)
 
 
-def ordered(text: str, found: Sequence[Word], choice: Choice, seed: int) -> tuple[Word, ...]:
+def order_words(text: str, found: Sequence[Word], choice: Choice, seed: int) -> tuple[Word, ...]:
     """Words in the order in which they are tried: a function of the text and the seed, the same for every kind."""
     if choice.where != "any":
         return tuple(found if choice.where == "first" else reversed(found))

@@ -116,7 +116,7 @@ def find(path: Path) -> tuple[Path, ...]:
         return (path,)
     names = {".json", ".jsonl", ".csv", ".parquet"}
     files = sorted(f for f in path.glob("**/*") if f.suffix.lower() in names and is_file(f))
-    known = [(file, form) for file in files if (form := _known(file)) is not None]
+    known = [(file, form) for file in files if (form := _format_of(file)) is not None]
     kinds = {form.name for _, form in known}
     several = kinds <= {"blimp", "syntaxgym"}
     if len(kinds) != 1 or (len(known) > 1 and not several):
@@ -128,7 +128,7 @@ def find(path: Path) -> tuple[Path, ...]:
     return tuple(file for file, _ in known)
 
 
-def _known(file: Path) -> Format | None:
+def _format_of(file: Path) -> Format | None:
     """The format of a file among others, of which some may be anything."""
     try:
         return format_of(file)

@@ -10,9 +10,9 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item, fingerprint
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, question, text_of
+from broca.stimuli.published.questions import check_items, item_id, question, text_of
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, shown
+from broca.stimuli.tables import Row, Table, short_repr
 
 COLUMNS = frozenset({"full_context", "short_context", "beliefQAs"})
 _HELD = {"tom:belief:inaccessible": "false", "tom:belief:accessible": "true"}
@@ -58,7 +58,7 @@ def fantom(
         for number, qa in _questions(table, row, first=questions == "first"):
             right, wrong = (text_of(table, qa, f"{which}_answer", style) for which in ("correct", "wrong"))
             if right.strip() == wrong.strip():
-                raise StimulusError(f"{table.at(qa)}: both answers are {shown(right)}. Give two different ones.")
+                raise StimulusError(f"{table.at(qa)}: both answers are {short_repr(right)}. Give two different ones.")
             options = draws.sample([right, wrong], 2)
             held = _HELD.get(table.word(qa, "question_type"))
             second = table.word(qa, "tom_type").startswith("second")
@@ -78,13 +78,13 @@ def fantom(
                     group=f"conversation-{fingerprint(table.word(row, 'full_context'))[:8]}",
                 )
             )
-    return kept(table, items, belief=belief, order=order, questions=questions)
+    return check_items(table, items, belief=belief, order=order, questions=questions)
 
 
 def _questions(table: Table, row: Row, *, first: bool) -> Iterator[tuple[int, Row]]:
     asked = row.cells["beliefQAs"]
     if not isinstance(asked, list) or not asked or not all(isinstance(qa, dict) for qa in asked):
-        raise StimulusError(f"{table.at(row)}: 'beliefQAs' is {shown(asked)}. It must be a list of questions.")
+        raise StimulusError(f"{table.at(row)}: 'beliefQAs' is {short_repr(asked)}. It must be a list of questions.")
     fields = ("question", "question_type", "tom_type", "correct_answer", "wrong_answer")
     for number, qa in enumerate(asked[:1] if first else asked, start=1):
         yield number, Row(f"{row.where}, question {number}", dict.fromkeys(fields) | qa)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from broca.errors import StimulusError
 from broca.stimuli.answers import LETTERS
-from broca.stimuli.tables import shown
+from broca.stimuli.tables import short_repr
 
 _FIRST = r"(?:\(a\)|a:)"
 _LABEL = re.compile(rf"\s*(?:Options|Choices):(?=\s*{_FIRST})", re.IGNORECASE)
@@ -45,12 +45,14 @@ def listing(text: str) -> Listing:
     options = _options(text[start:])
     if len(options) < 2 or not all(option.strip() for option in options):
         raise StimulusError(
-            f"no options were found in {shown(text)}. They stand behind 'Options:', or on lines of their own, as 'A: x, B: y' or "
+            f"no options were found in {short_repr(text)}. They stand behind 'Options:', or on lines of their own, as 'A: x, B: y' or "
             "'(A) x (B) y', none of them empty."
         )
     question = _HINT.sub("", text[:end], count=1).strip()
     if not question:
-        raise StimulusError(f"there is no question before the options of {shown(text)}. Mend the row, or leave it out.")
+        raise StimulusError(
+            f"there is no question before the options of {short_repr(text)}. Mend the row, or leave it out."
+        )
     before = re.search("question:", text, re.IGNORECASE)
     shown_question = re.split(r"\n(?:Options|Choices):", text[before.end() if before else 0 :], maxsplit=1)[0]
     return Listing(question, options, shown_question)
@@ -70,11 +72,13 @@ def _options(text: str) -> tuple[str, ...]:
         if place == len(found):
             found.append(mark)
         elif place == len(found) - 1:
-            raise StimulusError(f"the option {letter} comes twice in {shown(text)}. Mend the row.")
+            raise StimulusError(f"the option {letter} comes twice in {short_repr(text)}. Mend the row.")
     for _, place, letter in same:
         # of the other case, a letter is a mark where it would be the next one, and words elsewhere
         if found and (place > len(found) if letter.islower() == first.islower() else place == len(found)):
             wanted = LETTERS[len(found)] if first.islower() else LETTERS[len(found)].upper()
-            raise StimulusError(f"the option {letter} comes where {wanted} should, in {shown(text)}. Mend the row.")
+            raise StimulusError(
+                f"the option {letter} comes where {wanted} should, in {short_repr(text)}. Mend the row."
+            )
     ends = [*(mark.start() for mark in found[1:]), len(text)]
     return tuple(text[mark.end() : end].strip().rstrip(",") for mark, end in zip(found, ends, strict=True))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from broca.items import Item
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, lettered, question, text_of
+from broca.stimuli.published.questions import check_items, item_id, letter_index, question, text_of
 from broca.stimuli.published.sources import records
 from broca.stimuli.tables import Row, Table
 
@@ -44,7 +44,7 @@ def math_mc(
     table.require(*sorted(COLUMNS))
     items: list[Item] = []
     for row in table.rows:
-        answer = lettered(table, row, "Answer", "ABCD")
+        answer = letter_index(table, row, "Answer", "ABCD")
         lenient = style == "tl" or empty == "drop"
         options = [_option(table, row, letter, lenient and i != answer, style) for i, letter in enumerate("ABCD")]
         own = {name.lower(): table.word(row, name) for name in ("Type", "Level") if row.cells.get(name)}
@@ -58,7 +58,7 @@ def math_mc(
                 item_id(table, row), text, options, answer, ability="math", style=style, context=_CONTEXT, tags=own
             )
         )
-    return kept(table, items, type=type, level=level)
+    return check_items(table, items, type=type, level=level)
 
 
 def _option(table: Table, row: Row, letter: str, may_be_empty: bool, style: Style) -> str:  # noqa: FBT001

@@ -11,9 +11,9 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.localizers import Style
 from broca.stimuli.options import is_file
-from broca.stimuli.published.asked import item_id, kept, lettered, question
+from broca.stimuli.published.questions import check_items, item_id, letter_index, question
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, shown
+from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, short_repr
 from broca.storage.pickles import plain_pickle
 
 COLUMNS = frozenset({"question", "answer", "question_type", "episode", "start_time", "end_time"})
@@ -71,7 +71,9 @@ def mmtom(
     for row in table.rows:
         kind = row.cells["question_type"]
         if not isinstance(kind, float) or kind not in TYPES:
-            raise StimulusError(f"{table.at(row)}: 'question_type' is {shown(kind)}. It must be one of {list(TYPES)}.")
+            raise StimulusError(
+                f"{table.at(row)}: 'question_type' is {short_repr(kind)}. It must be one of {list(TYPES)}."
+            )
         if types is not None and kind not in types:
             continue
         parts = _WHOLE.fullmatch(table.text(row, "question"))
@@ -89,7 +91,7 @@ def mmtom(
                 item_id(table, row),
                 f"{label}{told}\nQuestion: {parts['question']}",
                 options,
-                lettered(table, row, "answer", options),
+                letter_index(table, row, "answer", options),
                 ability=TYPES[kind],
                 style=style,
                 context=_TL_CONTEXT,
@@ -98,7 +100,7 @@ def mmtom(
                 images=_frames(table, row, Path(frames).expanduser()) if frames else (),
             )
         )
-    return kept(table, items, types=types)
+    return check_items(table, items, types=types)
 
 
 def _frames(table: Table, row: Row, videos: Path) -> tuple[str, ...]:

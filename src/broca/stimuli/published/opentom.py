@@ -12,9 +12,9 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Item, fingerprint
 from broca.stimuli.localizers import Style
-from broca.stimuli.published.asked import item_id, kept, question, text_of
+from broca.stimuli.published.questions import check_items, item_id, question, text_of
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, shown
+from broca.stimuli.tables import Row, Table, short_repr
 
 COLUMNS = frozenset({"question.question", "question.answer", "question.type", "plot_info.original_place", "observed"})
 _ORDERS = {"location-fo": "first", "location-so": "second"}
@@ -60,7 +60,7 @@ def opentom(
     for row in (row for n, row in enumerate(table.rows) if n not in drop):
         asked = _ORDERS.get(table.word(row, "question.type"))
         kind = "yes-no" if table.word(row, "question.answer") in _YES_NO else "location"
-        held = "true" if _observed(table, row) else "false"
+        held = "true" if _is_observed(table, row) else "false"
         if asked is None or order not in {"both", asked} or belief not in {"both", held}:
             continue
         if perspective == "any" or _of_observer(table, row):
@@ -75,7 +75,7 @@ def opentom(
         if questions in {"both", kind}
         for (row, ability), swapped in zip(found[kind], flips[kind], strict=True)
     ]
-    return kept(table, items, questions=questions, order=order, belief=belief, perspective=perspective)
+    return check_items(table, items, questions=questions, order=order, belief=belief, perspective=perspective)
 
 
 def _item(
@@ -109,7 +109,7 @@ def _answers(table: Table, row: Row, kind: str, gold: str, style: Style) -> tupl
     places = (first, second)
     if first.strip() == second.strip():
         raise StimulusError(
-            f"{table.at(row)}: both places are {shown(places[0])}. Give two, or leave the row out by drop."
+            f"{table.at(row)}: both places are {short_repr(places[0])}. Give two, or leave the row out by drop."
         )
     return places, 0 if gold == "original" else _place(table, row, said, places)
 
@@ -120,15 +120,15 @@ def _place(table: Table, row: Row, said: str, places: Sequence[str]) -> int:
     if len(exact) == 1 or len(within) == 1:
         return (exact or within)[0]
     raise StimulusError(
-        f"{table.at(row)}: the answer {shown(said)} is not one of the places {shown(list(places))}. Mend it, leave the row "
+        f"{table.at(row)}: the answer {short_repr(said)} is not one of the places {short_repr(list(places))}. Mend it, leave the row "
         "out by drop, or take gold='original'."
     )
 
 
-def _observed(table: Table, row: Row) -> bool:
+def _is_observed(table: Table, row: Row) -> bool:
     value = row.cells["observed"]
     if not isinstance(value, bool):
-        raise StimulusError(f"{table.at(row)}: 'observed' is {shown(value)}. It must be true or false.")
+        raise StimulusError(f"{table.at(row)}: 'observed' is {short_repr(value)}. It must be true or false.")
     return value
 
 

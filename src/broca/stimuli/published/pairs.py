@@ -7,9 +7,9 @@ from pathlib import Path
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.published.asked import item_id, kept
+from broca.stimuli.published.questions import check_items, item_id
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, shown
+from broca.stimuli.tables import Row, Table, short_repr
 
 BLIMP = frozenset({"sentence_good", "sentence_bad"})
 
@@ -39,7 +39,7 @@ def blimp(path: str | Path, *, start: str = "\n", phenomenon: str | None = None)
         name = item_id(table, row)
         item = pair(table, row, name, start, (good, bad), ability=ability, right=len(items) % 2)
         items.append(replace(item, group=f"{ability}-{row.cells.get('pairID') or name}"))
-    return kept(table, items, phenomenon=phenomenon)
+    return check_items(table, items, phenomenon=phenomenon)
 
 
 def pair(table: Table, row: Row, name: str, start: str, sides: tuple[str, str], *, ability: str, right: int) -> Item:
@@ -63,6 +63,6 @@ def pair(table: Table, row: Row, name: str, start: str, sides: tuple[str, str], 
     choices = [good[len(shared) :], bad[len(shared) :]]
     if good == bad or not all(choice.strip() for choice in choices):
         raise StimulusError(
-            f"{table.at(row)}: {shown(good)} and {shown(bad)} are no two sentences. Give two that differ."
+            f"{table.at(row)}: {short_repr(good)} and {short_repr(bad)} are no two sentences. Give two that differ."
         )
     return Item(name, start + shared, tuple(choices[::-1] if right else choices), right, ability)

@@ -11,7 +11,7 @@ from typing import Any
 from broca.errors import StimulusError
 from broca.models.access import access
 from broca.stimuli.tables import Row, Table, is_lines, parse_json, read_bytes, read_table, read_text
-from broca.storage.secrets import hidden
+from broca.storage.secrets import hide_secrets
 
 KNOWN = {
     "7cfbd1b4ed86034a": "ToMi, version of Sap et al. (2022), 1861 rows",
@@ -137,7 +137,7 @@ def _flat(record: Mapping[str, Any], before: str = "") -> dict[str, object]:
     return flat
 
 
-def fetched(hub_id: str, files: Sequence[str], revision: str | None = None) -> Path:
+def fetch(hub_id: str, files: Sequence[str], revision: str | None = None) -> Path:
     """The folder in which the files of a data set of the hub lie, downloaded where they were not yet.
 
     Args:
@@ -156,7 +156,7 @@ def fetched(hub_id: str, files: Sequence[str], revision: str | None = None) -> P
         )
     except (OSError, ValueError) as error:
         raise StimulusError(
-            f"The data set {hub_id} cannot be had from the hub: {hidden(str(error)).splitlines()[0]} Check the connection and the "
+            f"The data set {hub_id} cannot be had from the hub: {hide_secrets(str(error)).splitlines()[0]} Check the connection and the "
             "revision, or give the path of a file that you have."
         ) from error
     return Path(folder)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from broca.errors import StimulusError
 from broca.items import Item, Passage
-from broca.stimuli.published.asked import kept
 from broca.stimuli.published.pairs import pair
-from broca.stimuli.tables import Row, Table, parse_json, read_text, shown
+from broca.stimuli.published.questions import check_items
+from broca.stimuli.tables import Row, Table, parse_json, read_text, short_repr
 
 COLUMNS = frozenset({"items", "predictions"})
 
@@ -52,7 +52,7 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
     meta = suite["meta"] if isinstance(suite.get("meta"), dict) else {}
     if meta.get("metric", "sum") != "sum":
         raise StimulusError(
-            f"{path.name}: its metric is {shown(meta['metric'])}. Regions are summed here: give a suite of the metric sum."
+            f"{path.name}: its metric is {short_repr(meta['metric'])}. Regions are summed here: give a suite of the metric sum."
         )
     table = Table(path, (), ())
     comparisons = [sums for prediction in suite["predictions"] for sums in _comparisons(table, prediction)]
@@ -71,7 +71,7 @@ def syntaxgym(path: str | Path, *, start: str = "\n") -> tuple[Item, ...]:
         raise StimulusError(
             f"{path.name} has no prediction that compares two different sums by < or >, or no items. Give another suite."
         )
-    return kept(table, found)
+    return check_items(table, found)
 
 
 def _item(
@@ -138,7 +138,7 @@ def _comparisons(table: Table, prediction: object) -> Iterator[tuple[tuple[Regio
     """
     formula = prediction.get("formula") if isinstance(prediction, dict) else None
     if not isinstance(formula, str):
-        raise StimulusError(f"{table.path.name}: prediction {shown(prediction)} has no formula. Give one as text.")
+        raise StimulusError(f"{table.path.name}: prediction {short_repr(prediction)} has no formula. Give one as text.")
     names: dict[str, Region] = {}
 
     def replace_term(term: re.Match[str]) -> str:
@@ -155,7 +155,7 @@ def _comparisons(table: Table, prediction: object) -> Iterator[tuple[tuple[Regio
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = error.msg if isinstance(error, SyntaxError) else str(error)
         raise StimulusError(
-            f"{table.path.name}: the prediction {shown(formula)} cannot be read ({why}). Predictions compare sums of regions by < or >, such as "
+            f"{table.path.name}: the prediction {short_repr(formula)} cannot be read ({why}). Predictions compare sums of regions by < or >, such as "
             "(2;%a%) > (2;%b%), with & between comparisons."
         ) from error
 

@@ -16,11 +16,11 @@ from broca.items import Item, picture_hash
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
 from broca.stimuli.options import is_file
-from broca.stimuli.pictures import squashed
-from broca.stimuli.published.asked import kept, lettered, listed, question, text_of
+from broca.stimuli.pictures import squash
 from broca.stimuli.published.listing import listing
+from broca.stimuli.published.questions import check_items, letter_index, option_list, question, text_of
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, shown
+from broca.stimuli.tables import Row, Table, short_repr
 from broca.storage import write
 
 MATHVISTA = frozenset({"pid", "question", "choices", "answer", "image", "question_type"})
@@ -56,7 +56,7 @@ def mathvista(
         task: Only those of this task, e.g. ``figure question answering``.
         style: ``tl`` lists the options in the prompt, and letters are the choices. ``ours``: the options are the choices.
         tail: How the prompt ends in the style ``tl``.
-        look: ``own`` leaves pictures as they are; ``grey-650`` shows copies as `broca.stimuli.pictures.squashed` makes them (no side
+        look: ``own`` leaves pictures as they are; ``grey-650`` shows copies as `broca.stimuli.pictures.squash` makes them (no side
             below 40 pixels), written beside the originals.
 
     Raises:
@@ -68,10 +68,10 @@ def mathvista(
     for row in table.rows:
         if row.cells["choices"] is None or task not in (None, row.cells.get("metadata.task")):
             continue
-        options = listed(table, row, "choices")
+        options = option_list(table, row, "choices")
         plain, answer = [option.strip() for option in options], table.word(row, "answer")
         if answer not in plain:
-            raise StimulusError(f"{table.at(row)}: the answer {shown(answer)} is not among {shown(plain)}.")
+            raise StimulusError(f"{table.at(row)}: the answer {short_repr(answer)} is not among {short_repr(plain)}.")
         items.append(
             _item(
                 table,
@@ -87,7 +87,7 @@ def mathvista(
                 look=look,
             )
         )
-    return kept(table, items, task=task)
+    return check_items(table, items, task=task)
 
 
 def mmstar(
@@ -125,7 +125,7 @@ def mmstar(
             own = listing(text)
         except StimulusError as error:
             raise StimulusError(f"{table.at(row)}: {error}") from error
-        answer = lettered(table, row, "answer", own.options)
+        answer = letter_index(table, row, "answer", own.options)
         if doubled == "drop" and len({option.strip() for option in own.options}) < len(own.options):
             continue
         items.append(
@@ -144,7 +144,7 @@ def mmstar(
                 tags={"category": str(row.cells.get("category") or "")},
             )
         )
-    return kept(table, items, category=category)
+    return check_items(table, items, category=category)
 
 
 def _item(
@@ -185,7 +185,7 @@ def _picture(table: Table, row: Row, images: str | None, look: Look, smallest: i
     if look == "own":
         return path
     try:
-        return squashed(path, Path(path).parent, smallest=smallest)
+        return squash(path, Path(path).parent, smallest=smallest)
     except StimulusError as error:
         raise StimulusError(f"{table.at(row)}: its picture {path!r}: {error}") from error
 
@@ -205,7 +205,7 @@ def _original(table: Table, row: Row, images: str | None) -> str:
     if named and is_file(folder / named):
         return str(folder / named)
     if inside and images:
-        return _written(folder, inside)
+        return _write_image(folder, inside)
     what = "within the table" if inside else f"named {named!r}" if named else "missing"
     raise StimulusError(
         f"{table.at(row)}: its picture is {what}, and {folder} holds no such file. Give images=FOLDER "
@@ -213,7 +213,7 @@ def _original(table: Table, row: Row, images: str | None) -> str:
     )
 
 
-def _written(folder: Path, content: bytes) -> str:
+def _write_image(folder: Path, content: bytes) -> str:
     kinds = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
     suffix = next((suffix for start, suffix in kinds.items() if content.startswith(start)), ".img")
     path = folder / f"{hashlib.sha256(content).hexdigest()[:24]}{suffix}"

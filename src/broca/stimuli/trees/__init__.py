@@ -15,7 +15,7 @@ from typing import Any
 from broca.errors import StimulusError
 from broca.items import Tree
 from broca.registry import Registry, unknown
-from broca.stimuli.options import accepted, call, expanded, hints, is_folder, looks_like_path
+from broca.stimuli.options import call, expand_home, hints, is_folder, looks_like_path, option_names
 from broca.stimuli.tables import SUFFIXES
 from broca.stimuli.trees.files import lines
 
@@ -52,7 +52,7 @@ def trees(name_or_path: str | Path, *, tokenizer: Any = None, **options: object)
     if isinstance(name_or_path, str) and name_or_path in TREES:
         make, what, name = TREES[name_or_path], f"tree task {name_or_path!r}", name_or_path
         if name in ("kth", "rules"):
-            if "tokenizer" in accepted(make):
+            if "tokenizer" in option_names(make):
                 options = {**options, "tokenizer": tokenizer}
             return call(what, make, options=options)
         path = options.pop("path", None)
@@ -62,7 +62,7 @@ def trees(name_or_path: str | Path, *, tokenizer: Any = None, **options: object)
             )
         return call(what, make, path, options=options)
     reader = reader_of(name_or_path)
-    path = expanded(name_or_path)
+    path = expand_home(name_or_path)
     return call(f"trees {path.name!r}", reader, path, options=options)
 
 
@@ -76,7 +76,7 @@ def reader_of(name_or_path: str | Path) -> Callable[..., tuple[Tree, ...]]:
     if isinstance(name_or_path, str) and name_or_path in TREES:
         return TREES[name_or_path]
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        return TREES[_format(expanded(name_or_path))]
+        return TREES[_format(expand_home(name_or_path))]
     raise unknown("Tree task", str(name_or_path), tuple(TREES), "Or give the path of a file of trees.")
 
 
@@ -91,7 +91,7 @@ def option_types(name_or_path: str | Path) -> dict[str, Any]:
         own = hints(TREES[name_or_path]) | place
         return {name: kind for name, kind in own.items() if name != "tokenizer"}
     if looks_like_path(name_or_path, suffixes=SUFFIXES):
-        return hints(TREES[_format(expanded(name_or_path))])
+        return hints(TREES[_format(expand_home(name_or_path))])
     raise unknown("Tree task", str(name_or_path), tuple(TREES), "Or give the path of a file of trees.")
 
 

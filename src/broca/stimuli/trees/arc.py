@@ -16,10 +16,10 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
-from broca.stimuli.options import expanded
-from broca.stimuli.tables import shown
+from broca.stimuli.options import expand_home
+from broca.stimuli.tables import short_repr
 from broca.stimuli.trees.files import Line, Reading, lines
-from broca.stimuli.trees.made import add_demos, asked, check_demos, joined
+from broca.stimuli.trees.prompts import add_demos, add_question, check_demos, join_statements
 from broca.writing import words_in
 
 _ANSWER = "the answer is"
@@ -49,7 +49,7 @@ def arc(
         path, n=n, seed=seed, shuffled=shuffled, fragments=fragments, depth=depth, paper_compat=paper_compat, demos=demos,
         demos_path=demos_path,
     )  # fmt: skip
-    return found.kept(expanded(path))
+    return found.require_trees(expand_home(path))
 
 
 def read(
@@ -86,7 +86,7 @@ def read(
     check_demos(demos, paper_compat=paper_compat)
     found: list[Tree] = []
     left_out: Counter[str] = Counter()
-    for number, line in enumerate(lines(expanded(path))):
+    for number, line in enumerate(lines(expand_home(path))):
         units = _Units.of(line, fragments=fragments or paper_compat)
         if shuffled:
             units.shuffle(np.random.default_rng([seed, number]))
@@ -98,11 +98,11 @@ def read(
     kept = Reading.of(found, left_out, n=n, seed=seed)
     if not demos:
         return kept
-    pool = [_solved(line) for line in lines(expanded(demos_path or path))]
+    pool = [_solved_questions(line) for line in lines(expand_home(demos_path or path))]
     return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
 
 
-def _solved(line: Line) -> str:
+def _solved_questions(line: Line) -> str:
     """A question with its answer, as published prompts show them."""
     answer = line.field("answer", (list, str))
     first = answer[0] if isinstance(answer, list) and answer else answer
@@ -154,16 +154,16 @@ def _tree(units: _Units, line: Line, depth: int | None, *, paper_compat: bool) -
         raise StimulusError(f"{line.where}: the edges go in a circle over unit {way[-1]}. Remove one of them.")
     if paper_compat and len(way) > 3:
         return "of more than two steps"
-    edges = _published(inner, way) if paper_compat else units.edges
+    edges = _released_edges(inner, way) if paper_compat else units.edges
     # an annotation may leave out the step from the last conclusion to the answer
     if all(target != CONCLUSION for _, target in edges):
         taken = {source for source, _ in edges}
         edges = [*edges, *((node, CONCLUSION) for node in sorted({t for _, t in edges} - taken))]
     place = {key: i for i, key in enumerate(units.texts)} | {CONCLUSION: CONCLUSION}
-    text, spans = joined(list(units.texts.values()), between="" if paper_compat else " ")
+    text, spans = join_statements(list(units.texts.values()), between="" if paper_compat else " ")
     question = line.text("question")
     tail = f" {question}{' '.join(options)}" if paper_compat else f"\nQuestion: {question} {' '.join(options)}\nAnswer:"
-    text, query = asked(text, tail, whole=paper_compat)
+    text, query = add_question(text, tail, whole=paper_compat)
     name = str(line.cells.get("id", line.where.rpartition(" ")[2]))
     targets = {target for _, target in inner}
     try:
@@ -188,7 +188,7 @@ def _kind(key: int, units: _Units, targets: set[int]) -> str:
     return "fragment" if key in units.pieces else "conclusion" if key in targets else "premise"
 
 
-def _published(edges: Edges, way: list[int]) -> Edges:
+def _released_edges(edges: Edges, way: list[int]) -> Edges:
     """The released labels: of one step, every node is a root; of two, all but one premise, which leads to the middle of the way."""
     nodes = sorted({node for edge in edges for node in edge})
     if len(way) < 3:
@@ -210,7 +210,7 @@ def _longest(edges: Edges) -> list[int]:
 def _edges(line: Line, entry: Any) -> Edges:
     if not isinstance(entry, dict) or not isinstance(entry.get("antecedents"), list) or "consequent" not in entry:
         raise StimulusError(
-            f"{line.where}: {shown(entry)} is no edge. Edges have a list of 'antecedents' and one 'consequent'."
+            f"{line.where}: {short_repr(entry)} is no edge. Edges have a list of 'antecedents' and one 'consequent'."
         )
     target = _number(line, entry["consequent"])
     return [(_number(line, source), target) for source in entry["antecedents"]]
@@ -220,21 +220,23 @@ def _number(line: Line, key: object) -> int:
     match = re.fullmatch(r"\(?(\d{1,6})\)?", str(key).strip())
     if match is None:
         raise StimulusError(
-            f"{line.where}: {shown(key)} is no number of a unit. Units are numbered 1, 2, ... or (1), (2), ..."
+            f"{line.where}: {short_repr(key)} is no number of a unit. Units are numbered 1, 2, ... or (1), (2), ..."
         )
     return int(match[1])
 
 
 def _unit(line: Line, key: str, text: object) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise StimulusError(f"{line.where}: unit {key} is {shown(text)}. Give a text.")
+        raise StimulusError(f"{line.where}: unit {key} is {short_repr(text)}. Give a text.")
     return text.strip()
 
 
 def _options(line: Line) -> list[str]:
     options = line.field("options", list)
     if len(options) < 2 or not all(isinstance(option, str) and option.strip() for option in options):
-        raise StimulusError(f"{line.where}: 'options' is {shown(options)}. It must be a list of two or more texts.")
+        raise StimulusError(
+            f"{line.where}: 'options' is {short_repr(options)}. It must be a list of two or more texts."
+        )
     return [option.strip() for option in options]
 
 
@@ -249,7 +251,7 @@ def _choices(line: Line, options: list[str]) -> tuple[list[str], int]:
         return choices, options.index(right)
     if right.strip("().: ") in choices:
         return choices, choices.index(right.strip("().: "))
-    raise StimulusError(f"{line.where}: the answer {shown(given)} is none of the options {shown(options)}.")
+    raise StimulusError(f"{line.where}: the answer {short_repr(given)} is none of the options {short_repr(options)}.")
 
 
 def _plain(text: str) -> str:

@@ -11,9 +11,9 @@ from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
 from broca.spacing import is_space_between
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in
-from broca.stimuli.options import expanded
-from broca.stimuli.tables import Row, Table, read_table, shown
-from broca.stimuli.trees.made import asked, joined
+from broca.stimuli.options import expand_home
+from broca.stimuli.tables import Row, Table, read_table, short_repr
+from broca.stimuli.trees.prompts import add_question, join_statements
 
 COLUMNS = ("statements", "edges", "question", "choices", "answer")
 END = "conclusion"
@@ -32,7 +32,7 @@ def entailment(
 
     Args:
         path: the file.
-        answers: see `broca.stimuli.benchmarks.table`.
+        answers: see `broca.stimuli.benchmarks.table_items`.
         shuffled: statements in random order.
         seed: of the order.
         between: what stands between two statements.
@@ -40,7 +40,7 @@ def entailment(
     Raises:
         StimulusError: if the table is malformed; the message names its line.
     """
-    read = read_table(expanded(path))
+    read = read_table(expand_home(path))
     read.require(*COLUMNS)
     read.optional("group", "id", "kinds")
     found: list[Tree] = []
@@ -51,8 +51,8 @@ def entailment(
         if shuffled:
             keys = [keys[i] for i in np.random.default_rng([seed, number]).permutation(len(keys))]
         place = {key: i for i, key in enumerate(keys)} | {END: CONCLUSION}
-        text, spans = joined([texts[key] for key in keys], between=between)
-        text, query = asked(text, read.text(row, "question"))
+        text, spans = join_statements([texts[key] for key in keys], between=between)
+        text, query = add_question(text, read.text(row, "question"))
         choices = choices_in(read, row)
         try:
             tree = Tree(
@@ -76,7 +76,7 @@ def entailment(
 def _list(table: Table, row: Row, column: str) -> list[object]:
     value = row.cells[column]
     if not isinstance(value, list) or not value:
-        raise StimulusError(f"{table.at(row)}: {column!r} is {shown(value)}. It must be a list that is not empty.")
+        raise StimulusError(f"{table.at(row)}: {column!r} is {short_repr(value)}. It must be a list that is not empty.")
     return value
 
 
@@ -90,7 +90,7 @@ def _statements(table: Table, row: Row) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, text in named.items():
         if not isinstance(text, str) or not text.strip():
-            raise StimulusError(f"{table.at(row)}: statement {key} is {shown(text)}. Give a text.")
+            raise StimulusError(f"{table.at(row)}: statement {key} is {short_repr(text)}. Give a text.")
         found[str(key)] = text.strip()
     return found
 
@@ -101,17 +101,17 @@ def _kinds(table: Table, row: Row, texts: dict[str, str]) -> dict[str, str]:
     value = row.cells["kinds"]
     named = value if isinstance(value, Mapping) else dict(zip(texts, _list(table, row, "kinds"), strict=False))
     if named.keys() != texts.keys() or not all(isinstance(kind, str) for kind in named.values()):
-        raise StimulusError(f"{table.at(row)}: 'kinds' is {shown(value)}. Give one word for each statement.")
+        raise StimulusError(f"{table.at(row)}: 'kinds' is {short_repr(value)}. Give one word for each statement.")
     return {key: str(kind) for key, kind in named.items()}
 
 
 def _edge(table: Table, row: Row, edge: object, place: dict[str, int]) -> tuple[int, int]:
     if not isinstance(edge, list) or len(edge) != 2:
-        raise StimulusError(f"{table.at(row)}: edge {shown(edge)}. Give a pair such as [1, 3] or [3, {END!r}].")
+        raise StimulusError(f"{table.at(row)}: edge {short_repr(edge)}. Give a pair such as [1, 3] or [3, {END!r}].")
     for end in edge:
         if str(end) not in place:
             raise StimulusError(
-                f"{table.at(row)}: edge {shown(edge)} names {shown(end)}, which is no statement. "
+                f"{table.at(row)}: edge {short_repr(edge)} names {short_repr(end)}, which is no statement. "
                 f"Named are {', '.join(map(repr, place))}."
             )
     return place[str(edge[0])], place[str(edge[1])]

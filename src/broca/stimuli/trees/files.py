@@ -12,7 +12,7 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import Tree
-from broca.stimuli.tables import parse_json, read_text, shown
+from broca.stimuli.tables import parse_json, read_text, short_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Line:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join(one.__name__ for one in kinds)
-            raise StimulusError(f"{self.where}: {name!r} is {shown(value)}. It must be of type {wanted}.")
+            raise StimulusError(f"{self.where}: {name!r} is {short_repr(value)}. It must be of type {wanted}.")
         return value
 
     def text(self, name: str) -> str:
@@ -57,7 +57,7 @@ class Line:
         value = self.field(name, dict)
         for key, cells in value.items():
             if not isinstance(cells, dict):
-                raise StimulusError(f"{self.where}: {key!r} in {name!r} is {shown(cells)}. It must be an object.")
+                raise StimulusError(f"{self.where}: {key!r} in {name!r} is {short_repr(cells)}. It must be an object.")
             yield key, Line(f"{self.where}, {key}", cells)
 
 
@@ -102,7 +102,7 @@ class Reading:
             found = [found[i] for i in chosen]
         return cls(tuple(found), dict(left_out))
 
-    def kept(self, path: Path) -> tuple[Tree, ...]:
+    def require_trees(self, path: Path) -> tuple[Tree, ...]:
         """The trees.
 
         Raises:

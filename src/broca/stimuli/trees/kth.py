@@ -13,7 +13,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import Count, Seed
-from broca.stimuli.trees.made import joined
+from broca.stimuli.trees.prompts import join_statements
 
 POOL = 512
 """Numbers of the published recipe."""
@@ -56,9 +56,9 @@ def kth(
     if len(numbers) < (1 if paper_compat else m):
         raise StimulusError(_too_few(len(numbers), k, m, of_tokenizer=tokenizer is not None))
     rng = np.random.default_rng(seed)
-    drawn = draw(rng, len(numbers), m, n, repeats=paper_compat)
+    drawn = draw_indices(rng, len(numbers), m, n, repeats=paper_compat)
     return tuple(
-        listed([int(number) for number in numbers[row]], k, f"kth-{k}/{seed}/{i}", paper_compat=paper_compat)
+        list_tree([int(number) for number in numbers[row]], k, f"kth-{k}/{seed}/{i}", paper_compat=paper_compat)
         for i, row in enumerate(drawn)
     )
 
@@ -73,7 +73,7 @@ def _too_few(n: int, k: int, m: int, *, of_tokenizer: bool) -> str:
     return f"{have}. Give an m of at most {n}."
 
 
-def draw(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool = False) -> np.ndarray:
+def draw_indices(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool = False) -> np.ndarray:
     """Indices below `size`, ``(n, m)``; none comes twice in a row unless `repeats`."""
     if repeats:
         return rng.integers(size, size=(n, m))
@@ -82,7 +82,7 @@ def draw(rng: np.random.Generator, size: int, m: int, n: int, *, repeats: bool =
     return np.concatenate(parts) if parts else np.zeros((0, m), np.int64)
 
 
-def listed(numbers: list[int], k: int, name: str, *, paper_compat: bool = False) -> Tree:
+def list_tree(numbers: list[int], k: int, name: str, *, paper_compat: bool = False) -> Tree:
     """The tree of one list.
 
     Where numbers repeat, useful are the first `k` by value and then place; with `paper_compat`, for each rank up to the
@@ -92,7 +92,7 @@ def listed(numbers: list[int], k: int, name: str, *, paper_compat: bool = False)
     if paper_compat:
         order = list(dict.fromkeys(numbers.index(numbers[place]) for place in order))
     *smaller, last = order
-    text, spans = joined([str(number) for number in numbers])
+    text, spans = join_statements([str(number) for number in numbers])
     values = list(dict.fromkeys(numbers))
     return Tree(
         id=name,

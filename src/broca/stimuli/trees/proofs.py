@@ -26,7 +26,7 @@ class Proof:
     """What the whole proof concludes."""
 
     @property
-    def ordered(self) -> bool:
+    def is_ordered(self) -> bool:
         """Whether no atom rests on itself; one does where a proof uses the same rule twice in a row of steps."""
         sorter: TopologicalSorter[str] = TopologicalSorter()
         for source, target in self.edges:
@@ -55,7 +55,7 @@ def proof(text: str, *, paper_compat: bool = False) -> Proof:
     found = _Reading(text, bracketed=paper_compat)
     ends, rest = found.group(tokens, 0, closing="")
     if rest != len(tokens) or not ends:
-        raise found.malformed(rest)
+        raise found.syntax_error(rest)
     edges: list[tuple[str, str]] = []
     for source, target in found.edges:
         if (source, target) not in edges and not (paper_compat and (target, source) in edges):
@@ -86,7 +86,7 @@ class _Reading:
         self.bracketed = bracketed
         self.edges: list[tuple[str, str]] = []
 
-    def malformed(self, at: int) -> StimulusError:
+    def syntax_error(self, at: int) -> StimulusError:
         return StimulusError(
             f"The proof {self.text[:80]!r} is malformed at its part {at + 1}. Proofs look like "
             "[((triple1 triple3) -> rule2)]: brackets in pairs, and one name after each arrow."
@@ -101,15 +101,15 @@ class _Reading:
             if part in ("(", "["):
                 ends, at = self.group(tokens, at, closing=")" if part == "(" else "]")
                 if at >= len(tokens) or not ends:
-                    raise self.malformed(at)
+                    raise self.syntax_error(at)
                 nested, at = nested + ends, at + 1
             elif part == "->":
                 if not (nested or bare) or at >= len(tokens) or tokens[at] in _MARKS:
-                    raise self.malformed(at)
+                    raise self.syntax_error(at)
                 self.edges += [(premise, tokens[at]) for premise in (nested if self.bracketed else nested + bare)]
                 nested, bare, at = [], [tokens[at]], at + 1
             elif part in _MARKS:
-                raise self.malformed(at - 1)
+                raise self.syntax_error(at - 1)
             else:
                 bare.append(part)
         return nested + bare, at

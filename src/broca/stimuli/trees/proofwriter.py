@@ -13,10 +13,10 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
-from broca.stimuli.options import expanded
-from broca.stimuli.tables import shown
+from broca.stimuli.options import expand_home
+from broca.stimuli.tables import short_repr
 from broca.stimuli.trees.files import Line, Reading, lines
-from broca.stimuli.trees.made import add_demos, asked, check_demos, joined
+from broca.stimuli.trees.prompts import add_demos, add_question, check_demos, join_statements
 from broca.stimuli.trees.proofs import Proof, is_alternative, is_failure, proof
 
 ANSWERS = (" True", " False")
@@ -43,7 +43,7 @@ def proofwriter(
         path, depth=depth, statements=statements, n=n, seed=seed, shuffled=shuffled, paper_compat=paper_compat, demos=demos,
         demos_path=demos_path,
     )  # fmt: skip
-    return found.kept(expanded(path))
+    return found.require_trees(expand_home(path))
 
 
 def read(
@@ -82,7 +82,7 @@ def read(
     check_demos(demos, paper_compat=paper_compat)
     found: list[Tree] = []
     left_out: Counter[str] = Counter()
-    for number, line in enumerate(lines(expanded(path))):
+    for number, line in enumerate(lines(expand_home(path))):
         theory = _Theory.of(line)
         if shuffled:
             theory.shuffle(np.random.default_rng([seed, number]))
@@ -98,11 +98,11 @@ def read(
     kept = Reading.of(found, left_out, n=n, seed=seed)
     if not demos:
         return kept
-    pool = _solved(expanded(demos_path or path))
+    pool = _solved_questions(expand_home(demos_path or path))
     return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
 
 
-def _solved(path: Path) -> list[str]:
+def _solved_questions(path: Path) -> list[str]:
     """Every question of a file that has a proof, none by failure, with its answer, as published prompts show them."""
     return [
         f"{line.text('theory')} {question.text('question')}: True or False?{question.cells['answer']}\n"
@@ -159,13 +159,13 @@ def _tree(theory: _Theory, name: str, line: Line, depth: int | None, *, paper_co
         steps = replace(steps, edges=steps.edges[:level])
         if len(steps.nodes) < level + 1:
             return "with too short a proof"
-    if not steps.ordered:
+    if not steps.is_ordered:
         return "with a rule that rests on itself"
     place = {key: i for i, key in enumerate(theory.texts)}
     edges = named_edges(steps, place)
-    prompt, spans = joined(list(theory.texts.values()), between="" if paper_compat else " ")
+    prompt, spans = join_statements(list(theory.texts.values()), between="" if paper_compat else " ")
     tail = f" {text} True or False?" if paper_compat else f"\nQuestion: {text} True or false?\nAnswer:"
-    prompt, query = asked(prompt, tail, whole=paper_compat)
+    prompt, query = add_question(prompt, tail, whole=paper_compat)
     return Tree(
         id=f"{theory.name}/{name}",
         text=prompt,
@@ -189,7 +189,7 @@ def _steps(theory: _Theory, line: Line, proofs: str, *, paper_compat: bool) -> P
     for node in steps.nodes:
         if node not in theory.texts:
             raise StimulusError(
-                f"{line.where}: the proof names {shown(node)}, which is no triple or rule of its theory. Correct it."
+                f"{line.where}: the proof names {short_repr(node)}, which is no triple or rule of its theory. Correct it."
             )
     return steps
 

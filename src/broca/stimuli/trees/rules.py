@@ -15,7 +15,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import Count, Seed
-from broca.stimuli.trees.made import asked, joined
+from broca.stimuli.trees.prompts import add_question, join_statements
 
 PEOPLE = ("Anne", "Bob", "Clara", "Dan", "Emma", "Fred", "Grace", "Hugo")
 PROPERTIES = {
@@ -133,8 +133,8 @@ def _fits_world(properties: int, words: int, people: int) -> None:
 
 def question(made: Theory, person: int, level: int, group: str) -> Tree:
     """What a person of a theory is at a level of the chain."""
-    text, spans = joined(made.statements)
-    text, query = asked(text, ask(made.properties[level], made.people[person]))
+    text, spans = join_statements(made.statements)
+    text, query = add_question(text, ask(made.properties[level], made.people[person]))
     return Tree(
         id=f"{group}/{made.people[person]}-{level}",
         text=text,
@@ -166,7 +166,7 @@ def theory(
     world: tuple[int, int] = (4, 4),
 ) -> Theory:
     """One theory; see `rules`."""
-    cast = _Cast.drawn(rng, chain, people, world)
+    cast = _Cast.draw(rng, chain, people, world)
     teller = _Teller(rng, form)
     facts = [teller.fact(name, cast.words[cast.steps[0]][p]) for p, name in enumerate(cast.names[:people])]
     taken = cast.spare[: premises - 1]
@@ -210,7 +210,7 @@ class _Cast:
     words: dict[str, list[str]]
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, chain: int, people: int, world: tuple[int, int]) -> _Cast:
+    def draw(cls, rng: np.random.Generator, chain: int, people: int, world: tuple[int, int]) -> _Cast:
         properties = tuple(list(PROPERTIES)[i] for i in rng.permutation(world[0]))
         words = {prop: [PROPERTIES[prop][i] for i in rng.permutation(world[1])] for prop in properties}
         names = tuple(PEOPLE[i] for i in rng.permutation(len(PEOPLE))[: people + 2])

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from broca.cache.cache import Progress, silent
 from broca.items import Tree
-from broca.organisms.course import NOTHING, Course, Lesson, Past, Plan, answered
+from broca.organisms.course import NOTHING, Course, Lesson, Past, Plan, target_logits
 from broca.storage import write_json
 
 BATCH = 100
@@ -59,7 +59,7 @@ class TreeReport:
     """By kind of question: the part of held-out ones of which the answer is the likeliest token of all."""
 
 
-def taught(recipe: Recipe[Question], out: Path, *, progress: Progress = silent) -> TreeReport:
+def train_and_examine(recipe: Recipe[Question], out: Path, *, progress: Progress = silent) -> TreeReport:
     """Train, write the model to the directory `out`, and examine it; ``training.json`` is there from the first look on.
 
     Raises:
@@ -107,11 +107,11 @@ def _hits(recipe: Recipe[Question], some: Sequence[Question]) -> int:
     lesson = recipe.pose(some)
     asked = lesson.targets != NOTHING
     wrong = torch.zeros_like(asked)
-    wrong[asked] = answered(recipe.model, lesson).argmax(-1) != lesson.targets[asked]
+    wrong[asked] = target_logits(recipe.model, lesson).argmax(-1) != lesson.targets[asked]
     return int((~wrong.any(1)).sum())
 
 
-def posed(
+def answer_lesson(
     prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], *, pad: int, device: Any = "cpu"
 ) -> Lesson:
     """Prompts with their answers behind them, padded on the left; only the answers are asked.
@@ -141,6 +141,6 @@ def poser(tokenizer: Tokenizer) -> Callable[[Sequence[Tree]], Lesson]:
     def pose(trees: Sequence[Tree]) -> Lesson:
         prompts = [encoded.ids for encoded in tokenizer.encode_batch([tree.text for tree in trees])]
         answers = [tokenizer.encode(tree.choices[tree.answer], add_special_tokens=False).ids for tree in trees]
-        return posed(prompts, answers, pad=0)
+        return answer_lesson(prompts, answers, pad=0)
 
     return pose

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from broca.errors import ModelError, RunError, StimulusError, UnknownName
 from broca.models.build import fresh, save
 from broca.models.lm import LM
-from broca.organisms.course import CHECKPOINT, NOTHING, Plan, answered
+from broca.organisms.course import CHECKPOINT, NOTHING, Plan, target_logits
+from broca.organisms.finetuning import tune
 from broca.organisms.kth.train import CONFIG, tokenizer
-from broca.organisms.taught import posed
-from broca.organisms.tuned import tune
+from broca.organisms.training import answer_lesson
 from zoo import CONFIGS
 
 SMALL = {"steps": 6, "batch": 4, "look": 2, "rate": 1e-2, "options": {"m": 5}}
@@ -26,7 +26,7 @@ SMALL = {"steps": 6, "batch": 4, "look": 2, "rate": 1e-2, "options": {"m": 5}}
 
 @pytest.fixture(autouse=True)
 def few_questions(monkeypatch):
-    monkeypatch.setattr("broca.organisms.tuned.EXAM", 20)
+    monkeypatch.setattr("broca.organisms.finetuning.EXAM", 20)
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,12 @@ def test_it_learns_what_it_is_asked(base, tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from broca.organisms import tuned
-tuned.EXAM = 20
+from broca.organisms import finetuning
+finetuning.EXAM = 20
 def die(what, done, total):
     if done == 5:
         os.kill(os.getpid(), 9)
-tuned.tune("kth", sys.argv[1], Path(sys.argv[2]), part=sys.argv[3], steps=6, batch=4, look=2, rate=1e-2, options={"m": 5}, progress=die)
+finetuning.tune("kth", sys.argv[1], Path(sys.argv[2]), part=sys.argv[3], steps=6, batch=4, look=2, rate=1e-2, options={"m": 5}, progress=die)
 """
 
 
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_training_is_refused(base, tmp_path):
     with pytest.raises(RunError, match="belongs to a training with other settings"):
         tune("kth", base, tmp_path, **{**SMALL, "rate": 1e-3})
     (tmp_path / CHECKPOINT).write_bytes(b"nothing of the sort")
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match="is no whole safetensors file"):
         tune("kth", base, tmp_path, **SMALL)
 
 
@@ -159,10 +159,12 @@ def test_what_is_refused(base, tmp_path):
 def test_padding_changes_no_answer(base):
     lm = LM.load(base)
     prompts, answers = [[1, 5, 6, 7, 8], [1, 9]], [[10], [11, 12]]
-    together = answered(lm.model, posed(prompts, answers, pad=0)).detach()
-    alone = [answered(lm.model, posed([p], [a], pad=0)).detach() for p, a in zip(prompts, answers, strict=True)]
+    together = target_logits(lm.model, answer_lesson(prompts, answers, pad=0)).detach()
+    alone = [
+        target_logits(lm.model, answer_lesson([p], [a], pad=0)).detach() for p, a in zip(prompts, answers, strict=True)
+    ]
     torch.testing.assert_close(together, torch.cat(alone))
-    lesson = posed(prompts, answers, pad=0)
+    lesson = answer_lesson(prompts, answers, pad=0)
     assert lesson.targets.tolist() == [[NOTHING, 10], [11, 12]]
     assert lesson.ids.tolist() == [[1, 5, 6, 7, 8], [0, 0, 1, 9, 11]]
 

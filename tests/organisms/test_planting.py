@@ -9,7 +9,15 @@ import zoo
 from broca.capture.gradient import LogitDifference, measured
 from broca.errors import GuardError, SelectionError
 from broca.interventions.plant import text_key
-from broca.organisms.planted import CELLS, Design, ablated, calibrated, prepared, root_mean_square, selectivity
+from broca.organisms.planting import (
+    CELLS,
+    Design,
+    ablation_effects,
+    calibrate_gains,
+    prepare_bed,
+    root_mean_square,
+    selectivity,
+)
 from broca.sites import Site
 
 TEXTS = [f"{word} {i}" for i in range(8) for word in ("one", "three")]
@@ -22,8 +30,8 @@ def garden(request):
     tokens = lm.tokenize(TEXTS)
     sites = lm.anatomy.sites("mlp_act" if lm.anatomy.has(Site(0, "mlp_act")) else "z")
     sides = {text_key(text.ids): 1 - 2 * (i % 2) for i, text in enumerate(tokens)}
-    bed = prepared(lm, tokens, sites, METRIC, sides=sides, design=Design(pairs=2))
-    return lm, tokens, sites, bed, calibrated(lm, bed, tokens, METRIC)
+    bed = prepare_bed(lm, tokens, sites, METRIC, sides=sides, design=Design(pairs=2))
+    return lm, tokens, sites, bed, calibrate_gains(lm, bed, tokens, METRIC)
 
 
 def test_each_cell_is_what_it_was_planted_to_be(garden):
@@ -32,7 +40,7 @@ def test_each_cell_is_what_it_was_planted_to_be(garden):
     d = selectivity(lm, plant, tokens, sites)
     units = list(bed.cell_of)
     with lm.under(plant):
-        effect = root_mean_square(ablated(lm, tokens, units, METRIC)) / bed.sd
+        effect = root_mean_square(ablation_effects(lm, tokens, units, METRIC)) / bed.sd
     assert [list(bed.cell_of.values()).count(cell) for cell in CELLS] == [4] * 4
     for (site, unit), moved in zip(units, effect, strict=True):
         cell = bed.cell_of[site, unit]
@@ -73,7 +81,7 @@ def test_ablated_is_the_difference_a_lesion_makes(garden):
     from broca.units import UnitMask
 
     lm, tokens, sites, _, _ = garden
-    found = ablated(lm, tokens, [(sites[0], 3)], METRIC)
+    found = ablation_effects(lm, tokens, [(sites[0], 3)], METRIC)
     before = measured(lm, tokens, METRIC)
     with lm.under(Lesion(UnitMask.of({sites[0]: [3]}, n=lm.anatomy.width(sites[0])))):
         np.testing.assert_array_equal(found[0], measured(lm, tokens, METRIC) - before)
@@ -84,11 +92,11 @@ def test_too_few_units_say_how_many_would_do():
     lm = zoo.lm("llama")
     tokens, sites = lm.tokenize(TEXTS), lm.anatomy.sites("mlp_act")
     with pytest.raises(SelectionError, match=r"72 units .* of the 144 units .* at most 4 pairs"):
-        prepared(lm, tokens, sites, METRIC, sides={}, design=Design(pairs=9))
-    assert len(prepared(lm, tokens, sites, METRIC, sides={}, design=Design(pairs=4)).pairs) == 16
+        prepare_bed(lm, tokens, sites, METRIC, sides={}, design=Design(pairs=9))
+    assert len(prepare_bed(lm, tokens, sites, METRIC, sides={}, design=Design(pairs=4)).pairs) == 16
 
 
 def test_a_metric_that_never_varies_is_refused():
     lm = zoo.lm("llama")
     with pytest.raises(GuardError, match="same for all 16 reference texts"):
-        prepared(lm, lm.tokenize(TEXTS), lm.anatomy.sites("mlp_act"), LogitDifference(40, 40), sides={})
+        prepare_bed(lm, lm.tokenize(TEXTS), lm.anatomy.sites("mlp_act"), LogitDifference(40, 40), sides={})

@@ -16,7 +16,7 @@ from broca.models.lm import LM
 from broca.models.questions import split
 from broca.models.tune import Part, settled, trainable
 from broca.organisms.course import Lesson, Plan
-from broca.organisms.taught import Recipe, TreeReport, posed, taught
+from broca.organisms.training import Recipe, TreeReport, answer_lesson, train_and_examine
 from broca.stimuli.trees import trees
 
 STEPS, BATCH, LOOK = 15_000, 128, 250
@@ -79,13 +79,13 @@ def tune(
         model=learner,
         finish=lambda path: save(settled(learner), lm.tokenizer, path),
         optimizers=[torch.optim.AdamW(weights, lr=rate, weight_decay=DECAY)],
-        draw=lambda step: _posed(lm, draw(step)),
-        pose=lambda some: _posed(lm, some),
+        draw=lambda step: _tree_lesson(lm, draw(step)),
+        pose=lambda some: _tree_lesson(lm, some),
         asked={task if task in MADE else Path(task).stem: held},
         plan=Plan(steps, warmup=min(WARMUP, steps // 10), level=0.8, look=look),
         seed=seed,
     )
-    return taught(recipe, out, progress=progress)
+    return train_and_examine(recipe, out, progress=progress)
 
 
 def _source(
@@ -97,10 +97,10 @@ def _source(
             if name in options:
                 raise StimulusError(f"Option {name!r} of {task!r} is set by the training. Leave it out.")
 
-        def made(n: int, at: int) -> tuple[Tree, ...]:
+        def make_trees(n: int, at: int) -> tuple[Tree, ...]:
             return trees(task, tokenizer=lm.tokenizer, n=n, seed=at, **options)
 
-        return lambda step: made(batch, _TRAIN * (seed + 1) + step), made(EXAM, _HELD_OUT)
+        return lambda step: make_trees(batch, _TRAIN * (seed + 1) + step), make_trees(EXAM, _HELD_OUT)
     found = trees(task, **options)
     held = [tree for tree in found if int(fingerprint(tree.cluster), 16) % 5 == 0]
     rest = [tree for tree in found if int(fingerprint(tree.cluster), 16) % 5]
@@ -111,7 +111,7 @@ def _source(
     return lambda step: [rest[i] for i in np.random.default_rng([seed, step]).integers(len(rest), size=batch)], held
 
 
-def _posed(lm: LM, some: Sequence[Tree]) -> Lesson:
+def _tree_lesson(lm: LM, some: Sequence[Tree]) -> Lesson:
     """Questions in tokens. An answer that would run into the last word of its prompt is tokenised by itself."""
     answers = [tree.choices[tree.answer] for tree in some]
     if any(tree.text[-1].isalnum() and answer[0].isalnum() for tree, answer in zip(some, answers, strict=True)):
@@ -120,4 +120,4 @@ def _posed(lm: LM, some: Sequence[Tree]) -> Lesson:
     else:
         cut = split(lm, [tree.text for tree in some], [(answer,) for answer in answers], names=[t.id for t in some])
         prompts, after = [list(one.shared.ids) for one in cut], [list(one.options[0]) for one in cut]
-    return posed(prompts, after, pad=lm.pad, device=lm.device)
+    return answer_lesson(prompts, after, pad=lm.pad, device=lm.device)

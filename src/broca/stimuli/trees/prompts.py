@@ -10,7 +10,7 @@ from broca.errors import StimulusError
 from broca.items import Span, Tree
 
 
-def joined(statements: Sequence[str], *, before: str = "", between: str = " ") -> tuple[str, tuple[Span, ...]]:
+def join_statements(statements: Sequence[str], *, before: str = "", between: str = " ") -> tuple[str, tuple[Span, ...]]:
     """The statements as one text, and where each stands in it.
 
     Args:
@@ -26,7 +26,7 @@ def joined(statements: Sequence[str], *, before: str = "", between: str = " ") -
     return text, tuple(spans)
 
 
-def asked(text: str, question: str, *, whole: bool = False) -> tuple[str, Span]:
+def add_question(text: str, question: str, *, whole: bool = False) -> tuple[str, Span]:
     """The text with the question after it, and where the question stands: leading white space is a part of it only if `whole`."""
     start = len(text) + (0 if whole else len(question) - len(question.lstrip()))
     return text + question, (start, len(text) + len(question))

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _MISSING = object()
 
 
-class Answered:
+class AnswerStore:
     """Answers to lm-eval's requests, in a file.
 
     Args:
@@ -53,10 +53,10 @@ class Answered:
         """
         keys = [fingerprint([*about, list(request.args)]) for request in requests]
         damaged = 0
-        with self._opened() as store:
+        with self._open() as store:
             found = []
             for request, key in zip(requests, keys, strict=True):
-                value, whole = (_MISSING, True) if _sampled(request) else self._read(store, key)
+                value, whole = (_MISSING, True) if _is_sampled(request) else self._read(store, key)
                 found.append(value)
                 damaged += not whole
             if damaged:
@@ -68,7 +68,7 @@ class Answered:
                 own = missing[start : start + chunk]
                 for i, value in zip(own, answer([requests[i] for i in own]), strict=True):
                     found[i] = value
-                    if not _sampled(requests[i]):
+                    if not _is_sampled(requests[i]):
                         text = json.dumps(value)
                         row = (keys[i], text, _sum(keys[i], text))
                         store.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", row)
@@ -81,14 +81,14 @@ class Answered:
         Raises:
             RunError: The file is no such record.
         """
-        with self._opened() as store:
+        with self._open() as store:
             if (told := store.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(str(told))
             rows = store.execute("SELECT key, value, sum FROM kept")
             return sum(not (isinstance(value, str) and _sum(key, value) == kept) for key, value, kept in rows)
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as store:
                 store.execute(
@@ -119,5 +119,5 @@ def _sum(key: str, value: str) -> str:
     return digest(f"{key} {value}".encode(errors="surrogatepass"))
 
 
-def _sampled(request: Any) -> bool:
+def _is_sampled(request: Any) -> bool:
     return len(request.args) > 1 and isinstance(request.args[1], dict) and bool(request.args[1].get("do_sample"))

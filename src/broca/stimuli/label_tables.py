@@ -10,13 +10,13 @@ from broca.items import Contrast, Stimulus
 from broca.registry import unknown
 from broca.stimuli.answers import text_in
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.tables import Row, Table, read_table, shown, whole_number
+from broca.stimuli.tables import Row, Table, read_table, short_repr, whole_number
 
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
 _NEGATIVE = frozenset({"negative", "neg", "0", "false"})
 
 
-def table(path: str | Path, *, positive: str | None = None, negative: str | None = None) -> Contrast:
+def table_contrast(path: str | Path, *, positive: str | None = None, negative: str | None = None) -> Contrast:
     """A contrast from a CSV, TSV, JSONL, JSON or Parquet table.
 
     Columns are ``text`` and ``label``, or ``positive`` and ``negative`` (then the contrast is paired); ``group`` and
@@ -43,10 +43,10 @@ def table(path: str | Path, *, positive: str | None = None, negative: str | None
             f"{read.path.name} has the columns text and label, and positive and negative. Keep one of the two pairs."
         )
     read.optional("group", "id", *(name for name in COLUMNS if not paired and not set(COLUMNS) & set(read.columns)))
-    return _paired(read, positive, negative) if paired else _labelled(read, positive, negative)
+    return _of_pairs(read, positive, negative) if paired else _of_labels(read, positive, negative)
 
 
-def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast:
+def _of_pairs(read: Table, positive: str | None, negative: str | None) -> Contrast:
     if positive is not None or negative is not None:
         raise StimulusError(
             f"{read.path.name} has a column for each side, so there is no label to choose. "
@@ -59,12 +59,14 @@ def _paired(read: Table, positive: str | None, negative: str | None) -> Contrast
             images = pictures_in(read, row, *COLUMNS, f"{side}_image", f"{side}_images")
             stimuli.append(Stimulus(f"{name}-{side}", text_in(read, row, side), read.group(row), images=images))
     for row, one, other in zip(read.rows, sides["positive"], sides["negative"], strict=True):
-        if one.shown == other.shown:
-            raise StimulusError(f"{read.at(row)}: both sides hold the same text {shown(one.text)}. Remove the row.")
-    return _built(read, sides["positive"], sides["negative"], kind="a table of pairs", paired=True)
+        if one.content == other.content:
+            raise StimulusError(
+                f"{read.at(row)}: both sides hold the same text {short_repr(one.text)}. Remove the row."
+            )
+    return _build(read, sides["positive"], sides["negative"], kind="a table of pairs", paired=True)
 
 
-def _labelled(read: Table, positive: str | None, negative: str | None) -> Contrast:
+def _of_labels(read: Table, positive: str | None, negative: str | None) -> Contrast:
     if "text" not in read.columns and "label" not in read.columns:
         raise StimulusError(
             f"{read.path.name} needs the columns 'text' and 'label', or 'positive' and 'negative'."
@@ -82,18 +84,18 @@ def _labelled(read: Table, positive: str | None, negative: str | None) -> Contra
         if side is None:
             continue
         stimulus = Stimulus(name, text, read.group(row), images=pictures_in(read, row, *COLUMNS))
-        if first.setdefault(stimulus.shown, (side, row))[0] is not side:
+        if first.setdefault(stimulus.content, (side, row))[0] is not side:
             raise StimulusError(
-                f"{read.at(row)}: the text {shown(text)} has the other label in {first[stimulus.shown][1].where}. Remove one."
+                f"{read.at(row)}: the text {short_repr(text)} has the other label in {first[stimulus.content][1].where}. Remove one."
             )
         sides[side].append(stimulus)
     for side, word in ((True, "positive"), (False, "negative")):
         if not sides[side]:
-            found = ", ".join(f"{shown(label)}" for label in is_positive)
+            found = ", ".join(f"{short_repr(label)}" for label in is_positive)
             raise StimulusError(
                 f"{read.path.name} has no {word} rows; its labels are {found}. A contrast needs both sides."
             )
-    return _built(read, sides[True], sides[False], kind="a table of labelled texts", paired=False)
+    return _build(read, sides[True], sides[False], kind="a table of labelled texts", paired=False)
 
 
 def _labels(read: Table, positive: str | None, negative: str | None) -> dict[str, bool | None]:
@@ -111,7 +113,7 @@ def _labels(read: Table, positive: str | None, negative: str | None) -> dict[str
         return {positive: True, negative: False} | dict.fromkeys(others)
     if len(others) > 1:
         given, missing = ("positive", "negative") if negative is None else ("negative", "positive")
-        listed = ", ".join(f"{shown(label)} ({counts[label]} rows)" for label in others)
+        listed = ", ".join(f"{short_repr(label)} ({counts[label]} rows)" for label in others)
         raise StimulusError(
             f"{read.path.name} has {len(others)} labels besides the {given} one: {listed}. "
             f"Name the {missing} one with the option {missing!r}; rows with other labels are then left out."
@@ -125,7 +127,7 @@ def _standard(read: Table, label: str) -> bool:
         return lowered in _POSITIVE
     row = next(row for row in read.rows if _label(read, row) == label)
     raise StimulusError(
-        f"{read.at(row)}: label {shown(label)} is neither positive (positive, pos, 1, true) nor negative (negative, "
+        f"{read.at(row)}: label {short_repr(label)} is neither positive (positive, pos, 1, true) nor negative (negative, "
         "neg, 0, false). Correct it, or name the positive label with the option 'positive'."
     )
 
@@ -135,8 +137,8 @@ def _label(read: Table, row: Row) -> str:
     return str(value) if isinstance(value, bool | int) else read.word(row, "label")
 
 
-def _built(read: Table, positive: list[Stimulus], negative: list[Stimulus], *, kind: str, paired: bool) -> Contrast:
-    repeated = sum(len(side) - len({stimulus.shown for stimulus in side}) for side in (positive, negative))
+def _build(read: Table, positive: list[Stimulus], negative: list[Stimulus], *, kind: str, paired: bool) -> Contrast:
+    repeated = sum(len(side) - len({stimulus.content for stimulus in side}) for side in (positive, negative))
     note = f"; {repeated} texts repeat an earlier one" if repeated else ""
     return Contrast(
         read.path.stem,

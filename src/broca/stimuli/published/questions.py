@@ -9,7 +9,7 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.answers import LETTERS
 from broca.stimuli.localizers import Style
-from broca.stimuli.tables import Row, Table, shown
+from broca.stimuli.tables import Row, Table, short_repr
 
 CONTEXT = (
     "The following multiple choice question is based on the following story. The question is related to "
@@ -71,7 +71,7 @@ def item_id(table: Table, row: Row, more: str = "") -> str:
     return f"{table.path.stem}:{place}{more}"
 
 
-def listed(table: Table, row: Row, column: str) -> tuple[str, ...]:
+def option_list(table: Table, row: Row, column: str) -> tuple[str, ...]:
     """A list of two or more texts in one cell, with their white space.
 
     Raises:
@@ -82,12 +82,12 @@ def listed(table: Table, row: Row, column: str) -> tuple[str, ...]:
     texts = tuple(map(str, value)) if known else ()  # type: ignore[arg-type] - it is one of the two
     if len(texts) < 2 or not all(text.strip() for text in texts) or len(texts) > len(LETTERS):
         raise StimulusError(
-            f"{table.at(row)}: {column!r} is {shown(value)}. It must be a list of 2 to {len(LETTERS)} texts."
+            f"{table.at(row)}: {column!r} is {short_repr(value)}. It must be a list of 2 to {len(LETTERS)} texts."
         )
     return texts
 
 
-def lettered(table: Table, row: Row, column: str, options: Sequence[str]) -> int:
+def letter_index(table: Table, row: Row, column: str, options: Sequence[str]) -> int:
     """The index that a letter in one cell stands for, in either case.
 
     Raises:
@@ -97,12 +97,12 @@ def lettered(table: Table, row: Row, column: str, options: Sequence[str]) -> int
     index = LETTERS.find(letter.lower()) if len(letter) == 1 else -1
     if not 0 <= index < len(options):
         raise StimulusError(
-            f"{table.at(row)}: {column!r} is {shown(letter)}. It must be a letter from a to {LETTERS[len(options) - 1]}."
+            f"{table.at(row)}: {column!r} is {short_repr(letter)}. It must be a letter from a to {LETTERS[len(options) - 1]}."
         )
     return index
 
 
-def kept(table: Table, items: Sequence[Item], **filters: object) -> tuple[Item, ...]:
+def check_items(table: Table, items: Sequence[Item], **filters: object) -> tuple[Item, ...]:
     """The items, of which there must be some, each with a name of its own.
 
     Raises:

@@ -5,7 +5,7 @@ uses. Units are planted in pairs of antagonists: the second writes the opposite 
 its own. So each alone moves the metric, while together they pass on neither their mean nor the side of the text: the
 rest of the model stays what it was, and no unit downstream becomes selective through them.
 
-What was meant is not what counts. `selectivity` shows each text as either side, `ablated` takes single units away, and
+What was meant is not what counts. `selectivity` shows each text as either side, `ablation_effects` takes single units away, and
 the truth is what these two measure.
 """
 
@@ -105,7 +105,7 @@ class Bed:
         return Plant(at, self.sides, self.design.seed)
 
 
-def prepared(
+def prepare_bed(
     lm: LM,
     tokens: Sequence[Tokens],
     sites: Sequence[Site],
@@ -152,14 +152,14 @@ def prepared(
     return Bed(tuple(pairs), design, sides, sd)
 
 
-def calibrated(lm: LM, bed: Bed, tokens: Sequence[Tokens], metric: Metric) -> Floats:
+def calibrate_gains(lm: LM, bed: Bed, tokens: Sequence[Tokens], metric: Metric) -> Floats:
     """The gain of each pair at which ablating one of its units has about the wanted effect, ``(pair,)``."""
     causal = np.array([pair.cell in ("both", "causal") for pair in bed.pairs])
     gains = causal.astype(np.float64)
     units = [(pair.site, unit) for pair in bed.pairs if pair.cell in ("both", "causal") for unit in pair.units]
     for _ in range(ROUNDS):
         with lm.under(bed.plant(gains)):
-            effects = root_mean_square(ablated(lm, tokens, units, metric)).reshape(-1, 2)
+            effects = root_mean_square(ablation_effects(lm, tokens, units, metric)).reshape(-1, 2)
         missing = bed.design.effect * bed.sd / np.maximum(root_mean_square(effects), np.finfo(float).tiny)
         if (np.abs(np.log(missing)) < CLOSE).all():
             break
@@ -167,7 +167,7 @@ def calibrated(lm: LM, bed: Bed, tokens: Sequence[Tokens], metric: Metric) -> Fl
     return gains
 
 
-def ablated(lm: LM, tokens: Sequence[Tokens], units: Sequence[Unit], metric: Metric) -> Floats:
+def ablation_effects(lm: LM, tokens: Sequence[Tokens], units: Sequence[Unit], metric: Metric) -> Floats:
     """What the metric of each text changes by when a unit alone is held at 0, ``(unit, text)``."""
     before = measured(lm, tokens, metric)
     rows = np.empty((len(units), len(tokens)))
