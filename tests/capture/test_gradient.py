@@ -87,7 +87,7 @@ def test_the_last_token_can_be_patched_alone(lm):
 
 
 def test_rows_of_many_shards_and_batches_stay_in_order(lm, monkeypatch):
-    monkeypatch.setattr("broca.capture.gradient.SHARD", 3)
+    monkeypatch.setattr("broca.capture.loop.SHARD", 3)
     site, tokens = Site(1, "mlp_act"), lm.tokenize(TEXTS)
     right, foil = [30 + i for i in range(7)], [50 + i for i in range(7)]
     whole = attribution(lm, tokens, [site], LogitDifference(right, foil), Gather)[site].result()

@@ -1,9 +1,7 @@
 """Capture: stream activations at chosen sites into reducers, one forward pass a batch, nothing kept that was not asked for.
 
 Stimuli are cut into shards of a fixed size in the order given. Within a shard they are batched by length, pooled where
-the tensor is, put back in order, and handed to the reducer at once; shards are added in order. So a result does not
-depend on the batch size, on how shards were spread over workers, or on a kill between two of them, and memory does not
-grow with the number of stimuli.
+the tensor is, put back in order, and handed to the reducer at once; shards are added in order (`broca.capture.loop`).
 """
 
 from __future__ import annotations
@@ -11,23 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from broca.capture.loop import look, reduce, shards
 from broca.capture.reduce import Reducer
-from broca.errors import GuardError, SiteUnavailable, StatisticsError
-from broca.models.hooks import Read, read_sites
+from broca.errors import GuardError, SiteUnavailable
+from broca.models.hooks import Read
 from broca.models.lm import LM
 from broca.models.pool import Pool, pooled
 from broca.models.tokens import Batch, Span, Tokens
 from broca.sites import PICTURE_KINDS, Site
 
 R = TypeVar("R", bound=Reducer)
-
-SHARD = 64
-"""Stimuli a shard. Part of what a result means: changing it changes the last bits."""
 
 
 def capture(
@@ -56,20 +51,11 @@ def capture(
         StatisticsError: if an activation is NaN or infinite, naming site and text.
         GuardError: if a text does not run a site, or an intervention in force never fired.
     """
-    kept = {site: reducer() for site in sites}
-    done = 0
-    for rows in shards(lm, tokens, sites, pool=pool, spans=spans):
-        for site, values in rows.items():
-            part = reducer()
-            part.update(values)
-            kept[site] = kept[site] + part
-            done += len(values) if site == sites[0] else 0
-        if progress is not None:
-            progress(done, len(tokens))
-    return kept
+    found = pooled_shards(lm, tokens, sites, pool=pool, spans=spans)
+    return reduce(found, sites, reducer, n=len(tokens), progress=progress)
 
 
-def shards(
+def pooled_shards(
     lm: LM,
     tokens: Sequence[Tokens],
     sites: Sequence[Site],
@@ -86,34 +72,8 @@ def shards(
         raise SiteUnavailable(
             f"{', '.join(odd)}: patches of pictures are no tokens to pool. Lesion them, or look at others."
         )
-    for start in range(0, len(tokens), SHARD):
-        part = slice(start, start + SHARD)
-        yield _shard(lm, tokens[part], sites, pool or Pool(), spans[part] if spans is not None else None)
-
-
-def _shard(
-    lm: LM,
-    tokens: Sequence[Tokens],
-    sites: Sequence[Site],
-    pool: Pool,
-    spans: Sequence[Span] | None,
-) -> dict[Site, NDArray[Any]]:
-    def step(batch: Batch) -> dict[Site, Tensor]:
-        return _look(lm, batch, sites, pool, spans)
-
-    rows: dict[Site, NDArray[Any]] = {}
-    for batch, found in lm.each(tokens, step):
-        for site, values in found.items():
-            where = rows.setdefault(site, np.empty((len(tokens), values.shape[1]), dtype=np.float32))
-            where[list(batch.index)] = values.numpy()
-    for site, values in rows.items():
-        if not np.isfinite(values).all():
-            bad = int(np.argmax(~np.isfinite(values).all(1)))
-            raise StatisticsError(
-                f"Activations at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in "
-                "float32 or bfloat16 (float16 overflows in many models), or leave this text out."
-            )
-    return rows
+    how = pool or Pool()
+    return shards(lm, tokens, lambda batch: _look(lm, batch, sites, how, spans), "Activations")
 
 
 def _look(
@@ -137,10 +97,7 @@ def _look(
 
         return show
 
-    # accelerate moves offloaded layers back after their forward pass: let such a model finish.
-    stop = getattr(lm.model, "hf_device_map", None) is None
-    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
-        lm.call(batch)
+    look(lm, batch, {site: reader(site) for site in sites})
     lm.assert_fired()
     if len(found) < len(sites):
         skipped = ", ".join(str(site) for site in sites if site not in found)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.capture import patterns
-from broca.capture.activations import SHARD
 from broca.capture.comparison import Compared, Comparison, Meaning
+from broca.capture.loop import SHARD, in_order, look
 from broca.capture.pairs import Aligned, names
 from broca.errors import StatisticsError, StimulusError
 from broca.models.attention import Look, tapped
@@ -135,8 +135,7 @@ def _massive(lm: LM, pairs: Sequence[Aligned], sites: Sequence[Site]) -> NDArray
         reads = {
             site: (lambda x, site=site: found.__setitem__(site, x[real.to(x.device)].float().cpu())) for site in sites
         }
-        with read_sites(lm.model, lm.anatomy, reads, stop=getattr(lm.model, "hf_device_map", None) is None):
-            lm.call(batch)
+        look(lm, batch, reads)
         return found
 
     for _, found in lm.each([pair.clean for pair in pairs], step):
@@ -151,12 +150,8 @@ def _shard(lm: LM, pairs: Sequence[Aligned], plan: _Plan, size: int) -> dict[str
     def step(picked: Batch) -> dict[str, Tensor]:
         return _looked(lm, [pairs[i] for i in picked.index], plan)
 
-    rows: dict[str, NDArray[Any]] = {}
     longer = [max(pair.clean, pair.perturbed, key=len) for pair in pairs]
-    for picked, found in lm.each(longer, step, size=size):
-        for name, values in found.items():
-            where = rows.setdefault(name, np.empty((len(pairs), *values.shape[1:]), values.numpy().dtype))
-            where[list(picked.index)] = values.numpy()
+    rows = in_order(lm, longer, step, size=size)
     rows["tokens"] = np.array([(len(pair.clean), len(pair.perturbed)) for pair in pairs])
     return rows
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from broca.capture.activations import SHARD
+from broca.capture.loop import reduce, shards
 from broca.capture.metrics import Logit, LogitDifference, Metric, measured
 from broca.capture.reduce import Moments, Reducer
 from broca.capture.towards import Positions, Towards, given, on_texts, refuse_unpaired
-from broca.errors import GuardError, SiteUnavailable, StatisticsError
+from broca.errors import GuardError, SiteUnavailable
 from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
@@ -93,7 +91,7 @@ def attribution(
             found[site] = gain.masked_fill((counts == 0).to(x.device)[..., None], 0).sum(1)
         return found
 
-    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
+    return reduce(shards(lm, tokens, step, "Gradients"), sites, reducer, n=len(tokens), progress=progress)
 
 
 def output_gradients(
@@ -120,7 +118,7 @@ def output_gradients(
         rows = torch.arange(len(batch))
         return {site: _wide(gradients[out])[rows, batch.last.cpu()] for site, out in outputs.items()}
 
-    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
+    return reduce(shards(lm, tokens, step, "Gradients"), sites, reducer, n=len(tokens), progress=progress)
 
 
 def squared_gradients(
@@ -154,39 +152,7 @@ def squared_gradients(
             found[site] = ((g @ g.transpose(1, 2) @ x) * x).sum(1)
         return found
 
-    return _streamed(lm, tokens, step, {site: reducer() for site in sites}, reducer=reducer, progress=progress)
-
-
-def _streamed(
-    lm: LM,
-    tokens: Sequence[Tokens],
-    step: Callable[[Batch], dict[Site, Tensor]],
-    kept: dict[Site, R],
-    *,
-    reducer: Callable[[], R],
-    progress: Progress | None,
-) -> dict[Site, R]:
-    """Rows of every text added to what is kept at each site, shard by shard, in the order of the texts."""
-    for start in range(0, len(tokens), SHARD):
-        part = tokens[start : start + SHARD]
-        rows: dict[Site, NDArray[Any]] = {}
-
-        def whole(batch: Batch, start: int = start) -> dict[Site, Tensor]:
-            # Metrics and pairs know a text by its place among all texts, not in its shard.
-            return step(replace(batch, index=tuple(start + i for i in batch.index)))
-
-        for batch, found in lm.each(part, whole):
-            for site, values in found.items():
-                where = rows.setdefault(site, np.empty((len(part), values.shape[1]), dtype=_numpy(values)))
-                where[list(batch.index)] = values.cpu().numpy()
-        for site, values in rows.items():
-            _refuse_nan(site, values, part)
-            new = reducer()
-            new.update(values)
-            kept[site] = kept[site] + new
-        if progress is not None:
-            progress(start + len(part), len(tokens))
-    return kept
+    return reduce(shards(lm, tokens, step, "Gradients"), sites, reducer, n=len(tokens), progress=progress)
 
 
 def differentiated(
@@ -261,16 +227,3 @@ def _last_only(batch: Batch) -> Tensor:
 
 def _wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
-
-
-def _numpy(values: Tensor) -> type:
-    return np.float64 if values.dtype == torch.float64 else np.float32
-
-
-def _refuse_nan(site: Site, values: NDArray[Any], tokens: Sequence[Tokens]) -> None:
-    if not np.isfinite(values).all():
-        bad = int(np.argmax(~np.isfinite(values).all(1)))
-        raise StatisticsError(
-            f"Gradients at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in float32 or bfloat16 "
-            "(float16 overflows in many models), or leave this text out."
-        )

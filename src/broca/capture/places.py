@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.errors import StatisticsError, StimulusError
-from broca.models.hooks import Read, read_sites
+from broca.capture.loop import in_order, look, refuse_nan
+from broca.errors import StimulusError
+from broca.models.hooks import Read
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
@@ -42,18 +43,8 @@ def at_places(
         if any(not 0 <= place < len(text) for place in some):
             raise StimulusError(f"Places {list(some)} are not all among the {len(text)} tokens of {text.text[:60]!r}.")
     at = torch.tensor(np.asarray(places, np.int64).reshape(len(tokens), -1))
-    found: dict[Site, NDArray[np.float32]] = {}
-    for batch, values in lm.each(tokens, lambda batch: _look(lm, batch, sites, at)):
-        for site, some in values.items():
-            where = found.setdefault(site, np.empty((len(tokens), *some.shape[1:]), np.float32))
-            where[list(batch.index)] = some.numpy()
-    for site, values in found.items():
-        if not np.isfinite(values).all():
-            bad = int(np.argmax(~np.isfinite(values).all((1, 2))))
-            raise StatisticsError(
-                f"Activations at {site} are NaN or infinite for {tokens[bad].text[:80]!r}. Load the model in float32 or bfloat16, or "
-                "leave this text out."
-            )
+    found = in_order(lm, tokens, lambda batch: _look(lm, batch, sites, at))
+    refuse_nan(found, tokens, "Activations")
     return found
 
 
@@ -68,9 +59,7 @@ def _look(lm: LM, batch: Batch, sites: Sequence[Site], at: Tensor) -> dict[Site,
 
         return show
 
-    stop = getattr(lm.model, "hf_device_map", None) is None
-    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}, stop=stop):
-        lm.call(batch)
+    look(lm, batch, {site: reader(site) for site in sites})
     lm.assert_fired()
     return {site: _wide(values) for site, values in found.items()}
 

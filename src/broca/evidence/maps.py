@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Json, Part
 from broca.cache.mapping import map_cached
-from broca.capture.activations import SHARD, shards
+from broca.capture.activations import pooled_shards
+from broca.capture.loop import SHARD
 from broca.capture.reduce import Moments
 from broca.errors import StatisticsError
 from broca.evidence.stimuli import Shown, Split
@@ -140,7 +141,7 @@ class _Shards:
         return self.sides[side].quarter[start : start + SHARD]
 
     def rows(self, lm: LM, part: tuple[int, int]) -> dict[Site, NDArray[Any]]:
-        (rows,) = shards(lm, self.tokens(part), self.sites, pool=self.pool)
+        (rows,) = pooled_shards(lm, self.tokens(part), self.sites, pool=self.pool)
         return rows
 
 
