@@ -22,7 +22,7 @@ from ground import Row, arguments, interleaved, named, ratio, settle, write
 
 from broca.cache.mapping import with_pool
 from broca.cli.demo import DEMO
-from broca.evidence.conditions import Bench
+from broca.evidence.conditions import LesionScorer
 from broca.instruments.lesion.plan import planned
 from broca.models.lm import LM
 from broca.models.source import sourced
@@ -51,7 +51,9 @@ class Control:
     def scored(self, pool: WorkerPool | None) -> None:
         """Score every random lesion, and remember what came out."""
         with TemporaryDirectory() as folder:
-            bench = Bench(self.lm, self.items, self.spec.scorer, "auto", with_pool(Cells(Path(folder)), pool, self.lm))
+            bench = LesionScorer(
+                self.lm, self.items, self.spec.scorer, "auto", with_pool(Cells(Path(folder)), pool, self.lm)
+            )
             fills = bench.fills(("zero",), self.plan.sites, self.spec.seed)
             self.seen.add(digest(table_to_bytes(pl.concat(bench.tables(self.plan.random, fills)))))
 

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from broca.cache.cache import no_cache
 from broca.capture import Moments, capture
 from broca.cli.demo import ROUTED
-from broca.evidence.agreement import attributed
+from broca.evidence.agreement import first_order_effects
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
@@ -89,11 +89,13 @@ def rankings(lm: LM, kind: str) -> dict[str, Scores]:
             spec = Localize(contrast=name, options=options, sites=f"*.{kind}", grain=grain, pool=pool)  # type: ignore[arg-type]
             found[f"t, {name}, {pool} token{'s' if pool == 'mean' else ''}"] = _absolute(spec.run(lm).t)
     for name, items in ((OWN, own), (TWIN, other)):
-        scores = attributed(lm, items, sites, grain, chat="auto", cache=no_cache)  # type: ignore[arg-type]
+        scores = first_order_effects(lm, items, sites, grain, chat="auto", cache=no_cache)  # type: ignore[arg-type]
         assert scores is not None
         found[f"attribution, {name}"] = {site: -row for site, row in scores.items()}
     rest = [
-        attributed(lm, benchmark(f"beliefs/{a}", n=100, seed=7, **BARE), sites, grain, chat="auto", cache=no_cache)
+        first_order_effects(
+            lm, benchmark(f"beliefs/{a}", n=100, seed=7, **BARE), sites, grain, chat="auto", cache=no_cache
+        )
         for a in OTHERS
     ]  # type: ignore[arg-type]
     found["attribution, false beliefs minus the worst other ability"] = {

@@ -10,7 +10,7 @@ import torch
 
 import zoo
 from broca.cache.cache import no_cache
-from broca.evidence.agreement import agreement, attributed
+from broca.evidence.agreement import agreement, first_order_effects
 from broca.items import Item
 from broca.scoring import Likelihood
 from broca.sites import Site
@@ -29,7 +29,7 @@ def asked(*choices, n=9):
 
 
 def scored(lm, items, grain="unit"):
-    return attributed(lm, items, SITES, grain, chat="auto", cache=no_cache)
+    return first_order_effects(lm, items, SITES, grain, chat="auto", cache=no_cache)
 
 
 def test_it_is_the_derivative_of_the_margin_when_the_unit_shrinks(lm):
@@ -101,7 +101,7 @@ def test_scores_that_are_all_equal_say_nothing():
 def test_choices_are_asked_as_the_study_asks_them(lm):
     items = asked("box", "cup")
     found, plain = (
-        attributed(lm, items, SITES, "unit", chat="auto", cache=no_cache, scorer=one)
+        first_order_effects(lm, items, SITES, "unit", chat="auto", cache=no_cache, scorer=one)
         for one in (Likelihood(join="\n"), None)
     )
     other = [replace(item, choices=("\nbox", "\ncup")) for item in items]

@@ -106,9 +106,9 @@ def test_the_area_sums_up_the_whole_curve_against_random_ones():
 
 def test_a_guard_refuses_a_rung_that_passed_and_leaves_others():
     passed = Rung("causal", "passed", "It costs.", {})
-    assert passed.refused(None) == passed
-    assert (passed.refused("No ability.").state, passed.refused("No ability.").text) == (
+    assert passed.failed_if(None) == passed
+    assert (passed.failed_if("No ability.").state, passed.failed_if("No ability.").text) == (
         "failed",
         "It costs. No ability.",
     )
-    assert Rung("causal", "not tested", "None.", {}).refused("No ability.").state == "not tested"
+    assert Rung("causal", "not tested", "None.", {}).failed_if("No ability.").state == "not tested"

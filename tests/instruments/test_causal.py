@@ -246,11 +246,11 @@ def test_a_size_below_one_unit_is_left_out(lm, items):
 
 def test_a_given_selection_is_matched_on_size(lm, items):
     """Its draws come from the bins of size that it lies in; a layer of few heads is one bin."""
-    from broca.evidence.conditions import Bench
+    from broca.evidence.conditions import LesionScorer
     from broca.instruments.lesion.plan import planned
 
     site = lm.anatomy.sites("mlp_act")[1]
-    bench = Bench(
+    bench = LesionScorer(
         lm, benchmark(items), CausalTest(selection=UnitMask.of({str(site): [0]}, n=48)).scorer, "auto", no_cache
     )
     size = bench.sizes(lm.anatomy.sites("mlp_act"), "unit")

@@ -151,10 +151,10 @@ def test_selecting_on_a_half_uses_that_half_alone(lm):
 
 
 def test_pairs_stay_together_in_the_halves(lm):
-    from broca.evidence.stimuli import shown
+    from broca.evidence.stimuli import tokenize_contrast
 
     stimuli = Contrast("pairs", two_sides().positive, two_sides().negative, paired=True)
-    positive, negative = shown(stimuli, lm, chat="auto", truncate=None, seed=0)
+    positive, negative = tokenize_contrast(stimuli, lm, chat="auto", truncate=None, seed=0)
     np.testing.assert_array_equal(positive.half, negative.half)
     np.testing.assert_array_equal(positive.odd, negative.odd)
     assert positive.half.sum() == positive.odd.sum() == 12

@@ -47,7 +47,7 @@ class Margin:
         return torch.stack(rows)
 
 
-def attributed(
+def first_order_effects(
     lm: LM,
     items: Sequence[Item],
     sites: Sequence[Site],

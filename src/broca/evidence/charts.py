@@ -29,14 +29,14 @@ def dose_response(
     table = table.filter(pl.col("accuracy").is_finite())
     intact = table.filter(pl.col("condition") == "intact")["accuracy"].mean()
     lesions = _lesions(table, intact)
-    colour = _dose_colour(lesions["series"].unique(maintain_order=True).to_list(), drawn=_drawn(table))
+    colour = _dose_colour(lesions["series"].unique(maintain_order=True).to_list(), drawn=_has_random_draws(table))
     x = _dose_axis(table, what)
     y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=percent_axis())
     layers: list[Any] = []
     if chance is not None:
         rule = alt.Chart(data([{"accuracy": chance}])).mark_rule(strokeDash=[1, 3], color=INK["soft"])
         layers.append(rule.encode(y="accuracy:Q"))
-    if _drawn(table):
+    if _has_random_draws(table):
         layers += _band(table, intact, x, colour)
     if intact is not None:
         level = alt.Chart(data([{"accuracy": intact, "series": "intact"}]))
@@ -71,7 +71,7 @@ def _dose_axis(table: pl.DataFrame, what: str) -> alt.X:
     )
 
 
-def _drawn(table: pl.DataFrame) -> bool:
+def _has_random_draws(table: pl.DataFrame) -> bool:
     return not table.filter(pl.col("condition") == "random").is_empty()
 
 

@@ -123,17 +123,17 @@ class Scoring(Generic[C]):
         starts = range(0, len(self.items), CHUNK)
         parts = [(condition, start) for condition in conditions for start in starts]
         scored = map_cached(self, parts, lm, cache, progress)
-        return [labelled([next(scored) for _ in starts], condition) for condition in conditions]
+        return [concat_with_labels([next(scored) for _ in starts], condition) for condition in conditions]
 
 
-def labelled(parts: Sequence[Part], condition: Condition[Any]) -> pl.DataFrame:
+def concat_with_labels(parts: Sequence[Part], condition: Condition[Any]) -> pl.DataFrame:
     """The parts of a condition's table as one, with its labels before their columns."""
     rows = pl.concat([part for part in parts if isinstance(part, pl.DataFrame)])
     return rows.select([pl.lit(value).alias(name) for name, value in condition.labels.items()] + [pl.all()])
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class LesionScorer:
     """A model with the items it is to answer, how they are scored, and the cache of what was answered before."""
 
     lm: LM
@@ -161,25 +161,25 @@ class Bench:
         """
         made: dict[str, Fill] = {"zero": Zero()}
         if "mean" in names or "noise" in names:
-            found = self._measured("moments", sites, Pool("mean"), len(self.items))
+            found = self._activations("moments", sites, Pool("mean"), len(self.items))
             mean = {site: found[f"{site}"][0] for site in sites}
             std = {site: np.sqrt(found[f"{site}"][1]) for site in sites}
             made |= {"mean": Mean(mean), "noise": Noise(mean, std, seed=seed)}
         if "resample" in names:
-            found = self._measured("gather", sites, Pool("last"), DONORS)
+            found = self._activations("gather", sites, Pool("last"), DONORS)
             made["resample"] = Resample({site: found[f"{site}"] for site in sites}, seed=seed)
         return {name: made[name] for name in names}
 
     def sizes(self, sites: Sequence[Site], grain: Grain) -> dict[Site, NDArray[np.float64]]:
         """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units."""
-        found = self._measured("moments", sites, Pool("mean"), len(self.items))
+        found = self._activations("moments", sites, Pool("mean"), len(self.items))
         squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in sites}
         if grain != "unit":
             several = {site: self.lm.anatomy.members(site, grain) for site in squares}
             squares = {site: row.reshape(-1, several[site]).mean(1) for site, row in squares.items()}
         return {site: np.sqrt(row) for site, row in squares.items()}
 
-    def _measured(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:
+    def _activations(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:
         """Moments (mean, variance) or values of the prompts' activations, spread over the whole item list."""
         chosen = np.unique(np.linspace(0, len(self.items) - 1, min(n, len(self.items))).astype(int))
         tokens = self.lm.tokenize([self.items[i].content for i in chosen], chat=self.chat)

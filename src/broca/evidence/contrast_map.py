@@ -59,7 +59,7 @@ def layers(maps: Maps, q: Mapping[Site, Floats], selection: Selection, alpha: fl
     return pl.DataFrame(rows, schema_overrides={"mean_abs_t": pl.Float64, "max_abs_t": pl.Float64})
 
 
-def described(contrast: Contrast, match: LengthMatch) -> dict[str, Any]:
+def stimulus_summary(contrast: Contrast, match: LengthMatch) -> dict[str, Any]:
     """What a report says about the stimuli."""
     return {
         "name": contrast.name,
@@ -89,10 +89,12 @@ def varies(t: Mapping[Site, Floats]) -> Guard:
 def without_massive(found: Found) -> Found:
     """The maps without a statistic for units that carry massive activations, so that nothing selects them."""
     whole, splits = found
-    return _protected(whole), {how: (_protected(a), _protected(b)) for how, (a, b) in splits.items()}
+    return _without_massive_units(whole), {
+        how: (_without_massive_units(a), _without_massive_units(b)) for how, (a, b) in splits.items()
+    }
 
 
-def _protected(maps: Maps) -> Maps:
+def _without_massive_units(maps: Maps) -> Maps:
     kept = {site: ~massive(size).units for site, size in maps.size.items()}
     t, p, d = (
         {site: np.where(kept[site], values, np.nan) for site, values in table.items()}
@@ -164,7 +166,7 @@ def citations(grain: Grain, preset: str | None) -> tuple[str, ...]:
     return _CITATIONS[grain] + _CITATIONS["any"] + (_CITATIONS["tl"] if (preset or "").startswith("tl") else ())
 
 
-def adjusted(p: Mapping[Site, Floats]) -> dict[Site, Floats]:
+def q_values(p: Mapping[Site, Floats]) -> dict[Site, Floats]:
     """Benjamini-Hochberg adjusted p over all units of all sites."""
     cuts = np.cumsum([len(values) for values in p.values()])[:-1]
     return dict(zip(p, np.split(bh(flat(p)), cuts), strict=True))

@@ -101,7 +101,7 @@ def area(items: pl.DataFrame, labels: Mapping[str, Any], *, own: str) -> tuple[s
     return text, {"area": found.area, "area_random_median": found.null.value, "p_area": found.p, "area_draws": n}
 
 
-def flipped(items: pl.DataFrame, prompts: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
+def flipped_items(items: pl.DataFrame, prompts: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
     """The items that the main lesion turned, either way, with their texts."""
     intact, lesion = rows_of(items, {"condition": "intact"}), rows_of(items, labels)
     turned = intact.select(
@@ -133,15 +133,15 @@ def claim(cell: dict[str, Any], what: str, own: str, verdict: str) -> str:
 
 def points(value: float) -> str:
     """A difference of accuracies in words: +12.5 points."""
-    return f"{_signed(value)} points" if known(value) else UNDEFINED
+    return f"{_signed_percent(value)} points" if known(value) else UNDEFINED
 
 
 def limits(low: float, high: float) -> str:
     """An interval of such differences: [−3.1, +1.6], or why there is none."""
-    return f"[{_signed(low)}, {_signed(high)}]" if known(low) and known(high) else NO_INTERVAL
+    return f"[{_signed_percent(low)}, {_signed_percent(high)}]" if known(low) and known(high) else NO_INTERVAL
 
 
-def _signed(value: float) -> str:
+def _signed_percent(value: float) -> str:
     return f"{100 * value:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
 
 

@@ -184,7 +184,7 @@ def _intact(record: Record) -> dict[str, float]:
     return {} if cells is None else dict(cells.select("ability", "intact").iter_rows())
 
 
-def flipped(record: Record) -> list[Block]:
+def flipped_blocks(record: Record) -> list[Block]:
     """Items whose answer the lesion changed, the lost ones first, `QUOTED` of them with text; then every answer, in a list."""
     rows = record.tables.get("flipped")
     shown: list[Block] = []

@@ -66,7 +66,7 @@ def places(record: Record) -> list[Block]:
     out: list[Block] = []
     for kind, t in kinds.items():
         out += [*([Heading(kind)] if len(kinds) > 1 else []), *_place(record, kind, t)]
-    out += [] if kinds else _given(record)
+    out += [] if kinds else _selection_blocks(record)
     if reliability := record.part("reliability"):
         rows = tuple((name, as_text(value)) for name, value in leaves(reliability))
         values = Table("Reliability", (Column("figure"), Column("value")), rows, texts=True)
@@ -155,7 +155,7 @@ def top_units(record: Record, site: Site) -> tuple[tuple[Any, ...], ...]:
     )
 
 
-def _given(record: Record) -> list[Block]:
+def _selection_blocks(record: Record) -> list[Block]:
     """Where a selection lies that no map was made for: layer by head, or layer by unit."""
     kinds: dict[str, dict[Site, np.ndarray]] = {}
     for site, on in record.arrays.get("selected", {}).items():

@@ -24,7 +24,7 @@ from broca.capture.activations import pooled_shards
 from broca.capture.loop import SHARD
 from broca.capture.reduce import Moments
 from broca.errors import StatisticsError
-from broca.evidence.stimuli import Shown, Split
+from broca.evidence.stimuli import Split, TokenizedSide
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.pool import Pool
@@ -58,7 +58,14 @@ _QUARTERS: Mapping[Split, tuple[tuple[int, int], tuple[int, int]]] = {
 
 
 def unit_maps(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
+    lm: LM,
+    positive: TokenizedSide,
+    negative: TokenizedSide,
+    sites: Sequence[Site],
+    pool: Pool,
+    *,
+    cache: Cache,
+    progress: Progress,
 ) -> Found:
     """Welch maps over all stimuli, and over the halves of them, from one pass."""
     look = ShardMoments((positive, negative), tuple(sites), pool)
@@ -69,17 +76,26 @@ def unit_maps(
             mean, m2, count = _arrays(found)[f"{site}/{quarter}"]
             kept[site, side, quarter] = kept[site, side, quarter] + Moments(int(count[0]), mean, m2)
 
-    def merged(site: Site, side: int, quarters: tuple[int, ...]) -> Moments:
+    def sum_of_quarters(site: Site, side: int, quarters: tuple[int, ...]) -> Moments:
         return reduce(add, (kept[site, side, quarter] for quarter in quarters))
 
     def maps(*quarters: int) -> Maps:
-        return _welch_maps({site: (merged(site, 0, quarters), merged(site, 1, quarters)) for site in sites})
+        return _welch_maps(
+            {site: (sum_of_quarters(site, 0, quarters), sum_of_quarters(site, 1, quarters)) for site in sites}
+        )
 
     return maps(0, 1, 2, 3), {how: (maps(*a), maps(*b)) for how, (a, b) in _QUARTERS.items()}
 
 
 def head_maps(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
+    lm: LM,
+    positive: TokenizedSide,
+    negative: TokenizedSide,
+    sites: Sequence[Site],
+    pool: Pool,
+    *,
+    cache: Cache,
+    progress: Progress,
 ) -> Found:
     """LD-t maps over all stimuli, and over the halves of them."""
     rows = stimulus_values(lm, positive, negative, sites, pool, cache=cache, progress=progress)
@@ -92,13 +108,20 @@ def head_maps(
         for site in sites:
             a, b = (_by_head(part[site][kept], heads[site]) for part, kept in zip(rows, keep, strict=True))
             found[site] = _discriminant(a, b, *groups)
-        return _collected(found)
+        return _maps_of(found)
 
     return maps(0, 1, 2, 3), {how: (maps(*a), maps(*b)) for how, (a, b) in _QUARTERS.items()}
 
 
 def stimulus_values(
-    lm: LM, positive: Shown, negative: Shown, sites: Sequence[Site], pool: Pool, *, cache: Cache, progress: Progress
+    lm: LM,
+    positive: TokenizedSide,
+    negative: TokenizedSide,
+    sites: Sequence[Site],
+    pool: Pool,
+    *,
+    cache: Cache,
+    progress: Progress,
 ) -> tuple[dict[Site, NDArray[Any]], dict[Site, NDArray[Any]]]:
     """The pooled activations themselves, ``(stimulus, unit)`` at each site, of the positive and of the negative side."""
     look = ShardValues((positive, negative), tuple(sites), pool)
@@ -125,7 +148,7 @@ def cell(what: str, lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], poo
 class _Shards:
     """A task over shards of stimuli, each named by its side and where it starts."""
 
-    sides: tuple[Shown, Shown]
+    sides: tuple[TokenizedSide, TokenizedSide]
     sites: tuple[Site, ...]
     pool: Pool
 
@@ -185,7 +208,7 @@ def _welch_maps(moments: Mapping[Site, tuple[Moments, Moments]]) -> Maps:
         test = welch(a.mean, a.variance, a.count, b.mean, b.variance, b.count)
         both = a + b
         found[site] = (test.t, test.p, test.d, np.sqrt(both.mean**2 + both.m2 / both.count))
-    return _collected(found)
+    return _maps_of(found)
 
 
 def _discriminant(a: Floats, b: Floats, groups_a: NDArray[Any], groups_b: NDArray[Any]) -> tuple[Floats, ...]:
@@ -223,6 +246,6 @@ def _by_head(rows: NDArray[Any], width: int) -> Floats:
     return rows.astype(np.float64).reshape(len(rows), -1, width)
 
 
-def _collected(found: Mapping[Site, tuple[Floats, ...]]) -> Maps:
+def _maps_of(found: Mapping[Site, tuple[Floats, ...]]) -> Maps:
     t, p, d, size = ({site: values[i] for site, values in found.items()} for i in range(4))
     return Maps(t, p, d, size)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from broca.cache.cache import Cache, Json, Progress
 from broca.cache.mapping import map_cached
 from broca.evidence.maps import Floats, stimulus_values
-from broca.evidence.stimuli import Shown
+from broca.evidence.stimuli import TokenizedSide
 from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.sites import Site
@@ -34,7 +34,7 @@ CITATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Resampled:
+class Resampling:
     """What was asked for; the rest is None or empty."""
 
     p_max: Mapping[Site, Floats] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Resampled:
     """p of Welch's t after regressing out the length of each stimulus in tokens."""
 
 
-NOTHING = Resampled()
+NOTHING = Resampling()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ class Shuffling:
         return test.arrays
 
 
-def resampled(
+def resample(
     lm: LM,
-    sides: tuple[Shown, Shown],
+    sides: tuple[TokenizedSide, TokenizedSide],
     sites: Sequence[Site],
     pool: Pool,
     how: Select,
@@ -82,7 +82,7 @@ def resampled(
     alpha: float,
     cache: Cache,
     progress: Progress,
-) -> Resampled:
+) -> Resampling:
     """Shuffle, resample, and regress out lengths.
 
     Args:
@@ -124,7 +124,7 @@ def resampled(
     if lengths:
         tokens = [np.array([len(text) for text in side.tokens], np.float64) for side in sides]
         made["p_length"] = {site: partial_welch(first[site], second[site], *tokens).p for site in sites}
-    return Resampled(**made)
+    return Resampling(**made)
 
 
 def _stability(

@@ -20,7 +20,7 @@ Split = Literal["random", "odd-even"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TokenizedSide:
     """One side of a contrast, tokenised, with the halves and the group that each stimulus belongs to."""
 
     tokens: Sequence[Tokens]
@@ -36,9 +36,9 @@ class Shown:
         return 2 * self.half + self.odd
 
 
-def shown(
+def tokenize_contrast(
     contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed: int, advice: str = ""
-) -> tuple[Shown, Shown]:
+) -> tuple[TokenizedSide, TokenizedSide]:
     """Both sides tokenised, with halves that keep groups, and pairs across sides, together.
 
     Args:
@@ -60,7 +60,7 @@ def shown(
     n = len(contrast.positive)
     groups = _groups(contrast)
 
-    def halved(scheme: Split) -> NDArray[np.int64]:
+    def second_half(scheme: Split) -> NDArray[np.int64]:
         second = np.zeros(len(both), dtype=np.int64)
         if set(groups[:n]) & set(groups[n:]):
             second[halves(len(both), seed=seed, groups=groups, scheme=scheme)[1]] = 1
@@ -70,7 +70,7 @@ def shown(
             second[n + halves(len(both) - n, seed=seed, groups=groups[n:], scheme=scheme)[1]] = 1
         return second
 
-    half, odd = halved("random"), halved("odd-even")
+    half, odd = second_half("random"), second_half("odd-even")
     fewest = min(
         int((by[side] == part).sum()) for by in (half, odd) for side in (slice(n), slice(n, None)) for part in (0, 1)
     )
@@ -79,7 +79,9 @@ def shown(
             f"Contrast {contrast.name!r} has {n} + {len(both) - n} stimuli in {count(len(set(groups)), 'group')}, so a half of them would "
             f"have {fewest} on one side. Give at least 4 stimuli a side, in 4 groups or pairs (20 or more to find anything)."
         )
-    return Shown(tokens[:n], half[:n], odd[:n], groups[:n]), Shown(tokens[n:], half[n:], odd[n:], groups[n:])
+    return TokenizedSide(tokens[:n], half[:n], odd[:n], groups[:n]), TokenizedSide(
+        tokens[n:], half[n:], odd[n:], groups[n:]
+    )
 
 
 def _alike(contrast: Contrast, one: Tokens, whole: Sequence[tuple[int, ...]], truncate: int | None) -> str:

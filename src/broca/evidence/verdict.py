@@ -25,7 +25,7 @@ class Rung:
         """The rung with a further finding that does not decide it."""
         return replace(self, text=self.text + text, numbers={**self.numbers, **numbers})
 
-    def refused(self, why: str | None) -> Rung:
+    def failed_if(self, why: str | None) -> Rung:
         """The rung as failed for this reason, where there is one, if it had passed: a guard stands above a test."""
         return replace(self, state="failed", text=f"{self.text} {why}") if why and self.state == "passed" else self
 
@@ -67,13 +67,13 @@ def _sentence(ladder: tuple[Rung, ...], failed: str | None) -> str:
         if not passed:
             return "Nothing was tested."
         if not left:
-            return f"Yes: {_listed(passed)}."
-        return f"Yes, as far as tested: {_listed(passed)}. Not tested: {_listed(left)}."
+            return f"Yes: {_joined_names(passed)}."
+        return f"Yes, as far as tested: {_joined_names(passed)}. Not tested: {_joined_names(left)}."
     below = [name for name in passed if RUNGS.index(name) < RUNGS.index(failed)]
-    return f"No: {_listed(below)}, but not {failed}." if below else f"No: not {failed}."
+    return f"No: {_joined_names(below)}, but not {failed}." if below else f"No: not {failed}."
 
 
-def _listed(names: list[str]) -> str:
+def _joined_names(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

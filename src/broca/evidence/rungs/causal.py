@@ -96,7 +96,7 @@ def against_families(rung: Rung, table: pl.DataFrame, alpha: float) -> Rung:
         {f"p_{name}": p for name, p in table.select("family", "p").rows()},
     )
     lost = [name for name, p in table.select("family", "p").rows() if p > alpha]
-    return rung.refused(f"It is not beyond random masks of the family {', '.join(lost)}." if lost else None)
+    return rung.failed_if(f"It is not beyond random masks of the family {', '.join(lost)}." if lost else None)
 
 
 class PatchChoice(Protocol):

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.evidence.contrast_map import adjusted, flat
+from broca.evidence.contrast_map import flat, q_values
 from broca.evidence.maps import Floats
-from broca.evidence.resampling import NOTHING, Resampled
+from broca.evidence.resampling import NOTHING, Resampling
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
 from broca.sites import Site
@@ -31,7 +31,7 @@ def unit_map(
     *,
     sides: tuple[int, int],
     alpha: float,
-    more: Resampled = NOTHING,
+    more: Resampling = NOTHING,
 ) -> Rung:
     """Do the selected units tell the two sides apart, after correction over all units?
 
@@ -58,7 +58,7 @@ def unit_map(
             f"family-wise ({alpha:g})."
         )
     if more.p_length:
-        extra["significant_without_length"] = int((flat(adjusted(more.p_length))[chosen] <= alpha).sum())
+        extra["significant_without_length"] = int((flat(q_values(more.p_length))[chosen] <= alpha).sum())
         text += f" With the length of the stimuli regressed out, {extra['significant_without_length']} remain (BH)."
     return Rung(
         "selective",

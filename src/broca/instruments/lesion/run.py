@@ -10,7 +10,7 @@ import polars as pl
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence import agreement, effects, guards
 from broca.evidence.abilities import prompts
-from broca.evidence.conditions import INTACT, Bench
+from broca.evidence.conditions import INTACT, LesionScorer
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
@@ -40,7 +40,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         check_mask(lm, spec.selection)
     chat = chat_of(spec.scorer)
     items = tuple(item for group in spec.abilities.values() for item in group)
-    bench = Bench(lm, items, spec.scorer, chat, cache)
+    bench = LesionScorer(lm, items, spec.scorer, chat, cache)
     found = [
         spec.known if spec.known and i == 0 else each.run(lm, cache=cache, progress=progress)
         for i, each in enumerate(spec.every_localizer)
@@ -65,7 +65,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
     if found:
         progress("attributing", 0, 1)
         ranked = found[0].t
-        scores = agreement.attributed(
+        scores = agreement.first_order_effects(
             lm, spec.abilities[own], list(ranked), plan.mask.grain, scorer=spec.scorer, chat=chat, cache=cache
         )
     return _result(spec, lm, found, plan, pl.concat([intact, *scored]), passed=tuple(passed), scores=scores)
@@ -97,8 +97,8 @@ def _result(
         causal = causal.more(*agreement.agreement(local.t, scores, plan.mask))
     verdict = Verdict.of(
         *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable", "learned")),
-        causal.refused(marked.get("gate")),
-        specificity.lesion(items, main, own=own, able=able, boot=boot).refused(marked.get("shortcut")),
+        causal.failed_if(marked.get("gate")),
+        specificity.lesion(items, main, own=own, able=able, boot=boot).failed_if(marked.get("shortcut")),
     )
     dissociated = specificity.dissociations(items, [main, *others], own=own, able=able, boot=boot)
     texts = prompts(spec.abilities)
@@ -110,7 +110,7 @@ def _result(
         doses=effects.doses(items),
         matrix=table,
         baselines=baselines([item for group in spec.abilities.values() for item in group]),
-        flipped=effects.flipped(items, texts, main),
+        flipped=effects.flipped_items(items, texts, main),
         selected=plan.mask,
         verdict=verdict,
         guards=(*(local.guards if local else ()), *passed),

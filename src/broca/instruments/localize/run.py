@@ -14,7 +14,7 @@ from broca.evidence import resampling as resampled
 from broca.evidence.maps import Maps, head_maps, unit_maps
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import learned, reliable, selective
-from broca.evidence.stimuli import Split, shown
+from broca.evidence.stimuli import Split, tokenize_contrast
 from broca.evidence.verdict import Verdict
 from broca.instruments.localize import agreement as across
 from broca.instruments.localize import twins
@@ -43,7 +43,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     # A selection that no map could satisfy is refused now, not after the last stimulus.
     every = {site: np.arange(float(n)) for site, n in _widths(spec, lm, where).items()}
     select(every, how, grain=spec.grain)
-    positive, negative = shown(
+    positive, negative = tokenize_contrast(
         spec.stimuli,
         lm,
         chat=spec.chat,
@@ -66,7 +66,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     whole, splits = contrast_map.without_massive(found) if spec.protect_massive else found
     whole = whole if spec.select_on == "all" else splits["random"][0]
     selection = select(whole.t, how, grain=spec.grain)
-    more = resampled.resampled(
+    more = resampled.resample(
         lm,
         (positive, negative),
         where,
@@ -159,12 +159,12 @@ def _localization(
     whole: Maps,
     splits: Mapping[Split, tuple[Maps, Maps]],
     *,
-    more: resampled.Resampled,
+    more: resampled.Resampling,
     tokens: Sequence[Tokens],
     protected: int,
 ) -> Localization:
     contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
-    q = contrast_map.adjusted(whole.p)
+    q = contrast_map.q_values(whole.p)
     tells = selective.unit_map(
         whole.p,
         q,
@@ -193,7 +193,7 @@ def _localization(
             "grain": spec.grain,
         },
         reliability=repeats.numbers,
-        contrast=contrast_map.described(contrast, match),
+        contrast=contrast_map.stimulus_summary(contrast, match),
         model=model_summary(lm),
         verdict=Verdict.of(tells, repeats),
         guards=(

@@ -12,7 +12,7 @@ import polars as pl
 from broca.cache.cache import Cache, Progress
 from broca.cache.mapping import map_cached
 from broca.errors import StatisticsError
-from broca.evidence.prepared import Prepared
+from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.interventions.edges import EdgeLesion, edges_between
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
@@ -55,7 +55,7 @@ class _Cutting:
     """The task of scoring a chunk of trees, by where it starts, with "useful" or "useless" statements hidden, or none."""
 
     cuts: tuple[Cut, ...]
-    scorer: Prepared
+    scorer: TokenCachedLikelihood
 
     def key(self, lm: LM, part: tuple[str, int], /) -> dict[str, Any]:
         hidden, start = part
@@ -97,7 +97,7 @@ def cut_edges(
     starts = range(0, len(once), CHUNK)
     names = ("nothing", "useful", "useless")
     parts = [(hidden, start) for hidden in names for start in starts]
-    task = _Cutting(tuple(once), Prepared(chat="never"))
+    task = _Cutting(tuple(once), TokenCachedLikelihood(chat="never"))
     made = map_cached(task, parts, lm, cache, lambda done, total: progress("cutting edges", done, total))
     tables: dict[str, pl.DataFrame] = {}
     for hidden, _ in parts:

@@ -13,7 +13,7 @@ import polars as pl
 
 from broca.cache.cache import Cache, Progress
 from broca.evidence.abilities import abilities
-from broca.evidence.prepared import Prepared
+from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.verdict import Guard
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
@@ -126,7 +126,7 @@ def tested(
         items=ability,
         given=tuple(items),
         others=tuple(others),
-        scorer=Prepared(chat=chat),
+        scorer=TokenCachedLikelihood(chat=chat),
         draws=draws,
         match=match,
         gate="mark",

@@ -15,9 +15,9 @@ import polars as pl
 from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError
 from broca.evidence import guards
-from broca.evidence.agreement import attributed
-from broca.evidence.conditions import INTACT, Bench, Condition
-from broca.evidence.prepared import Prepared
+from broca.evidence.agreement import first_order_effects
+from broca.evidence.conditions import INTACT, Condition, LesionScorer
+from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.verdict import Guard
 from broca.instruments.probe.spec import Pruning
 from broca.instruments.probe.statements import Floats, Ints
@@ -64,7 +64,9 @@ def orders_of(
     found, missing = {}, []
     for name in spec.orders:
         if name == "gradient":
-            scores = attributed(lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, cache=cache)
+            scores = first_order_effects(
+                lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, cache=cache
+            )
             values = None if scores is None else np.abs(np.stack([scores[Site(layer, "z")] for layer in layers]))
         else:
             values = importance.get(name)
@@ -121,7 +123,7 @@ def pruned(
     Raises:
         GuardError: if holding heads at their own values changes a logit.
     """
-    bench = Bench(lm, items, Prepared(chat=chat), chat, cache)
+    bench = LesionScorer(lm, items, TokenCachedLikelihood(chat=chat), chat, cache)
     every = conditions(spec, orders, layers, lm.anatomy.n_heads, seed=seed)
     fills = bench.fills(spec.fills, [Site(layer, "z") for layer in layers], seed)
     checks = guards.probe(lm, items, chat)

@@ -13,8 +13,8 @@ import polars as pl
 
 from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError, StimulusError
-from broca.evidence.conditions import INTACT, Bench
-from broca.evidence.prepared import Prepared
+from broca.evidence.conditions import INTACT, LesionScorer
+from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.instruments.probe.statements import Floats
 from broca.items import Tree
 from broca.models.lm import LM
@@ -27,7 +27,9 @@ from broca.stimuli.corrupt import CorruptedTree, How, corrupt
 
 def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.DataFrame:
     """One row a tree: whether the model answers it, and by what margin."""
-    (rows,) = Bench(lm, [tree.item for tree in trees], Prepared(chat=chat), chat, cache).tables([INTACT])
+    (rows,) = LesionScorer(lm, [tree.item for tree in trees], TokenCachedLikelihood(chat=chat), chat, cache).tables(
+        [INTACT]
+    )
     return rows
 
 

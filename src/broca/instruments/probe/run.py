@@ -9,7 +9,7 @@ import polars as pl
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
-from broca.evidence.prepared import Prepared
+from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.verdict import Verdict
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import head_maps, robustness, steps
@@ -79,7 +79,7 @@ def _result(
         guards=(
             *probe_findings.guards_of(statements, answers, kept),
             *after.guards,
-            *joins(lm, [tree.item for tree in statements.trees], Prepared(chat=spec.chat)),
+            *joins(lm, [tree.item for tree in statements.trees], TokenCachedLikelihood(chat=spec.chat)),
         ),
         warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from broca.evidence.blocks import facts, table
-from broca.evidence.lesion_blocks import baselines, doses, flipped, matrix
+from broca.evidence.lesion_blocks import baselines, doses, flipped_blocks, matrix
 from broca.instruments.sensitivity import charts
 from broca.instruments.sensitivity.tables import CELLS, FREQUENCIES, GEOMETRY, MODULES, NULLS, SINKS, SWEEP
 from broca.page.blocks import Block, Chart, Heading, Table, Text, Title, section
@@ -24,7 +24,7 @@ def blocks(record: Record) -> list[Block]:
     fraction = record.part("selection").get("m")
     claimed = 100 * fraction if fraction is not None and finite(fraction) else None
     curves = doses(record, "weights masked", claimed)
-    parts = (curves, _masks(record, fraction), matrix(record), baselines(record), flipped(record))
+    parts = (curves, _masks(record, fraction), matrix(record), baselines(record), flipped_blocks(record))
     return [Title("Sensitive weights"), facts(record), *(block for part in parts for block in part)]
 
 

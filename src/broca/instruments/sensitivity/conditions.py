@@ -10,7 +10,7 @@ import polars as pl
 
 from broca.cache.cache import Cache
 from broca.cache.mapping import map_cached
-from broca.evidence.conditions import Condition, Scoring, labelled
+from broca.evidence.conditions import Condition, Scoring, concat_with_labels
 from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
@@ -107,4 +107,4 @@ def read(
 ) -> pl.DataFrame:
     """One row a window and condition: the labels, then those of `broca.scoring.perplexity.window_rows`."""
     found = map_cached(Reading(tuple(texts), windows), list(conditions), lm, cache, progress)
-    return pl.concat([labelled([next(found)], condition) for condition in conditions])
+    return pl.concat([concat_with_labels([next(found)], condition) for condition in conditions])

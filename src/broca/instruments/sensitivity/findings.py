@@ -83,7 +83,7 @@ def result(work: Work) -> SensitivityResult:
         doses=effects.doses(items),
         matrix=table,
         baselines=baselines(every),
-        flipped=effects.flipped(items, texts, claim.address),
+        flipped=effects.flipped_items(items, texts, claim.address),
         windows=windows,
         perplexity=perplexity,
         sweep=sweep,
@@ -144,8 +144,10 @@ def _climbed(
         work.selective(claim.mask.weights),
         work.reliable(fraction(claim)),
         *([work.learned(fraction(claim))] if spec.twins else []),
-        causal.refused(marked.get("gate")),
-        specific.refused(marked.get("shortcut")).refused(marked.get("general texts")).refused(marked.get("perplexity")),
+        causal.failed_if(marked.get("gate")),
+        specific.failed_if(marked.get("shortcut"))
+        .failed_if(marked.get("general texts"))
+        .failed_if(marked.get("perplexity")),
     )
 
 

@@ -20,7 +20,7 @@ _known: WeakKeyDictionary[Any, dict[tuple[Likelihood, tuple[str, ...]], list[Que
 
 
 @dataclass(frozen=True)
-class Prepared(Likelihood):
+class TokenCachedLikelihood(Likelihood):
     """Likelihood that remembers the tokens of what it was asked."""
 
     def questions(self, lm: LM, items: Sequence[Item]) -> list[Question]:
@@ -32,3 +32,7 @@ class Prepared(Likelihood):
                 known.clear()
             known[key] = super().questions(lm, items)
         return known[key]
+
+    def __repr__(self) -> str:
+        """Under the name that the keys of stored scores hold."""
+        return super().__repr__().replace(type(self).__qualname__, "Prepared", 1)
