@@ -381,7 +381,7 @@ def _run(path: Path) -> object:
     place = path.parent.parent if path.parent.name == "tables" else path.parent
     list_runs(place.parent)
     with suppress(BrocaError):  # the toy is no study that reports know
-        read_record(place)
+        dict(read_record(place).tables)
     asked(place)
     found = open_run(place, unverified=True)
     return [

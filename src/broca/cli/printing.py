@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text as Words
 
-from broca.cli.terminal import out
+from broca.cli.console import out
 from broca.page.blocks import (
     Block,
     Cell,
@@ -37,7 +37,7 @@ from broca.page.blocks import (
     Tree,
     every,
 )
-from broca.page.words import shown, visible
+from broca.page.words import cell_text, visible
 from broca.storage.secrets import hide_secrets
 
 LINES = 30
@@ -256,7 +256,7 @@ def _table(block: Table, *, most: int | None = None, brief: bool = False) -> Ren
         grid.add_column(_plain(block.columns[i].title), justify=_side(block, i), overflow="fold")
     rows = block.rows if most is None else block.rows[:most]
     for row in rows:
-        grid.add_row(*(_plain(shown(row[i], block.columns[i].form)) for i in places))
+        grid.add_row(*(_plain(cell_text(row[i], block.columns[i].form)) for i in places))
     left = len(block.rows) - len(rows)
     return Group(grid, Words(_MORE.format(f"{left} rows"), "dim")) if left else grid
 

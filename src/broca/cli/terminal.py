@@ -10,34 +10,20 @@ from traceback import format_exception
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from broca.cli.console import err, out
+from broca.cli.printing import everything, summary
 from broca.storage.secrets import hide_secrets
 
 if TYPE_CHECKING:
     import polars as pl
 
     from broca.runs import Run
-
-
-class _Console(Console):
-    """Texts are printed without the secrets that stand in them; those in tables are hidden where a table is made, before lines are broken."""
-
-    def print(self, *objects: Any, **how: Any) -> None:
-        super().print(*(hide_secrets(each) if isinstance(each, str) else each for each in objects), **how)
-
-    def status(self, status: Any, **how: Any) -> Status:
-        return super().status(hide_secrets(status) if isinstance(status, str) else status, **how)
-
-
-out = _Console(highlight=False)
-err = _Console(stderr=True, highlight=False)
 
 
 @contextmanager
@@ -101,7 +87,6 @@ def traceback(kind: type[BaseException], raised: BaseException, trace: Traceback
 
 def result(run: Run, *, verbose: bool = False) -> None:
     """What a finished run says: its claim, the ladder, what was selected, warnings; with `verbose`, everything on its page."""
-    from broca.cli.printing import everything, summary
     from broca.reports.contents import contents
     from broca.reports.record import record_of
 

@@ -67,7 +67,7 @@ def count(n: Any, one: str, many: str = "") -> str:
     return f"{number(n)} {one if n == 1 else many or one + 's'}"
 
 
-def listed(values: Sequence[str]) -> str:
+def enumeration(values: Sequence[str]) -> str:
     """``a, b and c``."""
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + (" and " + values[-1] if values else "")
 
@@ -112,7 +112,7 @@ FORMS: Mapping[str, Callable[[Any], str]] = {
 """How a number is written, by name."""
 
 
-def shown(value: Any, form: str = "number") -> str:
+def cell_text(value: Any, form: str = "number") -> str:
     """What stands in a cell: texts as they are, numbers in their form."""
     if isinstance(value, str):
         return value

@@ -90,7 +90,7 @@ def _frame(record: Record, blocks: list[Block]) -> dict[str, Any]:
         "instrument": title.instrument,
         "heading": f"{of[:1].upper()}{of[1:]} in {model}" if of else f"{title.instrument} of {model}",
         "run": record.path.name,
-        "doubts": [f"{name} {doubted(why)}" for name, why in record.doubts.items()],
+        "doubts": [f"{name} {doubt_text(why)}" for name, why in record.doubts.items()],
         "claim": str(record.result.get("claim") or ""),
         "estimate": estimate(record.result),
         "facts": [block for block in blocks if isinstance(block, Facts)],
@@ -114,7 +114,7 @@ def estimate(result: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def doubted(why: str) -> str:
+def doubt_text(why: str) -> str:
     """What is wrong with a file, in few words."""
     return (
         "is missing." if "is missing" in why else "is a link." if "is a link" in why else "does not match its checksum."

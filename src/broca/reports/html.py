@@ -27,7 +27,7 @@ class Renderer:
         self._drawn: dict[int, Figure | UnitMap] = {}
         self._maps = 0
         for block in every(blocks):
-            if drawn := _drawn(block):
+            if drawn := _picture(block):
                 self._drawn[id(block)] = drawn
         self._macros = _templates().get_template("blocks.html").make_module({"render": self.render})
 
@@ -60,7 +60,7 @@ class Renderer:
         return getattr(self._macros, name)
 
 
-def _drawn(block: Block) -> Figure | UnitMap | None:
+def _picture(block: Block) -> Figure | UnitMap | None:
     match block:
         case Chart():
             return draw(block.make(), block.name, alt_text=block.caption, caption=block.caption)
@@ -107,5 +107,5 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"shown": words.shown, "number": words.number, "state": _state}
+    environment.filters |= {"cell_text": words.cell_text, "number": words.number, "state": _state}
     return environment

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broca.page.words import as_text, count, finite, leaves, listed, number
+from broca.page.words import as_text, count, enumeration, finite, leaves, number
 
 Spec = Mapping[str, Any]
 
@@ -72,12 +72,12 @@ def method_text(spec: Spec, result: Spec) -> list[str]:
         spec: the study's fields: [study] of ``spec.toml``, or the whole document.
         result: what ``result.json`` holds.
     """
-    return _written(spec, result)[0]
+    return _text_and_fields(spec, result)[0]
 
 
 def unexplained(spec: Spec, result: Spec) -> list[tuple[str, str]]:
     """The fields of `spec` that `method_text` has no words for, with their values."""
-    told_of = _written(spec, result)[1]
+    told_of = _text_and_fields(spec, result)[1]
     study = _study(spec)
     left = [(name, as_text(value)) for name, value in leaves(study) if name not in told_of and name != "kind"]
     return [
@@ -122,18 +122,18 @@ def _study(spec: Spec) -> Spec:
     return study if isinstance(study, Mapping) else spec
 
 
-def _written(spec: Spec, result: Spec) -> tuple[list[str], set[str]]:
+def _text_and_fields(spec: Spec, result: Spec) -> tuple[list[str], set[str]]:
     study = _study(spec)
     fields = _Fields(study)
     if result.get("method") and _part(result, "task"):
         # The result tells its own method, in words; the fields stand in the table.
-        return [" ".join(_shown(fields, result))], fields.used
-    paragraphs = [_shown(fields, result), _compared(fields), _chosen(fields, result)]
-    paragraphs += [_lesioned(fields), _scored(fields, result)]
+        return [" ".join(_stimuli(fields, result))], fields.used
+    paragraphs = [_stimuli(fields, result), _comparison(fields), _selection(fields, result)]
+    paragraphs += [_lesions(fields), _scoring(fields, result)]
     return [text for text in (" ".join(filter(None, p)) for p in paragraphs) if text], fields.used
 
 
-def _shown(fields: _Fields, result: Spec) -> list[str]:
+def _stimuli(fields: _Fields, result: Spec) -> list[str]:
     contrast = _part(result, "contrast")
     name = contrast.get("name") or fields.look("contrast")
     fields.look("contrast")
@@ -157,7 +157,7 @@ def _shown(fields: _Fields, result: Spec) -> list[str]:
     return sentences
 
 
-def _compared(fields: _Fields) -> list[str]:
+def _comparison(fields: _Fields) -> list[str]:
     sites, pool, grain = fields.look("sites"), fields.look("pool"), fields.look("grain")
     sentences = []
     if sites is not None:
@@ -166,14 +166,14 @@ def _compared(fields: _Fields) -> list[str]:
         sentences.append(
             f"Each {'head' if grain == 'head' else 'unit'} was summarised by {_POOLS.get(str(pool), as_text(pool))}."
         )
-    sentences.append(_said(_BOS, fields.look("bos"), "Special tokens: {}."))
+    sentences.append(_phrase(_BOS, fields.look("bos"), "Special tokens: {}."))
     sinks, truncate = fields.look("sinks"), fields.look("truncate")
     if finite(sinks) and sinks:
         sentences.append(f"The first {count(sinks, 'further token')} were left out.")
     if finite(truncate):
         sentences.append(f"Stimuli were cut to {count(truncate, 'token')}.")
-    sentences.append(_said(_MAGNITUDES, fields.look("magnitude"), "Magnitude: {}."))
-    sentences.append(_said(_TESTS, grain, "Grain: {}."))
+    sentences.append(_phrase(_MAGNITUDES, fields.look("magnitude"), "Magnitude: {}."))
+    sentences.append(_phrase(_TESTS, grain, "Grain: {}."))
     alpha = fields.look("alpha")
     if finite(alpha):
         sentences.append(
@@ -183,7 +183,7 @@ def _compared(fields: _Fields) -> list[str]:
     also = fields.take("also")
     if isinstance(also, list) and also:
         sentences.append(
-            f"The same was done with other stimuli ({listed(list(map(str, also)))}), and the maps compared."
+            f"The same was done with other stimuli ({enumeration(list(map(str, also)))}), and the maps compared."
         )
     twins = fields.look("twins")
     if finite(twins) and twins:
@@ -194,7 +194,7 @@ def _compared(fields: _Fields) -> list[str]:
     return sentences
 
 
-def _chosen(fields: _Fields, result: Spec) -> list[str]:
+def _selection(fields: _Fields, result: Spec) -> list[str]:
     choice = _part(result, "selection")
     asked = {name: fields.look(f"select.{name}") for name in ("percent", "count", "side", "within")}
     k, side = choice.get("k"), choice.get("side") or asked["side"]
@@ -218,24 +218,24 @@ def _chosen(fields: _Fields, result: Spec) -> list[str]:
     return sentences
 
 
-def _lesioned(fields: _Fields) -> list[str]:
+def _lesions(fields: _Fields) -> list[str]:
     fills, sides, dose = fields.take("fills"), fields.take("sides"), fields.take("dose")
     further, draws, fewer = fields.take("doses"), fields.take("draws"), fields.take("dose_draws")
     match, among = fields.take("match"), fields.take("among")
     sentences = []
     if isinstance(fills, list) and fills:
-        sentences.append(f"Lesioned units were held at {listed([_FILLS.get(str(f), str(f)) for f in fills])}.")
+        sentences.append(f"Lesioned units were held at {enumeration([_FILLS.get(str(f), str(f)) for f in fills])}.")
     if isinstance(sides, list) and sides:
-        sentences.append(f"Lesioned were the ends of the ranking called {listed(list(map(str, sides)))}.")
+        sentences.append(f"Lesioned were the ends of the ranking called {enumeration(list(map(str, sides)))}.")
     if finite(dose):
         more = f", and besides {as_text(further)} %" if further else ""
         sentences.append(f"The dose of the claim is {as_text(dose)} % of the units{more}.")
     sizes = fields.take("sizes")
     if isinstance(sizes, list) and sizes:
-        times = listed([f"{number(size)} times" for size in sizes])
+        times = enumeration([f"{number(size)} times" for size in sizes])
         sentences.append(f"Selections of {times} that size were lesioned too, where they differ in number.")
     if finite(draws) and draws:
-        alike = f", matched on {listed([str(m) for m in match])}" if isinstance(match, list) and match else ""
+        alike = f", matched on {enumeration([str(m) for m in match])}" if isinstance(match, list) and match else ""
         rest = ", drawn from those that were not selected" if among == "rest" else ""
         also = f" ({number(fewer)} at each further dose)" if finite(fewer) and further else ""
         sentences.append(
@@ -245,12 +245,12 @@ def _lesioned(fields: _Fields) -> list[str]:
     return sentences
 
 
-def _scored(fields: _Fields, result: Spec) -> list[str]:
+def _scoring(fields: _Fields, result: Spec) -> list[str]:
     items, others, most = fields.take("items"), fields.take("others"), fields.take("n_items")
     scorer = fields.take("scorer.kind") or fields.take("scorer")
     sentences = []
     if items is not None:
-        beside = f"; beside it {listed(list(map(str, others)))}" if isinstance(others, list) and others else ""
+        beside = f"; beside it {enumeration(list(map(str, others)))}" if isinstance(others, list) and others else ""
         cut = f", at most {number(most)} items of each" if finite(most) else ""
         sentences.append(f"The ability was tested with {as_text(items)}{beside}{cut}.")
     if scorer is not None:
@@ -265,7 +265,7 @@ def _scored(fields: _Fields, result: Spec) -> list[str]:
     return sentences
 
 
-def _said(words: Mapping[str, str], value: Any, otherwise: str) -> str:
+def _phrase(words: Mapping[str, str], value: Any, otherwise: str) -> str:
     return "" if value is None else words.get(str(value), otherwise.format(as_text(value)))
 
 

@@ -40,14 +40,16 @@ def record_of(run: Run, *, trust: bool = True) -> Record:
     """What an open run holds; see `read_record`."""
     doubts = run.doubts
     manifest = run.manifest if trust or not doubts else {"schema": SCHEMA, "files": run.manifest["files"]}
-    result = _asked(run, RESULT, lambda: run.result, {}, trust=trust)
-    spec = _asked(run, SPEC, lambda: run.spec, {"study": {"kind": manifest.get("kind", "")}, "model": {}}, trust=trust)
+    result = _content(run, RESULT, lambda: run.result, {}, trust=trust)
+    spec = _content(
+        run, SPEC, lambda: run.spec, {"study": {"kind": manifest.get("kind", "")}, "model": {}}, trust=trust
+    )
     tables = Tables(run, tables_by_name(str(spec["study"].get("kind", ""))))
-    arrays = _asked(run, TENSORS, lambda: _arrays(run.tensors, run.path / TENSORS), {}, trust=False)
+    arrays = _content(run, TENSORS, lambda: _arrays(run.tensors, run.path / TENSORS), {}, trust=False)
     return Record(run.path, manifest, spec["study"], spec["model"], result, tables, arrays, doubts)
 
 
-def _asked(run: Run, name: str, read: Callable[[], V], otherwise: V, *, trust: bool) -> V:
+def _content(run: Run, name: str, read: Callable[[], V], otherwise: V, *, trust: bool) -> V:
     """What a file holds; something else where it is doubted, and not to be trusted or not to be read."""
     if name not in run.manifest["files"] and not (run.path / name).exists():
         return otherwise
@@ -90,7 +92,7 @@ class Tables(Mapping[str, pl.DataFrame]):
 def _table(run: Run, name: str, schema: Schema | None) -> pl.DataFrame | None:
     relative = f"{TABLES}/{name}.parquet"
     empty = pl.DataFrame()
-    table = _asked(run, relative, lambda: run.tables[name], empty, trust=False)
+    table = _content(run, relative, lambda: run.tables[name], empty, trust=False)
     if table is empty:
         return None
     table = schema.read(table, run.path / relative, _AGAIN) if schema and table.height else table

@@ -8,7 +8,7 @@ from broca.evidence.map_blocks import places, twins
 from broca.page.blocks import Block, Commands, Text, Title, section
 from broca.page.record import Record
 from broca.page.shell import YOUR_CONTRAST, command
-from broca.page.words import listed
+from broca.page.words import enumeration
 
 _TOLD = {
     "layers": "where the selected units lie, layer by layer",
@@ -23,13 +23,13 @@ _TOLD = {
 def blocks(record: Record) -> list[Block]:
     """The page of a causal test."""
     title = Title("Causal test", str(record.part("contrast").get("name") or ""))
-    curves = doses(record, claimed=record.study.get("dose"), ranked=not _given(record))
+    curves = doses(record, claimed=record.study.get("dose"), ranked=not _without_ranking(record))
     parts = (twins(record), curves, matrix(record), places(record), baselines(record), flipped_blocks(record),
              stimuli(record), _missing(record))  # fmt: skip
     return [title, facts(record), *(block for part in parts for block in part)]
 
 
-def _given(record: Record) -> bool:
+def _without_ranking(record: Record) -> bool:
     """Whether units were given, so that there is no ranking to show: a localizer would make one."""
     return "localizer" not in record.study and not record.arrays.get("t")
 
@@ -41,9 +41,9 @@ def _missing(record: Record) -> list[Block]:
     if not absent:
         return []
     place, where = record.place
-    if _given(record):
+    if _without_ranking(record):
         typed = command("localize", record.model_name, options={"contrast": YOUR_CONTRAST, **record.loading})
     else:
         typed = command("run", place)
-    words = Text(f"This run does not hold {listed(absent)}.")
+    words = Text(f"This run does not hold {enumeration(absent)}.")
     return section("missing", "Not in this run", words, Commands(f"{where}, this command produces it", (typed,)))

@@ -8,7 +8,7 @@ from broca.instruments.localize.tables import ACROSS
 from broca.page.blocks import Block, Commands, Text, Title, section
 from broca.page.record import Record
 from broca.page.shell import command, items_for
-from broca.page.words import listed
+from broca.page.words import enumeration
 from broca.registry import ORGANISMS
 
 
@@ -40,5 +40,5 @@ def _missing(record: Record) -> list[Block]:
     chat = {} if record.study.get("chat", "auto") == "auto" else {"chat": record.study["chat"]}
     shown = items_for(str(record.study.get("contrast")), organism=record.model_name in ORGANISMS)
     typed = command("lesion", record.model_name, options={"localizer": place, **shown, **chat, **record.loading})
-    words = Text(f"This run does not hold {listed(absent)}.")
+    words = Text(f"This run does not hold {enumeration(absent)}.")
     return section("missing", "Not in this run", words, Commands(f"{where}, this command produces it", (typed,)))

@@ -41,13 +41,13 @@ def blocks(record: Record) -> list[Block]:
     return [title, Facts(pairs, summary=True), *(block for part in parts for block in part)]
 
 
-def _ordered(record: Record) -> pl.DataFrame | None:
+def _kinds_by_drop(record: Record) -> pl.DataFrame | None:
     kinds = record.tables.get("kinds")
     return None if kinds is None else kinds.sort("drop", "kind")
 
 
 def _kinds(record: Record, task: dict[str, Any]) -> list[Block]:
-    kinds = _ordered(record)
+    kinds = _kinds_by_drop(record)
     if kinds is None:
         return []
     worst = kinds.row(0, named=True)
@@ -180,7 +180,7 @@ def _head_map(rows: pl.DataFrame, title: str, name: str, what: str) -> Chart:
 
 def _apart(record: Record) -> list[Block]:
     """How far runs are apart by layer at the edited word and at the last token, for the kinds that cost most."""
-    rows, kinds = record.tables.get("compared_points"), _ordered(record)
+    rows, kinds = record.tables.get("compared_points"), _kinds_by_drop(record)
     if rows is None or kinds is None:
         return []
     chosen = [kind for kind in kinds["kind"].to_list() if kind in set(rows["kind"])][:MOST_KINDS]

@@ -39,17 +39,17 @@ def _masks(record: Record, fraction: Any) -> list[Block]:
     parts = [
         *pictures,
         *_sweep(record, fraction),
-        *_headed("Random masks", _nulls(record)),
-        *_headed("Cells", _cells(record)),
+        *_under_heading("Random masks", _nulls(record)),
+        *_under_heading("Cells", _cells(record)),
         *_modules(modules),
-        *_headed("Rotary frequencies", _frequencies(record)),
-        *_headed("Attention to the first token", _sinks(record)),
-        *_headed("Queries and keys", _geometry(geometry)),
+        *_under_heading("Rotary frequencies", _frequencies(record)),
+        *_under_heading("Attention to the first token", _sinks(record)),
+        *_under_heading("Queries and keys", _geometry(geometry)),
     ]
     return section("masks", "Masked weights", Text(words), *parts)
 
 
-def _headed(title: str, shown: Table | None) -> list[Block]:
+def _under_heading(title: str, shown: Table | None) -> list[Block]:
     return [] if shown is None else [Heading(title), shown]
 
 
