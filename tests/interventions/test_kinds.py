@@ -10,7 +10,7 @@ import torch
 import zoo
 from broca.capture.activations import capture
 from broca.capture.reduce import Moments
-from broca.cli.localizing import mask_of
+from broca.cli.selections import mask_of
 from broca.errors import SelectionError, SiteUnavailable
 from broca.instruments.lesion.spec import CausalTest
 from broca.interventions.lesion import Lesion

@@ -13,11 +13,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from broca.cli.localizing import _Again
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from broca.cli import options
-from broca.cli.localizing import _Again
 from broca.errors import BrocaError
 from broca.reports.build import report
 from broca.runs import asked, list_runs, open_run

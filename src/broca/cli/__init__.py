@@ -20,15 +20,12 @@ from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import executed, study_of
 from broca.cli.exporting import export
-from broca.cli.inspecting import inspect, selftest
-from broca.cli.localizing import lesion, localize
-from broca.cli.masking import sensitivity
+from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, Loading, Working, given, refuse
 from broca.cli.organism import organism
-from broca.cli.perturbing import perturb
-from broca.cli.probing import probe
 from broca.cli.scoring import score
 from broca.errors import BrocaError, RunError, SpecError, StimulusError
+from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
 
 app = App(
@@ -40,16 +37,12 @@ app = App(
     # A list takes all values after its name; what is no list has no --empty- form.
     default_parameter=Parameter(consume_multiple=(1, None), negative_iterable=()),
 )
-app.command(localize)
-app.command(lesion)
 app.command(inspect)
-app.command(selftest)
 app.command(organism)
 app.command(score)
 app.command(export)
-app.command(probe)
-app.command(perturb)
-app.command(sensitivity)
+for _each in COMMANDS.values():
+    app.command(f"broca.cli.studies:{_each.name}", name=_each.name, help=_each.help)
 
 
 @app.command

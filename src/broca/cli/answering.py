@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for
 from broca.cli.exporting import mask_file
-from broca.cli.localizing import read_mask, selection_of
 from broca.cli.options import Chat, Loading, given, refuse
+from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
 
 if TYPE_CHECKING:

@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 Next = Callable[["Run"], Sequence[str]]
 """What to type after a run."""
 
-_FLAGS = {
-    "causal": {"localizer": "--contrast or --localizer", "selection": "--units or --heads"},
-    "probe": {"pruning": "--prune", "kind": "--estimator"},
-    "sensitivity": {"length": "--windows-of"},
-}
-"""Fields that commands call otherwise, by the kind of study."""
-
 
 def loaded(name: str, how: Loading) -> LM:
     """The model, with its wiring proved."""
@@ -139,12 +132,13 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
     """
     from pydantic import ValidationError
 
-    from broca.instruments import INSTRUMENTS
+    from broca.instruments import COMMANDS, INSTRUMENTS
     from broca.specs.faults import Path as Place
     from broca.specs.faults import dotted, idle_of, sentences
 
     kind = fields.get("kind", "")
-    study, flags = INSTRUMENTS[kind], _FLAGS.get(kind, {})
+    study, declared = INSTRUMENTS[kind], COMMANDS[kind]
+    called = {path: flag(option) for option, path in declared.options.items()}
 
     def name(path: Place) -> str:
         names = [part for part in path if isinstance(part, str)]
@@ -152,7 +146,7 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
             return dotted(path)
         if "options" in names[:-1]:
             return f"--options.{names[-1]}"
-        return flags.get(names[-1], flag(names[-1]))
+        return called.get(".".join(names)) or declared.flags.get(names[-1]) or flag(names[-1])
 
     try:
         made = study.model_validate(fields)
@@ -185,7 +179,6 @@ def options_for(texts: Mapping[str, str] | None, *types: Mapping[str, Any]) -> d
         texts: what was given, by name.
         types: the options of each source that they may be for, by name.
     """
-    from broca.stimuli.options import parse_option
+    from broca.stimuli.options import typed_options
 
-    every = {name: hint for own in reversed(types) for name, hint in own.items()}
-    return {name: parse_option(text, every.get(name, Any)) for name, text in (texts or {}).items()}
+    return typed_options(texts, *types)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broca.cli import terminal
 from broca.cli.commands import Setting
-from broca.cli.execute import check_model, executed, loaded, options_for, study_of
-from broca.cli.options import RUNS, Chat, Loading, Options, given
+from broca.cli.execute import check_model, loaded
+from broca.cli.options import Loading
 from broca.page.shell import command
 
 if TYPE_CHECKING:
-    from broca.models.lm import LM
+    pass
 
 
 def inspect(model: str, *, loading: Loading = Loading()) -> None:
@@ -61,54 +60,3 @@ def inspect(model: str, *, loading: Loading = Loading()) -> None:
     terminal.facts([(guard.name, f"{'yes' if guard.state == 'passed' else 'MARKED'}: {guard.text}") for guard in found])
     kept = Setting(model, loading).kept()
     terminal.following({}, command("localize", model, options={"contrast": "belief", **kept}))
-
-
-def selftest(
-    model: str,
-    *,
-    contrast: str = "language",
-    options: Options = None,
-    sites: str | None = None,
-    answers: tuple[str, str] | None = None,
-    d: float | None = None,
-    n: int | None = None,
-    pairs: int | None = None,
-    effect: float | None = None,
-    rivals: int | None = None,
-    chat: Chat | None = None,
-    seed: int | None = None,
-    loading: Loading = Loading(),
-    out: Path = RUNS,
-) -> None:
-    """Plant units of which the truth is known, see which methods find them, and take them out again.
-
-    Args:
-        model: Directory, hub id or shipped organism.
-        contrast: Where the stimuli come from: a name or a file (language). They are mixed and dealt to two sides at random.
-        sites: Where to plant: "*.mlp_act", "8-15.z".
-        answers: Two words; the metric is the logit of the first minus that of the second.
-        d: Effect size of the units that respond (Cohen's d; 0.8).
-        n: Stimuli on each side (100).
-        pairs: Pairs of units in each of the four cells (4).
-        effect: What a causal unit moves the metric by, in standard deviations of the metric (1).
-        rivals: The model's own units that are ranked beside the planted ones (224).
-        chat: Whether the model's chat template is used: for chats only (auto), never, or always.
-        seed: Seed of everything random.
-        out: Folder of runs.
-    """
-    from broca.stimuli.contrasts import option_types
-
-    fields = given(
-        sites=sites, answers=answers, d=d, n=n, pairs=pairs, effect=effect, rivals=rivals, chat=chat, seed=seed
-    )
-    own = options_for(options, option_types(contrast))
-    study = study_of({"kind": "selftest", "contrast": contrast, "options": own, **fields})
-    setting = Setting(model, loading, out=out)
-
-    def forecast(study: Any, lm: LM) -> Any:
-        seconds = study.forecast(lm)
-        terminal.err.print(f"about {max(1, seconds):.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes")
-        return study
-
-    again = {"contrast": contrast, "options": options, "chat": chat, **setting.kept()}
-    executed(study, setting, lambda _: [command("localize", model, options=again)], forecast)

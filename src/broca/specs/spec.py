@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from broca.errors import SpecError
+from broca.specs.command import Call
 from broca.specs.faults import IDLE, idle, sentences
 
 
@@ -101,6 +102,28 @@ class Spec(BaseModel):
             UnknownName: if there is no such contrast, benchmark or option.
         """
         getattr(self, "data_fingerprints", dict)()
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:  # noqa: ARG003 - for those that have some
+        """The options that what is shown takes, and the type of each: one mapping for each source of stimuli.
+
+        Args:
+            fields: the fields that were given.
+        """
+        return ()
+
+    @classmethod
+    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:  # noqa: ARG003 - for those that ask
+        """The fields that options of a command amount to, where a type cannot say it."""
+        return fields
+
+    def following(self, call: Call, /) -> Sequence[str]:  # noqa: ARG002 - for those that know
+        """What to type after a run of this study."""
+        return ()
+
+    def knowing(self, found: Any, /) -> Self | None:  # noqa: ARG002 - for those that can
+        """The same study, which takes a part of it from what was found before; None where that would be something else."""
+        return None
 
     @classmethod
     def work(cls) -> Callable[..., Any]:

@@ -56,6 +56,17 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
         raise StimulusError(f"{told[:1].upper()}{told[1:]}") from error
 
 
+def typed_options(texts: Mapping[str, str] | None, *types: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a command line has them, read as the types that some source asks for.
+
+    Args:
+        texts: what was given, by name.
+        types: the options of each source that they may be for, by name.
+    """
+    every = {name: hint for own in reversed(types) for name, hint in own.items()}
+    return {name: parse_option(text, every.get(name, Any)) for name, text in (texts or {}).items()}
+
+
 def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a reader's or generator's options: its keyword-only arguments."""
     return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY)

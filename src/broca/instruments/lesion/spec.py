@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from broca.errors import SpecError
 from broca.evidence.abilities import abilities
+from broca.instruments.lesion.again import selection_again
+from broca.instruments.lesion.options import options_dealt
 from broca.instruments.localize.spec import Localize
 from broca.items import Item, fingerprint
+from broca.page.shell import flag
 from broca.scoring import AnyScorer, Likelihood
+from broca.specs.command import Call, Selected
+from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Level, Natural, Percent, Positions, Positive
 from broca.specs.spec import Need, Spec
 from broca.units import UnitMask
@@ -28,7 +34,7 @@ class CausalTest(Spec):
     kind: Literal["causal"] = "causal"
     localizer: Localize | None = None
     """The localizer whose selection is tested; its own `select` is replaced by `sides` and `dose`."""
-    selection: UnitMask | None = None
+    selection: Annotated[UnitMask | None, Selected()] = None
     """Units or heads to test instead of a localizer's."""
     localizers: tuple[str, ...] = ()
     """Further contrasts for the localizer x ability matrix, localized like the first one."""
@@ -148,3 +154,19 @@ class CausalTest(Spec):
         super().read()
         for spec in self.every_localizer:
             spec.read()
+
+    @classmethod
+    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+        own, of = dict(fields), dict(fields.get("localizer", {}))
+        own.pop("localizer", None)
+        if "chat" in of:
+            own["scorer"] = {"kind": "likelihood", "chat": of["chat"]}
+        which = next((name for name in ("localizer", "units", "heads") if name in call.given), None)
+        if which is None:
+            given = Localize.commanded({"contrast": "belief", **of}, call)
+            return options_dealt(own, given)
+        unheard = ["contrast_options" if name == "options" else name for name in of if name != "chat"]
+        if unheard:
+            raise SpecError(idle([*map(flag, unheard)], ["--contrast"], beside=flag(which)))
+        again = selection_again(call.runs[which], own) if which == "localizer" else {}
+        return {**options_dealt(own, None), **again}

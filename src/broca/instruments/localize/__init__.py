@@ -1,1 +1,11 @@
 """Which units, or heads, does a contrast select?"""
+
+from broca.specs.command import Command
+
+COMMAND = Command(
+    kind="localize",
+    name="localize",
+    help="Rank every unit, or head, by a contrast, and select.",
+    spec="broca.instruments.localize.spec:Localize",
+    options={name: f"select.{name}" for name in ("percent", "count", "side", "within")},
+)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
 from broca.errors import StimulusError
 from broca.items import Contrast
+from broca.page.shell import command, items_for
+from broca.registry import ORGANISMS
 from broca.sites import check_pattern
 from broca.specs import presets
+from broca.specs.command import Call, Form
 from broca.specs.fields import Chat, Level, Magnitude, Natural, Positive
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
-from broca.stimuli.contrasts import options_of
+from broca.stimuli.contrasts import option_types, options_of
 from broca.units import Grain, Select
 
 
@@ -27,11 +30,11 @@ class Localize(Spec):
     """Name of a contrast, a file or folder of one, or a Contrast."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the contrast or of its reader, such as seed or answers."""
-    preset: str | None = None
+    preset: Annotated[str | None, Form(Literal["tl-abs", "tl-signed", "ll"])] = None
     """Fill in what a published localizer did: tl-abs, tl-signed or ll. Fields that you give win."""
     sites: str = "*.resid_post"
     """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z"."""
-    grain: Grain = "unit"
+    grain: Annotated[Grain, Form(Literal["unit", "head"])] = "unit"
     """Rank units by Welch's t, or heads (slices of z) by their cross-validated linear-discriminant t."""
     pool: Literal["last", "mean"] = "last"
     """How the tokens of a stimulus become one value for each unit. Padding never counts."""
@@ -123,3 +126,16 @@ class Localize(Spec):
             raise StimulusError(
                 f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
             )
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
+        return (option_types(fields.get("contrast", "belief")),)
+
+    @classmethod
+    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:  # noqa: ARG003 - as for all
+        return {"sites": "*.z"} | fields if fields.get("grain") == "head" else fields
+
+    def following(self, call: Call, /) -> Sequence[str]:
+        model = call.setting.model
+        shown = {**items_for(str(self.contrast), organism=model in ORGANISMS), "chat": call.given.get("chat")}
+        return [command("lesion", model, options={"localizer": call.run.path, **shown, **call.kept})]

@@ -1,1 +1,11 @@
 """Do mistakes and rewordings cost answers, where, and what puts it right again?"""
+
+from broca.specs.command import Command
+
+COMMAND = Command(
+    kind="perturb",
+    name="perturb",
+    help="Perturb texts, compare answers by item, and patch the runs whose answer turned; or score what was captured before.",
+    spec="broca.instruments.perturb.spec:Perturb",
+    inside={"capture": "broca.cli.captures:capture", "score": "broca.cli.captures:score"},
+)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.instruments.perturb.stimuli import Shown, shown, way_for
+from broca.page.shell import YOURS, command
 from broca.scoring.writer import writer
+from broca.specs.command import Call
 from broca.specs.faults import listed
 from broca.specs.fields import Chat, Level, Natural, Positive
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
+from broca.stimuli.benchmarks import option_types as types_of_items
 from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pairs
+from broca.stimuli.perturb import option_types as types_of_pairs
 from broca.stimuli.perturb.draws import check_kinds
 
 if TYPE_CHECKING:
@@ -147,3 +151,15 @@ class Perturb(Spec):
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
+        items = fields.get("items", "sums")
+        return (types_of_pairs(items) if items not in BENCHMARKS and is_pairs(items) else types_of_items(items),)
+
+    def following(self, call: Call, /) -> Sequence[str]:
+        if not self.cases or self.select == "neurons":
+            heads = {"units": call.run.path, "items": YOURS, **call.kept}
+            return [command("lesion", call.setting.model, options=heads)] if "selected" in call.run.masks else []
+        asked = {name: value for name, value in call.given.items() if name != "rank"}
+        return [command("perturb", call.setting.model, options={**asked, **call.kept, "select": "neurons"})]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
 from broca.items import Tree, fingerprint
+from broca.page.shell import command
+from broca.specs.command import Call, Form
 from broca.specs.fields import Chat, FillName, Level, Natural, Positive, Several
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
 from broca.stimuli.corrupt import How as Corruption
 from broca.stimuli.options import option_names
-from broca.stimuli.trees import TREES, reader_of, trees
+from broca.stimuli.trees import TREES, option_types, reader_of, trees
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -68,7 +70,7 @@ class Probe(Spec):
     """Options of the generator or reader, such as k, m, depth, path, seed or shuffled."""
     n: Several = 1024
     """Trees to probe at most."""
-    pooling: str | Pooling = "gpt2-paper"
+    pooling: Annotated[str | Pooling, Form(Literal["heads", "gpt2-paper", "llama-code", "llama-paper"])] = "gpt2-paper"
     """How attention becomes features: heads, gpt2-paper, llama-code, llama-paper, or the steps themselves."""
     classifier: Classifier = Classifier()
     """What reads the features: k nearest neighbours, logistic regression or nearest centroid."""
@@ -82,7 +84,7 @@ class Probe(Spec):
     """Shuffle the labels within each text this often."""
     maps: bool = True
     """Score each layer, each prefix of layers, and each head by itself."""
-    pruning: Pruning | None = None
+    pruning: Annotated[Pruning | None, Form(bool, lambda asked: {} if asked else None)] = None
     """Take heads away in several orders, and see what the answers lose."""
     edges: bool = False
     """Hide a useful, or a matched useless, statement from the question, and see what the answers lose."""
@@ -181,3 +183,13 @@ class Probe(Spec):
                 f"{len(every)} trees of {len(set(names))} theories are too few to set some aside for lesions. Give more."
             )
         return shown, last
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
+        return (option_types(fields.get("task", "kth")),)
+
+    def following(self, call: Call, /) -> Sequence[str]:
+        if self.pruning and self.edges and self.draws:
+            return ()
+        asked = {"task": self.task, **call.given, **call.kept, "prune": True, "edges": True, "draws": self.draws or 200}
+        return [command("probe", call.setting.model, options=asked)]

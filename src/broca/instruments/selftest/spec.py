@@ -6,18 +6,21 @@ what was planted, and the rest of the model is what a method has to see through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from broca.items import Contrast
+from broca.page.shell import command
 from broca.sites import check_pattern
+from broca.specs.command import Call
 from broca.specs.fields import Above0, Chat, Level, Natural, Positive
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
+from broca.stimuli.contrasts import option_types
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -92,3 +95,11 @@ class Selftest(Spec):
             SiteUnavailable, StimulusError: as `run`.
         """
         return import_module(self.work().__module__).forecast(self, lm)
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
+        return (option_types(fields.get("contrast", "language")),)
+
+    def following(self, call: Call, /) -> Sequence[str]:
+        again = {"contrast": self.contrast, **{name: call.given.get(name) for name in ("options", "chat")}, **call.kept}
+        return [command("localize", call.setting.model, options=again)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,11 +14,14 @@ from broca.evidence.abilities import abilities
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
+from broca.page.shell import command
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.perplexity import Recipe, Windows
+from broca.specs.command import Call, Form
 from broca.specs.fields import Above0, Chat, Edit, Level, Mode, Natural, ObjectiveName, Positive, Precision, Score
 from broca.specs.presets import filled, preset
 from broca.specs.spec import Need, Spec
+from broca.stimuli.benchmarks import option_types
 from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
 
@@ -95,7 +98,14 @@ class Sensitivity(Spec):
     ties: Ties = "index"
     top_up: bool = False
     """Fill up to the nominal size from further down the task's list."""
-    edits: Annotated[tuple[Edit, ...], Field(min_length=1)] = (Edit("zero"), Edit("mean"), Edit("resample"))
+    edits: Annotated[
+        tuple[Edit, ...],
+        Field(min_length=1),
+        Form(
+            list[Literal["zero", "mean", "flip", "resample", "noise"]],
+            lambda kinds: [{"kind": kind} for kind in kinds],
+        ),
+    ] = (Edit("zero"), Edit("mean"), Edit("resample"))
     """What masked weights become; the first is the claim, the others must agree in sign."""
     sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Mask so many times the chosen fraction too: the effect must keep its sign."""
@@ -200,6 +210,36 @@ class Sensitivity(Spec):
 
     def read(self) -> None:
         super().read()
+        if self.sums_on is not None:
+            from broca.models.placement import check_device
+
+            check_device(self.sums_on)
         for folder in self.published or ():
             if not Path(folder).is_dir():
                 raise StimulusError(f"{folder} is no folder. Give two folders of layer_0.pt, layer_1.pt, ...")
+
+    @classmethod
+    def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
+        sources = (
+            fields.get("task", "beliefs/false-belief"),
+            *fields.get("others", ()),
+            *fields.get("controls", ()),
+        )
+        return tuple(map(option_types, sources))
+
+    @classmethod
+    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+        made = dict(fields)
+        published = "preset" in fields
+        if published and call.setting.loading.dtype != "auto":
+            made["dtype"] = call.setting.loading.dtype
+        if published and "reading" in fields:
+            made["reading"] = {**fields["reading"], "texts": "joined"}
+        if "chat" in fields and not published:
+            made["scorer"] = {"kind": "likelihood", "chat": fields["chat"]}
+        return made
+
+    def following(self, call: Call, /) -> Sequence[str]:
+        to = f"{Path(call.setting.model).name or 'model'}-masked"
+        kept = {"to": to, **call.setting.kept(working=False, out=False)}
+        return [command("export", call.run.path, options=kept)]

@@ -1,28 +1,21 @@
-"""The commands about perturbations."""
+"""The commands that keep what a model does to perturbed texts, and score what was kept before."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from broca.cli import terminal
-from broca.cli.commands import Setting, values
-from broca.cli.execute import check_model, executed, loaded, options_for, study_of
-from broca.cli.options import RUNS, Loading, Options, Working, given, refuse
+from broca.cli.execute import check_model, loaded, options_for, study_of
+from broca.cli.options import Loading, Options, refuse
 from broca.errors import SpecError
-from broca.page.shell import YOURS, command
 
 if TYPE_CHECKING:
     from broca.compat.error_mechanisms.scores import Scorers
-    from broca.runs import Run
     from broca.scoring.writer import Writer
-
-perturb = App(
-    name="perturb", help="Perturb texts, and see what that does to a model; or score what was captured before."
-)
 
 _SHOWN = ("kind", "n", "missing", "mean", "sd", "min", "max", "low", "high", "p_holm", "unparsed", "floor")
 
@@ -46,115 +39,6 @@ class Judging:
     """Where these models run: auto, cpu or cuda (auto)."""
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Perturbing:
-    """What is done to texts, and what is patched."""
-
-    kinds: list[str] | None = None
-    """Kinds of perturbation (all, or all that the file has)."""
-    n: int | None = None
-    """Clean texts at most (200)."""
-    words: int | None = None
-    """How many words of a text are edited (1)."""
-    among: list[str] | None = None
-    """Edit these words only."""
-    rewriter: str | None = None
-    """Instruct model that writes the styles, instead of templates."""
-    rewriter_server: str | None = None
-    """Address of an OpenAI-compatible server on which it runs; needs --rewriter."""
-    controls: bool | None = None
-    """Ask valid texts with the same change in tokens too."""
-    answers: Literal["auto", "choices", "generated"] | None = None
-    """By the likelihood of choices, or read from what is generated."""
-    max_new_tokens: int | None = None
-    """Of what is generated (16)."""
-    compare: int | None = None
-    """Pairs of each kind whose runs are compared inside (64)."""
-    probes: int | None = None
-    """Pairs of each kind on which probes learn to tell clean from perturbed (0)."""
-    cases: int | None = None
-    """Texts whose answer turned that are patched (128)."""
-    patterns: Literal["none", "layers", "heads"] | None = None
-    """Patch attention patterns of layers, of heads too, or none."""
-    select: Literal["heads", "neurons"] | None = None
-    """What is chosen and climbs the ladder."""
-    rank: Literal["patched", "estimated"] | None = None
-    """Rank heads by patching each, or by attribution patching."""
-    percent: float | None = None
-    """Share of heads or neurons to choose (12.5)."""
-    draws: int | None = None
-    """Random choices of the same size (100)."""
-    twins: int | None = None
-    """Untrained networks of the same architecture (5)."""
-    chat: Literal["auto", "never", "always"] | None = None
-    """Whether the model's chat template is used."""
-    seed: int | None = None
-    """Seed of edits, controls, cases, bootstrap, draws and twins."""
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The fields of the study."""
-        return given(**asdict(self))
-
-
-@perturb.default
-def study(
-    model: str,
-    *,
-    items: str | None = None,
-    options: Options = None,
-    perturbing: Perturbing = Perturbing(),
-    loading: Loading = Loading(),
-    working: Working = Working(),
-    out: Path = RUNS,
-) -> None:
-    """Perturb texts, compare answers by item, and patch the runs whose answer turned.
-
-    Args:
-        model: Directory, hub id or shipped organism; sums answers its own items, under all kinds.
-        items: Items by name, or a file of items or pairs; written arithmetic (sums) where left out.
-        out: Folder of runs.
-    """
-    own = options_for(options, _option_types("sums" if items is None else items)) if options else {}
-    study = study_of(
-        {"kind": "perturb", "items": "sums" if items is None else items, "options": own, **perturbing.fields}
-    )
-    if perturbing.rewriter is not None and perturbing.rewriter_server is None:
-        check_model(perturbing.rewriter, Loading())
-    setting = Setting(model, loading, working, out)
-    asked = {"items": items, "options": options, **values(perturbing), **setting.kept()}
-
-    def then(run: Run) -> list[str]:
-        if not study.cases or study.select == "neurons":
-            heads = "selected" in run.masks
-            return (
-                [command("lesion", model, options={"units": run.path, "items": YOURS, **setting.kept()})]
-                if heads
-                else []
-            )
-        return [
-            command(
-                "perturb",
-                model,
-                options={name: asked[name] for name in asked if name != "rank"} | {"select": "neurons"},
-            )
-        ]
-
-    executed(study, setting, then)
-
-
-def _option_types(items: str) -> dict[str, Any]:
-    """The options that items, or a file of pairs, take."""
-    from broca.stimuli.benchmarks import BENCHMARKS
-    from broca.stimuli.benchmarks import option_types as of_items
-    from broca.stimuli.perturb import is_pairs
-    from broca.stimuli.perturb import option_types as of_pairs
-
-    return of_pairs(items) if items not in BENCHMARKS and is_pairs(items) else of_items(items)
-
-
-@perturb.command
 def capture(
     model: str,
     *,
@@ -183,13 +67,14 @@ def capture(
         out: Folder to write to.
     """
     from broca.capture.raw import Wanted, raw_bytes
+    from broca.instruments import INSTRUMENTS
     from broca.instruments.perturb.stimuli import source_of
     from broca.runs.shards import write_raw
     from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
     from broca.storage import probe
 
-    own = options_for(options, _option_types(items)) if options else {}
+    own = options_for(options, *INSTRUMENTS["perturb"].option_types({"items": items})) if options else {}
     study = study_of(
         {"kind": "perturb", "items": items, "options": own, "n": n, "kinds": kinds or [], "controls": False}
     )
@@ -213,7 +98,6 @@ def capture(
     terminal.following({"raw": str(out)})
 
 
-@perturb.command
 def score(
     *pt_dir: Path,
     items: Path,

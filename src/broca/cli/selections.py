@@ -1,0 +1,78 @@
+"""Selections as they are written on a command line: heads, units, a mask file, or what a finished run selected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broca.errors import SelectionError
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+    from broca.units import UnitMask
+
+FORMS = {
+    "units": 'Units of a mask file, those that a run selected, or those written as "3.experts:0,2 5.experts:1" (layer.kind:units; kinds '
+    "of sites, head, or group for heads that share a key-value head).",
+    "heads": 'Heads, as "0.4,1.2" (layer.head).',
+}
+"""The forms, and what each is."""
+
+_MANY = 1 << 20
+"""More units or heads than any site has: a selection is read before the model that says how many there are."""
+
+
+def read_mask(which: str, text: str) -> UnitMask:
+    """A selection as far as it can be read without the model: its file, or its form.
+
+    Raises:
+        SelectionError: if there is no such file, or the text is of another form.
+    """
+    from broca.units import UnitMask
+
+    if which == "heads":
+        return UnitMask.heads(text, n_heads=_MANY)
+    return UnitMask.parse(text, n=lambda *_: _MANY) if _is_written(text) else _stored(text)
+
+
+def _is_written(text: str) -> bool:
+    import os
+
+    if not text.strip():
+        raise SelectionError("--units names nothing. Give a mask file, a run, or units such as '3.mlp_act:0,2'.")
+
+    return ":" in text and not os.path.exists(text)  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
+
+
+def _stored(text: str) -> UnitMask:
+    """The mask of a file, or what a run selected."""
+    from broca.runs import open_run
+    from broca.units import UnitMask
+
+    return open_run(text).units() if Path(text).is_dir() else UnitMask.load(text)
+
+
+def selection_of(lm: LM, which: str, text: str) -> UnitMask:
+    """Heads or units that were given, of this model.
+
+    Raises:
+        SelectionError: if the text is of another form, or a head does not exist.
+        SiteUnavailable: if the model has no such site.
+    """
+    from broca.units import UnitMask
+
+    if which == "heads":
+        return UnitMask.heads(text, n_heads=lm.anatomy.n_heads, n_layers=lm.anatomy.n_layers)
+    return mask_of(lm, text)
+
+
+def mask_of(lm: LM, text: str) -> UnitMask:
+    """The mask of a file, of what a run selected, or of what is written.
+
+    Raises:
+        SelectionError: if it is none of these.
+        SiteUnavailable: if the model has no such site.
+    """
+    from broca.units import UnitMask
+
+    return UnitMask.parse(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)

@@ -1,0 +1,257 @@
+"""The commands that run a study: each is made from the fields of its spec when it is first used."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from cyclopts import App, Parameter
+
+from broca.cli import terminal
+from broca.cli.commands import Setting
+from broca.cli.execute import executed, study_of
+from broca.cli.options import RUNS, Loading, Working
+from broca.cli.selections import FORMS, read_mask, selection_of
+from broca.errors import SpecError
+from broca.instruments import COMMANDS, INSTRUMENTS
+from broca.page.shell import flag
+from broca.specs.command import Call, Command, Form, Selected
+from broca.specs.faults import listed
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from broca.models.lm import LM
+    from broca.runs import Run
+
+_OURS = {
+    "kind",
+    "model",
+    "loading",
+    "working",
+    "out",
+    *(each.name for group in (Loading, Working) for each in fields(group)),
+}
+"""Options of every command: a field of one of these names is given in a spec file or in Python."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a command, and the field that it fills."""
+
+    name: str
+    path: tuple[str, ...]
+    """The field, and the parts of it that lead to what is filled."""
+    words: Any
+    help: str
+    value: Callable[[Any], Any] = lambda words: words
+    read: Literal["plain", "mask", "run"] = "plain"
+
+
+def __getattr__(name: str) -> Any:
+    """The command of this name, for the command line to find when it is typed."""
+    declared = next((each for each in COMMANDS.values() if each.name == name), None)
+    if declared is None:
+        raise AttributeError(name)
+    if not declared.inside:
+        return command_of(declared)
+    app = App(name=declared.name, help=declared.help)
+    app.default(command_of(declared))
+    for inner, place in declared.inside.items():
+        app.command(place, name=inner)
+    return app
+
+
+def command_of(declared: Command) -> Callable[..., None]:
+    """A command as cyclopts takes it: a function whose parameters are the model, an option for each field, and where the work is done."""
+    options = {each.name: each for each in _options(declared)}
+
+    def call(model: str, **given: Any) -> None:
+        typed = {name: value for name, value in given.items() if value is not None}
+        groups = (typed.pop("loading"), typed.pop("working", Working()), typed.pop("out"))
+        extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
+        _run(declared, options, Setting(model, *groups), typed, extras)
+
+    further = {each.name: Annotated[each.words | None, Parameter(help=each.help)] for each in declared.extras}
+    hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
+    own = [_parameter(name, hint, None) for name, hint in hints.items()]
+    model = Annotated[str, Parameter(help="Directory, hub id or shipped organism.")]
+    groups = [_parameter("loading", Loading, Loading())]
+    groups += [_parameter("working", Working, Working())] if declared.works else []
+    out = _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS)
+    first = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=model)
+    call.__signature__ = inspect.Signature([first, *own, *groups, out])  # type: ignore[attr-defined]
+    call.__doc__, call.__name__ = declared.help, declared.name
+    return call
+
+
+def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+
+
+def _run(
+    declared: Command,
+    options: Mapping[str, Option],
+    setting: Setting,
+    given: Mapping[str, Any],
+    extras: Mapping[Any, Any],
+) -> None:
+    from broca.runs import open_run
+
+    runs = {name: open_run(given[name]) for name, each in options.items() if each.read == "run" and name in given}
+    call = Call(setting, given, runs)
+    study = _study(declared, options, call)
+    if setting.loading.dtype == "auto" and getattr(study, "dtype", None):
+        setting = replace(setting, loading=replace(setting.loading, dtype=study.dtype))
+        call = replace(call, setting=setting)
+    for extra, value in extras.items():
+        _named(extra.check)(study, value)
+    masks = {name: options[name].path[0] for name in given if options[name].read == "mask"}
+
+    def finish(study: Any, lm: LM) -> Any:
+        for name, field in masks.items():
+            study = study.model_copy(update={field: selection_of(lm, name, given[name])})
+        for run in runs.values():
+            study = _again(study, run, lm)
+        if hasattr(study, "forecast"):
+            said = study.forecast(lm)
+            terminal.err.print(f"about {max(1, said):.0f} s" if said < 120 else f"about {said / 60:.0f} minutes")
+        return study
+
+    done = executed(study, setting, lambda run: study.following(replace(call, run=run)), finish)
+    for extra, value in extras.items():
+        terminal.following(_named(extra.done)(done, value))
+
+
+def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
+    """The study that was asked for; its masks as far as they can be read without the model."""
+    from broca.stimuli.options import typed_options
+
+    spec, given = INSTRUMENTS[declared.kind], call.given
+    if len(several := [flag(name) for name in declared.one_of if name in given]) > 1:
+        raise SpecError(f"{' and '.join(several)} were given. Give one of {listed([*map(flag, declared.one_of)])}.")
+    made: dict[str, Any] = {"kind": declared.kind}
+    for name, each in options.items():
+        if name in given and each.read != "run":
+            _put(made, each.path, read_mask(name, given[name]) if each.read == "mask" else each.value(given[name]))
+    made = spec.commanded(made, call)
+    if "options" in made and (types := spec.option_types(made)):
+        made["options"] = typed_options(made["options"], *types)
+    for part in declared.parts:
+        if part in made and part not in call.runs:  # what is wrong with a part is said first, and in its own words
+            study_of({"kind": _spec_in(spec.model_fields[part].annotation).model_fields["kind"].default, **made[part]})
+    return study_of(made)
+
+
+def _again(study: Any, run: Run, lm: LM) -> Any:
+    """The study with what a run found, or as it is where this model, data or selection is another."""
+    from typing import get_type_hints
+
+    from broca.runs.spec import Identity
+
+    found: Any = run.restore(get_type_hints(INSTRUMENTS[run.manifest["kind"]].work())["return"])
+    known = study.knowing(found) if Identity.of(found.spec, lm).hash == run.manifest["hash"] else None
+    if known is None:
+        terminal.err.print(
+            f"! {run.path} is of another model, data or selection than this test asks for: it is localized anew.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    return known or study
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _put(made: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        made = made.setdefault(part, {})
+    made[path[-1]] = value
+
+
+def _options(declared: Command) -> Iterator[Option]:
+    """The options of a command, in the order of the fields."""
+    spec = INSTRUMENTS[declared.kind]
+    renamed: dict[str, str] = {path: option for option, path in declared.options.items()}
+    for name, info in spec.model_fields.items():
+        inner = _spec_in(info.annotation) if name in declared.parts else None
+        if inner is not None:
+            for each in declared.parts[name]:
+                yield from _plain(each, (name, each), inner.model_fields[each])
+            yield Option(name, (name,), Path, f"A finished run: {_help(info)}", read="run")
+        elif selected := next((each for each in info.metadata if isinstance(each, Selected)), None):
+            for form in selected.forms:
+                yield Option(form, (name,), str, f"{_help(info)} {FORMS[form]}", read="mask")
+        elif name not in _OURS:
+            yield from _plain(renamed.get(name, name), (name,), info)
+        for option, path in declared.options.items():
+            first, _, rest = path.partition(".")
+            if first == name and rest:
+                yield from _part(option, name, rest, info.annotation)
+
+
+def _plain(name: str, path: tuple[str, ...], info: FieldInfo) -> Iterator[Option]:
+    form = next((each for each in info.metadata if isinstance(each, Form)), None)
+    words = words_of(info.annotation) if form is None else form.words
+    if words is not None:
+        yield Option(name, path, words, _help(info), **({} if form is None else {"value": form.value}))
+
+
+def _part(option: str, name: str, rest: str, hint: Any) -> Iterator[Option]:
+    """An option of a field of a part: of a spec, a model, or a dataclass."""
+    from pydantic import TypeAdapter
+
+    part = next(each for each in (hint, *get_args(hint)) if isinstance(each, type) and hasattr(each, "__annotations__"))
+    if hasattr(part, "model_fields"):
+        yield from _plain(option, (name, rest), part.model_fields[rest])
+        return
+    from typing import get_type_hints
+
+    told = TypeAdapter(part).json_schema()["properties"][rest].get("description", "")
+    yield Option(option, (name, rest), words_of(get_type_hints(part)[rest]), _sentence(told))
+
+
+def _spec_in(hint: Any) -> Any:
+    """The class of specs among the alternatives of a field's type."""
+    return next((each for each in (hint, *get_args(hint)) if hasattr(each, "model_fields")), None)
+
+
+def words_of(hint: Any) -> Any:
+    """What is written on a command line for a field of a type; None where nothing can be."""
+    origin, inner = get_origin(hint), get_args(hint)
+    words: Any = None
+    if hint in (bool, int, float, str, Path) or origin is Literal:
+        words = hint
+    elif origin is Annotated:
+        words = words_of(inner[0])
+    elif origin in (Union, UnionType):
+        found = [each for each in map(words_of, inner) if each is not None]
+        words = found[0] if len(found) == 1 else None
+    elif origin is tuple:
+        parts = [words_of(each) for each in inner if each is not Ellipsis]
+        if None not in parts:
+            words = list[parts[0]] if Ellipsis in inner else tuple[tuple(parts)]
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        words = dict[str, str]
+    return words
+
+
+def _help(info: FieldInfo) -> str:
+    """A field's docstring, and its default where it is a plain value."""
+    told, usual = _sentence(info.description or ""), info.get_default(call_default_factory=True)
+    if isinstance(usual, tuple) and all(isinstance(each, int | float | str) for each in usual):
+        usual = " ".join(map(str, usual))
+    plain = isinstance(usual, int | float | str) and usual != "" and not isinstance(usual, bool)
+    return f"{told} ({usual:g})" if isinstance(usual, float) else f"{told} ({usual})" if plain else told
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.replace("``", "").replace("`", "").split())

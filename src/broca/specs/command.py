@@ -1,0 +1,87 @@
+"""How an instrument is called on a command line: what its spec's fields and types cannot say by themselves. Nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _as_is(words: Any) -> Any:
+    return words
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a field is written on a command line, where its type does not say it: part of the field's ``Annotated`` type."""
+
+    words: Any
+    """The type of what is written."""
+    value: Callable[[Any], Any] = _as_is
+    """What the field becomes of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A field that is a selection, written in one of these forms, each of which is an option: ``units``, ``heads``."""
+
+    forms: tuple[str, ...] = ("units", "heads")
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """An option that is no field: something is written beside the run."""
+
+    name: str
+    words: Any
+    help: str
+    check: str
+    """``module:function`` of the study and the option's value: refuses what would come to nothing, before the work."""
+    done: str
+    """``module:function`` of the finished run and the value: does it, and says where, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An instrument's command. Its options are the fields of its spec, whose docstrings are their help."""
+
+    kind: str
+    """The `kind` of its spec, and the name of its entry point."""
+    name: str
+    """What is typed."""
+    help: str
+    """One line."""
+    spec: str
+    """``module:class``."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options called otherwise than their field, or of a field's part: ``{"percent": "select.percent"}``."""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields that are specs themselves, and which of their fields are options here; the part's own option takes a finished run of it."""
+    one_of: tuple[str, ...] = ()
+    """Options of which one is given at most."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """How messages call fields that no one option gives."""
+    works: bool = True
+    """Whether the work can be shared out: options of engine and workers."""
+    extras: tuple[Extra, ...] = ()
+    inside: Mapping[str, str] = field(default_factory=dict)
+    """Further commands below this one: ``{"capture": "module:function"}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of a command, as the study's own words about it see it."""
+
+    setting: Any
+    """The model's name as `model`, and `kept`: the options that the next command keeps."""
+    given: Mapping[str, Any]
+    """What was typed, by option."""
+    runs: Mapping[str, Any] = field(default_factory=dict)
+    """Finished runs that were named, by option."""
+    run: Any = None
+    """The run that came of it."""
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The options that the next command keeps."""
+        return self.setting.kept()
