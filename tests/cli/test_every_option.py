@@ -150,6 +150,7 @@ VALUES = {
     "--semantic": "E",
     "--judge": "K",
     "--percent": "7.5",
+    "--shares": "0.3 0.3 0.4",
 }
 """Values of options that are texts, or numbers within limits; those of one command stand after its name."""
 
@@ -269,16 +270,13 @@ def tiny() -> LM:
 
 
 SEAMS = {
-    **{
-        f"broca.cli{module}.executed": Stopped
-        for module in ("", ".inspecting", ".localizing", ".masking", ".probing", ".perturbing")
-    },
+    **{f"broca.cli{module}.executed": Stopped for module in ("", ".studies")},
     "broca.cli.inspecting.loaded": Stopped,
-    **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "perturbing")},
-    "broca.cli.masking._check_tree": None,
+    **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "captures")},
+    "broca.compat.wu2025.tree.check_tree": None,
     "broca.cli.scoring._writer": None,
     "broca.cli.scoring.rows_served": Stopped,
-    "broca.cli.perturbing._scorers": Stopped,
+    "broca.cli.captures._scorers": Stopped,
     "broca.cli.organism._anew": "train",
     "broca.cli.organism._tuned": "train",
     "broca.scoring.likelihood.Likelihood.__call__": Stopped,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from broca import __version__
-from broca.cli import answering, execute, exporting, perturbing
+from broca.cli import answering, captures, execute, exporting
 
 LONG, NUL = "x" * 300, "a\0b"
 ODD = [
@@ -43,7 +43,7 @@ FOLDERS = {
 @pytest.fixture
 def unloaded(monkeypatch):
     """To load a model would be an error."""
-    for module in (execute, answering, exporting, perturbing):
+    for module in (execute, answering, exporting, captures):
         monkeypatch.setattr(module, "loaded", None)
 
 

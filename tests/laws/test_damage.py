@@ -17,8 +17,8 @@ from broca.cli.localizing import _Again
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from broca.cli import options
 from broca.errors import BrocaError
+from broca.instruments.lesion.again import selection_again
 from broca.reports.build import report
 from broca.runs import asked, list_runs, open_run
 from broca.runs.verify import verify
@@ -108,8 +108,8 @@ def listed(path: Path) -> object:
 
 
 def localized(path: Path) -> object:
-    again = _Again.of(path, options.Testing())
-    return json.dumps([again.spec, again.fields], default=str), again.run.units().fingerprint
+    run = open_run(path)
+    return json.dumps(selection_again(run, {}), default=str), run.units().fingerprint
 
 
 def paged(path: Path) -> object:

@@ -73,7 +73,7 @@ def command_of(declared: Command) -> Callable[..., None]:
 
     def call(model: str, **given: Any) -> None:
         typed = {name: value for name, value in given.items() if value is not None}
-        groups = (typed.pop("loading"), typed.pop("working", Working()), typed.pop("out"))
+        groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
         _run(declared, options, Setting(model, *groups), typed, extras)
 
@@ -202,7 +202,8 @@ def _plain(name: str, path: tuple[str, ...], info: FieldInfo) -> Iterator[Option
     form = next((each for each in info.metadata if isinstance(each, Form)), None)
     words = words_of(info.annotation) if form is None else form.words
     if words is not None:
-        yield Option(name, path, words, _help(info), **({} if form is None else {"value": form.value}))
+        by_name = f" By name: {flag(name)}.NAME VALUE, as in {flag(name)}.seed 1." if words == dict[str, str] else ""
+        yield Option(name, path, words, _help(info) + by_name, **({} if form is None else {"value": form.value}))
 
 
 def _part(option: str, name: str, rest: str, hint: Any) -> Iterator[Option]:

@@ -103,6 +103,10 @@ class Perturb(Spec):
         return {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
 
     def read(self) -> None:
+        if self.rewriter is not None and self.rewriter_server is None:
+            from broca.models.load import locate
+
+            locate(self.rewriter)
         idle = self._unheard()
         if idle:
             raise StimulusError(idle)
