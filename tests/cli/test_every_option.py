@@ -73,7 +73,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "one fraction": ["beliefs", "--sweep", "0.01"],
         "hub": ["owner/model"],
     },
-    ("selftest",): {"plain": ["beliefs"], "hub": ["owner/model"]},
+    ("selftest",): {"plain": ["beliefs"], "surface": ["beliefs", "--ds", "1"], "hub": ["owner/model"]},
     ("score",): {
         "likelihood": ["beliefs", "--items", "beliefs/reality"],
         "generation": ["beliefs", "--items", "beliefs/reality", "--how", "generation"],
