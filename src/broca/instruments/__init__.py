@@ -38,7 +38,7 @@ def _commands() -> dict[str, Command]:
             )
             continue
         found[command.kind] = command
-    return found
+    return dict(sorted(found.items()))
 
 
 COMMANDS = _commands()
