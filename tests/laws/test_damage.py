@@ -13,7 +13,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from broca.cli.localizing import _Again
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 

@@ -20,7 +20,7 @@ from broca.cli.selections import FORMS, read_mask, selection_of
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import flag
-from broca.specs.command import Call, Command, Form, Selected
+from broca.specs.command import Call, Command, Form, Selected, as_is
 from broca.specs.faults import listed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Option:
     """The field, and the parts of it that lead to what is filled."""
     words: Any
     help: str
-    value: Callable[[Any], Any] = lambda words: words
+    value: Callable[[Any], Any] = as_is
     read: Literal["plain", "mask", "run"] = "plain"
 
 
@@ -191,7 +191,7 @@ def _options(declared: Command) -> Iterator[Option]:
             for form in selected.forms:
                 yield Option(form, (name,), str, f"{_help(info)} {FORMS[form]}", read="mask")
         elif name not in _OURS:
-            yield from _plain(renamed.get(name, name), (name,), info)
+            yield from _plain(renamed.get(name) or name, (name,), info)
         for option, path in declared.options.items():
             first, _, rest = path.partition(".")
             if first == name and rest:
@@ -203,7 +203,7 @@ def _plain(name: str, path: tuple[str, ...], info: FieldInfo) -> Iterator[Option
     words = words_of(info.annotation) if form is None else form.words
     if words is not None:
         by_name = f" By name: {flag(name)}.NAME VALUE, as in {flag(name)}.seed 1." if words == dict[str, str] else ""
-        yield Option(name, path, words, _help(info) + by_name, **({} if form is None else {"value": form.value}))
+        yield Option(name, path, words, _help(info) + by_name, as_is if form is None else form.value)
 
 
 def _part(option: str, name: str, rest: str, hint: Any) -> Iterator[Option]:

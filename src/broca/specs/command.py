@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def _as_is(words: Any) -> Any:
+def as_is(words: Any) -> Any:
+    """What is written, as it stands."""
     return words
 
 
@@ -17,7 +18,7 @@ class Form:
 
     words: Any
     """The type of what is written."""
-    value: Callable[[Any], Any] = _as_is
+    value: Callable[[Any], Any] = as_is
     """What the field becomes of it."""
 
 
