@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 import zoo
 from broca import cli
-from broca.compat.error_mechanisms.scores import Scorers, conditions, scores, written
+from broca.compat.error_mechanisms.scores import Scorers, conditions, scores, write_scores
 from broca.errors import RunError, StimulusError
 from broca.models.build import fresh
 from broca.stimuli.perturb.entries import entries
@@ -234,4 +234,4 @@ def test_nothing_to_score_with(tmp_path):
     with pytest.raises(StimulusError, match="nothing to score with"):
         scores(found, Scorers())
     with pytest.raises(RunError, match="could not be written"):
-        written(found, {}, path)
+        write_scores(found, {}, path)

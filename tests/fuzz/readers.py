@@ -311,9 +311,9 @@ def _capture(path: Path) -> object:
 
 @reader("wu-scores", "layer_0.pt", samples.scores)
 def _scores(path: Path) -> object:
-    from broca.compat.wu2025.chunks import _loaded
+    from broca.compat.wu2025.chunks import _load
 
-    return _loaded(path)
+    return _load(path)
 
 
 @reader("converted-capture", "activations.safetensors", samples.converted)
@@ -376,13 +376,13 @@ def _run(path: Path) -> object:
     from broca.errors import BrocaError
     from broca.reports.record import read_record
     from broca.runs import list_runs, open_run
-    from broca.runs.opened import asked
+    from broca.runs.opened import spec_of
 
     place = path.parent.parent if path.parent.name == "tables" else path.parent
     list_runs(place.parent)
     with suppress(BrocaError):  # the toy is no study that reports know
         dict(read_record(place).tables)
-    asked(place)
+    spec_of(place)
     found = open_run(place, unverified=True)
     return [
         found.manifest,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from broca.errors import BrocaError
 from broca.instruments.lesion.again import selection_again
 from broca.reports.build import report
-from broca.runs import asked, list_runs, open_run
+from broca.runs import list_runs, open_run, spec_of
 from broca.runs.verify import verify
 from broca.scoring.answer_store import AnswerStore
 from broca.units import UnitMask
@@ -115,7 +115,7 @@ def paged(path: Path) -> object:
     return report(path).read_text()
 
 
-READERS = {"open": everything, "list": listed, "run": asked, "from": localized, "report": paged}
+READERS = {"open": everything, "list": listed, "run": spec_of, "from": localized, "report": paged}
 
 
 def said(path: Path) -> dict[str, tuple[str, object]]:

@@ -18,7 +18,7 @@ import small
 from broca.errors import BrocaError
 from broca.reports.build import report
 from broca.runs.formats import json_to_bytes, table_to_bytes
-from broca.runs.manifest import sealed
+from broca.runs.manifest import seal
 from broca.runs.spec import read_spec
 from broca.runs.toml import to_toml
 from broca.storage import digest
@@ -87,7 +87,7 @@ def rewritten(run: Path, change: Callable[[Text, str], str]) -> None:
         for name in manifest["files"]
     }
     told = mapped({key: value for key, value in manifest.items() if key != "files"}, change, ("manifest",))
-    (run / "manifest.json").write_bytes(json_to_bytes(sealed(told | {"files": files})))
+    (run / "manifest.json").write_bytes(json_to_bytes(seal(told | {"files": files})))
 
 
 def places(run: Path) -> list[Text]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from broca.runs.formats import arrays_to_bytes, json_to_bytes, table_to_bytes
-from broca.runs.manifest import sealed
+from broca.runs.manifest import seal
 from broca.runs.toml import to_toml
 from broca.sites import Site
 from broca.storage import digest
@@ -39,7 +39,7 @@ def save_run(path: Path, **kept: Any) -> Path:
     for name, data in content.items():
         (path / name).write_bytes(data)
     files = {name: {"bytes": len(data), "sha256": digest(data)} for name, data in sorted(content.items())}
-    (path / "manifest.json").write_bytes(json_to_bytes(sealed(kept["manifest"] | {"files": files})))
+    (path / "manifest.json").write_bytes(json_to_bytes(seal(kept["manifest"] | {"files": files})))
     return path
 
 

@@ -85,9 +85,9 @@ def run(
         model: Run it on this model instead of the one that it names.
         out: Folder of runs: the one that the run lies in, or else runs.
     """
-    from broca.runs import asked, run_around
+    from broca.runs import run_around, spec_of
 
-    document = asked(spec)
+    document = spec_of(spec)
     named = document["model"]
     name = model or named.get("name")
     if not name:

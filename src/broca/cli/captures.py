@@ -115,7 +115,7 @@ def score(
         cache: Keep the models' scores in this file, and ask for no score twice.
         out: Folder to write to: CSV a table, and reward scores in the ancestor's own columns and files too.
     """
-    from broca.compat.error_mechanisms.scores import conditions, scores, written
+    from broca.compat.error_mechanisms.scores import conditions, scores, write_scores
     from broca.storage import probe
 
     if not pt_dir:
@@ -137,7 +137,7 @@ def score(
         if name.endswith(("_summary", "_differences")):
             terminal.out.print(f"\n{name.replace('_', ', ')}", markup=False)
             terminal.frame(table.select(name for name in _SHOWN if name in table.columns))
-    files = written(found, tables, out)
+    files = write_scores(found, tables, out)
     terminal.following({"scores": str(out), "files": str(len(files))})
 
 

@@ -13,7 +13,7 @@ from broca.errors import RunError, SiteUnavailable
 from broca.instruments.parts import tables_by_name
 from broca.page.record import Record
 from broca.runs.manifest import SCHEMA
-from broca.runs.opened import SPEC, Run, opened
+from broca.runs.opened import SPEC, Run, open_silently
 from broca.runs.store import RESULT, TABLES, TENSORS
 from broca.sites import Site
 from broca.specs.schema import Schema
@@ -33,7 +33,7 @@ def read_record(path: Path, *, trust: bool = True) -> Record:
         RunError: if `path` is no finished run, or one of its files is not of the shape a run has; the message names the file
             and says what to do.
     """
-    return record_of(opened(path, unverified=True), trust=trust)
+    return record_of(open_silently(path, unverified=True), trust=trust)
 
 
 def record_of(run: Run, *, trust: bool = True) -> Record:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from broca.runs.listing import list_runs, open_runs
-from broca.runs.opened import Run, asked, open_run, run_around
+from broca.runs.opened import Run, open_run, run_around, spec_of
 from broca.runs.run import run
 from broca.runs.spec import Study, read_spec
 
-__all__ = ["Run", "Study", "asked", "list_runs", "open_run", "open_runs", "read_spec", "run", "run_around"]
+__all__ = ["Run", "Study", "list_runs", "open_run", "open_runs", "read_spec", "run", "run_around", "spec_of"]

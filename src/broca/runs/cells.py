@@ -89,10 +89,10 @@ class Cells:
         self._note("cell", state="computed", key=key, seconds=round(time.perf_counter() - started, 4))
         return _READERS[suffix](content)[0]
 
-    def draft(self, key: Mapping[str, Json]) -> Drafted:
+    def draft(self, key: Mapping[str, Json]) -> DraftFile:
         """Where the unfinished value of `key` is left: a file beside the cells, which is no cell."""
         text = _text(key)
-        return Drafted(self.path / f"{_DRAFT}{digest(text.encode())}.safetensors", text)
+        return DraftFile(self.path / f"{_DRAFT}{digest(text.encode())}.safetensors", text)
 
     def _recall(self, file: Path, key: Mapping[str, Json], text: str) -> Part | None:
         """What `file` holds; None, and no file, if it is not whole or not of this key."""
@@ -114,7 +114,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Drafted:
+class DraftFile:
     """Unfinished work as one file."""
 
     file: Path

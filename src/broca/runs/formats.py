@@ -95,13 +95,13 @@ def arrays_from_bytes(content: bytes) -> tuple[dict[str, np.ndarray], Any]:
     """
     source = Source("the arrays' file", RunError, "Make it again.")
     header, arrays = tensors_of(content, source)
-    about = source.words(header.metadata.get(_HEADER, ""), _Named)
+    about = source.words(header.metadata.get(_HEADER, ""), _ArrayNames)
     if missing := [name for name in about.names if name not in arrays]:
         raise source.refusal(f"it has no array {missing[0]!r}")
     return {name: arrays[name] for name in about.names}, about.header
 
 
-class _Named(BaseModel):
+class _ArrayNames(BaseModel):
     """What a file says of its arrays."""
 
     names: list[str]

@@ -14,7 +14,7 @@ from typing import Any
 from broca import __version__
 from broca.errors import RunError
 from broca.runs.formats import json_to_bytes
-from broca.runs.manifest import Index, check, seal_fits, sealed
+from broca.runs.manifest import Index, check, seal, seal_fits
 from broca.runs.store import parse_json
 from broca.storage import inside, read, write
 
@@ -36,10 +36,10 @@ def read_index(folder: Path) -> dict[str, Any]:
 def write_index(folder: Path, runs: dict[str, Any]) -> None:
     """Keep what is known of the runs of a folder, where one may write."""
     with contextlib.suppress(RunError):
-        write(folder / INDEX, json_to_bytes(sealed({"broca": __version__, "runs": runs})))
+        write(folder / INDEX, json_to_bytes(seal({"broca": __version__, "runs": runs})))
 
 
-def seen(place: Path, names: Iterable[str]) -> dict[str, list[int]] | None:
+def file_stamps(place: Path, names: Iterable[str]) -> dict[str, list[int]] | None:
     """The size and time of change of files of a run; None where one is missing."""
     found = {}
     try:

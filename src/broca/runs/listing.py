@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from broca.errors import RunError
-from broca.runs.index import read_index, seen, write_index
+from broca.runs.index import file_stamps, read_index, write_index
 from broca.runs.journal import seconds
-from broca.runs.opened import LOG, MANIFEST, Run, open_run, opened, partial_of, version_note
+from broca.runs.opened import LOG, MANIFEST, Run, open_run, open_silently, partial_of, version_note
 from broca.storage import is_locked
 
 _log = logging.getLogger(__name__)
@@ -50,13 +50,13 @@ def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
     known, kept, rows = read_index(folder), {}, []
     for place in sorted(folder.iterdir()):
         name = place.name
-        if (before := known.get(name)) and seen(place, before["seen"]) == before["seen"]:
+        if (before := known.get(name)) and file_stamps(place, before["seen"]) == before["seen"]:
             kept[name] = before
             rows.append(before["row"] | {"path": str(place)})
         elif (place / MANIFEST).is_file():
             row = _row(place)
             rows.append(row)
-            if row["status"] == "finished" and (files := seen(place, [MANIFEST, *Run(place).manifest["files"]])):
+            if row["status"] == "finished" and (files := file_stamps(place, [MANIFEST, *Run(place).manifest["files"]])):
                 kept[name] = {"row": {key: value for key, value in row.items() if key != "path"}, "seen": files}
     if kept != known:
         write_index(folder, kept)
@@ -74,7 +74,7 @@ def open_runs(where: str | Path, *, table: str | None = None) -> pl.DataFrame:
     Raises:
         RunError: if no finished run is there, or none has the table.
     """
-    runs = list(_finished(where))
+    runs = list(_finished_runs(where))
     if not runs:
         raise RunError(f"No finished run at {where}. Give a folder of runs, a run, or a glob such as 'runs/belief-*'.")
     name = table or ("items" if any("items" in run.tables for run in runs) else "layers")
@@ -85,10 +85,10 @@ def open_runs(where: str | Path, *, table: str | None = None) -> pl.DataFrame:
     for run in runs:
         if run not in having:
             _log.warning("%s has no table %r and is left out", run.path, name)
-    return pl.concat([_labelled(run, name) for run in having], how="diagonal_relaxed")
+    return pl.concat([_label_rows(run, name) for run in having], how="diagonal_relaxed")
 
 
-def _finished(where: str | Path) -> Iterator[Run]:
+def _finished_runs(where: str | Path) -> Iterator[Run]:
     place = Path(where)
     if (place / MANIFEST).is_file():
         places = [place]
@@ -106,7 +106,7 @@ def _finished(where: str | Path) -> Iterator[Run]:
                 _log.warning("left out: %s", error)
 
 
-def _labelled(run: Run, table: str) -> pl.DataFrame:
+def _label_rows(run: Run, table: str) -> pl.DataFrame:
     labels = {
         "run": run.path.name,
         "model": run.manifest["model"]["name"],
@@ -134,7 +134,7 @@ def _row(place: Path) -> dict[str, Any]:
                 "seconds": seconds(events),
                 "why": _stop(place, events),
             }
-        run = opened(place)
+        run = open_silently(place)
         return row | {
             "why": version_note(place, run.manifest) or None,
             "status": "finished",

@@ -37,7 +37,7 @@ class Written(_Told):
     sha256: str
 
 
-class Named(_Told):
+class ModelEntry(_Told):
     """The model of a run."""
 
     name: str | None = None
@@ -48,7 +48,7 @@ class Manifest(_Told):
 
     kind: str
     hash: str
-    model: Named
+    model: ModelEntry
     data: dict[str, Any]
     broca: str | None = None
     environment: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class Begun(Manifest):
     files: dict[str, Written] = {}
 
 
-class Finished(Manifest):
+class FinishedManifest(Manifest):
     """What that of a finished run says."""
 
     status: Literal["finished"]
@@ -100,7 +100,7 @@ class Row(_Told):
     seconds: float | None = None
 
 
-class Indexed(_Told):
+class IndexEntry(_Told):
     """A finished run as a listing saw it: its line, and the size and time of change of each file that the line rests on."""
 
     row: Row
@@ -111,10 +111,10 @@ class Index(_Told):
     """The finished runs of a folder by the names of their directories."""
 
     broca: str
-    runs: dict[str, Indexed]
+    runs: dict[str, IndexEntry]
 
 
-class Captured(_Told):
+class CaptureManifest(_Told):
     """What the manifest of a folder of captures says."""
 
     rows: Annotated[list[str], Field(min_length=1)]
@@ -122,7 +122,7 @@ class Captured(_Told):
     config_hash: str
 
 
-def sealed(told: Mapping[str, Any]) -> dict[str, Any]:
+def seal(told: Mapping[str, Any]) -> dict[str, Any]:
     """What is told, with the seal of its content."""
     content = {name: value for name, value in told.items() if name != SEAL}
     return content | {SEAL: digest(canonical(content).encode())}
@@ -131,7 +131,7 @@ def sealed(told: Mapping[str, Any]) -> dict[str, Any]:
 def seal_fits(told: Mapping[str, Any]) -> bool:
     """Whether a seal is that of the content beside it."""
     try:
-        return told.get(SEAL) == sealed(told)[SEAL]
+        return told.get(SEAL) == seal(told)[SEAL]
     except (RecursionError, ValueError):
         return False
 

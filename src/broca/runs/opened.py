@@ -19,7 +19,7 @@ from broca.evidence.verdict import fragment
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.journal import read_events
-from broca.runs.manifest import SCHEMA, Begun, Finished, check, read_manifest
+from broca.runs.manifest import SCHEMA, Begun, FinishedManifest, check, read_manifest
 from broca.runs.spec import parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
@@ -97,7 +97,7 @@ class Run:
         told: dict[str, Any] = {}
         try:
             told, wrong = read_manifest(read(inside(self.path, MANIFEST)), place)
-            check(told, Begun if told.get("status") == "partial" else Finished, place)
+            check(told, Begun if told.get("status") == "partial" else FinishedManifest, place)
         except RunError as error:
             if not self.unverified or not told:
                 raise
@@ -224,7 +224,7 @@ def open_run(path: str | Path, *, unverified: bool = False) -> Run:
     Raises:
         RunError: if there is none at `path`, it is unfinished, or one of its files is missing, changed, or a link.
     """
-    run = opened(Path(path), unverified=unverified)
+    run = open_silently(Path(path), unverified=unverified)
     if note := version_note(run.path, run.manifest):
         _log.warning("%s", note)
     return run
@@ -245,7 +245,7 @@ def version_note(path: Path, manifest: Mapping[str, Any]) -> str:
     )
 
 
-def opened(path: Path, *, unverified: bool = False) -> Run:
+def open_silently(path: Path, *, unverified: bool = False) -> Run:
     """As `open_run`, without a word about versions.
 
     Raises:
@@ -253,7 +253,7 @@ def opened(path: Path, *, unverified: bool = False) -> Run:
     """
     if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
         if len(path.name) < _LONGEST and partial_of(path).exists():
-            raise unfinished(path)
+            raise unfinished_error(path)
         raise RunError(
             f"{legible(path)} does not exist. Give the directory of a run; broca.list_runs lists those of a folder."
         )
@@ -261,7 +261,7 @@ def opened(path: Path, *, unverified: bool = False) -> Run:
         raise RunError(f"{path} is not a run: it has no {MANIFEST}. Give the directory that holds {MANIFEST}.")
     run = Run(path, unverified)
     if run.manifest.get("status") == "partial":
-        raise unfinished(path)
+        raise unfinished_error(path)
     for name, written in run.manifest["files"].items():
         if unverified:
             continue
@@ -273,7 +273,7 @@ def opened(path: Path, *, unverified: bool = False) -> Run:
     return run
 
 
-def asked(path: Path) -> dict[str, Any]:
+def spec_of(path: Path) -> dict[str, Any]:
     """The spec that a file holds, or the run at a path, finished or not: a run's own is checked against its manifest.
 
     Raises:
@@ -291,6 +291,6 @@ def run_around(path: Path) -> Path | None:
     return next((each for each in (place, *place.parents) if (each / MANIFEST).is_file()), None)
 
 
-def unfinished(path: Path) -> RunError:
+def unfinished_error(path: Path) -> RunError:
     """The error for a run that was stopped before its end."""
     return RunError(f"{path} is not finished. Run the same spec to the same path again: it resumes where it stopped.")

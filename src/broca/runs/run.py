@@ -21,8 +21,8 @@ from broca.runs import provenance, store
 from broca.runs.cells import Cells
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
-from broca.runs.manifest import sealed
-from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, opened, partial_of
+from broca.runs.manifest import seal
+from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
 from broca.workers import Engine, Local
@@ -71,17 +71,17 @@ def run(
     if final.name in ("", ".."):
         raise RunError(f"{str(path)!r} names no directory to make. Give one, such as 'runs/{name}'.")
     lock = final.with_name(f".{final.name}.lock")
-    if (finished := _finished(final, identity, resume=resume)) is not None:
+    if (finished := _find_finished(final, identity, resume=resume)) is not None:
         _tidy(final, lock)
         return finished
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(lock), limited(engine.threads_each):
-        if (finished := _finished(final, identity, resume=resume)) is not None:
+        if (finished := _find_finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
         found = _prepare(partial, identity, final, resume=resume)
-        asked = _Asked(provenance.opening(study, lm, identity, final), spec_toml(study, lm).encode())
+        asked = _Request(provenance.opening(study, lm, identity, final), spec_toml(study, lm).encode())
         if not _is_whole(found, asked.spec):
             try:
                 asked.notes.extend(_begin(partial, found, asked))
@@ -95,7 +95,7 @@ def run(
     return open_run(final)
 
 
-def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
+def _find_finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
     """The finished run at `final`; None if there is nothing.
 
     Raises:
@@ -105,7 +105,7 @@ def _finished(final: Path, identity: Identity, *, resume: bool) -> Run | None:
         return None
     if not (final / MANIFEST).exists():
         raise RunError(f"{final} exists and is not a run. Choose another path; nothing in it was touched.")
-    found = opened(final)
+    found = open_silently(final)
     if found.manifest["hash"] != identity.hash:
         raise _other(found, final, identity)
     if not resume:
@@ -125,7 +125,7 @@ def _tidy(final: Path, lock: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     """What a run is, from what was asked and never from what is found."""
 
     begun: dict[str, Any]
@@ -172,7 +172,7 @@ def _is_whole(found: Run | None, spec: bytes) -> bool:
     return False
 
 
-def _begin(partial: Path, found: Run | None, asked: _Asked) -> list[str]:
+def _begin(partial: Path, found: Run | None, asked: _Request) -> list[str]:
     """Write spec and manifest from what is asked, whatever is there; gives what is to be said about what was."""
     notes = []
     if found is not None:
@@ -186,21 +186,21 @@ def _begin(partial: Path, found: Run | None, asked: _Asked) -> list[str]:
             notes.append(f"{SPEC} of the unfinished run had been changed; it is written anew from what is asked.")
     write(partial / SPEC, asked.spec)
     files = {SPEC: {"bytes": len(asked.spec), "sha256": digest(asked.spec)}}
-    write(partial / MANIFEST, json_to_bytes(sealed(asked.begun | {"files": files})))
+    write(partial / MANIFEST, json_to_bytes(seal(asked.begun | {"files": files})))
     return notes
 
 
-def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engine, asked: _Asked) -> None:  # noqa: PLR0917
+def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engine, asked: _Request) -> None:  # noqa: PLR0917
     """Run the study over what cells there are, and write its result and its finished manifest into `partial`."""
     journal = Journal(partial / LOG)
-    with _noted(journal), listening(journal):
+    with _note_end(journal), listening(journal):
         cells = Cells(partial / CELLS, note=journal.note)
         journal.note(
             "resume" if (partial / LOG).exists() else "start", cells=len(cells), broca=__version__, engine=engine.record
         )
         for note in asked.notes:
             _log.warning("%s", note)
-        with engine.opened(lambda: _sourced(lm, engine)) as pool:
+        with engine.opened(lambda: _with_source(lm, engine)) as pool:
             result = study.run(lm, cache=with_pool(cells, pool, lm), progress=progress)
         if pool is not None and pool.n_spawned < pool.workers:
             _log.warning(_IDLE, pool.workers, pool.n_spawned, study.kind)
@@ -213,10 +213,10 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
     closing = provenance.closing(result, lm) | {"engine": {**engine.record, **started}}
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
-    write(partial / MANIFEST, json_to_bytes(sealed(_manifest(asked.begun, closing, journal, content))))
+    write(partial / MANIFEST, json_to_bytes(seal(_manifest(asked.begun, closing, journal, content))))
 
 
-def _sourced(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
+def _with_source(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
     from broca.models.source import sourced
 
     return sourced(lm, here=engine.here)
@@ -257,7 +257,7 @@ def _publish(partial: Path, final: Path) -> None:
 
 
 @contextlib.contextmanager
-def _noted(journal: Journal) -> Iterator[None]:
+def _note_end(journal: Journal) -> Iterator[None]:
     """Note what ends the body early, and let it pass."""
     try:
         yield

@@ -25,7 +25,7 @@ from broca.errors import RunError
 from broca.items import fingerprint
 from broca.models.tokens import Chat, Prompt
 from broca.runs.formats import json_to_bytes
-from broca.runs.manifest import SEAL, Captured, check, seal_fits, sealed
+from broca.runs.manifest import SEAL, CaptureManifest, check, seal, seal_fits
 from broca.runs.spec import dtype_name
 from broca.runs.store import parse_json as store_json
 from broca.storage import digest, hold_lock, inside, read, sweep, write, writing
@@ -66,7 +66,7 @@ class RawCapture:
             completions = found.completions or ("",) * len(ids)
             yield from (Row(*row) for row in zip(ids, split(found), completions, strict=True))
 
-    def damaged(self) -> Iterator[str]:
+    def find_damage(self) -> Iterator[str]:
         """What is wrong with each shard; nothing where it is whole."""
         for number, ids in enumerate(_cut(self.ids, self.manifest["shard"])):
             yield _wrong(self.path / _name(number), ids)
@@ -124,12 +124,12 @@ def write_raw(
     texts = [text for _, text in rows]
     volume = raw_bytes(lm, texts, wanted, chat=chat)
     more = {"chat": chat, "shard": shard, "batch_size": size}
-    manifest = sealed(_manifest(lm, rows, wanted, more) | {"tensor_bytes": volume})
+    manifest = seal(_manifest(lm, rows, wanted, more) | {"tensor_bytes": volume})
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder / ".lock"):
         sweep(folder, alone=True)
-        _settled(folder, manifest)
+        _settle(folder, manifest)
         for number, part in enumerate(_cut(range(len(rows)), shard)):
             path = folder / _name(number)
             if path.exists() and (wrong := _wrong(path, [ids[i] for i in part])):
@@ -156,7 +156,7 @@ def open_raw(folder: str | Path) -> RawCapture:
     path = Path(folder).expanduser()
     place = path / _MANIFEST
     manifest = store_json(read(inside(path, _MANIFEST)), place)
-    check(manifest, Captured, place)
+    check(manifest, CaptureManifest, place)
     if SEAL in manifest and not seal_fits(manifest):
         raise RunError(f"{place} is damaged: it does not match its own checksum. Capture again into another folder.")
     parts = _cut(manifest["rows"], manifest["shard"])
@@ -183,7 +183,7 @@ def _manifest(lm: Any, rows: Sequence[tuple[str, Prompt]], wanted: Wanted, more:
     return {**told, "config_hash": fingerprint(config), **config}
 
 
-def _settled(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _settle(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, or see that what is there is of the same capture.
 
     Raises:

@@ -48,7 +48,7 @@ class Identity:
     def of(cls, study: Study, lm: Any) -> Identity:
         """The identity of `study` on `lm` as it stands, with the interventions in force."""
         hashes = getattr(study, "data_fingerprints", dict)
-        return cls(study=_dumped(study), model=dict(lm.identity), data=dict(hashes()))
+        return cls(study=_dump(study), model=dict(lm.identity), data=dict(hashes()))
 
     @property
     def hash(self) -> str:
@@ -76,11 +76,11 @@ def spec_toml(study: Study, lm: Any) -> str:
 
     A None that the study would not take for granted cannot be left out: it is listed under ``none``, as JSON pointers.
     """
-    dumped = _dumped(study)
+    dumped = _dump(study)
     document: dict[str, Any] = {}
-    if pointers := list(_needed(study, dumped)):
+    if pointers := list(_needed_nulls(study, dumped)):
         document["none"] = pointers
-    document["study"] = _unnulled(dumped)
+    document["study"] = _without_none(dumped)
     model = {"name": lm.name or None, "revision": getattr(lm, "revision", None), "dtype": dtype_name(lm)}
     document["model"] = model
     return (_LESIONED if getattr(lm, "condition", ()) else _FIRST) + "\n" + to_toml(document)
@@ -143,7 +143,7 @@ def _nulls(value: object, pointer: str = "", *, listed: bool = False) -> Iterato
                 yield from _nulls(item, f"{pointer}/{i}", listed=True)
 
 
-def _dumped(study: Study) -> dict[str, Any]:
+def _dump(study: Study) -> dict[str, Any]:
     """The study in JSON's terms, but with infinity and NaN, which TOML can say: pydantic loses those in untyped fields."""
     return _with_infinities(study.model_dump(mode="json"), study.model_dump(mode="python"))
 
@@ -158,7 +158,7 @@ def _with_infinities(told: Any, meant: Any) -> Any:
     return told
 
 
-def _needed(study: Study, dumped: dict[str, Any]) -> Iterator[str]:
+def _needed_nulls(study: Study, dumped: dict[str, Any]) -> Iterator[str]:
     """Pointers to the None that would not come back if it were left out."""
     nulls = list(_nulls(dumped))
     if not nulls:
@@ -167,18 +167,18 @@ def _needed(study: Study, dumped: dict[str, Any]) -> Iterator[str]:
     if isinstance(study, BaseModel) and not any(listed for _, listed in nulls):
         # Where a field has no default, leaving its None out is not even valid: then every None is kept.
         with contextlib.suppress(ValidationError):
-            again = _dumped(type(study).model_validate(_unnulled(dumped)))
+            again = _dump(type(study).model_validate(_without_none(dumped)))
             kept = {pointer for pointer, _ in _nulls(again)}
     yield from (pointer for pointer, _ in nulls if pointer not in kept)
 
 
-def _unnulled(value: Any) -> Any:
+def _without_none(value: Any) -> Any:
     """Without None: left out of mappings, an empty string in lists."""
     match value:
         case dict():
-            return {key: _unnulled(item) for key, item in value.items() if item is not None}
+            return {key: _without_none(item) for key, item in value.items() if item is not None}
         case list():
-            return ["" if item is None else _unnulled(item) for item in value]
+            return ["" if item is None else _without_none(item) for item in value]
         case _:
             return value
 

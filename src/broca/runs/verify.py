@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from broca.errors import BrocaError, RunError
-from broca.runs.opened import LOG, MANIFEST, Run, unfinished
+from broca.runs.opened import LOG, MANIFEST, Run, unfinished_error
 from broca.runs.shards import is_capture, open_raw
 from broca.runs.store import TABLES
 from broca.scoring.answer_store import AnswerStore
@@ -18,7 +18,7 @@ from broca.units.weights import WeightSet
 _SQLITE = b"SQLite format 3\0"
 
 
-class Verified(NamedTuple):
+class FileCheck(NamedTuple):
     """One thing that was looked at."""
 
     path: Path
@@ -30,7 +30,7 @@ class Verified(NamedTuple):
     """A sentence for each file that is not what was written."""
 
 
-def verify(path: str | Path) -> Iterator[Verified]:
+def verify(path: str | Path) -> Iterator[FileCheck]:
     """Look at a run, a folder of runs, a capture, a store of answers or a mask.
 
     Raises:
@@ -54,14 +54,14 @@ def verify(path: str | Path) -> Iterator[Verified]:
 _WANTED = "Give a run, a folder of runs, a capture, a store of answers (--cache) or a mask file."
 
 
-def _run(path: Path) -> Verified:
+def _run(path: Path) -> FileCheck:
     run = Run(path, unverified=True)
     try:
         names = [*run.manifest["files"]]
         if run.manifest.get("status") == "partial":
-            return Verified(path, "run", 1, (str(unfinished(path)),))
+            return FileCheck(path, "run", 1, (str(unfinished_error(path)),))
     except BrocaError as error:
-        return Verified(path, "run", 1, (str(error),))
+        return FileCheck(path, "run", 1, (str(error),))
     for name in names:
         try:
             run.file(name)
@@ -74,33 +74,33 @@ def _run(path: Path) -> Verified:
         inside(path, LOG)
     except BrocaError as error:
         run.doubts[LOG] = str(error)
-    return Verified(path, "run", 1 + len(names), tuple(run.doubts.values()))
+    return FileCheck(path, "run", 1 + len(names), tuple(run.doubts.values()))
 
 
-def _capture(path: Path) -> Verified:
+def _capture(path: Path) -> FileCheck:
     wrong: list[str] = []
     count = 1
     try:
         capture = open_raw(path)
-        for error in capture.damaged():
+        for error in capture.find_damage():
             count += 1
             if error:
                 wrong.append(error)
     except BrocaError as error:
         wrong.append(str(error))
-    return Verified(path, "capture", count, tuple(wrong))
+    return FileCheck(path, "capture", count, tuple(wrong))
 
 
-def _file(path: Path) -> Verified:
+def _file(path: Path) -> FileCheck:
     with path.open("rb") as file:
         start = file.read(len(_SQLITE))
     if start == _SQLITE:
         try:
-            lost = AnswerStore(path).damaged()
+            lost = AnswerStore(path).count_damage()
         except BrocaError as error:
-            return Verified(path, "answers", 1, (str(error),))
+            return FileCheck(path, "answers", 1, (str(error),))
         wrong = (f"{path}: {lost} answers are not what was written; they are computed again when they are asked for.",)
-        return Verified(path, "answers", 1, wrong if lost else ())
+        return FileCheck(path, "answers", 1, wrong if lost else ())
     reasons = []
     for read in (UnitMask.load, WeightSet.load):
         try:
@@ -108,7 +108,7 @@ def _file(path: Path) -> Verified:
         except BrocaError as error:
             reasons.append(str(error))
         else:
-            return Verified(path, "mask", 1, ())
+            return FileCheck(path, "mask", 1, ())
     # The one that knows the file for its own says more than that it is not.
     told = next((reason for reason in reasons if "damaged" in reason or "fingerprint" in reason), "")
-    return Verified(path, "mask", 1, (told or f"{path} is no mask that can be read: {reasons[0]} {_WANTED}",))
+    return FileCheck(path, "mask", 1, (told or f"{path} is no mask that can be read: {reasons[0]} {_WANTED}",))

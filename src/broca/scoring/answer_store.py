@@ -75,7 +75,7 @@ class AnswerStore:
                 store.commit()
         return found
 
-    def damaged(self) -> int:
+    def count_damage(self) -> int:
         """How many of the answers on record are not what was written.
 
         Raises:

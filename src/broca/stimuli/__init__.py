@@ -2,7 +2,7 @@
 
 `broca.stimuli.contrasts.contrast`, `broca.stimuli.benchmarks.benchmark`, `broca.stimuli.trees.trees` and
 `broca.stimuli.perturb.pairs` are the doors. The files behind them:
-generators (`language`, `arithmetic`), stories of our own (`stories`), tables of the user's (`tables`, `labelled`,
+generators (`language`, `arithmetic`), stories of our own (`stories`), tables of the user's (`tables`, `label_tables`,
 `answers`), formats of other laboratories (`localizers`, `tomi`), and what keeps them honest (`lengths`, `baselines`,
 `orders`).
 """

@@ -85,7 +85,7 @@ def field_schema(kind: type[Any]) -> Any:
     """How pydantic reads and writes a mask: as `to_json` of its class has it."""
     from pydantic_core import core_schema
 
-    def validated(value: object) -> Any:
+    def validate_mask(value: object) -> Any:
         if isinstance(value, kind):
             return value
         try:
@@ -96,7 +96,7 @@ def field_schema(kind: type[Any]) -> Any:
 
     plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
     return core_schema.no_info_plain_validator_function(
-        validated,
+        validate_mask,
         json_schema_input_schema=plain,
         serialization=core_schema.plain_serializer_function_ser_schema(kind.to_json, return_schema=plain),
     )

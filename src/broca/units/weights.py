@@ -190,7 +190,7 @@ class WeightSet:
         Raises:
             SelectionError: if it is damaged or something else.
         """
-        return weight_files.from_bytes(_made, content, where)
+        return weight_files.from_bytes(_restore, content, where)
 
     @classmethod
     def load(cls, path: str | Path, *, model: str | None = None) -> WeightSet:
@@ -203,7 +203,7 @@ class WeightSet:
         Raises:
             SelectionError: if the file is missing, damaged or something else, or was made on another model.
         """
-        return weight_files.load(_made, Path(path), model=model)
+        return weight_files.load(_restore, Path(path), model=model)
 
     def _combine(self, other: WeightSet, rule: Callable[[Indices, Indices], Any]) -> WeightSet:
         for name, address in other.addresses.items():
@@ -217,7 +217,7 @@ class WeightSet:
         return WeightSet(at, {**self.addresses, **other.addresses}, self.about)
 
 
-def _made(
+def _restore(
     at: Mapping[str, Indices], addresses: Mapping[str, tuple[int, str, int, int]], about: Mapping[str, Any]
 ) -> WeightSet:
     return WeightSet(at, {name: Address(*values) for name, values in addresses.items()}, about)

@@ -82,7 +82,7 @@ def read_old_capture(path: str | Path, *, pad: int | None = None, blocks: int | 
             than `blocks`.
     """
     path = Path(path)
-    found = _loaded(path)
+    found = _load(path)
     texts: Any = found.get("final_predictions")
     rows: Any = found.get("original_indices")
     if not _all(texts, str) or not _all(rows, int) or len(texts) != len(rows):
@@ -153,7 +153,7 @@ class _About(BaseModel):
     texts: tuple[str, ...]
 
 
-def _loaded(path: Path) -> Mapping[str, Any]:
+def _load(path: Path) -> Mapping[str, Any]:
     found = loaded(path, holds="tensors, texts and numbers", again="Capture it again.", error=RunError)
     if not isinstance(found, dict):
         raise RunError(f"{path} holds a {type(found).__name__}. Give a capture of Error Mech Analysis.")
@@ -178,7 +178,7 @@ def _tensors(path: Path, found: Mapping[str, Any], blocks: int | None) -> Iterat
             f"{path} has a layer {over[0]}, and blocks is {blocks}. Give how many blocks the captured model has."
         )
     for number, tensor in hidden.items():
-        yield _hidden(number, last, known=blocks is not None), tensor
+        yield _hidden_state(number, last, known=blocks is not None), tensor
     yield from ((f"{number}.pattern", tensor) for number, tensor in attentions.items())
 
 
@@ -206,7 +206,7 @@ def _of_rows(path: Path, rows: list[Any]) -> Iterator[tuple[str, Tensor]]:
             yield f"pattern/{row}/{number}", _tensor(path, "attentions", tensor)
 
 
-def _hidden(number: int, last: int, *, known: bool) -> str:
+def _hidden_state(number: int, last: int, *, known: bool) -> str:
     """Hidden state i is what block i begins with, which is what the block before it left; behind the last block stands a norm.
 
     Args:

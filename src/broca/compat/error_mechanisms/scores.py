@@ -131,7 +131,7 @@ def scores(found: Sequence[Condition], by: Scorers) -> dict[str, pl.DataFrame]:
     return tables
 
 
-def written(found: Sequence[Condition], tables: Mapping[str, pl.DataFrame], to: str | Path) -> tuple[Path, ...]:
+def write_scores(found: Sequence[Condition], tables: Mapping[str, pl.DataFrame], to: str | Path) -> tuple[Path, ...]:
     """Write each table as CSV; and for each kind the reward model's scores in the ancestor's three files.
 
     These are ``rewards_KIND.csv`` (pt_file, original_index, prediction, reward_label, reward_score), ``.json`` (min_score,
@@ -170,7 +170,9 @@ def _condition(folder: Path, known: Sequence[Entry], kind: str | None, file: str
     completions, gold = [], []
     for entry, text in told:
         group = entry.task.request if entry.task else ""
-        completions.append(Completion(entry.name, name, entry.clean, _written(text, _prompt(entry, name) or ""), group))
+        completions.append(
+            Completion(entry.name, name, entry.clean, _completion(text, _prompt(entry, name) or ""), group)
+        )
         gold.append(entry.task.answer if entry.task else "")
     return Condition(name, tuple(completions), tuple(gold), tuple((file, row) for file, row, _ in found))
 
@@ -211,7 +213,7 @@ def _inside(text: str, prompt: str) -> re.Match[str] | None:
     return re.search(r"\s*".join(map(re.escape, prompt.split())), text)
 
 
-def _written(text: str, prompt: str) -> str:
+def _completion(text: str, prompt: str) -> str:
     cut, echo = completion_of(text, prompt)
     if echo:
         return cut

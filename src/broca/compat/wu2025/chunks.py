@@ -64,7 +64,7 @@ class Chunks:
         address = self.addresses[name]
         path, key = self._path(address.layer), self._keys[name]
         if self._layer[0] != address.layer:
-            self._layer = (address.layer, _loaded(path))
+            self._layer = (address.layer, _load(path))
         scores = self._layer[1].get(key)
         if scores is None:
             raise SelectionError(
@@ -81,7 +81,7 @@ class Chunks:
         return self._folder / f"layer_{layer}.pt"
 
 
-def _loaded(path: Path) -> Mapping[str, Tensor]:
+def _load(path: Path) -> Mapping[str, Tensor]:
     found = loaded(path, holds="tensors", again="Make it again.", error=SelectionError)
     if not isinstance(found, dict) or not all(
         isinstance(key, str)
