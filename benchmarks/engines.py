@@ -23,7 +23,7 @@ from ground import Row, arguments, interleaved, named, ratio, settle, write
 from broca.cache.mapping import with_pool
 from broca.cli.demo import DEMO
 from broca.evidence.conditions import LesionScorer
-from broca.instruments.lesion.plan import planned
+from broca.instruments.lesion.plan import plan_conditions
 from broca.models.lm import LM
 from broca.models.source import sourced
 from broca.runs import run
@@ -44,7 +44,7 @@ class Control:
         fields = {"localizers": (), "sides": ("top",), "doses": (), "sizes": (), "draws": draws, "n_items": n_items}
         self.spec = DEMO.model_copy(update=fields)
         self.lm = lm
-        self.plan = planned(self.spec, lm, [DEMO.localizer.model_copy(update=alone).run(lm)])
+        self.plan = plan_conditions(self.spec, lm, [DEMO.localizer.model_copy(update=alone).run(lm)])
         self.items = tuple(item for group in self.spec.abilities.values() for item in group)
         self.seen: set[str] = set()
 

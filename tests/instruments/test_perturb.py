@@ -14,10 +14,10 @@ from scipy.stats import binomtest
 import broca
 from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError, UnknownName
-from broca.instruments.perturb.cases import CLASSES, turned
-from broca.instruments.perturb.grid import Patches, grid, lent
+from broca.instruments.perturb.cases import CLASSES, flipped_pairs
+from broca.instruments.perturb.grid import Patches, donor_cases, grid
 from broca.instruments.perturb.result import PerturbResult
-from broca.instruments.perturb.selection import Choosing, selected
+from broca.instruments.perturb.selection import Choosing, select_units
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import source_of, way_for
 from broca.interventions.patching import position_pairs
@@ -55,7 +55,7 @@ def found(lm) -> PerturbResult:
 
 @pytest.fixture(scope="module")
 def cases(lm, found):
-    return turned(lm, SPEC.texts(lm), found.answers, way="choices", chat="auto", most=60, seed=0)
+    return flipped_pairs(lm, SPEC.texts(lm), found.answers, way="choices", chat="auto", most=60, seed=0)
 
 
 def test_accuracies_are_those_of_each_text_asked_by_itself(lm, found):
@@ -134,7 +134,7 @@ def test_classes_of_tokens_part_the_text(cases):
 
 
 def test_a_lent_run_has_another_answer(cases):
-    for one, case in zip(cases[0], lent(cases[0]), strict=True):
+    for one, case in zip(cases[0], donor_cases(cases[0]), strict=True):
         donor = next(other for other in cases[0] if other.case.donor is case.donor)
         assert donor.right != one.right
 
@@ -192,17 +192,17 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
 
 def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
     """Where the model is its own twin, what was chosen by its first half has no head start in the second."""
-    monkeypatch.setattr(sys.modules[selected.__module__], "untrained", lambda own, _seed: own)
+    monkeypatch.setattr(sys.modules[select_units.__module__], "untrained", lambda own, _seed: own)
     patches = Patches(lm, cases[0], no_cache, silent)
     made = grid(patches, threshold=0.5, boot={"n": 50, "seed": 0})
     how = Choosing("heads", "estimated", 12.5, 5, 5, 0.05, {"n": 50, "seed": 0})
-    numbers = {rung.name: rung.numbers for rung in selected(patches, made, how).rungs}
+    numbers = {rung.name: rung.numbers for rung in select_units(patches, made, how).rungs}
     assert numbers["learned"]["t"] == pytest.approx(numbers["learned"]["t_untrained_largest"], abs=1e-3)
     assert numbers["learned"]["cases"] == numbers["causal"]["cases"] < int(made.kept.sum())
 
 
 def test_estimates_of_all_tokens_are_the_sum_over_their_classes(lm, cases):
-    found = Patches(lm, cases[0], no_cache, silent).estimated({Site(0, "z"): lm.anatomy.n_heads})
+    found = Patches(lm, cases[0], no_cache, silent).estimate_effects({Site(0, "z"): lm.anatomy.n_heads})
     by_class = np.nansum([found[f"{name}/0.z"] for name in CLASSES], 0)
     np.testing.assert_allclose(found["all/0.z"], by_class, atol=1e-6)
 

@@ -21,11 +21,11 @@ from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError
 from broca.instruments.perturb.answers import ANSWERS, Asking
 from broca.instruments.perturb.blocks import best_patches, blocks
-from broca.instruments.perturb.cases import turned
-from broca.instruments.perturb.patterns import _carried
+from broca.instruments.perturb.cases import flipped_pairs
+from broca.instruments.perturb.patterns import _rows_to_replace
 from broca.instruments.perturb.probes import PROBES
 from broca.instruments.perturb.spec import Perturb
-from broca.instruments.perturb.stimuli import Shown, source_of
+from broca.instruments.perturb.stimuli import StudyTexts, source_of
 from broca.instruments.perturb.summary import gate
 from broca.instruments.perturb.tables import RECOVERY
 from broca.interventions.patching import Cell, patch_grid
@@ -125,7 +125,7 @@ def test_in_a_chat_the_template_behind_the_text_belongs_to_the_answer(items):
     asked = spec(items, chat="always", compare=0)
     texts = asked.texts(lm)
     answers = Asking(lm, "choices", "always", 1, no_cache, silent).answers(texts)
-    cases, _ = turned(lm, texts, answers, way="choices", chat="always", most=8, seed=0)
+    cases, _ = flipped_pairs(lm, texts, answers, way="choices", chat="always", most=8, seed=0)
     assert cases
     for one in cases:
         places = one.case.places["answer"]
@@ -139,16 +139,16 @@ def test_what_was_generated_is_forced_as_it_was_said(lm, items):
     """No space is put between a prompt and a completion, where items have choices too."""
     texts = spec(items).texts(lm)
     answers = asked_in_turn(texts, ("x9", "y9"))
-    cases, left = turned(lm, texts, answers, way="generated", chat="auto", most=4, seed=0)
+    cases, left = flipped_pairs(lm, texts, answers, way="generated", chat="auto", most=4, seed=0)
     assert left.used == 4
     letters = {lm.tokenizer.convert_ids_to_tokens(one.case.right) for one in cases}
     assert letters == {"x"}
     assert [one.case.run.ids for one in cases] == [lm.tokenize([one.pair.perturbed])[0].ids for one in cases]
-    rows = [_carried(one) for one in cases]
+    rows = [_rows_to_replace(one) for one in cases]
     assert all(len(queries[0]) == len(queries[1]) >= 1 for _, queries in rows)
 
 
-def asked_in_turn(texts: Shown, said: tuple[str, str]) -> pl.DataFrame:
+def asked_in_turn(texts: StudyTexts, said: tuple[str, str]) -> pl.DataFrame:
     """Every clean text answered by the first, every variant by the second."""
     clean = [
         {"id": name, "source": name, "kind": "clean", "of": "", "group": "", "gold": said[0], "said": said[0],
@@ -170,13 +170,13 @@ def test_pairs_that_a_tokenizer_takes_for_the_same_are_one_case(lm, items):
     again = replace(double, id=pair.id.replace(pair.kind, "third"), kind="third", perturbed=pair.clean.replace("o", "\u03bf", 1),
                     edits=edits_between(pair.clean, pair.clean.replace("o", "\u03bf", 1)))  # fmt: skip
     both = replace(texts, pairs=(double, again))
-    cases, _ = turned(lm, both, asked_in_turn(both, ("x9", "y9")), way="generated", chat="auto", most=4, seed=0)
+    cases, _ = flipped_pairs(lm, both, asked_in_turn(both, ("x9", "y9")), way="generated", chat="auto", most=4, seed=0)
     assert len(cases) == 1
 
 
 def test_items_with_pictures_are_refused(lm, tmp_path, monkeypatch):
     pictured = [Item("1", "Is the heavy bucket full?", ("yes", "no"), 0, images=("a.png",))]
-    monkeypatch.setattr(sys.modules[Shown.__module__], "benchmark", lambda *_args, **_options: pictured)
+    monkeypatch.setattr(sys.modules[StudyTexts.__module__], "benchmark", lambda *_args, **_options: pictured)
     with pytest.raises(StimulusError, match="pictures"):
         spec("sums").run(lm)
 

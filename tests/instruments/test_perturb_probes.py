@@ -10,7 +10,7 @@ import zoo
 from broca.capture.places import at_places
 from broca.errors import StatisticsError, StimulusError
 from broca.instruments.perturb.probe_rows import BASELINES, Seen
-from broca.instruments.perturb.probes import PROBES, TRANSFERS, probed
+from broca.instruments.perturb.probes import PROBES, TRANSFERS, probe_sites
 from broca.items import Stimulus
 from broca.models.lm import LM
 from broca.sites import Site
@@ -87,7 +87,7 @@ def test_points_are_read_at_the_edited_word_and_behind_it(lm, pairs):
 
 def test_every_row_has_its_baselines(lm, pairs):
     sites, points = [Site(0, "resid_pre"), Site(1, "resid_post")], ["edited", "answer"]
-    found = probed(lm, pairs, sites=sites, points=points, how=QUICK, permutations=2, n_bootstrap=50)
+    found = probe_sites(lm, pairs, sites=sites, points=points, how=QUICK, permutations=2, n_bootstrap=50)
     scores = found.scores
     assert scores.schema == PROBES
     assert len(scores) == 2 * 2 * 2 * 3
@@ -115,7 +115,7 @@ def test_every_row_has_its_baselines(lm, pairs):
 
 def test_a_typo_is_seen_behind_it_by_a_model_and_not_by_its_own_token(lm, pairs):
     """The token behind the edited word is the same in both texts: only what was carried there can tell them apart."""
-    found = probed(
+    found = probe_sites(
         lm, pairs, sites=[Site(0, "resid_pre"), Site(2, "resid_post")], points=["suffix"], splits=["rows"], how=QUICK
     )
     rows = found.scores.filter(kind="duplicate")
@@ -126,12 +126,12 @@ def test_a_typo_is_seen_behind_it_by_a_model_and_not_by_its_own_token(lm, pairs)
 
 def test_too_few_groups_are_told(lm, pairs):
     few = [pair for pair in pairs if pair.group in ("basket", "bottle")]
-    found = probed(lm, few, sites=[Site(0, "resid_pre")], points=["answer"], splits=["wording"], how=QUICK)
+    found = probe_sites(lm, few, sites=[Site(0, "resid_pre")], points=["answer"], splits=["wording"], how=QUICK)
     assert found.scores["accuracy"].to_list() == [None, None]
     assert found.scores["undefined"][0] == "2 different wordings are too few for 3 folds"
     assert found.transfers.is_empty()
     with pytest.raises(StimulusError, match="no pairs to probe"):
-        probed(lm, [])
+        probe_sites(lm, [])
 
 
 def test_what_is_remembered_is_not_done_again(lm, pairs):
@@ -146,10 +146,10 @@ def test_what_is_remembered_is_not_done_again(lm, pairs):
 
     how = {"sites": [Site(0, "resid_pre")], "points": ["answer"], "splits": ["rows"], "how": QUICK, "cache": cache}
     some = [pair for pair in pairs if pair.group in ("basket", "bottle", "garden")]
-    first = probed(lm, some, **how)
+    first = probe_sites(lm, some, **how)
     n = len(asked)
-    again = probed(lm, some, **how)
+    again = probe_sites(lm, some, **how)
     assert n == len(asked) == 3
     assert again.scores.equals(first.scores)
-    probed(lm, some[:-1], **how)
+    probe_sites(lm, some[:-1], **how)
     assert len(asked) > n

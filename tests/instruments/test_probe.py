@@ -10,11 +10,11 @@ import lists
 import zoo
 from broca.capture.features import Pooling, features
 from broca.errors import SpecError, StimulusError, UnknownName
-from broca.instruments.probe.cuts import cut_edges, matched
+from broca.instruments.probe.cuts import cut_edges, match_cuts
 from broca.instruments.probe.result import ProbeResult
-from broca.instruments.probe.robustness import corrupted, linked
+from broca.instruments.probe.robustness import corrupt_trees, margin_regression
 from broca.instruments.probe.spec import Probe, Pruning
-from broca.instruments.probe.statements import Statements, looked_at, scaled
+from broca.instruments.probe.statements import Statements, looked_at, scale_by_text
 from broca.interventions.edges import EdgeLesion
 from broca.runs import open_run, run
 from broca.scoring import Likelihood
@@ -53,7 +53,7 @@ def test_features_are_the_attention_of_each_list(lm, found):
     np.testing.assert_allclose(kept, own.values, atol=1e-6)
     assert layers == (0, 1)
     assert kept.sum(-3).shape == (2, 4)
-    by_text = scaled(kept, rows.text, Pooling(scale="example"))
+    by_text = scale_by_text(kept, rows.text, Pooling(scale="example"))
     assert [by_text[rows.text == i].max() for i in range(40)] == pytest.approx([1.0] * 40)
     place = found.attention.filter((pl.col("by") == "place") & (pl.col("layer") == 1) & (pl.col("label") == 2))
     assert place["attention"][0] == pytest.approx(kept[rows.place == 2, 1].mean(), rel=1e-5)
@@ -146,7 +146,7 @@ def test_other_poolings_estimators_and_tasks():
 
 def test_cuts_hide_a_useful_statement_and_one_like_it(lm):
     made = trees("rules", depth=1, n=12)
-    for cut in matched(made, seed=0):
+    for cut in match_cuts(made, seed=0):
         assert cut.tree.useful[cut.useful]
         assert not cut.tree.useful[cut.useless]
         same = [
@@ -155,9 +155,9 @@ def test_cuts_hide_a_useful_statement_and_one_like_it(lm):
         if same:
             assert abs(cut.useless - cut.useful) == min(abs(i - cut.useful) for i in same)
     numbers = trees("kth", k=2, m=5, n=30, tokenizer=lm.tokenizer)
-    assert all(4 not in (cut.useful, cut.useless) for cut in matched(numbers, seed=0))  # the question itself
+    assert all(4 not in (cut.useful, cut.useless) for cut in match_cuts(numbers, seed=0))  # the question itself
     everything = trees("kth", k=5, m=5, n=4, tokenizer=lm.tokenizer)
-    assert matched(everything, seed=0) == []
+    assert match_cuts(everything, seed=0) == []
     how = {"seed": 0, "n_bootstrap": 50, "cache": lambda _key, compute: compute(), "progress": lambda *_: None}
     assert cut_edges(lm, everything, **how).is_empty()
 
@@ -168,7 +168,7 @@ def test_the_effect_of_a_cut_is_that_of_the_edge_lesion(lm):
     made = trees("kth", k=2, m=5, n=70, tokenizer=lm.tokenizer)
     how = {"seed": 0, "n_bootstrap": 50, "cache": lambda _key, compute: compute(), "progress": lambda *_: None}
     table = cut_edges(lm, made, **how)
-    kept = matched(made, seed=0)
+    kept = match_cuts(made, seed=0)
     texts = [cut.tree.text for cut in kept]
     spans = [cut.tree.statements[cut.useful] for cut in kept]
     items = [cut.tree.item for cut in kept]
@@ -186,15 +186,15 @@ def test_links_are_of_single_examples_and_say_when_they_have_no_estimate():
     draw = np.random.default_rng(0)
     margin, groups = draw.normal(size=200), [f"t{i // 2}" for i in range(200)]
     right = draw.random(200) < 1 / (1 + np.exp(-margin))
-    found = linked("useful", right, margin, groups)
+    found = margin_regression("useful", right, margin, groups)
     assert found["undefined"] is None
     assert found["low"] > 0
-    assert "answers of both kinds" in linked("useful", np.ones(200, bool), margin, groups)["undefined"]
+    assert "answers of both kinds" in margin_regression("useful", np.ones(200, bool), margin, groups)["undefined"]
 
 
 def test_corruptions_say_what_they_touched():
     made = trees("rules", depth=1, n=12)
-    for at, each in corrupted(made, "negate-useful", seed=0):
+    for at, each in corrupt_trees(made, "negate-useful", seed=0):
         assert made[at].useful[each.index]
         assert each.tree.statement_texts[each.index] != made[at].statement_texts[each.index]
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from broca.instruments.probe.findings import claim, margins_of_trees, rungs, score_table, warnings
 from broca.instruments.probe.published import of_numbers
-from broca.instruments.probe.scores import How, Target, _p_learned, by_head, by_layer, scored
+from broca.instruments.probe.scores import How, Target, _p_learned, by_head, by_layer, score_target
 from broca.instruments.probe.statements import Statements
 from broca.items import CONCLUSION, Tree
 from broca.stats.f1 import macro_f1
@@ -54,13 +54,13 @@ def test_rows_and_classes_of_a_list():
 
 def test_what_is_planted_is_read_and_noise_is_not():
     rows = statements()
-    found = scored(target(rows, useful=3.0))
+    found = score_target(target(rows, useful=3.0))
     assert found.row["score"] > 0.6
     assert found.row["score_low"] > 0.5
     assert found.row["p"] == pytest.approx(1 / 61)
     assert found.row["p_learned"] < 0.01
     assert found.row["margin"] > 0.3
-    nothing = scored(target(rows))
+    nothing = score_target(target(rows))
     assert abs(nothing.row["score"]) < 0.1
     assert nothing.row["p"] > 0.05
     assert abs(np.mean(nothing.row["score_random_all"])) < 0.1
@@ -70,13 +70,13 @@ def test_what_is_planted_is_read_and_noise_is_not():
 def test_other_classifiers_read_it_too(kind):
     rows = statements(40)
     own = target(rows, useful=3.0)
-    found = scored(replace(own, how=replace(HOW, classifier=Classifier(kind), permutations=5)))
+    found = score_target(replace(own, how=replace(HOW, classifier=Classifier(kind), permutations=5)))
     assert found.row["score"] > 0.6
 
 
 def test_labels_shuffled_within_texts_score_nothing_in_trained_and_untrained():
     rows = statements()
-    found = scored(target(rows, useful=3.0))
+    found = score_target(target(rows, useful=3.0))
     controls = {each["control"]: each for each in found.controls}
     assert abs(controls["permuted labels"]["score"]) < 0.1
     assert abs(controls["tree of another theory"]["score"]) < 0.1
@@ -85,16 +85,16 @@ def test_labels_shuffled_within_texts_score_nothing_in_trained_and_untrained():
 
 def test_steps_are_scored_among_useful_statements_alone():
     rows = statements()
-    found = scored(target(rows, "step", step=4.0))
+    found = score_target(target(rows, "step", step=4.0))
     assert found.row["n"] == 180
     assert found.row["score"] > 0.5
-    assert scored(target(rows, useful=4.0)).row["n"] == 480
-    assert scored(target(rows, "step", useful=4.0)).row["score"] < 0.15
+    assert score_target(target(rows, useful=4.0)).row["n"] == 480
+    assert score_target(target(rows, "step", useful=4.0)).row["score"] < 0.15
 
 
 def test_a_score_with_one_class_is_said_to_be_undefined():
     rows = statements(k=1)
-    found = [scored(target(rows, "useful", useful=3.0)), scored(target(rows, "step"))]
+    found = [score_target(target(rows, "useful", useful=3.0)), score_target(target(rows, "step"))]
     assert found[0].row["undefined"] is None
     assert found[1].row["undefined"] == "every statement asked about is of one step, so there is nothing to tell apart"
     assert (found[1].row["f1"], found[1].row["score"], found[1].predicted) == (None, None, None)
@@ -105,9 +105,9 @@ def test_a_score_with_one_class_is_said_to_be_undefined():
     assert table["f1_published"].to_list() == [None, 1.0]
     everything = Tree("a", "x y", ((0, 1), (2, 3)), (2, 3), ((0, CONCLUSION), (1, CONCLUSION)), ("1", "2"), 0)
     all_useful = Statements.of([replace(everything, id=str(i)) for i in range(9)])
-    assert "every statement asked about is useful" in scored(target(all_useful)).row["undefined"]
+    assert "every statement asked about is useful" in score_target(target(all_useful)).row["undefined"]
     few = statements(3)
-    assert "fewer theories than the 5 folds" in scored(target(few)).row["undefined"]
+    assert "fewer theories than the 5 folds" in score_target(target(few)).row["undefined"]
     states = {rung.name: rung.state for rung in rungs([found[1]], None, alpha=0.05)}
     assert states == dict.fromkeys(("selective", "reliable", "learned"), "not tested")
 
@@ -123,7 +123,7 @@ def test_what_leaks_between_rows_of_a_theory_shows_in_folds_of_rows_alone():
         return codes[rows.text] + 0.001 * np.random.default_rng(seed).normal(size=(len(rows.text), 3, 2))
 
     noise = tuple(looked(rows, seed) for seed in range(5))
-    found = scored(Target("useful", rows, telling(1), noise, HOW))
+    found = score_target(Target("useful", rows, telling(1), noise, HOW))
     assert found.row["f1_rows"] > 0.8
     assert found.row["f1"] < 0.6
     assert any("leakage between statements" in text for text in warnings(5, [found]))
@@ -136,14 +136,14 @@ def test_attention_must_add_to_what_needs_no_model():
     numbers = np.array([float(said) for said in rows.said])
     # Attention that goes by the number and nothing else tells useful statements well, and adds nothing to the number.
     copied = -numbers[:, None, None] / 10 + 0.001 * draw.normal(size=(len(numbers), 3, 2))
-    found = scored(replace(target(rows), own=copied))
+    found = score_target(replace(target(rows), own=copied))
     by_name = {each["baseline"]: each for each in found.baselines}
     assert by_name["surface"]["f1"] > 0.7
     assert by_name["position"]["f1"] < 0.6
     assert found.row["score"] > 0.4
     assert by_name["surface"]["gain_low"] < 0
     assert rungs([found], None, alpha=0.05)[0].state == "failed"
-    strong = scored(target(rows, useful=4.0))
+    strong = score_target(target(rows, useful=4.0))
     best = max(strong.baselines, key=lambda each: each["f1"])
     assert best["gain"] == pytest.approx(best["f1_with"] - best["f1"])
     assert best["gain_low"] > 0
@@ -153,7 +153,9 @@ def test_attention_must_add_to_what_needs_no_model():
 def test_surface_knows_kinds_words_and_places():
     rows = Statements.of(trees("rules", depth=1, n=30, shuffled=False))
     own = Target("step", rows, looked(rows, 1), tuple(looked(rows, s) for s in range(5)), HOW)
-    assert {b["baseline"]: b["f1"] for b in scored(own).baselines}["surface"] == 1  # facts are leaves, rules are not
+    assert {b["baseline"]: b["f1"] for b in score_target(own).baselines}[
+        "surface"
+    ] == 1  # facts are leaves, rules are not
     surface = rows.surface()
     assert surface["position"].shape[1] == 3
     assert surface["surface"].shape[1] > 8
@@ -169,7 +171,7 @@ def test_surface_knows_kinds_words_and_places():
 def test_the_layers_are_chosen_without_the_rows_that_are_tested():
     rows = statements(80)
     own = target(rows, useful=3.0)
-    found = scored(replace(own, how=replace(HOW, layers="nested", permutations=20)))
+    found = score_target(replace(own, how=replace(HOW, layers="nested", permutations=20)))
     assert set(found.row["layers_chosen"].split(", ")) <= {"layer 1", "layers 0-1", "all"}
     assert "layer 1" in found.row["layers_chosen"]
     assert found.row["score"] > 0.6
@@ -201,7 +203,7 @@ def test_p_is_that_of_shuffled_labels_and_of_a_prediction_interval():
     votes = own.votes(own.own)
     null = own.f1(votes, shuffle_within(own.y, own.text, n=60, seed=0))
     f1 = float(macro_f1(own.clusters(own.guesses(votes)).sum(0)))
-    found = scored(own)
+    found = score_target(own)
     assert found.row["f1"] == pytest.approx(f1)
     assert found.row["p"] == pytest.approx(float(empirical_p(f1, null, "greater")))
     random = [0.50, 0.52, 0.49, 0.51, 0.53]
@@ -212,20 +214,20 @@ def test_p_is_that_of_shuffled_labels_and_of_a_prediction_interval():
 
 def test_every_rung_says_its_numbers():
     rows = statements(80)
-    found = [scored(target(rows, useful=5.0)), scored(target(rows, "step", step=5.0))]
+    found = [score_target(target(rows, useful=5.0)), score_target(target(rows, "step", step=5.0))]
     selective, reliable, learned = rungs(found, None, alpha=0.05)
     assert (selective.state, reliable.state, learned.state) == ("passed", "not tested", "passed")
     assert {"S_P1", "S_P2", "twins"} <= learned.numbers.keys()
     assert learned.numbers["twins"] == 5
     fewer = [replace(each.target, twins=each.target.twins[:3]) for each in found]
-    assert rungs([scored(each) for each in fewer], None, alpha=0.05)[2].state == "not tested"
-    unshuffled = [scored(replace(each.target, how=replace(HOW, permutations=0))) for each in found]
+    assert rungs([score_target(each) for each in fewer], None, alpha=0.05)[2].state == "not tested"
+    unshuffled = [score_target(replace(each.target, how=replace(HOW, permutations=0))) for each in found]
     assert rungs(unshuffled, None, alpha=0.05)[0].state == "not tested"
 
 
 def test_margins_of_trees_are_means_over_their_rows():
     rows = statements(20)
-    found = scored(target(rows, useful=3.0))
+    found = score_target(target(rows, useful=3.0))
     margins = margins_of_trees([found], rows)["useful"]
     np.testing.assert_allclose(margins[7], found.margin[rows.text == 7].mean())
     assert margins.shape == (20,)

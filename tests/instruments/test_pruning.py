@@ -27,11 +27,11 @@ from broca.instruments.probe.head_maps import (
 from broca.instruments.probe.pruning import (
     conditions,
     how_many,
+    importance_order,
     mask_of,
     orders_of,
     probe_weights,
-    pruned,
-    ranked,
+    pruning_curves,
 )
 from broca.instruments.probe.spec import Pruning
 from broca.instruments.probe.statements import Statements
@@ -62,10 +62,10 @@ def test_the_published_entropies_order_heads_as_published(golden):
     size = np.array(golden["entropy_size_head_x_layer"]).T
     assert place.mean() == pytest.approx(0.611, abs=2e-3)
     assert size.mean() == pytest.approx(0.889, abs=2e-3)
-    first = [divmod(int(head), 12) for head in ranked(-place)[:3]]
+    first = [divmod(int(head), 12) for head in importance_order(-place)[:3]]
     assert first == [(9, 10), (7, 2), (11, 11)]  # L10H11, L8H3, L12H12
-    assert divmod(int(ranked(-size)[0]), 12) == (9, 9)  # L10H10
-    mask = mask_of(ranked(-place)[: how_many(40, 144, "published")], range(12), 12)
+    assert divmod(int(importance_order(-size)[0]), 12) == (9, 9)  # L10H10
+    mask = mask_of(importance_order(-place)[: how_many(40, 144, "published")], range(12), 12)
     assert mask.count == 58
     assert np.corrcoef(place.ravel(), size.ravel())[0, 1] == pytest.approx(-0.505, abs=2e-3)
 
@@ -163,7 +163,7 @@ def test_curves_are_accuracies_under_real_lesions(lm):
     orders, missing = orders_of(spec, lm, items, importance, (0, 1), chat="never", cache=no_cache)
     assert orders.keys() == {"place", "probe", "gradient"}
     assert missing == ("There is no order by size for this task or model, so none was pruned by it.",)
-    curves, areas, guards = pruned(
+    curves, areas, guards = pruning_curves(
         spec, lm, items, orders, (0, 1), chat="never", seed=0, cache=no_cache, progress=silent
     )
     assert [guard.state for guard in guards] == ["passed", "passed"]

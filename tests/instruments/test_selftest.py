@@ -14,7 +14,7 @@ import zoo
 from broca.errors import GuardError, SelectionError, SiteUnavailable, SpecError, StimulusError
 from broca.instruments.selftest import rankings
 from broca.instruments.selftest.spec import Selftest
-from broca.instruments.selftest.truth import grounded, tried
+from broca.instruments.selftest.truth import run_trial, set_up
 from broca.items import Contrast, Stimulus
 from broca.models.lm import LM
 
@@ -162,9 +162,9 @@ def test_detection_follows_the_analytic_power():
     rows = []
     for seed in range(4):
         spec = Selftest(contrast=CONTRAST, pairs=4, rivals=8, reference=8, n=40, ds=(0.4, 1.0), ns=(20, 60), seed=seed)
-        ground = grounded(spec, lm)
+        ground = set_up(spec, lm)
         for d in spec.ds:
-            trial = tried(spec, ground, d, lambda _key, compute: compute(), lambda *_: None)
+            trial = run_trial(spec, ground, d, lambda _key, compute: compute(), lambda *_: None)
             for n in spec.ns:
                 scores = rankings.rankings(
                     trial, n, seed=0, cache=lambda _key, compute: compute(), progress=lambda *_: None
@@ -192,7 +192,7 @@ def test_a_unit_is_detected_from_the_critical_t_on():
 
 def test_ties_share_their_places():
     truth = np.array([True, False, True, False, False])
-    ranks = rankings.ranked(np.array([2.0, 1.0, 1.0, 1.0, np.nan]))
+    ranks = rankings.average_ranks(np.array([2.0, 1.0, 1.0, 1.0, np.nan]))
     assert rankings.found_among_top(ranks, truth, 1) == 1
     assert rankings.found_among_top(ranks, truth, 2) == pytest.approx(1 + 1 / 3)
     found = rankings.recovery(np.array([2.0, 1.0, 1.0, 1.0, np.nan]), truth)
@@ -251,16 +251,16 @@ def test_too_little_is_told_with_the_number_that_would_do():
 
 def test_the_answers_are_the_metric():
     lm = zoo.lm("llama")
-    ground = grounded(Selftest(contrast=CONTRAST, answers=("x", "y")), lm)
+    ground = set_up(Selftest(contrast=CONTRAST, answers=("x", "y")), lm)
     assert ground.answers == ("x", "y")
     assert (ground.metric.right, ground.metric.foil) == tuple(lm.tokenizer.convert_tokens_to_ids(["x", "y"]))
-    likeliest = grounded(Selftest(contrast=CONTRAST), lm)
+    likeliest = set_up(Selftest(contrast=CONTRAST), lm)
     assert likeliest.metric.right != likeliest.metric.foil
 
 
 def test_stimuli_are_dealt_without_regard_to_their_side():
     lm = zoo.lm("llama")
-    ground = grounded(Selftest(contrast=CONTRAST), lm)
+    ground = set_up(Selftest(contrast=CONTRAST), lm)
     first = {text.ids for text in lm.tokenize([s.text for s in CONTRAST.positive])}
     share = np.mean([text.ids in first for text in ground.positive])
     assert 0.35 < share < 0.65

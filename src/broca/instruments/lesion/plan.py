@@ -68,7 +68,9 @@ class Plan:
         return (text,)
 
 
-def planned(spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mapping[Site, Floats] | None = None) -> Plan:
+def plan_conditions(
+    spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mapping[Site, Floats] | None = None
+) -> Plan:
     """Everything to lesion, the claim first.
 
     Args:
@@ -83,7 +85,9 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mappi
     if not found:
         assert spec.selection is not None
         labels = Condition("lesion", spec.selection, dose=100 * spec.selection.count / spec.selection.total)
-        return Plan(_filled(spec, labels), _random(spec, lm, labels, None, n=spec.draws, size=size), (), (), spec.draws)
+        return Plan(
+            _with_every_fill(spec, labels), _random(spec, lm, labels, None, n=spec.draws, size=size), (), (), spec.draws
+        )
     first, *rest = found
 
     def lesion(of: Localization, side: Side, dose: float) -> Lesioned:
@@ -102,7 +106,7 @@ def planned(spec: CausalTest, lm: LM, found: Sequence[Localization], size: Mappi
     scaled = sorted({scale * spec.dose for scale in spec.sizes} - {spec.dose})
     sizes = tuple(lesion(first, spec.sides[0], dose) for dose in scaled if least <= dose <= 100)
     random = _random(spec, lm, main, first, n=spec.draws)
-    return Plan(_filled(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
+    return Plan(_with_every_fill(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
 
 
 def _distinct(sizes: Sequence[Lesioned], main: Lesioned) -> tuple[Lesioned, ...]:
@@ -110,7 +114,7 @@ def _distinct(sizes: Sequence[Lesioned], main: Lesioned) -> tuple[Lesioned, ...]
     return tuple(condition for condition in sizes if condition.mask.count != main.mask.count)
 
 
-def _filled(spec: CausalTest, condition: Lesioned) -> tuple[Lesioned, ...]:
+def _with_every_fill(spec: CausalTest, condition: Lesioned) -> tuple[Lesioned, ...]:
     return tuple(replace(condition, fill=fill) for fill in spec.fills)
 
 

@@ -16,7 +16,7 @@ from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Guard, Verdict
-from broca.instruments.lesion.plan import Plan, candidates, planned
+from broca.instruments.lesion.plan import Plan, candidates, plan_conditions
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.result import Localization
@@ -48,7 +48,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
     size = None
     if spec.selection is not None and "size" in spec.match:
         size = bench.sizes(list(candidates(lm, spec.selection)), spec.selection.grain)
-    plan = planned(spec, lm, found, size)
+    plan = plan_conditions(spec, lm, found, size)
     checks = guards.probe(lm, items, chat)
     passed = [guards.identity(lm, plan.mask, checks), guards.padding(lm), *guards.joins(lm, items, spec.scorer)]
     (intact,) = bench.tables([INTACT])
@@ -130,7 +130,7 @@ def _result(
             "unit": "accuracy",
             "n": cell["n"],
         },
-        selection=local.selection if local else _given(plan.mask),
+        selection=local.selection if local else _mask_summary(plan.mask),
         model=model_summary(lm),
         dissociations=dissociated,
         attribution=scores,
@@ -166,7 +166,7 @@ def _what(plan: Plan, local: Localization | None, lm: LM) -> str:
     )
 
 
-def _given(mask: UnitMask) -> dict[str, Any]:
+def _mask_summary(mask: UnitMask) -> dict[str, Any]:
     sites = ", ".join(str(site) for site in mask.at if mask.at[site].any())
     return {
         "k": mask.count,

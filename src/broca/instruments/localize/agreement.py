@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from broca.instruments.localize.spec import Localize
 
 
-def across(spec: Localize, own: Localization, lm: LM, *, cache: Cache, progress: Progress) -> pl.DataFrame:
+def cross_contrast_agreement(
+    spec: Localize, own: Localization, lm: LM, *, cache: Cache, progress: Progress
+) -> pl.DataFrame:
     """One row a further contrast: correlation of the maps, and overlap of the selections beside that of random ones.
 
     Columns ``contrast``, ``r`` (Pearson, over units), ``shared``, ``dice``, ``chance_dice``, ``p`` (hypergeometric).

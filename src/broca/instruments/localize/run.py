@@ -84,7 +84,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     tokens = (*positive.tokens, *negative.tokens)
     local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
     if spec.also:
-        table = across.across(spec, local, lm, cache=cache, progress=progress)
+        table = across.cross_contrast_agreement(spec, local, lm, cache=cache, progress=progress)
         rungs = {rung.name: rung for rung in local.verdict.rungs}
         rungs["reliable"] = rungs["reliable"].more(*across.in_words(table))
         local = replace(local, across=table, verdict=Verdict.of(*rungs.values()))
@@ -96,7 +96,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
 
 
 def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
-    where, images = sites(spec.sites, lm.anatomy.n_layers), _pictured(spec.stimuli)
+    where, images = sites(spec.sites, lm.anatomy.n_layers), _has_only_images(spec.stimuli)
     if spec.sites.startswith("*."):
         where = lm.anatomy.sites(where[0].kind, images=images)
     if idle := [site for site in where if not images and not lm.anatomy.blocks[site.layer].on_text]:
@@ -113,14 +113,14 @@ def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:
     return where
 
 
-def _pictured(contrast: Contrast) -> bool:
+def _has_only_images(contrast: Contrast) -> bool:
     """Whether every stimulus has a picture."""
     return all(stimulus.images for stimulus in (*contrast.positive, *contrast.negative))
 
 
 def _idle_sites(spec: Localize, lm: LM) -> list[Site]:
     """Sites of layers that ``*`` leaves out, because these stimuli do not run them."""
-    if not spec.sites.startswith("*.") or _pictured(spec.stimuli):
+    if not spec.sites.startswith("*.") or _has_only_images(spec.stimuli):
         return []
     every = lm.anatomy.sites(sites(spec.sites, lm.anatomy.n_layers)[0].kind, images=True)
     return [site for site in every if not lm.anatomy.blocks[site.layer].on_text]

@@ -23,10 +23,10 @@ def twins(spec: Localize, lm: LM, *, cache: Cache, progress: Progress) -> pl.Dat
     See `in_twins` for its rows.
     """
 
-    def told(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         progress("localizing in untrained twins", done, total)
 
-    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, cache=cache, progress=told)
+    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, cache=cache, progress=report_progress)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import polars as pl
 
 from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError
-from broca.instruments.perturb.stimuli import Shown, Way, source_of
+from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of
 from broca.items import Item, Pair
 from broca.models.lm import LM
 from broca.models.tokens import Chat
@@ -54,7 +54,7 @@ class Asking:
     cache: Cache
     progress: Progress
 
-    def answers(self, texts: Shown) -> pl.DataFrame:
+    def answers(self, texts: StudyTexts) -> pl.DataFrame:
         """`ANSWERS` of every clean text, variant and control."""
         by_condition: dict[tuple[str, str], list[_Text]] = {}
         for text in _texts(texts):
@@ -64,14 +64,14 @@ class Asking:
             self.progress("asking", done, len(by_condition))
             key = {"cell": "answers", "kind": kind, "of": of, "texts": texts.fingerprint, "condition": list(self.lm.condition),
                    "way": self.way, "chat": self.chat, "max_new_tokens": self.max_new_tokens}  # fmt: skip
-            part = self.cache(key, partial(self._asked, texts.items, some))
+            part = self.cache(key, partial(self._answer_table, texts.items, some))
             assert isinstance(part, pl.DataFrame)
             parts.append(part)
         self.progress("asking", len(by_condition), len(by_condition))
         return pl.concat(parts)
 
-    def _asked(self, items: Mapping[str, Item], some: Sequence[_Text]) -> pl.DataFrame:
-        said = self._chosen(items, some) if self.way == "choices" else self._written(some)
+    def _answer_table(self, items: Mapping[str, Item], some: Sequence[_Text]) -> pl.DataFrame:
+        said = self._choose_options(items, some) if self.way == "choices" else self._generate_answers(some)
         rows = [
             {"id": text.id, "source": text.source, "kind": text.kind, "of": text.of, "group": text.pair.cluster,
              "gold": text.pair.answer, **own}
@@ -79,7 +79,7 @@ class Asking:
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ANSWERS)
 
-    def _chosen(self, items: Mapping[str, Item], some: Sequence[_Text]) -> list[dict[str, object]]:
+    def _choose_options(self, items: Mapping[str, Item], some: Sequence[_Text]) -> list[dict[str, object]]:
         asked = [replace(items[text.source], id=text.id, prompt=text.said) for text in some]
         found = Likelihood(chat=self.chat)(self.lm, asked)
         return [
@@ -87,7 +87,7 @@ class Asking:
             for row in found.iter_rows(named=True)
         ]
 
-    def _written(self, some: Sequence[_Text]) -> list[dict[str, object]]:
+    def _generate_answers(self, some: Sequence[_Text]) -> list[dict[str, object]]:
         prompts = [text.said for text in some]
         made = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self.chat)
         if all(number(text.pair.answer) is not None for text in some):
@@ -116,7 +116,7 @@ class _Text:
     said: str
 
 
-def _texts(texts: Shown) -> list[_Text]:
+def _texts(texts: StudyTexts) -> list[_Text]:
     return [
         *(_Text(name, name, CLEAN, "", pair, pair.clean) for name, pair in texts.clean.items()),
         *(_Text(pair.id, source_of(pair), pair.kind, "", pair, pair.perturbed) for pair in texts.pairs),

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from broca.errors import StimulusError
-from broca.instruments.perturb.stimuli import Shown, Way, source_of
+from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of
 from broca.interventions.patching import Case
 from broca.items import Item, Pair, Span
 from broca.models.lm import LM
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turned:
+class FlippedPair:
     """A pair that was right when clean and wrong when perturbed."""
 
     pair: Pair
@@ -56,9 +56,9 @@ class Left:
     """More than were asked for."""
 
 
-def turned(
-    lm: LM, texts: Shown, answers: pl.DataFrame, *, way: Way, chat: Chat, most: int, seed: int
-) -> tuple[tuple[Turned, ...], Left]:
+def flipped_pairs(
+    lm: LM, texts: StudyTexts, answers: pl.DataFrame, *, way: Way, chat: Chat, most: int, seed: int
+) -> tuple[tuple[FlippedPair, ...], Left]:
     """The pairs that turned, at most so many, kinds in turn.
 
     The right answer is that of the data where the model chose it, else what it said of the clean text; the wrong one is what it
@@ -91,7 +91,7 @@ def turned(
     for pair, both, *questions in zip(chosen, strings, clean, perturbed, strict=True):
         case = _case(pair, *questions, seed=seed)
         if case is not None:
-            made.append(Turned(pair, *case, *both))
+            made.append(FlippedPair(pair, *case, *both))
     return tuple(made), Left(len(broken), len(made), len(chosen) - len(made), len(broken) - len(chosen))
 
 
@@ -194,7 +194,7 @@ def _random(aligned: Alignment, places: Mapping[str, Sides], draw: np.random.Gen
     return _sides(sorted(pool[i] for i in picked))
 
 
-def table(cases: Sequence[Turned]) -> pl.DataFrame:
+def table(cases: Sequence[FlippedPair]) -> pl.DataFrame:
     """One row a case: what turned, and how many of its tokens are matched."""
     rows = [
         {"id": one.pair.id, "kind": one.pair.kind, "group": one.group, "clean": one.pair.clean, "perturbed": one.pair.perturbed,

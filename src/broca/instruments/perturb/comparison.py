@@ -15,7 +15,7 @@ from broca.capture.pairs import Aligned
 from broca.errors import GuardError
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.cases import offsets_in, operands_of
-from broca.instruments.perturb.stimuli import Shown
+from broca.instruments.perturb.stimuli import StudyTexts
 from broca.items import Pair, fingerprint
 from broca.models.attention import check_tap
 from broca.models.lm import LM
@@ -56,21 +56,21 @@ class _Kind:
     attention: bool
 
     @cached_property
-    def found(self) -> Compared:
-        pairs = [_aligned(self.lm, pair, self.chat) for pair in self.pairs]
+    def comparison(self) -> Compared:
+        pairs = [_align_pair(self.lm, pair, self.chat) for pair in self.pairs]
         return compared(self.lm, pairs, attention=self.attention, lens=False)
 
     def table(self, name: str) -> Part:
         """Points, heads, logits, or what is degenerate."""
         if name == "degenerate":
-            rows = [{"figure": figure, "why": "; ".join(why)} for figure, why in self.found.degenerate.items()]
+            rows = [{"figure": figure, "why": "; ".join(why)} for figure, why in self.comparison.degenerate.items()]
             return pl.DataFrame(rows, schema={"figure": pl.String, "why": pl.String})
         if name == "heads" and not self.attention:
             return pl.DataFrame({"query": []}, schema={"query": pl.String})
-        return getattr(self.found, name)()
+        return getattr(self.comparison, name)()
 
 
-def comparisons(lm: LM, texts: Shown, *, most: int, chat: Chat, cache: Cache, progress: Progress) -> Comparisons:
+def comparisons(lm: LM, texts: StudyTexts, *, most: int, chat: Chat, cache: Cache, progress: Progress) -> Comparisons:
     """Compare at most so many pairs of each kind.
 
     Args:
@@ -114,7 +114,7 @@ def _readable(lm: LM) -> tuple[bool, tuple[str, ...]]:
     return True, ()
 
 
-def _aligned(lm: LM, pair: Pair, chat: Chat) -> Aligned:
+def _align_pair(lm: LM, pair: Pair, chat: Chat) -> Aligned:
     clean, perturbed = lm.tokenize([pair.clean, pair.perturbed], chat=chat)
     aligned = align(
         pair,

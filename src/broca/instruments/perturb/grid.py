@@ -15,7 +15,7 @@ from broca.capture.attributed import Lent, attributed
 from broca.capture.gradient import LogitDifference
 from broca.errors import StatisticsError
 from broca.evidence.verdict import Guard
-from broca.instruments.perturb.cases import CLASSES, RANDOM, Turned
+from broca.instruments.perturb.cases import CLASSES, RANDOM, FlippedPair
 from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.items import fingerprint
 from broca.models.lm import LM
@@ -50,7 +50,7 @@ class Patches:
     """Cases that are patched in one model, with the numbers of each patch, which are computed once."""
 
     lm: LM
-    cases: tuple[Turned, ...]
+    cases: tuple[FlippedPair, ...]
     cache: Cache
     progress: Progress
     name: str = "own"
@@ -78,7 +78,7 @@ class Patches:
         assert isinstance(arrays, dict)
         return arrays
 
-    def estimated(self, groups: Mapping[Site, int]) -> dict[str, np.ndarray]:
+    def estimate_effects(self, groups: Mapping[Site, int]) -> dict[str, np.ndarray]:
         """What attribution patching foretells, in logits: by ``class/site`` arrays ``(case, group)``."""
 
         def compute() -> Part:
@@ -130,7 +130,7 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
     own = patches.run("patching", cases, cells)
     lost = own["donor"][:, 0] - own["before"][:, 0]
     kept = lost > threshold
-    estimates = patches.estimated(dict.fromkeys((site for cell in cells for site in cell.parts), 1))
+    estimates = patches.estimate_effects(dict.fromkeys((site for cell in cells for site in cell.parts), 1))
     foretold = np.stack([estimates[f"{cell.at}/{_site(cell)}"][:, 0] for cell in cells], 1)
     elsewhere = _cells(lm, ("resid_post",), (RANDOM,))
     runs = [
@@ -138,7 +138,7 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
         _Run("break", "own", stream, patches.run("patching back", [case.reversed for case in cases], stream)),
         _Run("restore", "elsewhere", elsewhere, patches.run("patching elsewhere", cases, elsewhere)),
     ]
-    if others := lent(patches.cases):
+    if others := donor_cases(patches.cases):
         runs.insert(2, _Run("restore", "other", stream, patches.run("patching from other texts", others, stream)))
     rows = [row for run in runs for row in run.rows(lost, kept, patches.groups, boot)]
     few = [case.itself for case in cases[:16]]
@@ -151,7 +151,7 @@ def grid(patches: Patches, *, threshold: float, boot: Mapping[str, int]) -> Grid
     )
 
 
-def lent(cases: Sequence[Turned]) -> list[Case]:
+def donor_cases(cases: Sequence[FlippedPair]) -> list[Case]:
     """Each case with the clean text of another one, whose right answer is another, and so is the word that is edited there.
 
     Where no other case is unlike in both, one with another answer; nothing where all have the same answer.

@@ -10,7 +10,7 @@ import polars as pl
 
 from broca.cache.cache import Part
 from broca.errors import GuardError
-from broca.instruments.perturb.cases import Turned
+from broca.instruments.perturb.cases import FlippedPair
 from broca.instruments.perturb.grid import Grid, Patches, share_of
 from broca.instruments.perturb.spec import By
 from broca.interventions.pattern import Pattern, PatternPatch, carried_patterns
@@ -68,7 +68,7 @@ def _run(patches: Patches, heads: Mapping[tuple[int, int | None], UnitMask]) -> 
             lm,
             [case.donor for case in cases],
             [case.run for case in cases],
-            *zip(*map(_carried, patches.cases), strict=True),
+            *zip(*map(_rows_to_replace, patches.cases), strict=True),
         )
         before, after = np.zeros(len(cases)), np.zeros((len(cases), len(heads)))
         done = 0
@@ -108,7 +108,7 @@ def _gaps(
     return np.stack([each[rows, right] - each[rows, wrong] for each in logits])
 
 
-def _carried(one: Turned) -> tuple[Sequence[Sequence[int]], tuple[tuple[int, ...], tuple[int, ...]]]:
+def _rows_to_replace(one: FlippedPair) -> tuple[Sequence[Sequence[int]], tuple[tuple[int, ...], tuple[int, ...]]]:
     """For each token of the clean run the perturbed tokens over it, and the positions of the rows that are replaced.
 
     What a row gives to a letter that is missing goes to the rest of its word, or to the token behind it.

@@ -52,7 +52,7 @@ TRANSFERS = pl.Schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeTables:
     """What probes tell, and what of it carries over to other kinds."""
 
     scores: pl.DataFrame
@@ -61,7 +61,7 @@ class Probed:
     """`TRANSFERS`; empty with one kind."""
 
 
-def probed(
+def probe_sites(
     lm: LM,
     pairs: Sequence[Pair],
     *,
@@ -74,7 +74,7 @@ def probed(
     n_bootstrap: int = 2000,
     cache: Cache = no_cache,
     progress: Progress = silent,
-) -> Probed:
+) -> ProbeTables:
     """Probe every site at every point, each kind by itself, then across kinds.
 
     Args:
@@ -119,7 +119,7 @@ def probed(
         parts["transfers"].append(_frame(cache(asked, partial(work.transfers, seen, site, points))))
     progress("probing", total, total)
     empty = pl.DataFrame(schema=TRANSFERS)
-    return Probed(pl.concat(parts["scores"]), pl.concat([empty, *parts["transfers"]]))
+    return ProbeTables(pl.concat(parts["scores"]), pl.concat([empty, *parts["transfers"]]))
 
 
 class _Work:
@@ -145,7 +145,7 @@ class _Work:
         sizes = {"pairs": len(rows.y) // 2, "groups": groups}
         if groups < max(self.how.folds, 2 * self.how.inner):
             return sizes | {"undefined": f"{groups} different {_PLURAL[split]} are too few for {self.how.folds} folds"}
-        found = self._told(rows, permutations=self.permutations)
+        found = self._separability(rows, permutations=self.permutations)
         base = self._once((kind, point, split), partial(self._baselines, seen, point, split))
         rivals = {"chance": np.full(len(rows.y), 0.5)} | {name: each.correct for name, each in base.items()}
         best = max(rivals, key=lambda name: rivals[name].mean())
@@ -191,9 +191,9 @@ class _Work:
 
     def _baselines(self, seen: Seen, point: Point, split: Split) -> dict[str, Separability]:
         features = seen.baselines(point, self.how.seed)
-        return {name: self._told(seen.rows(point, features[name], split)) for name in BASELINES}
+        return {name: self._separability(seen.rows(point, features[name], split)) for name in BASELINES}
 
-    def _told(self, rows: Rows, *, permutations: int = 0) -> Separability:
+    def _separability(self, rows: Rows, *, permutations: int = 0) -> Separability:
         return separability(rows, self.how, permutations=permutations, n_bootstrap=self.n_bootstrap)
 
     def _once(self, key: tuple[object, ...], compute: Any) -> Any:

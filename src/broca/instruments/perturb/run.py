@@ -16,15 +16,15 @@ from broca.evidence.verdict import RUNGS, Rung, Verdict
 from broca.instruments.perturb import answers as asked
 from broca.instruments.perturb import summary as told
 from broca.instruments.perturb.answers import Asking
-from broca.instruments.perturb.cases import CASES, Left, Turned, table, turned
+from broca.instruments.perturb.cases import CASES, FlippedPair, Left, flipped_pairs, table
 from broca.instruments.perturb.comparison import Comparisons, comparisons
 from broca.instruments.perturb.grid import BY_KIND, RECOVERY, Grid, Patches, grid
 from broca.instruments.perturb.patterns import PATTERNS, patterns
-from broca.instruments.perturb.probes import PROBES, TRANSFERS, Probed, probed
+from broca.instruments.perturb.probes import PROBES, TRANSFERS, ProbeTables, probe_sites
 from broca.instruments.perturb.result import PerturbResult
-from broca.instruments.perturb.selection import UNITS, Choosing, Selected, selected
+from broca.instruments.perturb.selection import UNITS, Choosing, Selection, select_units
 from broca.instruments.perturb.spec import Perturb
-from broca.instruments.perturb.stimuli import Shown, Way, way_for
+from broca.instruments.perturb.stimuli import StudyTexts, Way, way_for
 from broca.models.lm import LM
 from broca.scoring import Likelihood
 
@@ -46,17 +46,17 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
     boot = {"n": spec.n_bootstrap, "seed": spec.seed}
     found = asked.by_kind(answers, texts.kinds, **boot)
     inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, cache=cache, progress=progress)
-    told_apart = _probed(spec, lm, texts, cache, progress)
-    cases, left = turned(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
-    patched = _patched(spec, Patches(lm, cases, cache, progress), boot) if len(cases) > 1 else _nothing(left)
+    told_apart = _probe(spec, lm, texts, cache, progress)
+    cases, left = flipped_pairs(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
+    patched = _patch(spec, Patches(lm, cases, cache, progress), boot) if len(cases) > 1 else _nothing(left)
     return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
 
 
-def _probed(spec: Perturb, lm: LM, texts: Shown, cache: Cache, progress: Progress) -> Probed:
+def _probe(spec: Perturb, lm: LM, texts: StudyTexts, cache: Cache, progress: Progress) -> ProbeTables:
     if not spec.probes:
-        return Probed(pl.DataFrame(schema=PROBES), pl.DataFrame(schema=TRANSFERS))
+        return ProbeTables(pl.DataFrame(schema=PROBES), pl.DataFrame(schema=TRANSFERS))
     some = [pair for kind in texts.kinds for pair in [p for p in texts.pairs if p.kind == kind][: spec.probes]]
-    return probed(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, cache=cache, progress=progress)
+    return probe_sites(lm, some, chat=spec.chat, n_bootstrap=spec.n_bootstrap, cache=cache, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,34 +65,34 @@ class _After:
 
     grid: Grid | None
     patterns: pl.DataFrame
-    selected: Selected
+    selected: Selection
     warnings: tuple[str, ...]
 
 
-def _patched(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
+def _patch(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
     made = grid(patches, threshold=spec.threshold, boot=boot)
     table, refused = patterns(patches, made, spec.patterns, boot)
     how = Choosing(spec.select, spec.rank, spec.percent, spec.draws, spec.twins, spec.alpha, boot)
-    return _After(made, table, selected(patches, made, how), (refused,) if refused else ())
+    return _After(made, table, select_units(patches, made, how), (refused,) if refused else ())
 
 
 def _nothing(left: Left) -> _After:
     why = f"{left.turned} answers turned, {left.used} of them can be patched: too few. Give more texts, or kinds that hurt."
     rungs = tuple(Rung(name, "not tested", why, {}) for name in RUNGS)
-    return _After(None, pl.DataFrame(schema=PATTERNS), Selected(None, pl.DataFrame(schema=UNITS), rungs), ())
+    return _After(None, pl.DataFrame(schema=PATTERNS), Selection(None, pl.DataFrame(schema=UNITS), rungs), ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     """What was shown and said."""
 
-    texts: Shown
+    texts: StudyTexts
     way: Way
     answers: pl.DataFrame
     kinds: pl.DataFrame
     inside: Comparisons
-    probed: Probed
-    cases: tuple[Turned, ...]
+    probed: ProbeTables
+    cases: tuple[FlippedPair, ...]
     left: Left
 
 

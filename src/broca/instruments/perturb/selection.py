@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from broca.errors import SiteUnavailable, StatisticsError
 from broca.evidence.rungs import causal, learned, reliable, selective, specific
 from broca.evidence.verdict import Rung
-from broca.instruments.perturb.grid import Floats, Grid, Patches, lent, share_of
+from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, share_of
 from broca.instruments.perturb.spec import What
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained
@@ -40,7 +40,7 @@ patched at every aligned token; null for neurons, which are ranked by `estimate`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Selected:
+class Selection:
     """What was chosen, and how far it climbs."""
 
     mask: UnitMask | None
@@ -92,7 +92,7 @@ class _Map:
         return [(site.layer, i) for site, n in zip(self.sites, self.per_site, strict=True) for i in range(n)]
 
 
-def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
+def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     """Choose, and climb.
 
     Args:
@@ -108,38 +108,38 @@ def selected(patches: Patches, grid: Grid, how: Choosing) -> Selected:
             f"{counted(len(kept), 'case')}, of {counted(len(set(groups)), 'group')}, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
             f"{ENOUGH_GROUPS} groups, are needed: give more texts, or kinds of perturbation that cost more answers."
         )
-        return _untested(why)
+        return _no_selection(why)
     try:
         patches.lm.anatomy.sites(_SITE[how.what])
     except SiteUnavailable as error:
-        return _untested(f"This model has no {how.what} to choose from. {error}")
+        return _no_selection(f"This model has no {how.what} to choose from. {error}")
     first, second = halves(len(kept), seed=how.seed, groups=groups)
-    found = _mapped(cases, how)
+    found = _map_cases(cases, how)
     count = max(1, round(how.percent / 100 * found.values.shape[1]))
     chosen = np.argsort(-found.values[first].mean(0), kind="stable")[:count]
     mask = found.mask(chosen, "head" if how.what == "heads" else "unit")
-    t, p_max, tells = _signed(found.values[first], groups[first], chosen, how)
+    t, p_max, tells = _sign_flip_test(found.values[first], groups[first], chosen, how)
     held = replace(cases, cases=tuple(cases.cases[i] for i in second))
     lost = grid.lost[kept]
     rungs = (
         tells,
         reliable.patch_choice(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
-        _learned(held, found, mask, (chosen, second), how),
-        *_tested(held, mask, lost[second], how),
+        _learned_rung(held, found, mask, (chosen, second), how),
+        *_causal_rungs(held, mask, lost[second], how),
     )
-    return Selected(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
+    return Selection(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
 
 
-def _untested(why: str) -> Selected:
+def _no_selection(why: str) -> Selection:
     names = ("selective", "reliable", "learned", "causal", "specific")
-    return Selected(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
+    return Selection(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
 
 
-def _mapped(cases: Patches, how: Choosing) -> _Map:
+def _map_cases(cases: Patches, how: Choosing) -> _Map:
     lm, what = cases.lm, how.what
     sites = lm.anatomy.sites(_SITE[what])
     n = {site: lm.anatomy.n_heads if what == "heads" else lm.anatomy.width(site) for site in sites}
-    by_site = cases.estimated(n)
+    by_site = cases.estimate_effects(n)
     estimates = np.concatenate([by_site[f"all/{site}"] for site in sites], 1)
     values = estimates
     if how.patches:
@@ -165,7 +165,7 @@ def _jointly(cases: Patches, mask: UnitMask) -> Cell:
     return Cell("all", {s: np.repeat(f, cases.lm.anatomy.width(s) // len(f)) for s, f in mask.at.items() if f.any()})
 
 
-def _signed(
+def _sign_flip_test(
     values: Floats, groups: np.ndarray, chosen: NDArray[np.int64], how: Choosing
 ) -> tuple[Floats, Floats, Rung]:
     """Of each candidate t and p (max-T) over arbitrary signs of groups, NaN where there are too few of them; and the rung."""
@@ -179,7 +179,7 @@ def _signed(
     return test.t, test.p_max, selective.patch_choice(test.p_max[chosen], how.what, how.alpha)
 
 
-def _learned(
+def _learned_rung(
     held: Patches, found: _Map, mask: UnitMask, at: tuple[NDArray[np.int64], NDArray[np.int64]], how: Choosing
 ) -> Rung:
     """The rung *learned*, in cases that chose nothing."""
@@ -200,7 +200,7 @@ def _learned(
 
 def _chosen_values(twin: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Floats:
     if not how.patches:
-        return _mapped(twin, how).values[:, chosen]
+        return _map_cases(twin, how).values[:, chosen]
     heads = twin.lm.anatomy.n_heads
     cells = [
         _cell(twin.lm.anatomy.width(site), {site: [int(head)]}, heads=heads)
@@ -217,7 +217,7 @@ def _t(values: Floats) -> Floats:
     return np.divide(values.mean(0), error, out=np.zeros(values.shape[1]), where=error > 0)
 
 
-def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
+def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
     """The causal and the specific rung, in cases that chose nothing."""
     others = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
     layer: tuple[Literal["layer"], ...] = ("layer",) if prod(others) >= how.draws else ()
@@ -231,7 +231,7 @@ def _tested(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple
     low, share, high = share_of(gains[:, 0], lost, groups, how.boot)
     drawn = gains[:, 1:].sum(0) / lost.sum()
     restores = causal.patch_choice((low, share, high), drawn, len(lost), how, matched=bool(layer))
-    others = lent(held.cases)
+    others = donor_cases(held.cases)
     if not others:
         why = "All these cases have the same right answer, so none can lend a run with another."
         return restores, Rung("specific", "not tested", why, {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from broca.errors import StimulusError
-from broca.instruments.perturb.stimuli import Shown, shown, way_for
+from broca.instruments.perturb.stimuli import StudyTexts, load_texts, way_for
 from broca.page.shell import YOURS, command
 from broca.scoring.writer import writer
 from broca.specs.command import Call
@@ -138,7 +138,7 @@ class Perturb(Spec):
             )
         return ""
 
-    def texts(self, lm: LM | None) -> Shown:
+    def texts(self, lm: LM | None) -> StudyTexts:
         """What is shown; controls need a model, whose tokens they count.
 
         Raises:
@@ -151,7 +151,7 @@ class Perturb(Spec):
             kinds = tuple(kind for kind in kinds if kind not in REWRITTEN) or ALL
         count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
         write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
-        return shown(
+        return load_texts(
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip

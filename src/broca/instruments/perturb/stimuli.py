@@ -23,7 +23,7 @@ Way = Literal["choices", "generated"]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class StudyTexts:
     """Pairs, the items that they were made of, and their controls."""
 
     pairs: tuple[Pair, ...]
@@ -58,7 +58,7 @@ def source_of(pair: Pair) -> str:
     return pair.id.removesuffix(f"/{CONTROL}").removesuffix(f"/{pair.tags.get('of', pair.kind)}")
 
 
-def way_for(texts: Shown) -> Way:
+def way_for(texts: StudyTexts) -> Way:
     """By choices where every item has some, else by what is generated.
 
     Raises:
@@ -74,7 +74,7 @@ def way_for(texts: Shown) -> Way:
     return "generated"
 
 
-def shown(
+def load_texts(
     name: str,
     options: Mapping[str, object],
     *,
@@ -85,7 +85,7 @@ def shown(
     seed: int,
     n_tokens: Callable[[str], int] | None,
     write: Writer | None = None,
-) -> Shown:
+) -> StudyTexts:
     """The texts of a study, by name or from a file of items or of pairs.
 
     Args:
@@ -129,4 +129,4 @@ def shown(
             beside = controls(found.pairs, n_tokens, seed=seed).pairs
         except StimulusError:
             beside = ()
-    return Shown(found.pairs, items, beside, found.report, records)
+    return StudyTexts(found.pairs, items, beside, found.report, records)

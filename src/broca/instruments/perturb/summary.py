@@ -13,9 +13,9 @@ from broca.evidence.effects import limits, points
 from broca.evidence.guards import too_few
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.answers import CLEAN
-from broca.instruments.perturb.cases import Left, Turned
+from broca.instruments.perturb.cases import FlippedPair, Left
 from broca.instruments.perturb.grid import Floats, Grid
-from broca.instruments.perturb.stimuli import Shown, Way
+from broca.instruments.perturb.stimuli import StudyTexts, Way
 from broca.models.lm import LM
 from broca.page.numbers import limits as share_limits
 from broca.page.numbers import number, p_value
@@ -90,7 +90,7 @@ def estimate(recovery: pl.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def gate(answers: pl.DataFrame, texts: Shown, way: Way) -> Guard:
+def gate(answers: pl.DataFrame, texts: StudyTexts, way: Way) -> Guard:
     """Does the model have the ability at all when texts are clean? What is generated is right by chance hardly ever."""
     clean = answers.filter(pl.col("kind") == CLEAN)
     right, n = int(clean["correct"].sum()), len(clean)
@@ -105,7 +105,7 @@ def gate(answers: pl.DataFrame, texts: Shown, way: Way) -> Guard:
     return Guard("gate", "marked", f"{text} {why}")
 
 
-def warnings(kinds: pl.DataFrame, left: Left, texts: Shown) -> tuple[str, ...]:
+def warnings(kinds: pl.DataFrame, left: Left, texts: StudyTexts) -> tuple[str, ...]:
     """What a reader must know."""
     out = []
     wordings = len({pair.cluster for pair in texts.pairs})
@@ -123,7 +123,7 @@ def warnings(kinds: pl.DataFrame, left: Left, texts: Shown) -> tuple[str, ...]:
     return tuple(out)
 
 
-def method(items: str, texts: Shown, grid: Grid | None, left: Left) -> str:
+def method(items: str, texts: StudyTexts, grid: Grid | None, left: Left) -> str:
     """How it was done, in words."""
     told = (
         f"{len(texts.clean)} texts of {items} were asked clean, under {len(texts.kinds)} kinds of perturbation (the same words edited "
@@ -141,7 +141,7 @@ def method(items: str, texts: Shown, grid: Grid | None, left: Left) -> str:
     )
 
 
-def examples(lm: LM, cases: Sequence[Turned], lost: Floats, n: int) -> pl.DataFrame:
+def examples(lm: LM, cases: Sequence[FlippedPair], lost: Floats, n: int) -> pl.DataFrame:
     """The tokens of the texts that lost most, one of each kind first."""
     order = sorted(range(len(lost)), key=lambda i: -lost[i])
     seen: set[str] = set()
@@ -151,7 +151,7 @@ def examples(lm: LM, cases: Sequence[Turned], lost: Floats, n: int) -> pl.DataFr
     return pl.DataFrame(rows, schema=EXAMPLES)
 
 
-def _tokens(lm: LM, one: Turned, lost: float) -> list[dict[str, object]]:
+def _tokens(lm: LM, one: FlippedPair, lost: float) -> list[dict[str, object]]:
     rows = []
     matched = [{i for i, _ in one.aligned.matched}, {j for _, j in one.aligned.matched}]
     for side, ids, classes, same in (

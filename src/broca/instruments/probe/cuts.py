@@ -32,7 +32,7 @@ class Cut:
     useless: int
 
 
-def matched(trees: Sequence[Tree], *, seed: int) -> list[Cut]:
+def match_cuts(trees: Sequence[Tree], *, seed: int) -> list[Cut]:
     """A useful statement of each tree, drawn at random, and the useless one most like it: of its kind, then nearest in place.
 
     Trees without a useless statement are left out, and statements that hold part of the question are never taken.
@@ -91,7 +91,7 @@ def cut_edges(
     Raises:
         GuardError: if the model's class bypasses the attention interface, or its cache cannot be shared between options.
     """
-    once = list({cut.tree.text: cut for cut in matched(trees, seed=seed)}.values())
+    once = list({cut.tree.text: cut for cut in match_cuts(trees, seed=seed)}.values())
     if not once:
         return pl.DataFrame(schema=_SCHEMA)
     starts = range(0, len(once), CHUNK)
@@ -111,7 +111,7 @@ def cut_edges(
         "useful - useless": ("useful", "useless"),
     }
     rows = [
-        _compared(name, tables[a], tables[b], groups, {"n": n_bootstrap, "seed": seed})
+        _comparison_row(name, tables[a], tables[b], groups, {"n": n_bootstrap, "seed": seed})
         for name, (a, b) in pairs.items()
     ]
     return pl.DataFrame(rows, schema=_SCHEMA)
@@ -122,7 +122,7 @@ _SCHEMA = {"hidden": pl.String, "n": pl.Int64} | dict.fromkeys(
 )
 
 
-def _compared(
+def _comparison_row(
     name: str, table: pl.DataFrame, base: pl.DataFrame, groups: np.ndarray, boot: dict[str, int]
 ) -> dict[str, Any]:
     right, before = (each["correct"].cast(float).to_numpy() for each in (table, base))

@@ -14,7 +14,7 @@ from broca.evidence.rungs import learned, selective
 from broca.evidence.rungs import reliable as reliable_rung
 from broca.evidence.rungs.learned import ENOUGH_NETWORKS
 from broca.evidence.verdict import Guard, Rung
-from broca.instruments.probe.scores import UNPUBLISHED, PublishedScores, Scored
+from broca.instruments.probe.scores import UNPUBLISHED, PublishedScores, TargetScore
 from broca.instruments.probe.statements import Floats, Statements
 from broca.items import CONCLUSION
 from broca.page.numbers import limits, number, p_value
@@ -41,7 +41,7 @@ _TEXT, _LIST = ("target", "symbol", "undefined", "layers_chosen"), ("classes", "
 ASKED = {"useful": "which statements are useful", "step": "which step a useful statement belongs to"}
 
 
-def score_table(found: Sequence[Scored], published: PublishedScores | None = None) -> pl.DataFrame:
+def score_table(found: Sequence[TargetScore], published: PublishedScores | None = None) -> pl.DataFrame:
     """One row a target, with the published scores beside ours where there are any."""
     rows = [each.row | dict((published or {}).get(each.target.name, UNPUBLISHED)) for each in found]
     schema = {
@@ -50,7 +50,7 @@ def score_table(found: Sequence[Scored], published: PublishedScores | None = Non
     return pl.DataFrame(rows, schema=schema | {"n": pl.Int64})
 
 
-def prediction_table(found: Sequence[Scored], statements: Statements) -> pl.DataFrame:
+def prediction_table(found: Sequence[TargetScore], statements: Statements) -> pl.DataFrame:
     """One row a statement and target: its true class, the one predicted out of fold, and the margin."""
     names = np.array([tree.id for tree in statements.trees])
     parts = []
@@ -73,7 +73,7 @@ _PREDICTIONS = {"target": pl.String, "tree": pl.Int64, "id": pl.String, "stateme
                 "true": pl.Int64, "predicted": pl.Int64, "margin": pl.Float64}  # fmt: skip
 
 
-def margins_of_trees(found: Sequence[Scored], statements: Statements) -> dict[str, Floats]:
+def margins_of_trees(found: Sequence[TargetScore], statements: Statements) -> dict[str, Floats]:
     """Mean out-of-fold margin of each tree's rows, by target; NaN where it has none."""
     n = len(statements.trees)
     out = {}
@@ -85,7 +85,7 @@ def margins_of_trees(found: Sequence[Scored], statements: Statements) -> dict[st
     return out
 
 
-def rungs(found: Sequence[Scored], reliable: SplitHalf | None, *, alpha: float) -> tuple[Rung, ...]:
+def rungs(found: Sequence[TargetScore], reliable: SplitHalf | None, *, alpha: float) -> tuple[Rung, ...]:
     """The first three rungs: over shuffled labels and surface, over halves, over untrained networks."""
     defined = [each for each in found if not each.row["undefined"]]
     if not defined:
@@ -122,7 +122,7 @@ def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tu
     )
 
 
-def warnings(twins: int, found: Sequence[Scored]) -> tuple[str, ...]:
+def warnings(twins: int, found: Sequence[TargetScore]) -> tuple[str, ...]:
     """What a reader must know: undefined scores, too few twins, leakage between rows of one theory."""
     out = [f"{each.row['symbol']} is undefined: {each.row['undefined']}." for each in found if each.row["undefined"]]
     if twins < ENOUGH_NETWORKS:
@@ -137,7 +137,7 @@ def warnings(twins: int, found: Sequence[Scored]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def claim(found: Sequence[Scored], model: str, task: str, sentence: str) -> str:
+def claim(found: Sequence[TargetScore], model: str, task: str, sentence: str) -> str:
     """The result in one sentence."""
     parts = []
     for each in found:
@@ -153,7 +153,7 @@ def claim(found: Sequence[Scored], model: str, task: str, sentence: str) -> str:
     return f"Read from the attention of {model} on {task}: {' and '.join(parts)}. {sentence}"
 
 
-def estimate(found: Sequence[Scored]) -> dict[str, Any] | None:
+def estimate(found: Sequence[TargetScore]) -> dict[str, Any] | None:
     """The first defined score with its interval."""
     row = next((each.row for each in found if each.row["score"] is not None), None)
     if row is None:
@@ -191,7 +191,7 @@ def method(how: Pooling, classifier: Classifier, folds: int, twins: int, permuta
     )
 
 
-def described(task: str, statements: Statements) -> dict[str, Any]:
+def task_summary(task: str, statements: Statements) -> dict[str, Any]:
     """The task in numbers."""
     heights = np.bincount(statements.height)
     return {
@@ -205,9 +205,9 @@ def described(task: str, statements: Statements) -> dict[str, Any]:
     }
 
 
-def drawn(
+def plot_rows(
     n: int,
-    found: Sequence[Scored],
+    found: Sequence[TargetScore],
     statements: Statements,
     answers: pl.DataFrame,
     *,

@@ -18,7 +18,7 @@ from broca.evidence.verdict import Guard
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.probe.head_maps import entropies, preference
-from broca.instruments.probe.pruning import mask_of, probe_weights, ranked
+from broca.instruments.probe.pruning import importance_order, mask_of, probe_weights
 from broca.instruments.probe.statements import Floats, Statements
 from broca.items import Item
 from broca.models.lm import LM
@@ -77,7 +77,7 @@ def head_table(kept: Floats, statements: Statements, layers: Sequence[int]) -> p
     )
 
 
-def chosen(
+def choose_heads(
     heads: pl.DataFrame | None, weights: Floats | None, layers: Sequence[int], percent: float
 ) -> UnitMask | None:
     """The heads whose attention alone tells useful statements best; None where no head was scored or weighed.
@@ -97,10 +97,10 @@ def chosen(
     if scores is None:
         return None
     count = max(1, round(percent / 100 * scores.size))
-    return mask_of(ranked(scores)[:count], layers, scores.shape[1])
+    return mask_of(importance_order(scores)[:count], layers, scores.shape[1])
 
 
-def tested(
+def lesion_heads(
     mask: UnitMask,
     lm: LM,
     items: Sequence[Item],

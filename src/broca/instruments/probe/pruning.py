@@ -35,7 +35,7 @@ def how_many(level: float, total: int, count: Literal["share", "published"]) -> 
     return int(level / 100 * total) + 1 if count == "published" else max(1, round(level / 100 * total))
 
 
-def ranked(importance: Floats) -> Ints:
+def importance_order(importance: Floats) -> Ints:
     """Heads by falling importance, those without one last; ties in the order of layers and heads."""
     return np.argsort(-np.nan_to_num(importance.ravel(), nan=-np.inf), kind="stable")
 
@@ -73,7 +73,7 @@ def orders_of(
         if values is None:
             missing.append(f"There is no order by {name} for this task or model, so none was pruned by it.")
         else:
-            found[name] = ranked(values)
+            found[name] = importance_order(values)
     return found, tuple(missing)
 
 
@@ -103,7 +103,7 @@ def mask_of(heads: Ints, layers: Sequence[int], n_heads: int) -> UnitMask:
     return UnitMask({Site(layer, "z"): row for layer, row in zip(layers, flags, strict=True)}, "head")
 
 
-def pruned(
+def pruning_curves(
     spec: Pruning,
     lm: LM,
     items: Sequence[Item],

@@ -15,7 +15,7 @@ import numpy as np
 
 from broca.errors import StatisticsError
 from broca.instruments.probe.scores import SYMBOLS, TARGETS, PublishedScores
-from broca.instruments.probe.statements import Floats, Statements, looked_at, scaled
+from broca.instruments.probe.statements import Floats, Statements, looked_at, scale_by_text
 from broca.models.twins import untrained
 from broca.specs.pooling import PRESETS, Pooling
 from broca.stats.f1 import probing_score
@@ -98,4 +98,4 @@ def _read(work: Work, statements: Statements, how: Pooling, twin: int | None) ->
         progress=partial(work.progress, "looking at attention as published"),
         twin=None if twin is None else (f"untrained {twin}", partial(untrained, work.lm, twin)),
     )
-    return scaled(values, statements.text, how)[..., 0]
+    return scale_by_text(values, statements.text, how)[..., 0]

@@ -33,7 +33,7 @@ def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.Da
     return rows
 
 
-def linked(name: str, right: np.ndarray, margin: Floats, groups: Sequence[str]) -> dict[str, Any]:
+def margin_regression(name: str, right: np.ndarray, margin: Floats, groups: Sequence[str]) -> dict[str, Any]:
     """The logistic regression of being right on the probe's margin; where it has no estimate, why."""
     row: dict[str, Any] = {"link": name, "n": len(right)} | dict.fromkeys(("slope", "low", "high", "p"), None)
     known = np.isfinite(margin)
@@ -58,7 +58,7 @@ LINKS = (
 )
 
 
-def corrupted(trees: Sequence[Tree], how: How, *, seed: int) -> list[tuple[int, CorruptedTree]]:
+def corrupt_trees(trees: Sequence[Tree], how: How, *, seed: int) -> list[tuple[int, CorruptedTree]]:
     """The trees that can be corrupted this way, by where they stand."""
     found = []
     for i, tree in enumerate(trees):
@@ -88,7 +88,7 @@ def under_corruption(
     rows, items = [], []
     for done, how in enumerate(hows):
         progress("corrupting", done, len(hows))
-        made = corrupted(trees, how, seed=seed)
+        made = corrupt_trees(trees, how, seed=seed)
         if not made:
             rows.append({"corruption": how, "n": 0})
             continue

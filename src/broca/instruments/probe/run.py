@@ -16,7 +16,7 @@ from broca.instruments.probe import head_maps, robustness, steps
 from broca.instruments.probe import heads as probe_heads
 from broca.instruments.probe import published as probe_published
 from broca.instruments.probe.result import ProbeResult
-from broca.instruments.probe.scores import Scored
+from broca.instruments.probe.scores import TargetScore
 from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
 from broca.models.lm import LM
@@ -36,11 +36,11 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
     statements = Statements.of(shown)
     # before all else: its prompts are the longest, and may not fit the model
     published, missing = probe_published.published_scores(work) if spec.published else ({}, ())
-    seen = work.looked(statements)
+    seen = work.read_attention(statements)
     answers = robustness.correct(lm, shown, chat=spec.chat, cache=cache)
-    found = work.scored(seen)
-    maps = work.mapped(found, seen)
-    after = work.lesioned(held, seen, maps.get("head_scores"))
+    found = work.score_targets(seen)
+    maps = work.map_scores(found, seen)
+    after = work.lesion(held, seen, maps.get("head_scores"))
     robust = work.robust(found, statements, answers)
     tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
     return _result(work, seen, found, answers, tables, after=after, missing=missing)
@@ -49,7 +49,7 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
 def _result(
     work: steps.Work,
     seen: steps.Seen,
-    found: Sequence[Scored],
+    found: Sequence[TargetScore],
     answers: pl.DataFrame,
     tables: Mapping[str, pl.DataFrame],
     *,
@@ -72,7 +72,7 @@ def _result(
         predictions=probe_findings.prediction_table(found, statements),
         attention=head_maps.attention_table(kept, statements, seen.layers),
         heads=probe_heads.head_table(kept, statements, seen.layers),
-        drawn=probe_findings.drawn(spec.examples, found, statements, answers, kept=kept, layers=seen.layers),
+        drawn=probe_findings.plot_rows(spec.examples, found, statements, answers, kept=kept, layers=seen.layers),
         answers=answers,
         selected=after.mask,
         verdict=verdict,
@@ -85,7 +85,7 @@ def _result(
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),
-        task=probe_findings.described(spec.task, statements),
+        task=probe_findings.task_summary(spec.task, statements),
         model=model_summary(lm),
         citations=probe_findings.CITATIONS + (() if after.tested is None else after.tested.citations),
         **tables,  # type: ignore[arg-type]

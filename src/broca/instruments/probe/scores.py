@@ -109,14 +109,14 @@ class Target:
         return None
 
     @cached_property
-    def grouped(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def theory_folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Folds that keep theories whole."""
         return folds(len(self.y), self.group, k=self.how.folds, seed=self.how.seed)
 
     def votes(self, values: Floats, parts: Any = None, classifier: Classifier | None = None) -> Votes:
         """The classifier on features of every statement, ready for labels."""
         x = values[self.rows].reshape(len(self.y), -1)
-        return waiting(x, parts or self.grouped, classifier or self.how.classifier)
+        return waiting(x, parts or self.theory_folds, classifier or self.how.classifier)
 
     def guesses(self, votes: Votes, y: Ints | None = None) -> Ints:
         """Out-of-fold classes."""
@@ -135,7 +135,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class TargetScore:
     """The score of a target with everything that qualifies it."""
 
     target: Target
@@ -152,22 +152,22 @@ class Scored:
         return self.target.name
 
 
-def scored(target: Target) -> Scored:
+def score_target(target: Target) -> TargetScore:
     """Score a target; where it is undefined, say why."""
     how = target.how
     empty = {"target": target.name, "symbol": SYMBOLS[target.name], "n": len(target.y), "undefined": target.undefined}
     if target.undefined:
-        return Scored(target, _SCORES | empty, [], [], None, None)
+        return TargetScore(target, _SCORES | empty, [], [], None, None)
     votes, chosen = target.votes(target.own), ""
     if how.layers == "nested":
-        scores, names = _nested(target, target.own)
+        scores, names = _nested_scores(target, target.own)
         chosen = ", ".join(names)
     else:
         scores = votes(target.y[None], target.n_classes)[0]
     guess = predictions(scores)
     twin_votes = [target.votes(values) for values in target.twins]
     twin_guess = [
-        predictions(_nested(target, values)[0]) if how.layers == "nested" else target.guesses(waits)
+        predictions(_nested_scores(target, values)[0]) if how.layers == "nested" else target.guesses(waits)
         for values, waits in zip(target.twins, twin_votes, strict=True)
     ]
     table = target.clusters(guess)
@@ -190,7 +190,7 @@ def scored(target: Target) -> Scored:
     }
     controls = _controls(target, votes, twin_votes, mixed, null)
     row["margin"] = next((f1.value - each["f1"] for each in controls if each["control"] == "control task"), None)
-    return Scored(target, row, controls, _baselines(target), guess, margins(scores, target.y))
+    return TargetScore(target, row, controls, _baselines(target), guess, margins(scores, target.y))
 
 
 _SCORES: dict[str, Any] = dict.fromkeys(
@@ -226,7 +226,7 @@ def _p_learned(f1: float, random: Sequence[float]) -> float | None:
     return float(stats.t.sf(gain / error, n - 1)) if error else float(gain <= 0)
 
 
-def _nested(target: Target, values: Floats) -> tuple[Floats, tuple[str, ...]]:
+def _nested_scores(target: Target, values: Floats) -> tuple[Floats, tuple[str, ...]]:
     """Out-of-fold scores of the best layers, which each fold chooses among single ones, prefixes and all."""
     x, n_layers = values[target.rows], values.shape[1]
     candidates = {"all": x.reshape(len(x), -1)}
@@ -310,8 +310,8 @@ def by_layer(target: Target, layers: Sequence[int]) -> pl.DataFrame:
             f1 = float(target.f1(votes, target.y[None])[0])
             random = [float(target.f1(target.votes(values[:, part]), target.y[None])[0]) for values in target.twins]
             null = target.f1(votes, mixed) if len(mixed) else None
-            rows.append({"way": way, "layer": layer} | _mapped(target, f1, random, null))
-    return _adjusted(pl.DataFrame(rows, schema=_LAYERS), "way")
+            rows.append({"way": way, "layer": layer} | _map_row(target, f1, random, null))
+    return _with_q_values(pl.DataFrame(rows, schema=_LAYERS), "way")
 
 
 def by_head(target: Target, layers: Sequence[int]) -> pl.DataFrame:
@@ -329,8 +329,8 @@ def by_head(target: Target, layers: Sequence[int]) -> pl.DataFrame:
             votes = target.votes(target.own[:, at, head])
             f1 = float(target.f1(votes, target.y[None])[0])
             null = target.f1(votes, mixed) if len(mixed) else None
-            rows.append({"layer": layer, "head": head} | _mapped(target, f1, random, null))
-    return _adjusted(pl.DataFrame(rows, schema=_HEADS))
+            rows.append({"layer": layer, "head": head} | _map_row(target, f1, random, null))
+    return _with_q_values(pl.DataFrame(rows, schema=_HEADS))
 
 
 _MAP = {"target": pl.String} | dict.fromkeys(
@@ -340,7 +340,7 @@ _LAYERS = {"way": pl.String, "layer": pl.Int64, **_MAP}
 _HEADS = {"layer": pl.Int64, "head": pl.Int64, **_MAP}
 
 
-def _mapped(target: Target, f1: float, random: Sequence[float], null: Floats | None) -> dict[str, Any]:
+def _map_row(target: Target, f1: float, random: Sequence[float], null: Floats | None) -> dict[str, Any]:
     mean = float(np.mean(random)) if random else None
     return {
         "target": target.name,
@@ -354,7 +354,7 @@ def _mapped(target: Target, f1: float, random: Sequence[float], null: Floats | N
     }
 
 
-def _adjusted(table: pl.DataFrame, *within: str) -> pl.DataFrame:
+def _with_q_values(table: pl.DataFrame, *within: str) -> pl.DataFrame:
     """Benjamini-Hochberg over the rows of each way."""
     if table["p"].null_count() == len(table):
         return table

@@ -77,10 +77,10 @@ class Statements:
             [[len(said), len(said.split()), len(set(own))] for said, own in zip(self.said, words, strict=True)]
         )
         position, spelled = place.astype(np.float64), length.astype(np.float64)
-        looks = np.column_stack([position, spelled, self._shared(words), self._looks()])
+        looks = np.column_stack([position, spelled, self._word_overlap(words), self._looks()])
         return {"position": position, "length": spelled, "surface": looks}
 
-    def _shared(self, words: Sequence[Sequence[str]]) -> Floats:
+    def _word_overlap(self, words: Sequence[Sequence[str]]) -> Floats:
         out = np.zeros((len(words), 2))
         for text in range(len(self.trees)):
             rows = np.flatnonzero(self.text == text).tolist()
@@ -177,7 +177,7 @@ def looked_at(
     return found["values"].astype(np.float64), tuple(found["layers"].tolist())
 
 
-def scaled(values: Floats, text: Ints, pooling: Pooling) -> Floats:
+def scale_by_text(values: Floats, text: Ints, pooling: Pooling) -> Floats:
     """``(row, layer, head)`` as the pooling scales them: by the largest of each text, or not at all."""
     if pooling.scale == "none":
         return values

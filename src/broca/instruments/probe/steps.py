@@ -13,8 +13,8 @@ from broca.cache.cache import Cache, Progress
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import heads as probe_heads
-from broca.instruments.probe.scores import TARGETS, How, Scored, Target, by_head, by_layer, scored
-from broca.instruments.probe.statements import Floats, Statements, is_linear, looked_at, scaled
+from broca.instruments.probe.scores import TARGETS, How, Target, TargetScore, by_head, by_layer, score_target
+from broca.instruments.probe.statements import Floats, Statements, is_linear, looked_at, scale_by_text
 from broca.items import Tree
 from broca.models.lm import LM
 from broca.models.twins import untrained
@@ -47,7 +47,7 @@ class Work:
     cache: Cache
     progress: Progress
 
-    def looked(self, statements: Statements) -> Seen:
+    def read_attention(self, statements: Statements) -> Seen:
         """Read the attention of the model and of its twins."""
         pooled, kept, layers = self._look(statements, None, partial(self.progress, "looking at attention"))
         twins = []
@@ -76,21 +76,21 @@ class Work:
             pooled = kept
         else:
             pooled = kept.mean(2, keepdims=True) if is_linear(wanted) else read(wanted)[0]
-        return scaled(pooled, statements.text, wanted), kept, layers
+        return scale_by_text(pooled, statements.text, wanted), kept, layers
 
-    def scored(self, seen: Seen) -> list[Scored]:
+    def score_targets(self, seen: Seen) -> list[TargetScore]:
         """The score of each target."""
         spec, found = self.spec, []
         how = How(spec.classifier, spec.layers, spec.folds, spec.permutations, spec.n_bootstrap, spec.seed)
         for done, name in enumerate(TARGETS):
             self.progress("probing", done, len(TARGETS))
             found.append(
-                scored(Target(name, seen.statements, seen.pooled, tuple(pooled for pooled, _ in seen.twins), how))
+                score_target(Target(name, seen.statements, seen.pooled, tuple(pooled for pooled, _ in seen.twins), how))
             )
         self.progress("probing", len(TARGETS), len(TARGETS))
         return found
 
-    def mapped(self, found: Sequence[Scored], seen: Seen) -> dict[str, pl.DataFrame]:
+    def map_scores(self, found: Sequence[TargetScore], seen: Seen) -> dict[str, pl.DataFrame]:
         """Scores by layer and by head, where they are wanted and defined."""
         made: dict[str, list[pl.DataFrame]] = {"layer_scores": [], "head_scores": []}
         defined = [each.target for each in found if self.spec.maps and each.target.undefined is None]
@@ -104,7 +104,7 @@ class Work:
                 made[name].append(table)
         return {name: pl.concat(parts) for name, parts in made.items() if parts}
 
-    def lesioned(self, held: Sequence[Tree], seen: Seen, heads: pl.DataFrame | None) -> probe_heads.After:
+    def lesion(self, held: Sequence[Tree], seen: Seen, heads: pl.DataFrame | None) -> probe_heads.After:
         """What lesions do to the answers of trees that were not probed.
 
         Args:
@@ -115,32 +115,36 @@ class Work:
         spec, lm, layers = self.spec, self.lm, seen.layers
         tables: dict[str, pl.DataFrame] = {}
         importance = probe_heads.importance(seen.kept, seen.statements)
-        mask = probe_heads.chosen(heads, importance.get("probe"), layers, spec.percent)
+        mask = probe_heads.choose_heads(heads, importance.get("probe"), layers, spec.percent)
         items, boot = [tree.item for tree in held], {"seed": spec.seed, "n_bootstrap": spec.n_bootstrap}
         guards, warnings, tested = (), (), None
         if spec.pruning:
             orders, warnings = pruning.orders_of(
                 spec.pruning, lm, items, importance, layers, chat=spec.chat, cache=self.cache
             )
-            tables["pruning"], tables["areas"], guards = pruning.pruned(
+            tables["pruning"], tables["areas"], guards = pruning.pruning_curves(
                 spec.pruning, lm, items, orders, layers, chat=spec.chat, seed=spec.seed, cache=self.cache, progress=self.progress
             )  # fmt: skip
         if spec.edges:
             tables["edges"] = cuts.cut_edges(lm, held, **boot, cache=self.cache, progress=self.progress)
         if spec.draws and mask is not None:
-            tested = probe_heads.tested(
+            tested = probe_heads.lesion_heads(
                 mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others, alpha=spec.alpha, **boot,
                 cache=self.cache, progress=self.progress,
             )  # fmt: skip
         return probe_heads.After(tables, guards, warnings, mask, tested)
 
-    def robust(self, found: Sequence[Scored], statements: Statements, answers: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    def robust(
+        self, found: Sequence[TargetScore], statements: Statements, answers: pl.DataFrame
+    ) -> dict[str, pl.DataFrame]:
         """Links between a tree's probe margin and its answer, intact and corrupted."""
         spec, tables = self.spec, {}
         margins = probe_findings.margins_of_trees(found, statements)
         groups = [tree.cluster for tree in statements.trees]
         right = answers["correct"].to_numpy()
-        rows = [robustness.linked(f"{name}, intact", right, margin, groups) for name, margin in margins.items()]
+        rows = [
+            robustness.margin_regression(f"{name}, intact", right, margin, groups) for name, margin in margins.items()
+        ]
         if spec.corruptions:
             tables["corruptions"], touched = robustness.under_corruption(
                 self.lm, statements.trees, answers, spec.corruptions, chat=spec.chat, seed=spec.seed,
@@ -151,7 +155,7 @@ class Work:
                 at, stays = part["tree"].to_numpy(), part["corrupted"].to_numpy()
                 own = [groups[i] for i in at]
                 rows += [
-                    robustness.linked(f"{name}, right under {how}", stays, margin[at], own)
+                    robustness.margin_regression(f"{name}, right under {how}", stays, margin[at], own)
                     for name, margin in margins.items()
                 ]
         return tables | {"links": pl.DataFrame(rows, schema=robustness.LINKS)}

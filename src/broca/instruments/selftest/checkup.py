@@ -165,13 +165,13 @@ def _lesions(lm: LM, tokens: list[Tokens]) -> Iterator[Guard]:
     at = {site: np.arange(n) < max(1, n // 8) for site in _middles(lm) for n in (lm.anatomy.width(site),)}
     guards.identity(lm, UnitMask(at), tokens)
     deepest = max(site.layer for site in at)
-    before, intact = _shown(lm, batch, deepest)
+    before, intact = _streams_and_logits(lm, batch, deepest)
     dull, moved = [], []
     for site, flags in at.items():
         with lm.under(Lesion(UnitMask({site: flags}))):
-            under, lesioned = _shown(lm, batch, deepest)
+            under, lesioned = _streams_and_logits(lm, batch, deepest)
             lm.assert_fired()
-        after, restored = _shown(lm, batch, deepest)
+        after, restored = _streams_and_logits(lm, batch, deepest)
         if not torch.equal(intact, restored) or not _same(before, after, deepest):
             raise GuardError(
                 f"A lesion at {site} left a trace: the logits after it are not those before it. Report this class."
@@ -204,7 +204,7 @@ def _middles(lm: LM) -> Iterator[Site]:
             yield Site(layers[len(layers) // 2], kind)
 
 
-def _shown(lm: LM, batch: Batch, layer: int) -> tuple[dict[Site, Tensor], Tensor]:
+def _streams_and_logits(lm: LM, batch: Batch, layer: int) -> tuple[dict[Site, Tensor], Tensor]:
     """The stream before each block up to `layer`, or what earlier blocks write to several; and the next-token logits."""
     seen: dict[Site, Tensor] = {}
     a = lm.anatomy

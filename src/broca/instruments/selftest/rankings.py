@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from broca.cache.cache import Cache, Progress
 from broca.capture import Moments, capture
 from broca.capture.gradient import attribution, squared_gradients
-from broca.instruments.selftest.truth import Flags, Ground, Trial
+from broca.instruments.selftest.truth import Flags, PlantedTrial, SelfTestSetup
 from broca.models.pool import Pool
 from broca.models.tokens import Tokens
 from broca.organisms.planting import Floats
@@ -40,10 +40,10 @@ METHODS: Mapping[str, Truth | None] = {
 
 Side = Sequence[Tokens]
 Scores = dict[str, list[Floats]]
-Way = Callable[[Ground, Side, Side], Scores]
+Way = Callable[[SelfTestSetup, Side, Side], Scores]
 
 
-def by_contrast(ground: Ground, positive: Side, negative: Side) -> Scores:
+def by_contrast(ground: SelfTestSetup, positive: Side, negative: Side) -> Scores:
     """Welch t and mean difference."""
     a, b = (capture(ground.lm, side, ground.sites, Moments) for side in (positive, negative))
     return {
@@ -52,28 +52,28 @@ def by_contrast(ground: Ground, positive: Side, negative: Side) -> Scores:
     }
 
 
-def by_size(ground: Ground, positive: Side, negative: Side) -> Scores:
+def by_size(ground: SelfTestSetup, positive: Side, negative: Side) -> Scores:
     """Welch t of absolute activations."""
     pool = Pool(magnitude="abs-of-mean")
     a, b = (capture(ground.lm, side, ground.sites, Moments, pool=pool) for side in (positive, negative))
     return {"t of |activation|": [_t(a[site], b[site]) for site in ground.sites]}
 
 
-def by_attribution(ground: Ground, positive: Side, negative: Side) -> Scores:
+def by_attribution(ground: SelfTestSetup, positive: Side, negative: Side) -> Scores:
     """The first-order effect of a zero lesion."""
     found = attribution(ground.lm, [*positive, *negative], ground.sites, ground.metric)
     squares = (found[site].mean ** 2 + found[site].m2 / found[site].count for site in ground.sites)
     return {"attribution": [np.sqrt(square) for square in squares]}
 
 
-def by_patching(ground: Ground, positive: Side, negative: Side) -> Scores:
+def by_patching(ground: SelfTestSetup, positive: Side, negative: Side) -> Scores:
     """The first-order effect of putting the negative side's mean into positive texts."""
     means = {site: moments.mean for site, moments in capture(ground.lm, negative, ground.sites, Moments).items()}
     found = attribution(ground.lm, positive, ground.sites, ground.metric, towards=means, positions="last")
     return {"attribution between sides": [np.abs(found[site].mean) for site in ground.sites]}
 
 
-def by_sensitivity(ground: Ground, positive: Side, negative: Side) -> Scores:
+def by_sensitivity(ground: SelfTestSetup, positive: Side, negative: Side) -> Scores:
     """The squared gradient of output weights."""
     found = squared_gradients(ground.lm, [*positive, *negative], ground.sites, ground.metric)
     return {"squared gradient": [found[site].mean for site in ground.sites]}
@@ -86,7 +86,7 @@ ALL: Mapping[str, Way] = BRIEF | {"size": by_size, "patching": by_patching, "sen
 
 
 def rankings(
-    trial: Trial, n: int, ways: Mapping[str, Way] = ALL, *, seed: int, cache: Cache, progress: Progress
+    trial: PlantedTrial, n: int, ways: Mapping[str, Way] = ALL, *, seed: int, cache: Cache, progress: Progress
 ) -> dict[str, Floats]:
     """The score of every unit of the model by every method but ablation, ``(unit,)``; NaN where it has none.
 
@@ -120,7 +120,7 @@ def _t(a: Moments, b: Moments) -> Floats:
     return welch(a.mean, a.variance, a.count, b.mean, b.variance, b.count).t
 
 
-def table(trial: Trial, scores: Mapping[str, Floats]) -> pl.DataFrame:
+def table(trial: PlantedTrial, scores: Mapping[str, Floats]) -> pl.DataFrame:
     """One row a truth and method: auroc, average_precision, precision_at_k, recall_at_1_percent, k (how many are true).
 
     The first three are among the units whose truth was measured; recall is that of the true ones among the top 1 % of all
@@ -148,7 +148,7 @@ def recovery(scores: Floats, truth: Flags) -> dict[str, float]:
     k = int(truth.sum())
     if not 0 < k < truth.size:
         return dict.fromkeys(("auroc", "average_precision", "precision_at_k"), float("nan"))
-    ranks = ranked(scores)
+    ranks = average_ranks(scores)
     return {
         "auroc": float(roc_auc_score(truth, ranks)),
         "average_precision": float(average_precision_score(truth, ranks)),
@@ -156,16 +156,16 @@ def recovery(scores: Floats, truth: Flags) -> dict[str, float]:
     }
 
 
-def recall(row: Floats, trial: Trial, truth: Flags) -> float:
+def recall(row: Floats, trial: PlantedTrial, truth: Flags) -> float:
     """The share of the true units that is in the top 1 % of all units (at least one)."""
     if not truth.any():
         return float("nan")
     everywhere = np.zeros(len(row), dtype=np.bool_)
     everywhere[trial.index[truth]] = True
-    return found_among_top(ranked(row), everywhere, max(1, len(row) // 100)) / float(truth.sum())
+    return found_among_top(average_ranks(row), everywhere, max(1, len(row) // 100)) / float(truth.sum())
 
 
-def ranked(scores: Floats) -> Floats:
+def average_ranks(scores: Floats) -> Floats:
     """Ranks from 1, the highest score last; equal scores share the mean of their ranks; NaN comes first."""
     return rankdata(np.where(np.isnan(scores), -np.inf, scores))
 
@@ -177,10 +177,10 @@ def found_among_top(ranks: Floats, truth: Flags, k: int) -> float:
     return float(truth[above].sum() + truth[level].mean() * (k - above.sum()))
 
 
-def first(trial: Trial, row: Floats, truth: Truth) -> dict[str, int]:
+def first(trial: PlantedTrial, row: Floats, truth: Truth) -> dict[str, int]:
     """Of as many units as `truth` is true of, ranked first: how many respond, move the metric, or do only the former."""
     k = int(trial.true(truth).sum())
-    top = np.argsort(-ranked(row[trial.index]), kind="stable")[:k]
+    top = np.argsort(-average_ranks(row[trial.index]), kind="stable")[:k]
     selective, causal = trial.selective[top], trial.causal[top]
     return {
         "first": k,
@@ -190,7 +190,7 @@ def first(trial: Trial, row: Floats, truth: Truth) -> dict[str, int]:
     }
 
 
-def power(trial: Trial, n: int, scores: Mapping[str, Floats], alpha: float) -> dict[str, float]:
+def power(trial: PlantedTrial, n: int, scores: Mapping[str, Floats], alpha: float) -> dict[str, float]:
     """A row of the power surface: what is found with `n` stimuli on each side, and what should be.
 
     `detected` is the share of selective planted units with a two-sided p of |Welch t| below `alpha`, `analytic` the

@@ -20,7 +20,7 @@ from broca.evidence.verdict import Guard, Rung, Verdict
 from broca.instruments.selftest import rankings
 from broca.instruments.selftest.result import SelftestResult
 from broca.instruments.selftest.spec import Selftest
-from broca.instruments.selftest.truth import Trial, ablations, grounded, tried
+from broca.instruments.selftest.truth import PlantedTrial, ablations, run_trial, set_up
 from broca.models.lm import LM
 from broca.organisms.planting import ROUNDS, Floats
 from broca.page.numbers import number
@@ -39,9 +39,9 @@ def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         GuardError: if the metric does not vary, the planted units do not do what they are meant to, or the model does
             not come back as it was.
     """
-    ground = grounded(spec, lm)
+    ground = set_up(spec, lm)
     before = ground.weight_sums()
-    trial = tried(spec, ground, spec.d, cache, progress)
+    trial = run_trial(spec, ground, spec.d, cache, progress)
     scores = rankings.rankings(trial, spec.n, seed=spec.seed, cache=cache, progress=progress)
     half = spec.reference // 2
     with lm.under(trial.plant):
@@ -50,7 +50,7 @@ def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         scores["ablation"][trial.index] = ablations(ground, trial.units, seen, cache, progress)
     surface = []
     for d in spec.ds or (spec.d,) if spec.ds or spec.ns else ():
-        other = trial if d == spec.d else tried(spec, ground, d, cache, progress)
+        other = trial if d == spec.d else run_trial(spec, ground, d, cache, progress)
         for n in spec.ns or (spec.n,):
             found = rankings.rankings(other, n, rankings.BRIEF, seed=spec.seed, cache=cache, progress=progress)
             surface.append(rankings.power(other, n, found, spec.level))
@@ -63,7 +63,7 @@ def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress =
 
 def forecast(spec: Selftest, lm: LM) -> float:
     """About how many seconds a run will take on this machine, from the time of one batch."""
-    ground = grounded(spec, lm)
+    ground = set_up(spec, lm)
     measured(lm, ground.reference, ground.metric)
     start = time.perf_counter()
     measured(lm, ground.reference, ground.metric)
@@ -77,7 +77,7 @@ def forecast(spec: Selftest, lm: LM) -> float:
 
 
 def _result(
-    spec: Selftest, trial: Trial, scores: Mapping[str, Floats], surface: list[dict[str, float]]
+    spec: Selftest, trial: PlantedTrial, scores: Mapping[str, Floats], surface: list[dict[str, float]]
 ) -> SelftestResult:
     for truth, flags in (("selective", trial.selective), ("causal", trial.causal)):
         if not 0 < flags.sum() < len(flags):
@@ -102,7 +102,7 @@ def _result(
     )
 
 
-def _units(trial: Trial, scores: Mapping[str, Floats]) -> pl.DataFrame:
+def _units(trial: PlantedTrial, scores: Mapping[str, Floats]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "site": [str(site) for site, _ in trial.units],
@@ -117,7 +117,7 @@ def _units(trial: Trial, scores: Mapping[str, Floats]) -> pl.DataFrame:
     )
 
 
-def _verdict(trial: Trial, scores: Mapping[str, Floats], methods: pl.DataFrame) -> Verdict:
+def _verdict(trial: PlantedTrial, scores: Mapping[str, Floats], methods: pl.DataFrame) -> Verdict:
     aurocs = {(row["method"], row["truth"]): row["auroc"] for row in methods.iter_rows(named=True)}
     rungs = []
     for name, meant in rankings.METHODS.items():
@@ -140,7 +140,7 @@ def _verdict(trial: Trial, scores: Mapping[str, Floats], methods: pl.DataFrame) 
     return Verdict(tuple(rungs), None, f"{' '.join(told)} (AUROC from {FOUND})")
 
 
-def _claim(spec: Selftest, trial: Trial, methods: pl.DataFrame) -> str:
+def _claim(spec: Selftest, trial: PlantedTrial, methods: pl.DataFrame) -> str:
     def auroc(method: str, truth: str) -> float:
         return methods.filter(pl.col("method") == method, pl.col("truth") == truth)["auroc"].item()
 
@@ -153,7 +153,7 @@ def _claim(spec: Selftest, trial: Trial, methods: pl.DataFrame) -> str:
     )
 
 
-def _guards(trial: Trial) -> tuple[Guard, ...]:
+def _guards(trial: PlantedTrial) -> tuple[Guard, ...]:
     n, good = len(trial.meant), trial.as_meant
     own = np.arange(len(trial.units)) >= n
     text = (
@@ -171,7 +171,7 @@ def _guards(trial: Trial) -> tuple[Guard, ...]:
     )
 
 
-def _warnings(trial: Trial) -> tuple[str, ...]:
+def _warnings(trial: PlantedTrial) -> tuple[str, ...]:
     places, true = len(trial.ground.units) // 100, int(trial.selective.sum())
     if places >= true:
         return ()
@@ -182,7 +182,7 @@ def _warnings(trial: Trial) -> tuple[str, ...]:
     return (text,)
 
 
-def _method(spec: Selftest, trial: Trial) -> str:
+def _method(spec: Selftest, trial: PlantedTrial) -> str:
     right, foil = trial.ground.answers
     return (
         f"The stimuli of both sides of the contrast were mixed and dealt to two new sides at random, {spec.n} each. The metric "

@@ -40,7 +40,7 @@ CHUNK = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class SelfTestSetup:
     """A model with the stimuli and the metric of a self-test."""
 
     lm: LM
@@ -73,7 +73,7 @@ class Ground:
         }
 
 
-def grounded(spec: Selftest, lm: LM) -> Ground:
+def set_up(spec: Selftest, lm: LM) -> SelfTestSetup:
     """Sites, metric, and stimuli dealt to the reference and to the two sides.
 
     Raises:
@@ -96,7 +96,7 @@ def grounded(spec: Selftest, lm: LM) -> Ground:
     reference, positive, negative = dealt[: spec.reference], dealt[spec.reference : -n], dealt[-n:]
     ids = _answers(spec, lm, reference)
     words = (lm.tokenizer.decode([ids[0]]), lm.tokenizer.decode([ids[1]]))
-    return Ground(lm, where, LogitDifference(*ids), words, reference, positive, negative)
+    return SelfTestSetup(lm, where, LogitDifference(*ids), words, reference, positive, negative)
 
 
 def _sites(spec: Selftest, lm: LM) -> tuple[Site, ...]:
@@ -132,10 +132,10 @@ def _answers(spec: Selftest, lm: LM, reference: Sequence[Tokens]) -> tuple[int, 
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class PlantedTrial:
     """Units planted at one effect size, and the truth about them and their rivals."""
 
-    ground: Ground
+    ground: SelfTestSetup
     d: float
     plant: Plant
     meant: dict[Unit, Cell]
@@ -167,7 +167,7 @@ class Trial:
         return int(((self.selective[:n] == wanted) & (self.causal[:n] == moving)).sum())
 
 
-def tried(spec: Selftest, ground: Ground, d: float, cache: Cache, progress: Progress) -> Trial:
+def run_trial(spec: Selftest, ground: SelfTestSetup, d: float, cache: Cache, progress: Progress) -> PlantedTrial:
     """Plant, and measure what each planted unit and each rival truly is.
 
     A unit is selective if its d is at least half of what was planted, causal if ablating it moves the metric by at least
@@ -192,7 +192,7 @@ def tried(spec: Selftest, ground: Ground, d: float, cache: Cache, progress: Prog
     with lm.under(plant):
         effect = ablations(ground, units, reference, cache, progress) / bed.sd
     row = np.array([difference[unit] for unit in units])
-    return Trial(
+    return PlantedTrial(
         ground,
         d,
         plant,
@@ -206,7 +206,7 @@ def tried(spec: Selftest, ground: Ground, d: float, cache: Cache, progress: Prog
 
 
 def ablations(
-    ground: Ground, units: Sequence[Unit], tokens: Sequence[Tokens], cache: Cache, progress: Progress
+    ground: SelfTestSetup, units: Sequence[Unit], tokens: Sequence[Tokens], cache: Cache, progress: Progress
 ) -> Floats:
     """Root mean square change of the metric when a unit alone is held at 0, ``(unit,)``."""
     rows = []

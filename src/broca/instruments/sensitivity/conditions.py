@@ -72,7 +72,7 @@ class Repeating:
             return self.scorer.repetition_rows(lm, self.items)
 
 
-def repeated(
+def repetition_cells(
     lm: LM, items: Sequence[Item], conditions: Mapping[float, Masked], *, scorer: Sampled, cache: Cache
 ) -> pl.DataFrame:
     """Cells of theory-of-mind tasks by repetition and fraction, in the published columns."""
@@ -83,7 +83,7 @@ def repeated(
     return COMPAT["cell-table"](by_cell(items, table, by=("repetition", "m")))
 
 
-def answered(
+def score_conditions(
     lm: LM,
     items: Sequence[Item],
     conditions: Sequence[Masked],

@@ -17,7 +17,7 @@ from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import nulls as nulls_of
 from broca.instruments.sensitivity import words
-from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, fraction, repeated
+from broca.instruments.sensitivity.conditions import INTACT, Masked, fraction, repetition_cells, score_conditions
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
 from broca.instruments.sensitivity.result import SensitivityResult
 from broca.instruments.sensitivity.work import Work
@@ -45,25 +45,30 @@ CITATIONS = (
 def result(work: Work) -> SensitivityResult:
     """Score, choose, mask, compare: see `Sensitivity.run`."""
     spec, lm, own = work.spec, work.lm, work.own
-    every = tuple(item for group in work.tested.values() for item in group)
+    every = tuple(item for group in work.scored_items.values() for item in group)
     checks = guards.probe(lm, every, spec.chat)
     passed = [guards.padding(lm), *guards.joins(lm, every, spec.scorer)]
-    intact = answered(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache)
+    intact = score_conditions(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache)
     can = intact.filter(pl.col("ability") == own)
-    passed.append(guards.gate(can, work.tested[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
-    passed.append(guards.shortcut(intact, work.tested, alpha=spec.alpha))
+    passed.append(guards.gate(can, work.scored_items[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
+    passed.append(guards.shortcut(intact, work.scored_items, alpha=spec.alpha))
     m, sweep = work.choice()
     claim, beside = work.conditions(m)
     assert claim.mask is not None
     passed += [_identity(work, claim.mask, checks), _effect(work, claim.mask, checks)]
     distinct = {tuple(c.address.values()): c for c in (claim, *(c for group in beside.values() for c in group))}
-    scored = answered(
-        lm, every, list(distinct.values()), scorer=spec.scorer, cache=work.cache, progress=work.told("scoring masks")
+    scored = score_conditions(
+        lm,
+        every,
+        list(distinct.values()),
+        scorer=spec.scorer,
+        cache=work.cache,
+        progress=work.step_progress("scoring masks"),
     )
     items = pl.concat([intact, scored])
     read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
     perplexity, windows = work.perplexities(read_under)
-    passed.append(nulls_of.predicted(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
+    passed.append(nulls_of.predictability_guard(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
     passed.append(nulls_of.fluent(perplexity, claim.address, spec.perplexity_limit))
     families = {
         family: {key: value for key, value in group[0].address.items() if key != "seed"}
@@ -71,9 +76,9 @@ def result(work: Work) -> SensitivityResult:
         if (group := beside[f"null {family}"])
     }
     nulls = nulls_of.families(items, families, claim.address, own)
-    table, verdict = _climbed(work, items, claim, beside, nulls=nulls, passed=passed)
+    table, verdict = _climb(work, items, claim, beside, nulls=nulls, passed=passed)
     cell = table.filter(pl.col("own")).row(0, named=True)
-    texts = prompts(work.tested)
+    texts = prompts(work.scored_items)
     mask = claim.mask.weights
     return SensitivityResult(
         spec=spec,
@@ -92,7 +97,7 @@ def result(work: Work) -> SensitivityResult:
         verdict=verdict,
         guards=tuple(passed),
         warnings=words.warnings(work, m, sweep, beside),
-        claim=effects.claim(cell, words.claimed(work, m, claim), own, verdict.sentence),
+        claim=effects.claim(cell, words.claim_text(work, m, claim), own, verdict.sentence),
         estimate={
             "value": cell["effect"],
             "low": cell["low"],
@@ -105,12 +110,12 @@ def result(work: Work) -> SensitivityResult:
         citations=CITATIONS,
         method=words.method(work, m),
         **_profile(work, claim),
-        published=_published(work, m, claim, beside["sweep"]),
+        published=_published_cells(work, m, claim, beside["sweep"]),
         cells=_cells(work, items),
     )
 
 
-def _climbed(
+def _climb(
     work: Work,
     items: pl.DataFrame,
     claim: Masked,
@@ -125,7 +130,7 @@ def _climbed(
     cell = table.filter(pl.col("own")).row(0, named=True)
     able = [
         name
-        for name, group in work.tested.items()
+        for name, group in work.scored_items.items()
         if name != own
         and guards.gate(_intact(items, name), group, name, alpha=spec.alpha, stop=False).state == "passed"
     ]
@@ -143,7 +148,7 @@ def _climbed(
     return table, Verdict.of(
         work.selective(claim.mask.weights),
         work.reliable(fraction(claim)),
-        *([work.learned(fraction(claim))] if spec.twins else []),
+        *([work.learned_rung(fraction(claim))] if spec.twins else []),
         causal.failed_if(marked.get("gate")),
         specific.failed_if(marked.get("shortcut"))
         .failed_if(marked.get("general texts"))
@@ -234,7 +239,7 @@ def _selection(work: Work, m: float, mask: WeightSet) -> dict[str, Any]:
 
 def _cells(work: Work, items: pl.DataFrame) -> pl.DataFrame | None:
     """Cells by condition, where the items are of whole cells."""
-    asked = [item for group in work.tested.values() for item in group if is_cell(item)]
+    asked = [item for group in work.scored_items.values() for item in group if is_cell(item)]
     if not asked:
         return None
     try:
@@ -243,15 +248,15 @@ def _cells(work: Work, items: pl.DataFrame) -> pl.DataFrame | None:
         return None  # parts of cells were left out of the test: their share means nothing
 
 
-def _published(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> pl.DataFrame | None:
+def _published_cells(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> pl.DataFrame | None:
     """Sampled cells of every fraction, where answers are sampled and the items are of whole cells."""
-    asked = [item for group in work.tested.values() for item in group if is_cell(item)]
+    asked = [item for group in work.scored_items.values() for item in group if is_cell(item)]
     if not asked or not isinstance(work.spec.scorer, Sampled):
         return None
     masked = {m: claim} | {fraction(c): c for c in sweep}
     # A fraction that selects nothing is the intact model, as it was published.
     every = {each: masked.get(each, INTACT) for each in work.fractions}
     try:
-        return repeated(work.lm, asked, every, scorer=work.spec.scorer, cache=work.cache)
+        return repetition_cells(work.lm, asked, every, scorer=work.spec.scorer, cache=work.cache)
     except StimulusError:
         return None

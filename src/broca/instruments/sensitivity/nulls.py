@@ -43,7 +43,7 @@ def families(
     return pl.DataFrame(rows, schema=dict(zip(columns, types, strict=True)), orient="row")
 
 
-def predicted(table: pl.DataFrame, vocabulary: int) -> Guard:
+def predictability_guard(table: pl.DataFrame, vocabulary: int) -> Guard:
     """Marks texts that the intact model predicts worse than by chance: their perplexity then measures nothing.
 
     Args:

@@ -124,7 +124,7 @@ def _heads(lm: LM) -> dict[str, tuple[Matrix, int]]:
     return {m.name: (m, width) for m in every}
 
 
-def _projected(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: Sequence[Tokens], show: Any) -> None:
+def _read_projections(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: Sequence[Tokens], show: Any) -> None:
     """Show what each q or k matrix gives each text: called with its name and ``(token, row)``."""
     by_module: dict[str, list[Matrix]] = {}
     for matrix, _ in known.values():
@@ -149,7 +149,7 @@ def _feature_norms(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: Sequ
     def add(name: str, values: Tensor) -> None:
         total[name] += values.square().sum(0).numpy()
 
-    _projected(lm, known, tokens, add)
+    _read_projections(lm, known, tokens, add)
     return {name: np.sqrt(values) for name, values in total.items()}
 
 
@@ -174,7 +174,7 @@ def geometry(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> pl.DataFrame
         with ExitStack() as stack:
             if state == "masked":
                 stack.enter_context(lm.under(mask))
-            _projected(lm, known, tokens, keep)
+            _read_projections(lm, known, tokens, keep)
         # A layer that borrows another one's keys has none of its own.
         for layer in sorted(layer for layer, kind in seen if kind == "q" and (layer, "k") in seen):
             pairs = zip(seen[layer, "q"], seen[layer, "k"], strict=True)

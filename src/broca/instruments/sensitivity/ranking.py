@@ -93,16 +93,16 @@ def ranking(
                 progress=lambda done, total: progress(f"scoring weights by {what}", done, total),
             )
             for half in (None, 0, 1) if how.halves else (None,):
-                for name, listed in _ranked(lm, sums, group, how, half).lists.items():
+                for name, listed in _rank(lm, sums, group, how, half).lists.items():
                     found.setdefault(name, []).append(listed)
             moments += _moments(lm, sums, group, how) if how.halves else 0
             if draft is not None:
                 draft.drop()
-        return _packed(found, moments)
+        return _pack(found, moments)
 
     stored = cache(key, compute)
     assert isinstance(stored, dict)
-    lists = _unpacked(stored, list(addresses))
+    lists = _unpack(stored, list(addresses))
     rankings = [WeightRanking(each, addresses, how.scope, how.most) for each in lists]
     return Ranking(rankings[0], tuple(rankings[1:]), _correlation(stored["moments"]), len(samples))
 
@@ -113,7 +113,7 @@ def _groups(matrices: Sequence[Matrix], n: int) -> list[list[Matrix]]:
     return [[m for m in matrices if m.address.layer in part] for part in parts]
 
 
-def _ranked(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int | None) -> WeightRanking:
+def _rank(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int | None) -> WeightRanking:
     of = {m.name: m for m in group}
 
     def values(name: str) -> Any:
@@ -142,7 +142,7 @@ def _correlation(moments: np.ndarray) -> float:
     return float((n * xy - x * y) / np.sqrt(spread)) if n > 2 and spread > 0 else float("nan")
 
 
-def _packed(found: Mapping[str, Sequence[MatrixRanking]], moments: np.ndarray) -> dict[str, np.ndarray]:
+def _pack(found: Mapping[str, Sequence[MatrixRanking]], moments: np.ndarray) -> dict[str, np.ndarray]:
     """Lists of many matrices as a few long arrays."""
     arrays: dict[str, np.ndarray] = {"moments": moments}
     for half in range(len(next(iter(found.values())))):
@@ -152,7 +152,7 @@ def _packed(found: Mapping[str, Sequence[MatrixRanking]], moments: np.ndarray) -
     return arrays
 
 
-def _unpacked(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[dict[str, MatrixRanking]]:
+def _unpack(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[dict[str, MatrixRanking]]:
     lists = []
     for half in range(sum(name.endswith(".count") for name in arrays)):
         cuts = np.cumsum(arrays[f"{half}.count"])[:-1]

@@ -13,7 +13,7 @@ from broca.stimuli.texts import PLAIN, texts
 
 def texts_of(source: str, n: int, seed: int) -> tuple[Stimulus, ...]:
     """The first n texts of a source."""
-    return texts(source, **_accepted(source, n=n, seed=seed))[:n]
+    return texts(source, **_source_options(source, n=n, seed=seed))[:n]
 
 
 def general_texts(
@@ -34,7 +34,7 @@ def general_texts(
     Raises:
         StimulusError: if there are fewer than 2, or none with a word to take perplexities of.
     """
-    found = texts(source, **_accepted(source, n=n + n_read))
+    found = texts(source, **_source_options(source, n=n + n_read))
     if read_from is not None:
         return found if random else found[:n], _read(read_from, n_read, joined=joined)
     if len(found) < 2:
@@ -61,7 +61,7 @@ def nonblank(found: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
     return tuple(each for each in found if not isinstance(each.text, str) or each.text.strip())
 
 
-def _accepted(source: str, **options: Any) -> Mapping[str, Any]:
+def _source_options(source: str, **options: Any) -> Mapping[str, Any]:
     """Options of a source of texts: how many are asked of what makes them; a file gives what it has."""
     if source == "plain":
         return {"n": options["n"]}

@@ -10,7 +10,7 @@ from broca.instruments.sensitivity.conditions import Masked
 from broca.instruments.sensitivity.work import Work
 
 
-def claimed(work: Work, m: float, claim: Masked) -> str:
+def claim_text(work: Work, m: float, claim: Masked) -> str:
     """What the claim is about: how many weights, chosen how."""
     assert claim.mask is not None
     against = ", ".join(dict.fromkeys((work.spec.general, *work.spec.controls)))

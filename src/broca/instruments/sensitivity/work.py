@@ -20,7 +20,7 @@ from broca.evidence.rungs import learned as learned_rung
 from broca.evidence.rungs import reliable, selective
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
 from broca.evidence.verdict import Rung
-from broca.instruments.sensitivity.conditions import INTACT, Masked, answered, read
+from broca.instruments.sensitivity.conditions import INTACT, Masked, read, score_conditions
 from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out
 from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
 from broca.instruments.sensitivity.samples import Samples, of_items, of_source, of_texts
@@ -68,7 +68,7 @@ class Work:
         return ([], *shared_out(items, (choose, test), self.spec.seed))
 
     @cached_property
-    def tested(self) -> dict[str, tuple[Item, ...]]:
+    def scored_items(self) -> dict[str, tuple[Item, ...]]:
         """The items of each ability that are scored under masks."""
         return {**self.spec.abilities, self.own: tuple(self.parts[2])}
 
@@ -148,8 +148,13 @@ class Work:
                 "too small for them, or the controls rank the same weights first. Sweep larger fractions, or set control."
             )
         conditions = [INTACT, *masked.values()]
-        scored = answered(
-            self.lm, self.parts[1], conditions, scorer=spec.scorer, cache=self.cache, progress=self.told("choosing")
+        scored = score_conditions(
+            self.lm,
+            self.parts[1],
+            conditions,
+            scorer=spec.scorer,
+            cache=self.cache,
+            progress=self.step_progress("choosing"),
         )
         fluency = self.perplexities(conditions)[0]
         rows = []
@@ -202,7 +207,7 @@ class Work:
             conditions,
             windows=self.spec.reading,
             cache=self.cache,
-            progress=self.told("predicting texts"),
+            progress=self.step_progress("predicting texts"),
         )
         labels = [*INTACT.labels]
         table = pl.DataFrame(
@@ -246,9 +251,9 @@ class Work:
         halves = [self.chooser.weights(m, half) for half in (0, 1)] if self.chooser.task.halves else []
         return reliable.weight_mask(halves, self.chooser.task.r)
 
-    def learned(self, m: float) -> Rung:
+    def learned_rung(self, m: float) -> Rung:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
-        told = self.told("scoring untrained twins")
+        told = self.step_progress("scoring untrained twins")
         task, spec = WeightTwin(self.spec, m), self.spec
         table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, cache=self.cache, progress=told)
         return learned_rung.unit_map(self.figures(m), table)
@@ -261,7 +266,7 @@ class Work:
         numbers = self.selective(mask).numbers
         return {name: numbers.get(name) for name in ("d_held_out", "share_significant")} | {"r": self.chooser.task.r}
 
-    def told(self, what: str) -> Any:
+    def step_progress(self, what: str) -> Any:
         """Progress of one step."""
         return lambda done, total: self.progress(what, done, total)
 
