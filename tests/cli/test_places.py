@@ -16,7 +16,7 @@ import pytest
 from broca import __version__
 from broca.cli import answering, captures, execute, exporting
 from broca.runs.formats import json_to_bytes
-from broca.runs.manifest import sealed
+from broca.runs.manifest import seal
 
 LONG, NUL = "x" * 300, "a\0b"
 ODD = [
@@ -203,7 +203,7 @@ def test_a_run_of_another_version_says_so_wherever_it_is_met(typed, here, run, c
     import broca
 
     manifest = here / run / "manifest.json"
-    manifest.write_bytes(json_to_bytes(sealed(json.loads(manifest.read_text()) | {"broca": "0.0.1"})))
+    manifest.write_bytes(json_to_bytes(seal(json.loads(manifest.read_text()) | {"broca": "0.0.1"})))
     told = f"{run} was made by broca 0.0.1, and this is broca {__version__}"
     for words in (("localize", "tiny", "--contrast", "c.csv", "--sites", "*.mlp_act"), ("run", run), ("report", run)):
         code, _, err = typed(*words)
