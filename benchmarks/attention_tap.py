@@ -19,7 +19,7 @@ from transformers import logging
 from broca.models.attention import attention_rows, check_tap
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.models.tokens import Tokens, padded
+from broca.models.tokens import Tokens, pad_tokens
 from broca.models.wiring.dissection import dissect
 
 CONFIG = {
@@ -55,7 +55,7 @@ def step(way: str, lm: LM, batch: object) -> int:
 
 def text(length: int) -> object:
     ids = torch.randint(3, 1000, (length,), generator=torch.Generator().manual_seed(0))
-    return padded([Tokens(tuple(ids.tolist()), "")], [0], 0)
+    return pad_tokens([Tokens(tuple(ids.tolist()), "")], [0], 0)
 
 
 def peak() -> float:

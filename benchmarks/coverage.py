@@ -102,18 +102,19 @@ def rows_of(lm: Any) -> str:
 
 def padding_of(lm: Any) -> str:
     """Whether a text's logits depend on padding, by side."""
-    from broca.models.tokens import Tokens, padded
+    from broca.models.tokens import Tokens, pad_tokens
 
     texts = [Tokens(tuple(range(3, 3 + n)), "") for n in (14, 9, 5)]
     try:
-        alone = torch.cat([lm.next_logits(padded(texts, [i], lm.pad)) for i in range(len(texts))])
+        alone = torch.cat([lm.next_logits(pad_tokens(texts, [i], lm.pad)) for i in range(len(texts))])
     except Exception:  # noqa: BLE001 - a class that takes more than text fails in its own way
         return BEYOND
     worse = []
     for side in ("left", "right"):
         try:
             off = float(
-                (lm.next_logits(padded(texts, (0, 1, 2), lm.pad, side=side)) - alone).abs().max() / alone.abs().max()
+                (lm.next_logits(pad_tokens(texts, (0, 1, 2), lm.pad, side=side)) - alone).abs().max()
+                / alone.abs().max()
             )
         except Exception:  # noqa: BLE001 - a side that a class does not take moves its logits beyond measure
             off = float("inf")

@@ -25,7 +25,7 @@ from broca.cli.demo import DEMO
 from broca.evidence.conditions import LesionScorer
 from broca.instruments.lesion.plan import plan_conditions
 from broca.models.lm import LM
-from broca.models.source import sourced
+from broca.models.source import worker_source
 from broca.runs import run
 from broca.runs.cells import Cells
 from broca.runs.formats import table_to_bytes
@@ -62,7 +62,7 @@ class Control:
 def staffed(engine: Local | Ray, lm: LM) -> Iterator[tuple[WorkerPool, float]]:
     """The engine's workers, all of them ready, and how many seconds that took."""
     start = time.perf_counter()
-    with engine.opened(lambda: sourced(lm)) as pool:
+    with engine.opened(lambda: worker_source(lm)) as pool:
         assert pool is not None
         pool.ready()
         yield pool, time.perf_counter() - start

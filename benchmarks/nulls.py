@@ -27,7 +27,7 @@ from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Item
 from broca.models.lm import LM
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 from broca.scoring import Likelihood
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.contrasts import contrast
@@ -80,7 +80,7 @@ def case(kind: str, trained: LM, run: int) -> tuple[LM, Contrast, dict[str, Sequ
         items = {name: solvable(name, run) for name in ABILITIES}
         return LM.load("shortcut"), contrast("beliefs/stories", seed=run, detail=0.0), items
     if kind == "untrained":
-        lm = untrained(trained, run)
+        lm = untrained_twin(trained, run)
         return lm, contrast("belief"), {name: as_said(lm, some) for name, some in asked.items()}
     return trained, swapped(contrast("belief"), np.random.default_rng(run)), asked
 

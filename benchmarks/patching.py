@@ -70,9 +70,14 @@ def measured(lm: LM, n: int, length: int, rounds: int) -> tuple[list[Row], dict[
             Row(f"{way} / whole, {told}", named(lm), ratio(seconds[way], seconds["whole"]), "x")
             for way in ("skipped", "cached", "attribution")
         ),
-        Row(f"work spared, {told}", named(lm), found.work.saved, ""),
+        Row(f"work spared, {told}", named(lm), found.work.saved_share, ""),
         Row(f"passes, {told}", named(lm), found.work.passes, ""),
-        Row(f"whole passes that their work makes, {told}", named(lm), found.work.passes * (1 - found.work.saved), ""),
+        Row(
+            f"whole passes that their work makes, {told}",
+            named(lm),
+            found.work.passes * (1 - found.work.saved_share),
+            "",
+        ),
         Row(f"largest difference, {told}", named(lm), off, ""),
     ]
     return rows, seconds

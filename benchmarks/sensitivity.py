@@ -49,7 +49,7 @@ from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
 from broca.models.matrices import matrices
-from broca.models.tokens import padded
+from broca.models.tokens import pad_tokens
 from broca.units.weight_ranking import WeightRanking, without
 from broca.units.weights import WeightSet
 
@@ -184,7 +184,7 @@ def sharing(rounds: int, texts: tuple[int, ...] = (1, 8), masks: int = 8) -> lis
     tokens = lm.tokenize(prompts)
     rows = []
     for n in texts:
-        one, all_rows = (padded(own, range(len(own)), lm.pad) for own in (tokens[:n], tokens[:n] * masks))
+        one, all_rows = (pad_tokens(own, range(len(own)), lm.pad) for own in (tokens[:n], tokens[:n] * masks))
 
         def edited(one: Any = one) -> None:
             for mask in chosen:

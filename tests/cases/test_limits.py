@@ -52,15 +52,15 @@ def contrast(*texts):
 
 
 DOORS = {
-    "call": lambda lm, text: lm.call(lm.padded(lm.tokenize([text]))),
-    "next_logits": lambda lm, text: lm.next_logits(lm.padded(lm.tokenize([text]))),
+    "call": lambda lm, text: lm.call(lm.pad_batch(lm.tokenize([text]))),
+    "next_logits": lambda lm, text: lm.next_logits(lm.pad_batch(lm.tokenize([text]))),
     "generate": lambda lm, text: lm.generate([text], max_new_tokens=2),
     "localize": lambda lm, text: Localize(contrast=contrast("x", text), sites="*.resid_post").run(lm),
     "capture": lambda lm, text: capture(lm, lm.tokenize([text]), [Site(0, "z")], Moments),
     "likelihood": lambda lm, text: Likelihood()(lm, [Item("1", text, ("a", "b"), 0)]),
     "generation": lambda lm, text: Generation(max_new_tokens=2)(lm, [Item("1", text, ("a", "b"), 0)]),
     "surprise": lambda lm, text: surprise(lm, lm.tokenize([text])),
-    "attention": lambda lm, text: attention_rows(lm, lm.padded(lm.tokenize([text]))),
+    "attention": lambda lm, text: attention_rows(lm, lm.pad_batch(lm.tokenize([text]))),
     "gradients": lambda lm, text: attribution(lm, lm.tokenize([text]), [Site(0, "z")], LogitDifference(5, 6)),
 }
 """Ways to show a model a text."""

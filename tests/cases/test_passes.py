@@ -26,7 +26,7 @@ from broca.items import Contrast, Item, Stimulus
 from broca.models import hooks
 from broca.models.continuation import continuation_logprobs
 from broca.models.lm import LM
-from broca.models.sampling import sampled
+from broca.models.sampling import sample_texts
 from broca.models.tiny import tiny
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
@@ -186,11 +186,11 @@ def test_greedy_means_greedy_and_sampled_sampled_whatever_the_file_holds(leak):
     draws = np.random.default_rng(0).random((len(TEXTS), 6))
     own = {"eos_token_id": 2, "pad_token_id": 0}
     lm.model.generation_config = GenerationConfig(**own)
-    truth = lm.generate(TEXTS, max_new_tokens=6), sampled(lm, TEXTS, draws, temperature=1.0)
+    truth = lm.generate(TEXTS, max_new_tokens=6), sample_texts(lm, TEXTS, draws, temperature=1.0)
     lm.model.generation_config = held = GenerationConfig(**own)
     for name, value in leak.items():
         setattr(held, name, value)
-    assert (lm.generate(TEXTS, max_new_tokens=6), sampled(lm, TEXTS, draws, temperature=1.0)) == truth
+    assert (lm.generate(TEXTS, max_new_tokens=6), sample_texts(lm, TEXTS, draws, temperature=1.0)) == truth
     assert lm.model.generation_config is held
 
 
@@ -339,8 +339,8 @@ def test_texts_side_by_side_are_refused_where_padding_moves_them():
     lm = wrapped("rwkv")
     tokens = lm.tokenize(["a", "abcdef"])
     with pytest.raises(GuardError, match="Padding moves"):
-        lm.call(lm.padded(tokens))
-    lm.call(lm.padded(lm.tokenize(["ab", "cd"])))
+        lm.call(lm.pad_batch(tokens))
+    lm.call(lm.pad_batch(lm.tokenize(["ab", "cd"])))
 
 
 @pytest.mark.parametrize("positions", ["first", (), ("last",), 3, None])

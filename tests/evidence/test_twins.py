@@ -9,7 +9,7 @@ import zoo
 from broca.evidence.rungs.learned import unit_map
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 
 
 def words(n=24):
@@ -32,7 +32,7 @@ def table(d):
 
 
 def test_an_untrained_model_is_not_more_than_its_twins():
-    found = Localize(contrast=words(), twins=20).run(untrained(zoo.lm("llama"), 99))
+    found = Localize(contrast=words(), twins=20).run(untrained_twin(zoo.lm("llama"), 99))
     assert found.twins["kind"].to_list() == ["untrained"] * 20 + ["shuffled"]
     assert found.twins["d_held_out"].n_unique() == 21
     assert rung(found).numbers["twins"] == 20

@@ -124,7 +124,7 @@ def reached() -> set[Place]:
     """Every function that runs while the registered readers read their seeds."""
     import broca.cli.execute
     import broca.instruments
-    import broca.models.processed
+    import broca.models.processing
     import broca.organisms.course
     import broca.runs
     import broca.scoring.answer_store

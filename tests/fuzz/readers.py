@@ -232,9 +232,9 @@ def _picture(path: Path) -> object:
 
 @reader("picture-shown", "p.png", lambda: [samples.picture("PNG"), samples.picture("JPEG"), samples.picture("TIFF")])
 def _opened(path: Path) -> object:
-    from broca.models.processed import opened
+    from broca.models.processing import open_picture
 
-    return opened(str(path))
+    return open_picture(str(path))
 
 
 # -- units, models, captures -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import zoo
 from broca.errors import GuardError
 from broca.instruments.selftest.checkup import checkup
 from broca.models.lm import LM
-from broca.models.tiny import drawn, tiny
+from broca.models.tiny import draw_weights, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Rr]o[Pp][Ee].*")
 
@@ -66,7 +66,7 @@ def test_a_model_that_sees_what_comes_later_is_told():
         is_decoder=False,
     )
     model = BertLMHeadModel(config)
-    drawn(model, 0)
+    draw_weights(model, 0)
     lm = LM.wrap(model, zoo.tokenizer())
     found = {guard.name: guard for guard in checkup(lm)}
     assert found["left to right"].state == "marked"

@@ -192,7 +192,7 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
 
 def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
     """Where the model is its own twin, what was chosen by its first half has no head start in the second."""
-    monkeypatch.setattr(sys.modules[select_units.__module__], "untrained", lambda own, _seed: own)
+    monkeypatch.setattr(sys.modules[select_units.__module__], "untrained_twin", lambda own, _seed: own)
     patches = Patches(lm, cases[0], no_cache, silent)
     made = grid(patches, threshold=0.5, boot={"n": 50, "seed": 0})
     how = Choosing("heads", "estimated", 12.5, 5, 5, 0.05, {"n": 50, "seed": 0})
@@ -228,9 +228,9 @@ def test_neurons_are_ranked_by_estimates_and_patched_together(lm):
 
 
 def test_a_model_that_never_learned_gives_no_cases_and_says_so(lm):
-    from broca.models.twins import untrained
+    from broca.models.twins import untrained_twin
 
-    made = SPEC.model_copy(update={"compare": 0, "kinds": ("delete",), "cases": 1}).run(untrained(lm, 0))
+    made = SPEC.model_copy(update={"compare": 0, "kinds": ("delete",), "cases": 1}).run(untrained_twin(lm, 0))
     states = {guard.name: guard.state for guard in made.guards}
     assert (states["gate"], states["join"]) == ("marked", "passed")
     assert {rung.state for rung in made.verdict.rungs} == {"not tested"}

@@ -113,7 +113,7 @@ def test_what_is_remembered_is_not_done_again(lm, monkeypatch):
     spec = WHOLE.model_copy(update={"draws": 0})
     first = spec.run(lm, cache=cache)
     monkeypatch.setattr(lm.model, "forward", lambda *_, **__: pytest.fail("the model was asked again"))
-    monkeypatch.setattr("broca.instruments.probe.steps.untrained", lm.model.forward)
+    monkeypatch.setattr("broca.instruments.probe.steps.untrained_twin", lm.model.forward)
     monkeypatch.setattr("broca.evidence.guards.identity", lambda *_: first.guards[2])
     monkeypatch.setattr("broca.evidence.guards.effect", lambda *_: first.guards[3])
     again = spec.run(lm, cache=cache)

@@ -16,7 +16,7 @@ import zoo
 from broca.instruments.probe.published import of_numbers
 from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 from broca.stats.hou2023 import row_cut_f1
 from broca.stimuli.trees import trees
 
@@ -68,7 +68,7 @@ def test_published_scores_of_numbers_are_of_published_lists():
         x, kept = np.concatenate(found), useful > 0
         return np.array([row_cut_f1(x, useful, 40), row_cut_f1(x[kept], np.column_stack([useful, last])[kept], 40)])
 
-    own, scratch = f1(lm), np.mean([f1(untrained(lm, seed)) for seed in range(2)], 0)
+    own, scratch = f1(lm), np.mean([f1(untrained_twin(lm, seed)) for seed in range(2)], 0)
     row = spec.run(lm).scores
     np.testing.assert_allclose(row["f1_published"], own, atol=1e-6)
     np.testing.assert_allclose(row["score_published"], (own - scratch) / (1 - scratch), atol=1e-5)
@@ -170,7 +170,7 @@ def test_published_scores_of_statements_follow_the_recipe_for_llama(path):
 
     row = spec.run(lm).scores
     own = f1(lm, "max", 4)
-    scratch = np.mean([f1(untrained(lm, seed), "mean", 0) for seed in range(2)], 0)
+    scratch = np.mean([f1(untrained_twin(lm, seed), "mean", 0) for seed in range(2)], 0)
     np.testing.assert_allclose(row["f1_published"], own, atol=1e-6)
     np.testing.assert_allclose(row["score_published"], (own - scratch) / (1 - scratch), atol=1e-5)
 

@@ -11,7 +11,7 @@ from broca.capture import Gather, capture
 from broca.errors import SelectionError, SiteUnavailable
 from broca.interventions import Keep, Lesion, Mean, Noise, Resample, Zero
 from broca.models.pool import Pool
-from broca.models.tokens import padded
+from broca.models.tokens import pad_tokens
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -29,7 +29,7 @@ def lm():
 
 
 def batch_of(lm, texts=TEXTS):
-    return padded(lm.tokenize(texts), range(len(texts)), lm.pad)
+    return pad_tokens(lm.tokenize(texts), range(len(texts)), lm.pad)
 
 
 def units(lm, site, chosen):
@@ -149,7 +149,7 @@ def test_a_resample_depends_on_the_text_alone(lm):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_positions_choose_tokens_of_the_text_whatever_the_padding(lm, side):
     site = Site(1, "resid_post")
-    batch = padded(lm.tokenize(TEXTS), range(len(TEXTS)), lm.pad, side=side)
+    batch = pad_tokens(lm.tokenize(TEXTS), range(len(TEXTS)), lm.pad, side=side)
     for positions, wanted in (("last", [-1]), ((0, -2), [0, -2]), ("prompt", None)):
         seen = []
         module = lm.model.get_submodule(lm.anatomy.tap(site).module)

@@ -110,7 +110,7 @@ def test_a_grid_equals_one_text_at_a_time(name):
             ]
             np.testing.assert_allclose(found.after[row, column], torch.stack(expected).numpy(), atol=3e-5)
     assert found.work.passes == 2 + len(cells(lm))
-    assert found.work.saved > 0.3
+    assert found.work.saved_share > 0.3
 
 
 def test_batches_and_ways_do_not_matter():
@@ -118,7 +118,7 @@ def test_batches_and_ways_do_not_matter():
     one, many = patch_grid(lm, cases(lm), cells(lm), size=1), patch_grid(lm, cases(lm), cells(lm), way="whole")
     np.testing.assert_allclose(one.after, many.after, atol=2e-5)
     np.testing.assert_allclose(one.lost, many.lost, atol=2e-5)
-    assert many.work.saved == 0
+    assert many.work.saved_share == 0
 
 
 def test_a_run_patched_with_itself_does_not_change():

@@ -12,9 +12,9 @@ from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions.pattern import Pattern, PatternPatch, carried_patterns
 from broca.interventions.plant import text_key
 from broca.models import hooks
-from broca.models.attention import attention_rows, swapped
+from broca.models.attention import attention_rows, swap_attention
 from broca.models.continuation import continuation_logprobs
-from broca.models.rows import Replaced, carried
+from broca.models.rows import RowReplacement, carry_rows
 from broca.units import UnitMask
 
 CLEAN, TYPO = ("ab cd ef? gh", "a. bcd. what"), ("ab ccd ef? gh", "a. bd. what")
@@ -158,12 +158,12 @@ def test_swaps_nest_see_each_other_and_sleep_when_suspended():
     def even(_layer, shape, _compute):
         rows = torch.full((2, shape[0], 1, shape[2]), 0.0)
         rows[..., -1:] = 0.5
-        return Replaced(torch.tensor([[shape[1] - 1]]), rows)
+        return RowReplacement(torch.tensor([[shape[1] - 1]]), rows)
 
     def look(layer, shape, compute):
         seen.append((layer, compute(torch.tensor([[shape[1] - 1]]), [3])))
 
-    with swapped(lm, even), swapped(lm, look):
+    with swap_attention(lm, even), swap_attention(lm, look):
         lm.forward(batch)
         with hooks.suspend():
             assert torch.equal(lm.forward(batch), plain)
@@ -176,15 +176,15 @@ def test_swaps_nest_see_each_other_and_sleep_when_suspended():
 
 def test_carried_rows_keep_their_sums_and_follow_the_characters():
     rows = torch.tensor([[0.5, 0.2, 0.3, 0.0], [0.1, 0.2, 0.3, 0.2]])
-    torch.testing.assert_close(carried(rows, [(0,), (1,), (2,), (3,)], 4), rows)
-    moved = carried(rows, [(0,), (1, 2), (), (4,)], 5)
+    torch.testing.assert_close(carry_rows(rows, [(0,), (1,), (2,), (3,)], 4), rows)
+    moved = carry_rows(rows, [(0,), (1, 2), (), (4,)], 5)
     torch.testing.assert_close(moved.sum(-1), rows.sum(-1))
     torch.testing.assert_close(moved[0], torch.tensor([0.5, 0.1, 0.1, 0, 0]) / 0.7)
-    joined = carried(rows, [(0,), (1,), (1,), (2,)], 3)
+    joined = carry_rows(rows, [(0,), (1,), (1,), (2,)], 3)
     torch.testing.assert_close(joined[0], torch.tensor([0.5, 0.5, 0.0]))
-    early = carried(rows, [(0,), (1, 2), (), (4,)], 5, at=(1, 4))
+    early = carry_rows(rows, [(0,), (1, 2), (), (4,)], 5, at=(1, 4))
     assert float(early[0, 2]) == 0
-    assert carried(rows, [(), (), (), (0,)], 1)[0].isnan().all()
+    assert carry_rows(rows, [(), (), (), (0,)], 1)[0].isnan().all()
 
 
 def test_what_cannot_be_patched_is_refused():

@@ -17,7 +17,7 @@ from broca.items import Item
 from broca.models.lm import LM
 from broca.models.load import weight_hash
 from broca.models.pool import Pool
-from broca.models.tokens import padded
+from broca.models.tokens import pad_tokens
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.units import UnitMask
@@ -60,7 +60,7 @@ def same(a, b):
 def test_the_model_comes_back_bit_for_bit_also_after_an_exception(name, dtype):
     lm = LM.wrap(zoo.build(name).to(dtype), zoo.tokenizer())
     _, plant = plant_in(lm)
-    batch = padded(lm.tokenize(TEXTS), range(len(TEXTS)), lm.pad)
+    batch = pad_tokens(lm.tokenize(TEXTS), range(len(TEXTS)), lm.pad)
     before, logits = weights(lm), lm.next_logits(batch)
     with lm.under(plant):
         assert not torch.equal(lm.next_logits(batch), logits)

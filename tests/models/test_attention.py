@@ -10,7 +10,7 @@ import zoo
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import attention, hooks
 from broca.models import tokens as tok
-from broca.models.attention import Look, attention_rows, check_tap, tapped
+from broca.models.attention import Look, attention_rows, check_tap, watch_attention
 from broca.sites import Site
 
 TEXTS = ("The cat sat on a mat, and slept.", "A dog ran by a")
@@ -38,7 +38,7 @@ def test_rows_equal_eager_weights_and_logits_stay(name):
         untapped = lm.forward(batch)
         maps = eager_maps(name, batch)
         seen = []
-        with tapped(lm, Look(), seen.append) as proof:
+        with watch_attention(lm, Look(), seen.append) as proof:
             logits = lm.forward(batch)
         if proof.route == "tap":
             assert torch.equal(logits[real], untapped[real])
@@ -136,7 +136,7 @@ def test_blocks_of_queries_make_the_same_map(monkeypatch):
     whole = attention_rows(lm, batch, rows="all")
     monkeypatch.setattr("broca.models.rows._CELLS", 1000)
     seen = []
-    with tapped(lm, Look("all", layers=(1,)), seen.append):
+    with watch_attention(lm, Look("all", layers=(1,)), seen.append):
         lm.forward(batch)
     assert len(seen) > 5
     assert torch.allclose(torch.cat([rows.weights for rows in seen], 2), whole[1], atol=1e-6, equal_nan=True)
@@ -153,7 +153,7 @@ def test_the_sdpa_kernel_without_a_mask_is_causal():
 def test_generation_shows_one_query_a_token():
     lm = zoo.lm("llama")
     seen = []
-    with tapped(lm, Look(layers=(1,)), seen.append):
+    with watch_attention(lm, Look(layers=(1,)), seen.append):
         text = lm.generate(TEXTS, max_new_tokens=3)
     longest = max(map(len, lm.tokenize(TEXTS)))
     assert [rows.weights.shape for rows in seen] == [(2, 4, 1, longest + i) for i in range(3)]
@@ -175,8 +175,11 @@ def test_contexts_nest_and_see_edits():
     whole = attention_rows(lm, batch)
     outer, inner = [], []
     lesion = {Site(0, "resid_post"): torch.zeros_like}
-    with tapped(lm, Look(layers=(0, 2)), outer.append):
-        with hooks.edit_sites(lm.model, lm.anatomy, lesion) as fired, tapped(lm, Look(heads=(1,)), inner.append):
+    with watch_attention(lm, Look(layers=(0, 2)), outer.append):
+        with (
+            hooks.edit_sites(lm.model, lm.anatomy, lesion) as fired,
+            watch_attention(lm, Look(heads=(1,)), inner.append),
+        ):
             lm.forward(batch)
         assert fired[Site(0, "resid_post")] == 1
         lm.forward(batch)
@@ -199,7 +202,7 @@ def test_nothing_is_left_behind_after_an_exception(name):
     def fail(rows):
         raise RuntimeError("stop")
 
-    with pytest.raises(RuntimeError, match="stop"), tapped(lm, Look(), fail):
+    with pytest.raises(RuntimeError, match="stop"), watch_attention(lm, Look(), fail):
         lm.forward(batch)
     assert lm.model.config._attn_implementation == "sdpa"
     assert counted_hooks(lm.model) == before
@@ -289,14 +292,14 @@ def test_errors_of_a_request():
 def test_padding_ids_do_not_matter():
     lm = zoo.lm("mistral")
     batch = batch_of(lm)
-    other = tok.padded(batch.tokens, range(len(batch)), 7)
+    other = tok.pad_tokens(batch.tokens, range(len(batch)), 7)
     for layer, rows in attention_rows(lm, batch).items():
         assert torch.allclose(rows, attention_rows(lm, other)[layer], atol=1e-6)
 
 
 def test_a_model_called_by_itself_is_refused_for_nobody_says_what_passes():
     lm = zoo.lm("llama")
-    with pytest.raises(GuardError, match="called directly"), tapped(lm, Look(), lambda _: None):
+    with pytest.raises(GuardError, match="called directly"), watch_attention(lm, Look(), lambda _: None):
         lm.model(torch.tensor([[3, 4, 5]]))
 
 

@@ -20,7 +20,7 @@ from broca.models.build import fresh
 from broca.models.continuation import continuation_logprobs, logprobs
 from broca.models.lm import LM
 from broca.models.questions import split
-from broca.models.tokens import Rendered
+from broca.models.tokens import TokenizerText
 from broca.sites import Site
 from broca.units import UnitMask
 
@@ -166,7 +166,7 @@ def test_an_option_that_adds_no_token_is_refused(lm):
 
 
 def test_a_template_stays_a_template(lm):
-    once = split(lm, [Rendered("<bos>ab", templated=True)], [("c",)])[0]
+    once = split(lm, [TokenizerText("<bos>ab", templated=True)], [("c",)])[0]
     assert once.shared.ids == tuple(lm.tokenizer("ab")["input_ids"])
 
 
@@ -182,9 +182,9 @@ def test_eos_that_the_tokenizer_appends_is_no_part_of_an_option(lm):
     )
     ending = replace(lm, tokenizer=tokenizer)
     for templated in (False, True):
-        prompt = Rendered("ab", templated)
+        prompt = TokenizerText("ab", templated)
         assert split(ending, [prompt], [("c", "de")]) == split(lm, [prompt], [("c", "de")])
-    kept = ending.tokenize([Rendered("ab<eos>", templated=True)])[0]
+    kept = ending.tokenize([TokenizerText("ab<eos>", templated=True)])[0]
     assert kept.ids[-1] == tokenizer.eos_token_id, "an end-of-turn token that the template wrote is the template's"
 
 

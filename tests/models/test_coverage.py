@@ -9,7 +9,7 @@ from broca.errors import AnatomyError, ModelError, SiteUnavailable, UnknownName
 from broca.models import hooks
 from broca.models.tiny import tiny, tiny_config
 from broca.models.wiring.dissection import dissect
-from broca.models.wiring.parallel_streams import Streams, mixed
+from broca.models.wiring.parallel_streams import Streams, mixing_steps
 from broca.sites import Site
 
 pytestmark = [
@@ -218,9 +218,9 @@ def test_streams_do_not_fit_without_one_of_their_writers():
     pre, attn, mlp, other = (torch.randn(16, *shape, 64, generator=draw) for shape in ((4,), (), (), ()))
     mix, gains = torch.randn(16, 4, 4, generator=draw), torch.randn(2, 16, 4, 1, generator=draw)
     post = mix @ pre + gains[0] * attn[:, None] + gains[1] * mlp[:, None]
-    found = mixed(Streams(pre, post, {}, {"other": other, "attn": attn, "mlp": mlp}), 1e-5)
+    found = mixing_steps(Streams(pre, post, {}, {"other": other, "attn": attn, "mlp": mlp}), 1e-5)
     assert [name for step in found for name, _ in step.writers] == ["attn", "mlp"]
-    assert mixed(Streams(pre, post, {}, {"other": other, "mlp": mlp}), 1e-3) is None
+    assert mixing_steps(Streams(pre, post, {}, {"other": other, "mlp": mlp}), 1e-3) is None
 
 
 def test_blocks_that_text_alone_skips_are_marked_and_left_out():

@@ -247,7 +247,7 @@ def test_two_that_cancel_each_other_leave_the_rounding_of_what_was_between():
     pre, one, other, post = (x.bfloat16().double() for x in (pre, one, other, post))
     fit = Equations(Judge(torch.finfo(torch.bfloat16).eps), pre, [one, other], post).fit((1, 2))
     assert fit.rounding
-    assert fit.resolved
+    assert fit.is_resolved
     assert fit.weights == pytest.approx((1, 1, 1), abs=0.01)
     left_out = Equations(Judge(torch.finfo(torch.bfloat16).eps), pre, [one], post).fit((1,))
     assert not left_out.rounding

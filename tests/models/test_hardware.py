@@ -27,9 +27,9 @@ from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.models.load import announcement, footprint, weight_hash
 from broca.models.matrices import matrices
-from broca.models.pool import Pool, pooled
-from broca.models.quantised import quantised
-from broca.models.twins import untrained
+from broca.models.pool import Pool, pool_tokens
+from broca.models.quantisation import packing_of
+from broca.models.twins import untrained_twin
 from broca.runs.provenance import opening
 from broca.runs.spec import Identity
 from broca.scoring import Likelihood
@@ -121,7 +121,7 @@ def test_results_do_not_depend_on_the_placement(split, folder, whole, expected, 
     with pytest.raises(SiteUnavailable, match="offloaded"):
         matrices(lm.model, lm.anatomy)
     with pytest.raises(ModelError, match="spread over several devices"):
-        untrained(lm, 0)
+        untrained_twin(lm, 0)
 
 
 def test_a_vision_model_may_be_spread_too(tmp_path):
@@ -155,7 +155,7 @@ def test_statistics_are_wide_in_narrow_models(dtype, folder):
 
 def test_a_mean_over_tokens_is_wider_than_the_model():
     values = torch.tensor([100.0, 101.0, 101.0], dtype=torch.bfloat16).reshape(1, -1, 1)
-    found = pooled(values, torch.full((1, 3), 1 / 3))
+    found = pool_tokens(values, torch.full((1, 3), 1 / 3))
     assert found.dtype == torch.float32
     assert float(found) == pytest.approx(302 / 3, abs=1e-4)
     assert abs(float(values.mean()) - 302 / 3) > 1e-2
@@ -194,7 +194,7 @@ def packed(folder, how, to=None):
 def test_packed_weights_serve_all_that_edits_no_weight(how, wide, tmp_path):
     plain, folder = wide
     expected, lm = results(plain), packed(folder, how)
-    assert quantised(lm.model) == "bitsandbytes"
+    assert packing_of(lm.model) == "bitsandbytes"
     found = results(lm, slopes=how == "int8")
     assert weight_hash(lm.model) == lm.fingerprint
     if how != "int8":
@@ -214,14 +214,14 @@ def test_packed_weights_serve_all_that_edits_no_weight(how, wide, tmp_path):
     with pytest.raises(SiteUnavailable, match="is quantised"):
         matrices(lm.model, lm.anatomy)
     with pytest.raises(ModelError, match=r"is quantised .* ask for 0 twins"):
-        untrained(lm, 0)
+        untrained_twin(lm, 0)
 
 
 def test_plain_models_are_not_taken_for_packed_ones():
     for name in ("llama", "gpt2", "mixtral", "bitnet"):
-        assert quantised(zoo.build(name)) is None
-    assert quantised(zoo.build("llama").bfloat16()) is None
-    assert quantised(pictures.build("gemma3")) is None
+        assert packing_of(zoo.build(name)) is None
+    assert packing_of(zoo.build("llama").bfloat16()) is None
+    assert packing_of(pictures.build("gemma3")) is None
 
 
 def test_codes_in_buffers_are_packed_weights():
@@ -235,12 +235,12 @@ def test_codes_in_buffers_are_packed_weights():
 
     model = zoo.build("llama")
     model.model.layers[1].mlp.down_proj = QuantLinear()
-    assert quantised(model) == "int32"
+    assert packing_of(model) == "int32"
     model = zoo.build("llama")
     model.model.layers[1].mlp.down_proj.weight = torch.nn.Parameter(
         torch.zeros(32, 48, dtype=torch.float8_e4m3fn), requires_grad=False
     )
-    assert quantised(model) == "float8_e4m3fn"
+    assert packing_of(model) == "float8_e4m3fn"
 
 
 def test_the_need_is_read_from_the_headers(folder, whole):

@@ -36,7 +36,7 @@ def test_what_only_runs_leaves_the_identity_and_a_copy_from_disk_has_it_too(name
     lm = zoo.lm(name)
     before = lm.identity
     lm.generate(["abc", "a longer one"], max_new_tokens=2)
-    lm.call(lm.padded(lm.tokenize(["xy"])), output_hidden_states=True)
+    lm.call(lm.pad_batch(lm.tokenize(["xy"])), output_hidden_states=True)
     assert lm.identity == before
     save(lm.model, lm.tokenizer, tmp_path / "copy")
     copy = LM.load(str(tmp_path / "copy")).identity

@@ -22,14 +22,14 @@ from broca.errors import GuardError, ModelError, StimulusError
 from broca.interventions import Lesion
 from broca.items import Item, Message, Pictured
 from broca.models import pictures as viewing
-from broca.models import processed
+from broca.models import processing
 from broca.models.continuation import continuation_logprobs
 from broca.models.lm import LM
 from broca.models.load import load_processor, model_class
 from broca.models.pool import Pool
-from broca.models.sampling import sampled
-from broca.models.source import sourced
-from broca.models.twins import untrained
+from broca.models.sampling import sample_texts
+from broca.models.source import worker_source
+from broca.models.twins import untrained_twin
 from broca.scoring import Generation, Likelihood
 from broca.sites import Site
 from broca.units import UnitMask
@@ -137,8 +137,10 @@ def test_generation_depends_on_no_neighbour(kind, drawn):
     together = lm.generate(shown, max_new_tokens=4)
     assert together == [lm.generate([one], max_new_tokens=4)[0] for one in shown]
     numbers = np.random.default_rng(0).random((len(shown), 3))
-    drawn_together = sampled(lm, shown, numbers, temperature=1.0)
-    assert drawn_together == [sampled(lm, [one], numbers[i : i + 1], temperature=1.0)[0] for i, one in enumerate(shown)]
+    drawn_together = sample_texts(lm, shown, numbers, temperature=1.0)
+    assert drawn_together == [
+        sample_texts(lm, [one], numbers[i : i + 1], temperature=1.0)[0] for i, one in enumerate(shown)
+    ]
 
 
 def test_scorers_show_pictures(drawn):
@@ -265,7 +267,9 @@ def test_pictures_that_are_lost_on_the_way_are_told(drawn):
 def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):
     lm = LM.wrap(pictures.build("llava"), pictures.tokenizer(), processor=pictures.processor("llava"))
     opened = []
-    monkeypatch.setattr(processed, "opened", lambda path, own=processed.opened: opened.append(path) or own(path))
+    monkeypatch.setattr(
+        processing, "open_picture", lambda path, own=processing.open_picture: opened.append(path) or own(path)
+    )
     shown = [Pictured("What is it?", (path,)) for path in drawn]
     before = continuation_logprobs(lm, shown, [[" red", " blue", " green"]] * 3)
     assert sorted(opened) == sorted(drawn)
@@ -337,7 +341,7 @@ def test_a_colour_picture_stays_one_and_turns_upright(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
-    seen = processed.opened(str(tmp_path / "x.jpg"))
+    seen = processing.open_picture(str(tmp_path / "x.jpg"))
     assert (seen.mode, seen.size) == ("RGB", (20, 30))
     assert seen.getpixel((5, 5))[0] > 200 > seen.getpixel((5, 5))[1]
 
@@ -380,10 +384,10 @@ def test_twins_and_workers_see_pictures(drawn, tmp_path):
     from broca.workers.worker import WorkerId
 
     lm = lm_of("llava")
-    twin = untrained(lm, 0)
+    twin = untrained_twin(lm, 0)
     shown = prompts(drawn)
     assert len(twin.generate(shown, max_new_tokens=1)) == len(shown)
-    with sourced(lm) as source:
+    with worker_source(lm) as source:
         other = source(WorkerId(0, 1))
     assert other.generate(shown, max_new_tokens=3) == lm.generate(shown, max_new_tokens=3)
 
@@ -393,7 +397,7 @@ def test_pictures_need_pillow(monkeypatch, drawn):
 
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ModelError, match="pip install 'broca"):
-        processed.opened(drawn[0])
+        processing.open_picture(drawn[0])
 
 
 def test_a_site_that_never_runs_is_told(drawn):

@@ -14,7 +14,7 @@ from broca.errors import EngineError
 from broca.interventions.lesion import Keep, Lesion, Mean, Noise, Resample, Zero
 from broca.models.build import save
 from broca.models.lm import LM
-from broca.models.source import sourced
+from broca.models.source import worker_source
 from broca.sites import Site
 from broca.units import UnitMask
 from broca.workers.worker import WorkerId
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 def test_a_wrapped_model_travels_by_its_weights(name):
     lm = zoo.lm(name)
     lm.batch_size = 7
-    with sourced(lm) as source:
+    with worker_source(lm) as source:
         other = travelled(source)
     assert other.model is not lm.model
     assert torch.equal(logits(other), logits(lm))
@@ -58,7 +58,7 @@ def test_a_loaded_model_travels_by_its_name_and_as_it_is_now(folder, monkeypatch
     lm.tokenizer = pickle.loads(pickle.dumps(lm.tokenizer))
     lm.tokenizer.chat_template = "{{ messages[0].content }}!"
     lm.model.generation_config.max_new_tokens = 3
-    with sourced(lm, here=False) as source:
+    with worker_source(lm, here=False) as source:
         monkeypatch.chdir("/")
         other = travelled(source)
     assert other.dtype == torch.bfloat16
@@ -73,21 +73,21 @@ def test_a_model_that_was_changed_after_it_was_loaded_is_refused(folder):
     with torch.no_grad():
         next(lm.model.parameters()).add_(1)
     with (
-        sourced(lm) as source,
+        worker_source(lm) as source,
         pytest.raises(EngineError, match=r"other fingerprint\): .* Save it with save_pretrained"),
     ):
         travelled(source)
 
 
 def test_a_model_in_memory_cannot_go_where_its_copy_is_not_seen():
-    with pytest.raises(EngineError, match="made in memory"), sourced(zoo.lm("llama"), here=False):
+    with pytest.raises(EngineError, match="made in memory"), worker_source(zoo.lm("llama"), here=False):
         pass
 
 
 def test_a_model_that_is_spread_over_devices_cannot_be_multiplied():
     lm = zoo.lm("llama")
     lm.model.hf_device_map = {"model.layers.0": 0, "model.layers.1": 1}
-    with pytest.raises(EngineError, match="spread over 0, 1"), sourced(lm):
+    with pytest.raises(EngineError, match="spread over 0, 1"), worker_source(lm):
         pass
 
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 import zoo
 from broca.errors import StimulusError
 from broca.items import Message
-from broca.models.pool import Pool, pooled
-from broca.models.tokens import Tokens, batches, padded, tokenize
+from broca.models.pool import Pool, pool_tokens
+from broca.models.tokens import Tokens, batches, pad_tokens, tokenize
 
 CORPUS = ["Sally puts the ball in the basket.", "Ça va? Où est le café?", "猫が好き 🐱🐱 and the ball 🧑‍🚀"]
 TEXT = "The 🐱 sat; Ça 🧑‍🚀 猫!"
@@ -178,7 +178,7 @@ def test_spans_that_hold_nothing_are_refused():
 
 def test_positions_and_masks_for_both_sides():
     tokens = [Tokens((5, 6, 7, 8), "abcd"), Tokens((9, 3), "ef")]
-    left, right = padded(tokens, (0, 1), 0), padded(tokens, (0, 1), 0, side="right")
+    left, right = pad_tokens(tokens, (0, 1), 0), pad_tokens(tokens, (0, 1), 0, side="right")
     assert left.ids.tolist() == [[5, 6, 7, 8], [0, 0, 9, 3]]
     assert left.mask.tolist() == [[1, 1, 1, 1], [0, 0, 1, 1]]
     assert left.positions.tolist() == [[0, 1, 2, 3], [0, 0, 0, 1]]
@@ -223,10 +223,10 @@ def test_batches_hold_every_text_once_longest_first(lengths, size, side):
 def test_pools_average_the_tokens_they_name(pool, chosen, side):
     spans = [(1, 3), (0, 1) if pool.sinks == 0 else (2, 3)]
     tokens = tokenize(zoo.tokenizer(), ["abcde", "fgh"])
-    batch = padded(tokens, (0, 1), 0, side=side)
+    batch = pad_tokens(tokens, (0, 1), 0, side=side)
     values = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
     weights = pool.weights(batch, spans)
-    ours = pooled(values, weights)
+    ours = pool_tokens(values, weights)
     for row, at in enumerate(chosen):
         start = int(batch.start[row])
         assert torch.allclose(ours[row], values[row, [start + i for i in at]].mean(0), atol=1e-6)
@@ -238,30 +238,30 @@ def test_pools_average_the_tokens_they_name(pool, chosen, side):
 def test_padding_never_counts_whatever_it_holds(filler):
     tokens = tokenize(zoo.tokenizer(), ["abcde", "fgh"])
     for side in ("left", "right"):
-        batch = padded(tokens, (0, 1), 0, side=side)
+        batch = pad_tokens(tokens, (0, 1), 0, side=side)
         values = torch.randn(2, 6, 4)
-        expected = pooled(values, Pool("mean").weights(batch))
+        expected = pool_tokens(values, Pool("mean").weights(batch))
         values[batch.mask == 0] = filler
-        assert torch.equal(pooled(values, Pool("mean").weights(batch)), expected)
-        last = pooled(values, Pool().weights(batch), last=batch.last)
+        assert torch.equal(pool_tokens(values, Pool("mean").weights(batch)), expected)
+        last = pool_tokens(values, Pool().weights(batch), last=batch.last)
         assert torch.equal(last[1], values[1, 5 if side == "left" else 3])
 
 
 def test_pooling_is_float32_or_wider():
-    batch = padded(tokenize(zoo.tokenizer(), ["abc"]), (0,), 0)
+    batch = pad_tokens(tokenize(zoo.tokenizer(), ["abc"]), (0,), 0)
     weights = Pool("mean").weights(batch)
     for dtype, wide in (
         (torch.bfloat16, torch.float32),
         (torch.float32, torch.float32),
         (torch.float64, torch.float64),
     ):
-        assert pooled(torch.ones(1, 4, 2, dtype=dtype), weights).dtype == wide
+        assert pool_tokens(torch.ones(1, 4, 2, dtype=dtype), weights).dtype == wide
     values = np.float64(1) + torch.arange(4, dtype=torch.float64)[None, :, None] * 1e-12
-    assert float(pooled(values, weights, last=batch.last)[0, 0]) == 1 + 3e-12
+    assert float(pool_tokens(values, weights, last=batch.last)[0, 0]) == 1 + 3e-12
 
 
 def test_pools_with_nothing_left_are_refused():
-    batch = padded(tokenize(zoo.tokenizer(), ["ab"]), (0,), 0)
+    batch = pad_tokens(tokenize(zoo.tokenizer(), ["ab"]), (0,), 0)
     with pytest.raises(StimulusError, match="Nothing is left to pool"):
         Pool("mean", sinks=2).weights(batch)
     with pytest.raises(StimulusError, match="needs a span"):

@@ -17,7 +17,7 @@ import zoo
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.models.lm import LM
-from broca.models.sampling import quantile, sampled
+from broca.models.sampling import quantile, sample_texts
 from broca.scoring import ROW_SCHEMA, Generation, Sampled
 
 ITEMS = [Item(str(i), f"Item {i} {'is longer ' * (i % 3)}says", ("box", "bag"), i % 2, "a", f"g{i}") for i in range(6)]
@@ -64,7 +64,7 @@ def test_sampled_first_tokens_follow_the_models_probabilities(lm):
         probabilities = lm.model(torch.tensor([tokens.ids])).logits[0, -1].double().softmax(-1).numpy()
     n = 1500
     draws = np.random.default_rng(0).random((n, 1))
-    found = Counter(sampled(lm, ["Item"] * n, draws, temperature=1.0))
+    found = Counter(sample_texts(lm, ["Item"] * n, draws, temperature=1.0))
     seen = {lm.tokenizer.decode([i], skip_special_tokens=True): 0.0 for i in range(len(probabilities))}
     for i, p in enumerate(probabilities):
         seen[lm.tokenizer.decode([i], skip_special_tokens=True)] += p
@@ -117,7 +117,7 @@ def test_a_temperature_near_zero_is_greedy(lm):
     ],
 )
 def test_the_choice_named_most_often(lm, monkeypatch, said, predicted):
-    monkeypatch.setattr("broca.models.sampling.sampled", lambda *_a, **_k: said)
+    monkeypatch.setattr("broca.models.sampling.sample_texts", lambda *_a, **_k: said)
     scorer = Sampled(repetitions=3)
     (row,) = scorer(lm, ITEMS[:1]).rows(named=True)
     assert (row["predicted"], row["invalid"]) == (predicted, predicted == -1)
@@ -154,4 +154,4 @@ def test_what_cannot_be_read_or_does_not_fit(lm):
     with pytest.raises(StimulusError, match="128 positions"):
         Sampled()(lm, [Item("0", "w" * 126, ("box", "bag"), 0)])
     with pytest.raises(StimulusError, match="no way to sample"):
-        sampled(lm, ["w"], np.zeros((1, 1)), temperature=0.0)
+        sample_texts(lm, ["w"], np.zeros((1, 1)), temperature=0.0)

@@ -18,7 +18,7 @@ from broca.capture.reduce import Reducer
 from broca.errors import GuardError, SiteUnavailable
 from broca.models.hooks import Read
 from broca.models.lm import LM
-from broca.models.pool import Pool, pooled
+from broca.models.pool import Pool, pool_tokens
 from broca.models.tokens import Batch, Span, Tokens
 from broca.sites import PICTURE_KINDS, Site
 
@@ -92,7 +92,7 @@ def _look(
         def show(values: Tensor) -> None:
             if pool.magnitude == "mean-of-abs":
                 values = values.abs()
-            value = pooled(values, weights, last)
+            value = pool_tokens(values, weights, last)
             found[site] = value.abs() if pool.magnitude == "abs-of-mean" else value
 
         return show

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from broca.errors import SiteUnavailable, StatisticsError, StimulusError
 from broca.items import Text
-from broca.models.attention import Look, Rows, span_matrix, summed, tapped
+from broca.models.attention import Look, Rows, span_matrix, sum_over_spans, watch_attention
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Chat, Span
 
@@ -73,14 +73,14 @@ def attention_to_spans(
         found: dict[int, Tensor] = {}
 
         def show(seen: Rows) -> None:
-            mass = summed(seen.weights, over)
+            mass = sum_over_spans(seen.weights, over)
             if start is None:
                 found[seen.layer] = mass[:, :, 0]
                 return
             part = _from_queries(start, seen, mass)
             found[seen.layer] = found[seen.layer] + part if seen.layer in found else part
 
-        with tapped(lm, look, show):
+        with watch_attention(lm, look, show):
             lm.next_logits(batch)
         return {layer: _whole(lm, layer, mass).cpu() for layer, mass in found.items()}
 
@@ -182,7 +182,7 @@ def head_summary(
             total[:, :, seen.layer] += values.nansum(-1).cpu()
             count[:, :, seen.layer] += (~values.isnan()).sum(-1).cpu()
 
-        with tapped(lm, Look(rows), show):
+        with watch_attention(lm, Look(rows), show):
             lm.next_logits(batch)
         return (total / count).numpy()
 

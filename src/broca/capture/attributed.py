@@ -18,7 +18,7 @@ from broca.capture.gradient import Metric, differentiated
 from broca.errors import StatisticsError, StimulusError
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.sites import Site
 
 Places = Mapping[str, Sequence[tuple[int, int]]]
@@ -122,7 +122,7 @@ def _columns(batch: Batch, starts: Sequence[int], places: Sequence[Sequence[tupl
 
 def _donors(lm: LM, donors: Sequence[Tokens], sites: Sequence[Site]) -> tuple[dict[Site, Tensor], list[int]]:
     """What they hold at each site, padded on the left, and where each begins."""
-    batch = padded(donors, range(len(donors)), lm.pad, device=lm.device)
+    batch = pad_tokens(donors, range(len(donors)), lm.pad, device=lm.device)
     with copy_sites(lm.model, lm.anatomy, sites) as values:
         lm.next_logits(batch)
     return values, batch.start.tolist()

@@ -22,12 +22,12 @@ from broca.capture.comparison import Compared, Comparison, Meaning
 from broca.capture.loop import SHARD, in_order, look
 from broca.capture.pairs import Aligned, names
 from broca.errors import StatisticsError, StimulusError
-from broca.models.attention import Look, tapped
+from broca.models.attention import Look, watch_attention
 from broca.models.hooks import read_sites
 from broca.models.lens import Lens
 from broca.models.lens import lens as proved_lens
 from broca.models.lm import LM
-from broca.models.tokens import Batch, padded
+from broca.models.tokens import Batch, pad_tokens
 from broca.sites import Site
 from broca.stats.massive import massive
 
@@ -74,7 +74,7 @@ def compared(
     plan = _Plan(meaning, top, proved_lens(lm) if lens else None)
     kept = Comparison(plan.meaning)
     # The kernel is tapped once for all batches.
-    with tapped(lm, Look(layers=()), lambda _: None) if meaning.queries else nullcontext():
+    with watch_attention(lm, Look(layers=()), lambda _: None) if meaning.queries else nullcontext():
         for start in range(0, len(pairs), SHARD):
             part = pairs[start : start + SHARD]
             own = Comparison(plan.meaning)
@@ -161,14 +161,17 @@ def _looked(lm: LM, pairs: Sequence[Aligned], plan: _Plan) -> dict[str, Tensor]:
     """One forward pass of both runs: each entry ``(pair, class, ...)`` on the CPU, NaN where a pair has no such class."""
     n, meaning = len(pairs), plan.meaning
     texts = [*(pair.clean for pair in pairs), *(pair.perturbed for pair in pairs)]
-    batch = padded(texts, range(2 * n), lm.pad, device=lm.device)
+    batch = pad_tokens(texts, range(2 * n), lm.pad, device=lm.device)
     points = _Points.of(pairs, meaning.classes, batch)
     states: dict[Site, Tensor] = {}
     reads = {site: (lambda x, site=site: states.__setitem__(site, points.at(x))) for site in meaning.sites}
     watch = patterns.Watch(lm, pairs, batch, meaning.queries, meaning.segments) if meaning.queries else None
     columns, where = points.columns.unique(return_inverse=True)
     short = {"logits_to_keep": columns} if "logits_to_keep" in lm.accepts else {}
-    with tapped(lm, watch.look, watch.show) if watch else nullcontext(), read_sites(lm.model, lm.anatomy, reads):
+    with (
+        watch_attention(lm, watch.look, watch.show) if watch else nullcontext(),
+        read_sites(lm.model, lm.anatomy, reads),
+    ):
         logits = lm.call(batch, **short).logits
     lm.assert_fired()
     logits = replace(points, columns=where).at(logits) if short else points.at(logits)

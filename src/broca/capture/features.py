@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.models.attention import Look, Queries, Rows, check_tap, tapped
+from broca.models.attention import Look, Queries, Rows, check_tap, watch_attention
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Chat, Span, Tokens
 from broca.specs.pooling import PRESETS, Pooling, Step
@@ -100,7 +100,7 @@ def features(
     def step(batch: Batch) -> Tensor:
         pooled = _Pooled(pooling, batch, [places[i] for i in batch.index])
         rows = _rows(batch, [asked[i] for i in batch.index])
-        with tapped(lm, Look(rows, None if heads is None else tuple(heads), order), pooled.show):
+        with watch_attention(lm, Look(rows, None if heads is None else tuple(heads), order), pooled.show):
             lm.next_logits(batch)
         found = pooled.result()
         return torch.stack([found[layer].to("cpu") for layer in order], 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from broca.errors import SiteUnavailable, StimulusError
-from broca.models.attention import Look, Rows, check_tap, tapped
+from broca.models.attention import Look, Rows, check_tap, watch_attention
 from broca.models.hooks import read_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Chat, Prompt, Tokens
@@ -173,7 +173,7 @@ def _looked(lm: LM, batch: Batch, wanted: Wanted) -> dict[str, list[Tensor]]:
 
     reads: Any = {site: (lambda x, site=site: keep(str(site), x)) for site in wanted.states}
     look = Look("all", wanted.heads, tuple(site.layer for site in wanted.patterns))
-    with tapped(lm, look, show) if wanted.patterns else nullcontext(), read_sites(lm.model, lm.anatomy, reads):
+    with watch_attention(lm, look, show) if wanted.patterns else nullcontext(), read_sites(lm.model, lm.anatomy, reads):
         logits = lm.forward(batch) if wanted.top else lm.next_logits(batch)
     lm.assert_fired()
     if wanted.top:

@@ -17,7 +17,7 @@ from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import take_gradients, tap_modules, watch_gradient
 from broca.models.lm import LM
 from broca.models.matrices import Matrix
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.specs.fields import Score
 
 _CELLS = 2**20
@@ -192,7 +192,7 @@ class Work:
     def priced(self, rows: Sequence[tuple[Row, ...]], index: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Summed log-probabilities of all rows, sample by sample, with a graph; and how many tokens each prices."""
         every = [row for sample in rows for row in sample]
-        batch = padded(
+        batch = pad_tokens(
             [Tokens(r.ids, "", prompt=r.start) for r in every],
             range(len(every)),
             self.lm.pad,

@@ -12,7 +12,7 @@ from torch import Tensor
 from broca.errors import SiteUnavailable, StimulusError
 from broca.models.hooks import Read, read_sites
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.sites import Site
 
 Towards = Mapping[Site, NDArray[Any]] | Sequence[Tokens]
@@ -38,7 +38,7 @@ def on_texts(
     lm: LM, batch: Batch, sites: Sequence[Site], pairs: Sequence[Tokens], positions: Positions
 ) -> dict[Site, Tensor]:
     """The activations of each text's pair, ``(batch, token, unit)``, or ``(batch, 1, unit)`` of its last token."""
-    other = padded([pairs[i] for i in batch.index], range(len(batch)), lm.pad, side=batch.side, device=lm.device)
+    other = pad_tokens([pairs[i] for i in batch.index], range(len(batch)), lm.pad, side=batch.side, device=lm.device)
     found: dict[Site, Tensor] = {}
 
     def reader(site: Site) -> Read:

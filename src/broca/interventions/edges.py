@@ -19,7 +19,7 @@ from torch import Tensor
 
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions.plant import text_key
-from broca.models.attention import severed
+from broca.models.attention import cut_attention
 from broca.models.lm import LM
 from broca.models.passes import Pass, current
 from broca.models.tokens import Chat, Prompt, Span
@@ -89,7 +89,7 @@ class EdgeLesion:
             heads = chosen[layer]
             return made[2] if heads.all() else made[2] & heads.to(made[2].device)[None, :, None, None]
 
-        with severed(lm, cut):
+        with cut_attention(lm, cut):
             yield fired
 
     def _cut_mask(self, shown: Pass, n_keys: int) -> Tensor | None:

@@ -19,7 +19,7 @@ from broca.errors import StimulusError
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.rerun import Change, Way, Work, record
-from broca.models.tokens import Batch, Tokens, padded
+from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.sites import Site
 
 Places = Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -175,7 +175,7 @@ def _sites(cells: Sequence[Cell]) -> list[Site]:
 
 def _donors(lm: LM, cases: Sequence[Case], sites: Sequence[Site], work: Work) -> tuple[Tensor, dict[Site, Tensor]]:
     """Logits after the donors' last tokens, and their activations, padded on the left."""
-    batch = padded([case.donor for case in cases], range(len(cases)), lm.pad, device=lm.device)
+    batch = pad_tokens([case.donor for case in cases], range(len(cases)), lm.pad, device=lm.device)
     with copy_sites(lm.model, lm.anatomy, sites) as values:
         logits = lm.next_logits(batch)
     spent = lm.anatomy.n_layers * batch.ids.numel()

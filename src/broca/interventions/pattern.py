@@ -1,7 +1,7 @@
 """Attention-pattern patching: rows of another run stand in for a model's own, inside the forward pass.
 
 The rows take the place of the softmax's result before they meet the values, so that everything behind follows from them. Rows
-of a text with other tokens are carried over first and keep their sums (see `broca.models.rows.carried`). To edit the attentions
+of a text with other tokens are carried over first and keep their sums (see `broca.models.rows.carry_rows`). To edit the attentions
 that a model *returns* changes nothing: they have been used by then.
 """
 
@@ -19,10 +19,10 @@ from torch import Tensor
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions.edges import heads_by_layer
 from broca.interventions.plant import text_key
-from broca.models.attention import Replaced, attention_rows, swapped
+from broca.models.attention import RowReplacement, attention_rows, swap_attention
 from broca.models.lm import LM
 from broca.models.passes import Pass, current
-from broca.models.rows import Compute, carried
+from broca.models.rows import Compute, carry_rows
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
 from broca.units import UnitMask
@@ -115,7 +115,7 @@ class PatternPatch:
             raise SelectionError(f"A pattern has layer {max(layers)}, this model has {lm.anatomy.n_layers}.")
         fired = dict.fromkeys((Site(layer, "pattern") for layer in sorted(layers) if layer in chosen), 0)
 
-        def swap(layer: int, shape: tuple[int, int, int], compute: Compute) -> Replaced | None:
+        def swap(layer: int, shape: tuple[int, int, int], compute: Compute) -> RowReplacement | None:
             if Site(layer, "pattern") not in fired:
                 return None
             fired[Site(layer, "pattern")] += 1
@@ -123,12 +123,12 @@ class PatternPatch:
             # The prompt's rows are replaced where it is read; what follows it meets them in the cache.
             return self._replacement(layer, chosen[layer], shown, shape, compute) if shown.has_prompt else None
 
-        with swapped(lm, swap):
+        with swap_attention(lm, swap):
             yield fired
 
     def _replacement(
         self, layer: int, heads: tuple[int, ...], shown: Pass, shape: tuple[int, int, int], compute: Compute
-    ) -> Replaced:
+    ) -> RowReplacement:
         patterns = [self._pattern(ids, layer, shape[0]) for ids in shown.prompts]
         width = max(len(pattern.queries) for pattern in patterns)
         at, real = (
@@ -144,7 +144,7 @@ class PatternPatch:
         if self.strength < 1:
             own = compute(at, heads)
             weights = (1 - self.strength) * own + self.strength * weights.to(own)
-        return Replaced(at, weights, heads, real)
+        return RowReplacement(at, weights, heads, real)
 
     def _pattern(self, ids: Sequence[int], layer: int, n_heads: int) -> Pattern:
         pattern = self.patterns.get(text_key(ids))
@@ -207,6 +207,6 @@ def carried_patterns(
         for row, (i, start) in enumerate(zip(batch.index, batch.start.tolist(), strict=True)):
             n, to = len(queries[i][0]), tuple(queries[i][1])
             own = {layer: rows[row, :, :n, start : start + len(source[i])] for layer, rows in seen.items()}
-            rows = {layer: carried(each, covers[i], len(target[i]), at=to) for layer, each in own.items()}
+            rows = {layer: carry_rows(each, covers[i], len(target[i]), at=to) for layer, each in own.items()}
             found[keys[i]] = Pattern(to, rows)
     return {key: found[key] for key in keys}

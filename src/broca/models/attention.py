@@ -23,27 +23,27 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.rows import Look, Queries, Replaced, Rows
-from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switched
-from broca.models.tokens import Batch, Span, Tokens, padded
+from broca.models.rows import Look, Queries, RowReplacement, Rows
+from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switch_tap
+from broca.models.tokens import Batch, Span, Tokens, pad_tokens
 from broca.models.wiring.plain_text import plain_texts
 
 __all__ = [
     "Cut",
     "Look",
     "Queries",
-    "Replaced",
+    "RowReplacement",
     "Rows",
     "Show",
     "Swap",
     "TapProof",
     "attention_rows",
     "check_tap",
-    "severed",
+    "cut_attention",
     "span_matrix",
-    "summed",
-    "swapped",
-    "tapped",
+    "sum_over_spans",
+    "swap_attention",
+    "watch_attention",
 ]
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ _proofs: WeakKeyDictionary[nn.Module, tuple[tuple[str, torch.dtype], TapProof]] 
 
 
 @contextmanager
-def tapped(lm: LM, look: Look, show: Show) -> Iterator[TapProof]:
+def watch_attention(lm: LM, look: Look, show: Show) -> Iterator[TapProof]:
     """Run the body with `show` called for the attention rows of every call of the model, layer by layer.
 
     The queries of one layer come in blocks, first to last. Contexts nest, also on one model; afterwards the model's
@@ -86,17 +86,17 @@ def tapped(lm: LM, look: Look, show: Show) -> Iterator[TapProof]:
         SiteUnavailable: if a layer or head does not exist or has no attention.
     """
     proof = check_tap(lm)
-    _checked(lm, look, proof)
+    _check_layers(lm, look, proof)
     if proof.route == "weights":
         with from_weights(lm, look, show):
             yield proof
         return
-    with switched(lm) as state, _among(state.looks, (look, show, hooks.suspensions())):
+    with switch_tap(lm) as state, _among(state.looks, (look, show, hooks.suspensions())):
         yield proof
 
 
 @contextmanager
-def severed(lm: LM, cut: Cut) -> Iterator[None]:
+def cut_attention(lm: LM, cut: Cut) -> Iterator[None]:
     """Run the body with attention edges cut before the softmax, so that each row still sums to 1; see `tap.Cut`.
 
     Rows that are shown meanwhile are those of the model so changed. Afterwards the model's attention is what it was.
@@ -104,13 +104,13 @@ def severed(lm: LM, cut: Cut) -> Iterator[None]:
     Raises:
         GuardError: if the model's class bypasses the interface, or attention cannot be read from it.
     """
-    _interfaced(lm, "single attention edges cannot be cut in it. Lesion whole heads at 'z' sites instead.")
-    with switched(lm) as state, _among(state.cuts, (cut, hooks.suspensions())):
+    _check_interface(lm, "single attention edges cannot be cut in it. Lesion whole heads at 'z' sites instead.")
+    with switch_tap(lm) as state, _among(state.cuts, (cut, hooks.suspensions())):
         yield
 
 
 @contextmanager
-def swapped(lm: LM, swap: Swap) -> Iterator[None]:
+def swap_attention(lm: LM, swap: Swap) -> Iterator[None]:
     """Run the body with attention rows replaced after the softmax, before they meet the values; see `tap.Swap`.
 
     What a row sums to is the caller's: 1, or less where attention sinks take a share. Swaps nest, each shown the rows that
@@ -119,14 +119,14 @@ def swapped(lm: LM, swap: Swap) -> Iterator[None]:
     Raises:
         GuardError: if the model's class bypasses the interface, or attention cannot be read from it.
     """
-    _interfaced(
+    _check_interface(
         lm, "its attention rows cannot be replaced: the weights that it returns have been used already. Patch 'z'."
     )
-    with switched(lm) as state, _among(state.swaps, (swap, hooks.suspensions())):
+    with switch_tap(lm) as state, _among(state.swaps, (swap, hooks.suspensions())):
         yield
 
 
-def _interfaced(lm: LM, so: str) -> None:
+def _check_interface(lm: LM, so: str) -> None:
     """Refuse a class that the tap cannot reach.
 
     Raises:
@@ -179,10 +179,10 @@ def attention_rows(
     found: dict[int, list[Tensor]] = {}
 
     def show(seen: Rows) -> None:
-        weights = seen.weights if over is None else summed(seen.weights, over)
+        weights = seen.weights if over is None else sum_over_spans(seen.weights, over)
         found.setdefault(seen.layer, []).append(weights)
 
-    with tapped(lm, _look(rows, heads, layers), show):
+    with watch_attention(lm, _look(rows, heads, layers), show):
         lm.next_logits(batch)
     return {layer: parts[0] if len(parts) == 1 else torch.cat(parts, 2) for layer, parts in sorted(found.items())}
 
@@ -203,7 +203,7 @@ def span_matrix(batch: Batch, spans: Sequence[Sequence[Span]]) -> Tensor:
     return matrix.to(batch.ids.device)
 
 
-def summed(weights: Tensor, over: Tensor) -> Tensor:
+def sum_over_spans(weights: Tensor, over: Tensor) -> Tensor:
     """``(batch, head, query, key)`` summed over spans, ``(batch, head, query, span)``; see `span_matrix`."""
     return weights @ over.to(weights.device, weights.dtype)[:, None]
 
@@ -244,7 +244,7 @@ def _look(
     return Look(rows, None if heads is None else tuple(heads), None if layers is None else tuple(layers))
 
 
-def _checked(lm: LM, look: Look, proof: TapProof) -> None:
+def _check_layers(lm: LM, look: Look, proof: TapProof) -> None:
     for layer in look.layers or ():
         if layer not in proof.layers:
             raise SiteUnavailable(
@@ -261,7 +261,7 @@ def _probe(lm: LM) -> Batch:
     """Two texts of different length, padded on the left."""
     texts = plain_texts(lm.model, lm.tokenizer)
     long, short = (Tokens(tuple(ids[:n]), "") for ids, n in zip(texts, (12, 8), strict=True))
-    return padded([long, short], (0, 1), lm.pad, device=lm.device)
+    return pad_tokens([long, short], (0, 1), lm.pad, device=lm.device)
 
 
 def _prove_tap(lm: LM) -> TapProof | None:
@@ -269,7 +269,7 @@ def _prove_tap(lm: LM) -> TapProof | None:
     batch = _probe(lm)
     real = batch.mask.bool()
     plain = lm.forward(batch)[real]
-    with switched(lm) as state:
+    with switch_tap(lm) as state:
         state.audit = {}
         tapped = lm.forward(batch)[real]
     if not state.audit:

@@ -94,7 +94,7 @@ def logprobs(
         how = way or _way(lm, asked)
         if how != "cached":
             _refuse_whole(lm)
-        for i, values in zip(group, _priced(lm, asked, how, size=size, side=side), strict=True):
+        for i, values in zip(group, _option_prices(lm, asked, how, size=size, side=side), strict=True):
             options = questions[i].options
             sums, missed = values[: len(options)].T.tolist()
             found[i] = Continuations(tuple(sums), tuple(map(len, options)), tuple(n == 0 for n in missed))
@@ -111,27 +111,29 @@ def _groups(questions: Sequence[Question]) -> Iterable[list[int]]:
     return groups.values()
 
 
-def _priced(lm: LM, questions: Sequence[Question], way: Way, *, size: int | None, side: Side) -> NDArray[np.float64]:
+def _option_prices(
+    lm: LM, questions: Sequence[Question], way: Way, *, size: int | None, side: Side
+) -> NDArray[np.float64]:
     """``(question, option, 2)``: summed log-probabilities, and how many tokens are not the most probable one.
 
     Rows of questions with fewer options end in zeros.
     """
     if way == "cached":
-        return _shared(lm, questions, size)
+        return _shared_prompt_prices(lm, questions, size)
     return _separate(lm, questions, 1 if way == "alone" else size, side)
 
 
 # -- one reading a prompt ------------------------------------------------------------------------------------------
 
 
-def _shared(lm: LM, questions: Sequence[Question], size: int | None) -> NDArray[np.float64]:
+def _shared_prompt_prices(lm: LM, questions: Sequence[Question], size: int | None) -> NDArray[np.float64]:
     ids, mask = _options(questions)
     out = np.zeros((*ids.shape[:2], 2))
 
     def step(batch: Batch) -> NDArray[np.float64]:
         rows = list(batch.index)
         return (
-            _continued(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]))
+            _continuation_prices(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]))
             .cpu()
             .double()
             .sum(0)
@@ -154,13 +156,13 @@ def _options(questions: Sequence[Question]) -> tuple[NDArray[np.int64], NDArray[
     return ids, mask
 
 
-def _continued(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
-    """``(token, prompt, option, 2)``: what `_seen` says of a batch padded on the left; `ids` and `mask` as in `_options`."""
+def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
+    """``(token, prompt, option, 2)``: what `_id_prices` says of a batch padded on the left; `ids` and `mask` as in `_options`."""
     several = ids.shape[2] > 1
     output = lm.call(batch, use_cache=several, **_keep(lm, 1))
     ids, mask = ids.to(output.logits.device), mask.to(output.logits.device)
     real = mask.permute(2, 0, 1).bool()[..., None]
-    first = _seen(output.logits[:, -1], ids[:, :, 0])
+    first = _id_prices(output.logits[:, -1], ids[:, :, 0])
     if not several:
         return torch.where(real, first[None], 0.0)
     cache, n = output.past_key_values, ids.shape[1]
@@ -180,7 +182,9 @@ def _continued(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
     )
     logits = lm.call(rest, past=batch.ids.shape[1], use_cache=True, past_key_values=cache).logits
     # One position at a time: the vocabulary is wide, and its float32 copy wider.
-    later = [_seen(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])]
+    later = [
+        _id_prices(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])
+    ]
     # A padded position may hold anything, infinities too, so it is left out rather than multiplied by 0.
     return torch.where(real, torch.stack([first, *later]), 0.0)
 
@@ -200,7 +204,7 @@ def _keep(lm: LM, n: int) -> Mapping[str, Any]:
     return {"logits_to_keep": n} if "logits_to_keep" in lm.accepts else {}
 
 
-def _seen(logits: Tensor, ids: Tensor) -> Tensor:
+def _id_prices(logits: Tensor, ids: Tensor) -> Tensor:
     """``(row, id, 2)`` log-probabilities of some ids at one position of each row, and 1 where another one is more probable."""
     logprobs = _log_softmax(logits)
     other = ids != logprobs.argmax(-1, keepdim=True)
@@ -219,7 +223,7 @@ def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Sid
     out = np.zeros((*ids.shape[:2], 2))
     where = [(i, k) for i, question in enumerate(questions) for k in range(len(question.options))]
     # The last token of an option is priced but never read.
-    rows = [questions[i].shared.answered(questions[i].options[k][:-1]) for i, k in where]
+    rows = [questions[i].shared.with_answer(questions[i].options[k][:-1]) for i, k in where]
 
     def step(batch: Batch) -> list[list[float]]:
         cells = [where[row] for row in batch.index]
@@ -230,7 +234,9 @@ def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Sid
         values = []
         for row, (cell, end) in enumerate(zip(cells, ends, strict=True)):
             option = torch.from_numpy(ids[cell][: int(mask[cell].sum())]).to(logits.device)
-            values.append(_seen(logits[row, end - len(option) : end], option[:, None]).double().sum((0, 1)).tolist())
+            values.append(
+                _id_prices(logits[row, end - len(option) : end], option[:, None]).double().sum((0, 1)).tolist()
+            )
         return values
 
     for batch, values in lm.each(rows, step, size=size, side=side):
@@ -267,7 +273,9 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
     ways: tuple[Way, ...] = ("cached", "plain")
     for way in ways:
         try:
-            worst = float(np.abs(_priced(lm, probe, way, size=len(probe), side="left")[..., 0] / counts - alone).max())
+            worst = float(
+                np.abs(_option_prices(lm, probe, way, size=len(probe), side="left")[..., 0] / counts - alone).max()
+            )
         except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise

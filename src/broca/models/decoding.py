@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from broca.errors import ModelError, StimulusError
 from broca.models import hooks
-from broca.models.compiled import eager
+from broca.models.compilation import eager
 from broca.models.force import on_words
 from broca.models.passes import Pass
 from broca.models.subject import Subject
@@ -68,7 +68,7 @@ def settings(lm: Subject, max_new_tokens: int, asked: Mapping[str, Any]) -> dict
         if name not in known:
             raise unknown("option of generate", name, tuple(name for name in known if not name.startswith("_")))
     _ranges(asked)
-    taken = {name: value for name, value in inherited(lm.model).items() if name not in asked}
+    taken = {name: value for name, value in inherited_settings(lm.model).items() if name not in asked}
     plain = _SAMPLED if asked.get("do_sample") else {"do_sample": False}
     return {**plain, **taken, "num_beams": 1, "pad_token_id": lm.pad, "max_new_tokens": max_new_tokens, **asked}
 
@@ -86,14 +86,14 @@ def _ranges(asked: Mapping[str, Any]) -> None:
         raise StimulusError("A temperature is for sampling. Add do_sample=True and a seed, or leave it out.")
 
 
-def inherited(model: Any) -> dict[str, Any]:
+def inherited_settings(model: Any) -> dict[str, Any]:
     """What generation takes from the model's `generation_config`: ids of special tokens."""
     own = getattr(model, "generation_config", None)
     values = {name: getattr(own, name, None) for name in _TAKEN}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def ignored(model: Any) -> dict[str, Any]:
+def ignored_settings(model: Any) -> dict[str, Any]:
     """What a model's `generation_config` asks for and generation leaves out, as it would be shown."""
     from transformers import GenerationConfig
 
@@ -109,7 +109,7 @@ def ignored(model: Any) -> dict[str, Any]:
     }
 
 
-def generated(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
+def generate_ids(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
     """The ids that follow each text of a batch padded on the left, ``(text, token)``.
 
     Args:
@@ -122,15 +122,17 @@ def generated(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
         GuardError: if an edit in force did not run in a pass.
     """
 
-    def counted(shown: Pass) -> AbstractContextManager[None]:
-        return lm.forces.counted(on_words, str(shown))
+    def count_edits(shown: Pass) -> AbstractContextManager[None]:
+        return lm.forces.count_runs(on_words, str(shown))
 
     # transformers reads pictures before the first pass of the whole model.
-    pictures = lm.forces.counted(lambda site: bool(batch.beside) and not on_words(site), "the reading of the pictures")
-    passes = hooks.decoding(_generator(lm.model), batch, counted)
-    with eager(), _unconfigured(lm.model), pictures, passes as columns:
+    pictures = lm.forces.count_runs(
+        lambda site: bool(batch.beside) and not on_words(site), "the reading of the pictures"
+    )
+    passes = hooks.decoding(_generator(lm.model), batch, count_edits)
+    with eager(), _without_defaults(lm.model), pictures, passes as columns:
         more = {"stopping_criteria": [*(how.get("stopping_criteria") or ()), columns]}
-        given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.seen(batch)}
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.picture_inputs(batch)}
         try:
             made = lm.model.generate(**given, **{**how, **more})
         except (ValueError, NotImplementedError) as error:
@@ -147,7 +149,7 @@ def _generator(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _unconfigured(model: nn.Module) -> Iterator[None]:
+def _without_defaults(model: nn.Module) -> Iterator[None]:
     """Run the body with generation settings of the model that say nothing: transformers fills in from them whatever a call leaves open."""
     from transformers import GenerationConfig
 

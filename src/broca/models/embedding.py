@@ -98,7 +98,7 @@ class Embedder:
         out[order] = found or out
         return out
 
-    def truncated(self, texts: Sequence[str]) -> list[bool]:
+    def are_truncated(self, texts: Sequence[str]) -> list[bool]:
         """Whether each text is longer than what is read of it."""
         if not texts or self.context is None:
             return [False] * len(texts)

@@ -23,7 +23,7 @@ ABOUT = "broca.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedCheckpoint:
     """A checkpoint that was written."""
 
     path: Path
@@ -45,7 +45,7 @@ class Export:
     """Plain JSON that is kept with it."""
 
 
-def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export = Export()) -> Exported:
+def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export = Export()) -> ExportedCheckpoint:
     """Write the model as it is under `changes`: config, weights (safetensors), tokenizer, and what was changed.
 
     It is written under a temporary name beside its own and renamed when it is whole; the model is left as it was.
@@ -86,7 +86,7 @@ def export(lm: LM, changes: Sequence[Intervention], to: str | Path, how: Export 
         write_json(folder / ABOUT, about)
         if how.check:
             _check(folder, after)
-    return Exported(to, after, sum(file.stat().st_size for file in to.iterdir()), notes)
+    return ExportedCheckpoint(to, after, sum(file.stat().st_size for file in to.iterdir()), notes)
 
 
 def check_target(to: str | Path) -> Path:

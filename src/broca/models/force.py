@@ -84,7 +84,7 @@ class Forces:
             raise _silent(silent, "never ran")
 
     @contextmanager
-    def counted(self, due: Callable[[Site], bool], when: str) -> Iterator[None]:
+    def count_runs(self, due: Callable[[Site], bool], when: str) -> Iterator[None]:
         """Run the body, and see that every edit in force that is due in it ran.
 
         Args:

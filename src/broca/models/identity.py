@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from broca.models.decoding import inherited
+from broca.models.decoding import inherited_settings
 from broca.models.foreign import foreign_code
 from broca.models.hashes import tokenizer_hash
 from broca.models.load import weight_hash
-from broca.models.quantised import stored
+from broca.models.quantisation import stored_weights
 
 _OUTWARD = ("_name_or_path", "transformers_version", "_commit_hash", "architectures", "dtype", "torch_dtype")
 """Fields of a config that say where it came from, or what stands in the identity by itself."""
@@ -60,7 +60,7 @@ def identity(model: Any, tokenizer: Any = None, processor: Any = None) -> dict[s
         "hooks": sorted(foreign_code(model)),
         "attention": sorted({str(one) for one in _kernels(model.config)}),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "generation": inherited(model),
+        "generation": inherited_settings(model),
         "tokenizer": tokenizer_hash(tokenizer),
         "processor": None if processor is None else _hash(_processor(processor)),
     }
@@ -94,7 +94,7 @@ def restoring(model: Any) -> Iterator[None]:
 
 def _stamps(model: Any) -> dict[str, Stamp]:
     """What changes when a weight does, by the weight's name."""
-    return {name: _stamp(tensor) for name, tensor in stored(model).items()}
+    return {name: _stamp(tensor) for name, tensor in stored_weights(model).items()}
 
 
 def _stamp(tensor: Tensor) -> Stamp:
@@ -130,7 +130,7 @@ def _states(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """What modules hold beside weights: their classes and settings, adapters in use, tables that no checkpoint has."""
     for name, module in model.named_modules():
         settings = {key: value for key, value in vars(module).items() if _plain(value) and not _passing(key)}
-        adapters = {key: _listed(getattr(module, key)) for key in _ADAPTERS if hasattr(type(module), key)}
+        adapters = {key: _as_list(getattr(module, key)) for key in _ADAPTERS if hasattr(type(module), key)}
         yield name, [type(module).__qualname__, settings, adapters]
     stretching = any(word in str(getattr(model.config, "rope_parameters", "")) for word in ("dynamic", "longrope"))
     lasting = set(model.state_dict())
@@ -159,7 +159,7 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return sorted(value) if isinstance(value, list | tuple | set) else value
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from broca.errors import AnatomyError
 from broca.models import hooks
-from broca.models.compiled import eager
+from broca.models.compilation import eager
 from broca.models.lm import LM
 from broca.models.wiring.plain_text import plain_texts
 
@@ -59,15 +59,15 @@ def lens(lm: LM) -> Lens:
     cached = _lenses.get(lm.model)
     if cached is None or cached[0] != lm.dtype:
         with hooks.suspend():
-            cached = (lm.dtype, _proved(lm))
+            cached = (lm.dtype, _prove_lens(lm))
         _lenses[lm.model] = cached
     return cached[1]
 
 
 @eager()
 @torch.no_grad()
-def _proved(lm: LM) -> Lens:
-    last, modules, logits = _followed(lm)
+def _prove_lens(lm: LM) -> Lens:
+    last, modules, logits = _follow_stream(lm)
     cap = getattr(lm.model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     ours, theirs = Lens(tuple(modules), 1.0, None, 0.0)(last), logits.to(wide)
@@ -89,7 +89,7 @@ def _proved(lm: LM) -> Lens:
     return Lens(tuple(modules), 1.0 if abs(scale - 1) <= _TOLERANCE.get(lm.dtype, 1e-4) else scale, cap, error)
 
 
-def _followed(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
+def _follow_stream(lm: LM) -> tuple[Tensor, list[nn.Module], Tensor]:
     """What the last block gives, the modules that it then goes through one after the other, and the logits."""
     stack: Any = lm.model.get_submodule(lm.anatomy.path)
     blocks = list(stack.children())

@@ -16,7 +16,7 @@ from torch import nn
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.models import hooks
 from broca.models.passes import Pass
-from broca.models.quantised import refuse_gradients
+from broca.models.quantisation import refuse_gradients
 from broca.models.subject import Subject
 from broca.models.tokens import Side, Tokens
 from broca.models.wiring.plain_text import plain_texts
@@ -193,11 +193,11 @@ def shift(lm: Subject, side: Side) -> float:
 def _shift(lm: Subject, side: Side) -> float:
     whole, cut = plain_texts(lm.model, lm.tokenizer, texts=2, tokens=12)
     texts = [Tokens(tuple(whole), ""), Tokens(tuple(cut[:7]), "")]
-    batch = lm.padded(texts, side=side)
+    batch = lm.pad_batch(texts, side=side)
     together = lm.forward(batch)
     off = 0.0
     for row in range(len(texts)):
-        alone = lm.forward(lm.padded(texts, [row]))[0]
+        alone = lm.forward(lm.pad_batch(texts, [row]))[0]
         here = together[row][batch.mask[row].bool().to(together.device)]
         difference = (here.float() - alone.float()).abs().max()
         # A model whose logits are no numbers has nothing to compare.

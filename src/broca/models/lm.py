@@ -19,7 +19,7 @@ from broca.errors import GuardError, ModelError, StimulusError
 from broca.items import fingerprint
 from broca.models import decoding
 from broca.models import tokens as tok
-from broca.models.compiled import compiled, eager, uncompiled
+from broca.models.compilation import eager, is_compiled, strip_compilation
 from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
 from broca.models.identity import identity, weights
@@ -123,8 +123,8 @@ class LM:
             ModelError: if it is no transformers model.
             AnatomyError: if no `anatomy` is given and the wiring cannot be proved.
         """
-        own = transformers_model(uncompiled(model))
-        notes = [_COMPILED] if own is not model or compiled(own) else []
+        own = transformers_model(strip_compilation(model))
+        notes = [_COMPILED] if own is not model or is_compiled(own) else []
         model = own.eval()
         anatomy = anatomy or dissect(model, tokenizer=tokenizer)
         return cls(model, tokenizer, anatomy, name=name or type(model).__name__, notes=notes, processor=processor)
@@ -218,7 +218,7 @@ class LM:
         seen = {i: self.viewer.tokenize(rendered[i], truncate=truncate) for i in order}
         return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
 
-    def render(self, text: tok.Prompt, *, chat: tok.Chat = "auto") -> tok.Rendered:
+    def render(self, text: tok.Prompt, *, chat: tok.Chat = "auto") -> tok.TokenizerText:
         """The string to tokenise, with a place for each picture."""
         if self.viewer is not None:
             return self.viewer.render(text, chat=chat)
@@ -239,9 +239,11 @@ class LM:
         """See `broca.models.tokens.batches`."""
         return tok.batches(tokens, size or self.batch_size, self.pad, side=side, device=self.device)
 
-    def padded(self, tokens: Sequence[Tokens], index: Sequence[int] | None = None, *, side: tok.Side = "left") -> Batch:
+    def pad_batch(
+        self, tokens: Sequence[Tokens], index: Sequence[int] | None = None, *, side: tok.Side = "left"
+    ) -> Batch:
         """One batch of some texts (all, when None), which have the same `key`."""
-        return tok.padded(
+        return tok.pad_tokens(
             tokens, range(len(tokens)) if index is None else index, self.pad, side=side, device=self.device
         )
 
@@ -277,7 +279,7 @@ class LM:
         batches = tok.buckets(tokens, size, alike=mixed and not pads(self, side))
 
         def run(rows: tuple[int, ...]) -> tuple[Batch, T]:
-            batch = self.padded(tokens, rows, side=side)
+            batch = self.pad_batch(tokens, rows, side=side)
             return batch, step(batch)
 
         def what(row: int) -> str:
@@ -334,7 +336,7 @@ class LM:
         def due(site: Site) -> bool:
             return (pictured or on_words(site)) and (site.layer >= spared or site.kind in ("resid_pre", "resid_post"))
 
-        with eager(), running(shown), self.forces.counted(due, str(shown)):
+        with eager(), running(shown), self.forces.count_runs(due, str(shown)):
             try:
                 return self.model(**self.arguments(batch, **more))
             except IndexError:
@@ -354,16 +356,16 @@ class LM:
         """
         places = "position_ids" in self.accepts and self.anatomy.positions
         given = {"position_ids": batch.positions} if places else {}
-        if batch.pictured:
+        if batch.has_pictures:
             onward = "past_key_values" in more
             if not batch.beside and not onward:
                 raise GuardError(
                     "These texts have pictures, and this step works on words alone. Leave the pictures out."
                 )
-            given = {**self._places(batch, onward=onward), **self.seen(batch)}
+            given = {**self._places(batch, onward=onward), **self.picture_inputs(batch)}
         return {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False, **given, **more}
 
-    def seen(self, batch: Batch) -> dict[str, Tensor]:
+    def picture_inputs(self, batch: Batch) -> dict[str, Tensor]:
         """The pictures of a batch as the model takes them, in its dtype; nothing where there are none."""
         return {k: v.to(self.dtype) if v.is_floating_point() else v for k, v in batch.beside.items()}
 
@@ -443,7 +445,7 @@ class LM:
             raise StimulusError("Sampling without a seed cannot be repeated. Give one: seed=0.")
 
         def step(batch: Batch) -> list[str]:
-            return self.tokenizer.batch_decode(decoding.generated(self, batch, how), skip_special_tokens=True)
+            return self.tokenizer.batch_decode(decoding.generate_ids(self, batch, how), skip_special_tokens=True)
 
         out = [""] * len(texts)
         devices = [self.device] if self.device.type == "cuda" else []

@@ -12,9 +12,9 @@ import torch
 from broca.errors import ModelError
 from broca.models.access import access
 from broca.models.checkpoint import gate_notice, locate, reach
-from broca.models.memory import Need, announced, need
+from broca.models.memory import Need, memory_forecast, need
 from broca.models.placement import SPREAD, check_device
-from broca.models.quantised import stored
+from broca.models.quantisation import stored_weights
 from broca.registry import ORGANISMS, unknown
 from broca.storage.secrets import hide_secrets
 
@@ -46,17 +46,17 @@ def load(
     path = locate(name)
     reach(path, revision)
     options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
-    config = _told(name, lambda: AutoConfig.from_pretrained(path, **options))
+    config = _run_loader(name, lambda: AutoConfig.from_pretrained(path, **options))
     _refuse_others(name, config, head)
     tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
-    text, tight = announced(name, need(path) or _planned(config, head), dtype, device)
+    text, tight = memory_forecast(name, need(path) or _planned_need(config, head), dtype, device)
     if tight and notes is not None:
         notes.append(text)
     spread = not isinstance(device, str) or device in SPREAD
     placement = {"device_map": device} if spread else {}
     if spread and offload is not None:
         placement |= {"offload_folder": str(offload)}
-    model, report = _told(
+    model, report = _run_loader(
         name,
         lambda: model_class(config, head).from_pretrained(
             path,
@@ -132,7 +132,7 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
         with torch.device("meta"):
             return model_class(config).from_config(config, trust_remote_code=trust_remote_code)
 
-    model = _told(name, build)
+    model = _run_loader(name, build)
     n = sum(p.numel() for p in model.parameters())
     return {
         "class": type(model).__name__,
@@ -148,10 +148,10 @@ def announcement(name: str, dtype: str, device: str | Mapping[str, Any]) -> tupl
         ModelError: if there is no such model, or no such device.
     """
     check_device(device)
-    return announced(name, need(locate(name)), dtype, device)
+    return memory_forecast(name, need(locate(name)), dtype, device)
 
 
-def _planned(config: Any, head: Head) -> Need | None:
+def _planned_need(config: Any, head: Head) -> Need | None:
     """The size of a model whose weights are not here yet, from its config; None where its class is not transformers' own."""
     if getattr(config, "auto_map", None):
         return None
@@ -182,7 +182,7 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
     from transformers import AutoTokenizer
 
     try:
-        return _told(
+        return _run_loader(
             name,
             lambda: AutoTokenizer.from_pretrained(
                 path, revision=revision, trust_remote_code=trust_remote_code, **access()
@@ -225,9 +225,9 @@ def takes_pictures(model: Any) -> bool:
 def weight_hash(model: Any) -> str:
     """The first 16 hex digits of the SHA-256 of every weight, by name, wherever it lies."""
     digest = hashlib.sha256()
-    for key, value in sorted(stored(model).items()):
+    for key, value in sorted(stored_weights(model).items()):
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-        for part in _plain(_fetched(model, key) if value.is_meta else value):
+        for part in _plain(_fetch_weight(model, key) if value.is_meta else value):
             if part.is_meta:
                 digest.update(str(model.config).encode())
             else:
@@ -235,7 +235,7 @@ def weight_hash(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _fetched(model: Any, key: str) -> torch.Tensor:
+def _fetch_weight(model: Any, key: str) -> torch.Tensor:
     """A weight that accelerate keeps elsewhere, in main memory."""
     from accelerate.utils import align_module_device
 
@@ -268,7 +268,7 @@ _KNOWN_TROUBLE = {
 """What transformers says at length, by a word of it, and what to say instead."""
 
 
-def _told(name: str, action: Any, what: str = "") -> Any:
+def _run_loader(name: str, action: Any, what: str = "") -> Any:
     """Run a transformers loader of a model, or of `what` belongs to it; turn what it may raise into one clear error."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, StrictDataclassError
     from safetensors import SafetensorError

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from broca.errors import SiteUnavailable
-from broca.models.quantised import quantised
+from broca.models.quantisation import packing_of
 from broca.models.wiring.anatomy import Anatomy, Block
-from broca.models.wiring.fused import gate_rows, qkv_rows
+from broca.models.wiring.fusion import gate_rows, qkv_rows
 from broca.units.weights import Address, Indices
 
 _KINDS = {
@@ -128,9 +128,11 @@ def _parts(
     a, last = base.address, name.rpartition(".")[2]
     rows: Mapping[str, Indices] = {}
     if block.z is not None and any(part in last.lower() for part in _FUSED):
-        rows = _proved(model, base, f"qkv {last} {tuple(weight.shape)}", f"{anatomy.path}.{a.layer}.{block.z}")
+        rows = _prove_rows(model, base, f"qkv {last} {tuple(weight.shape)}", f"{anatomy.path}.{a.layer}.{block.z}")
     elif block.mlp_act is not None and "gate_up" in last:
-        rows = _proved(model, base, f"gate {last} {tuple(weight.shape)}", f"{anatomy.path}.{a.layer}.{block.mlp_act}")
+        rows = _prove_rows(
+            model, base, f"gate {last} {tuple(weight.shape)}", f"{anatomy.path}.{a.layer}.{block.mlp_act}"
+        )
     if not rows:
         kind = (
             "o"
@@ -150,7 +152,7 @@ def _parts(
 _layouts: WeakKeyDictionary[nn.Module, dict[str, Mapping[str, Indices]]] = WeakKeyDictionary()
 
 
-def _proved(model: Any, base: Matrix, key: str, reads: str) -> Mapping[str, Indices]:
+def _prove_rows(model: Any, base: Matrix, key: str, reads: str) -> Mapping[str, Indices]:
     """The rows of a fused projection: proved in one layer, the same in every layer of its kind."""
     known = _layouts.setdefault(model, {})
     if key not in known:
@@ -181,9 +183,9 @@ def _experts(model: Any, module: nn.Module, path: str, own: str, weight: Tensor,
 
 
 def _refuse_quantised(model: Any) -> None:
-    if quantised(model) is not None:
+    if packing_of(model) is not None:
         raise SiteUnavailable(
-            f"{type(model).__name__} is quantised ({quantised(model)}): its stored numbers are codes, which have no gradient and cannot be set one "
+            f"{type(model).__name__} is quantised ({packing_of(model)}): its stored numbers are codes, which have no gradient and cannot be set one "
             "by one. Load it unquantised, in bfloat16 or float32."
         )
 

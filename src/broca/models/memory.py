@@ -65,7 +65,7 @@ def free(device: str | Mapping[str, Any]) -> int | None:
     return None if host is None or (places and "disk" in places) else sum(gpus) + host
 
 
-def announced(name: str, size: Need | None, dtype: str, device: str | Mapping[str, Any]) -> tuple[str, bool]:
+def memory_forecast(name: str, size: Need | None, dtype: str, device: str | Mapping[str, Any]) -> tuple[str, bool]:
     """The need and what is free, in words; and whether the weights alone will not fit."""
     if size is None:
         return "", False

@@ -66,14 +66,14 @@ class Pass:
         return self.mask[:, self.past :].bool().cpu()
 
     @cached_property
-    def _chosen(self) -> dict[tuple[Positions, torch.device | None], Tensor]:
+    def _chosen_positions(self) -> dict[tuple[Positions, torch.device | None], Tensor]:
         return {}
 
     def at(self, positions: Positions, device: torch.device | None = None) -> Tensor:
         """Which of the tokens that pass now are meant, ``(row, width)``; padding never is, but by "all"."""
-        if (positions, device) not in self._chosen:
-            self._chosen[positions, device] = self._at(positions).to(device)
-        return self._chosen[positions, device]
+        if (positions, device) not in self._chosen_positions:
+            self._chosen_positions[positions, device] = self._at(positions).to(device)
+        return self._chosen_positions[positions, device]
 
     def _at(self, positions: Positions) -> Tensor:
         if positions == "all":

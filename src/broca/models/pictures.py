@@ -15,9 +15,9 @@ from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
 from broca.items import Pictured, Text, as_text, picture_hash
-from broca.models.processed import Processed, Shelf, fitted, lengthened, process, state_of
+from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
 from broca.models.templates import chat_text
-from broca.models.tokens import Chat, Frame, Rendered, Tokens
+from broca.models.tokens import Chat, Frame, TokenizerText, Tokens
 
 AT_HAND = 256 * 2**20
 """Bytes of pixels that are kept, and of tokens."""
@@ -28,7 +28,7 @@ class Shown:
     """The pictures of one tokenised prompt: a `broca.models.tokens.View`."""
 
     viewer: Viewer
-    prompt: Rendered
+    prompt: TokenizerText
     key: Hashable
     start: int
     """Tokens of the processor that were dropped in front."""
@@ -39,8 +39,8 @@ class Shown:
 
     def beside(self, n: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Values of `n` tokens: those behind the prompt are text, and see of the pictures what its last token sees."""
-        made = self.viewer.processed(self.prompt)
-        by_token = {name: fitted(values[:, self.start :], n) for name, values in made.by_token.items()}
+        made = self.viewer.process_prompt(self.prompt)
+        by_token = {name: fit_tokens(values[:, self.start :], n) for name, values in made.by_token.items()}
         return by_token, self.viewer.pixels(self.prompt)
 
 
@@ -49,7 +49,7 @@ class Viewer:
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
-        self._words: Shelf[Processed] = Shelf(AT_HAND, lambda it: 64 * len(it.ids) + _bytes(it.by_token.values()))
+        self._words: Shelf[ProcessedPrompt] = Shelf(AT_HAND, lambda it: 64 * len(it.ids) + _bytes(it.by_token.values()))
         self._pixels: Shelf[Mapping[str, Tensor]] = Shelf(AT_HAND, lambda it: _bytes(it.values()))
         self._last: dict[Hashable, str] = {}
 
@@ -64,7 +64,7 @@ class Viewer:
         if self.template:
             words = {"type": "text", "text": "x"}
             bare, seen = (
-                self._templated([{"role": "user", "content": c}]) for c in ([words], [{"type": "image"}, words])
+                self._chat_words([{"role": "user", "content": c}]) for c in ([words], [{"type": "image"}, words])
             )
             start = next((i for i, (a, b) in enumerate(zip(bare, seen, strict=False)) if a != b), len(bare))
             end = next((i for i, (a, b) in enumerate(zip(bare[::-1], seen[::-1], strict=False)) if a != b), len(bare))
@@ -79,20 +79,20 @@ class Viewer:
             )
         return mark
 
-    def render(self, prompt: Text | Pictured | Rendered, *, chat: Chat = "auto") -> Rendered:
+    def render(self, prompt: Text | Pictured | TokenizerText, *, chat: Chat = "auto") -> TokenizerText:
         """The string to tokenise. Prompts with pictures go through the chat template, unless there is none or `chat` is "never".
 
         Raises:
             StimulusError: if a chat meets a processor without a template.
         """
-        if isinstance(prompt, Rendered):
+        if isinstance(prompt, TokenizerText):
             return prompt
         text, images = (prompt.text, prompt.images) if isinstance(prompt, Pictured) else (prompt, ())
         text = as_text(text)
         plain = isinstance(text, str) and chat == "auto" and not (images and self.template)
         if chat == "never" or plain:
             said = text if isinstance(text, str) else "\n\n".join(m.content for m in text)
-            return Rendered((self.mark * len(images) if images else "") + said, images=images)
+            return TokenizerText((self.mark * len(images) if images else "") + said, images=images)
         if not self.template:
             raise StimulusError(
                 "This processor has no chat template, but a chat was given. Use plain text, or chat='never'."
@@ -108,19 +108,19 @@ class Viewer:
             }
             for i, (role, said) in enumerate(turns)
         ]
-        return Rendered(self._templated(parts), templated=True, images=images)
+        return TokenizerText(self._chat_words(parts), templated=True, images=images)
 
-    def _templated(self, turns: Sequence[Mapping[str, Any]]) -> str:
+    def _chat_words(self, turns: Sequence[Mapping[str, Any]]) -> str:
         return chat_text(self.processor, turns, template=self.template, add_generation_prompt=True)
 
-    def tokenize(self, prompt: Rendered, *, truncate: int | None = None) -> Tokens:
+    def tokenize(self, prompt: TokenizerText, *, truncate: int | None = None) -> Tokens:
         """One prompt with pictures in tokens, with exactly one BOS where the tokenizer has one.
 
         Raises:
             StimulusError: if a picture is missing or damaged, the processor refuses the prompt, or `truncate` would cut a
                 picture.
         """
-        made, words = self.processed(prompt), self.processor.tokenizer
+        made, words = self.process_prompt(prompt), self.processor.tokenizer
         ids, offsets, prefix = Frame.of(words).once(made.ids, made.offsets)
         start = next(i for i in range(len(made.ids)) if made.ids[i : i + len(ids)] == ids)
         pictures = tuple(i - start for i in made.pictures)
@@ -140,13 +140,13 @@ class Viewer:
             Shown(self, prompt, made.shapes, start),
         )
 
-    def processed(self, prompt: Rendered) -> Processed:
+    def process_prompt(self, prompt: TokenizerText) -> ProcessedPrompt:
         """The words of one prompt, as the processor expands and tokenizes them."""
-        seen = _seen(prompt)
+        seen = _picture_key(prompt)
         found = self._words.find((prompt.text, seen))
         if found is None:
             known = self._words.find((self._last.get(seen), seen))
-            found = lengthened(self.processor, known, prompt.text) if known else None
+            found = lengthen_prompt(self.processor, known, prompt.text) if known else None
         if found is None:
             found, pixels = process(self.processor, prompt)
             self._pixels.put(seen, pixels)
@@ -154,9 +154,9 @@ class Viewer:
         self._words.put((prompt.text, seen), found)
         return found
 
-    def pixels(self, prompt: Rendered) -> Mapping[str, Tensor]:
+    def pixels(self, prompt: TokenizerText) -> Mapping[str, Tensor]:
         """The tensors of its pictures, which do not depend on the words."""
-        seen = _seen(prompt)
+        seen = _picture_key(prompt)
         found = self._pixels.find(seen)
         if found is None:
             _, found = process(self.processor, prompt)
@@ -164,7 +164,7 @@ class Viewer:
         return found
 
 
-def _seen(prompt: Rendered) -> Hashable:
+def _picture_key(prompt: TokenizerText) -> Hashable:
     """The pictures of a prompt as they are now."""
     return prompt.images, tuple(map(state_of, prompt.images))
 

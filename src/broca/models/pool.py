@@ -38,7 +38,7 @@ class Pool:
         """
         weights = torch.zeros(batch.ids.shape, dtype=torch.float32)
         for row, (tokens, start) in enumerate(zip(batch.tokens, batch.start.tolist(), strict=True)):
-            chosen = self._chosen(tokens, spans[batch.index[row]] if spans is not None else None)
+            chosen = self._token_places(tokens, spans[batch.index[row]] if spans is not None else None)
             if not chosen:
                 raise StimulusError(
                     f"Nothing is left to pool of {tokens.text[:60]!r} ({len(tokens)} tokens, {tokens.prefix} special, "
@@ -53,7 +53,7 @@ class Pool:
             weights[row, where] = 1 / len(chosen)
         return weights.to(batch.ids.device)
 
-    def _chosen(self, tokens: Tokens, span: Span | None) -> Sequence[int]:
+    def _token_places(self, tokens: Tokens, span: Span | None) -> Sequence[int]:
         if self.how == "last":
             return (len(tokens) - 1,)
         first = (0 if self.bos == "with" else tokens.prefix) + self.sinks
@@ -68,7 +68,7 @@ class Pool:
         ]
 
 
-def pooled(values: Tensor, weights: Tensor, last: Tensor | None = None) -> Tensor:
+def pool_tokens(values: Tensor, weights: Tensor, last: Tensor | None = None) -> Tensor:
     """``(batch, token, unit)`` to ``(batch, unit)`` in float32 or wider.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from broca.errors import StimulusError
 from broca.models.lm import LM
-from broca.models.tokens import Chat, Prompt, Rendered, Tokens
+from broca.models.tokens import Chat, Prompt, TokenizerText, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def split(
     """
     rendered = [lm.render(prompt, chat=chat) for prompt in prompts]
     whole = [
-        Rendered(it.text + option, it.templated, it.images)
+        TokenizerText(it.text + option, it.templated, it.images)
         for it, own in zip(rendered, options, strict=True)
         for option in own
     ]

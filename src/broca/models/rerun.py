@@ -47,13 +47,13 @@ class Work:
     """Runs of the model, the recordings counted."""
 
     @property
-    def saved(self) -> float:
+    def saved_share(self) -> float:
         """The share of the work of whole passes that was spared."""
         return 1 - self.done / self.whole if self.whole else 0.0
 
 
 @dataclass(slots=True, eq=False)
-class Recorded:
+class RecordedBatch:
     """A batch as the model ran it, and what is needed to run it again from the middle."""
 
     lm: LM
@@ -106,7 +106,7 @@ class Recorded:
         return _twin(self._cut[start])
 
 
-def record(lm: LM, batch: Batch, *, way: Way | None = None, work: Work | None = None) -> Recorded:
+def record(lm: LM, batch: Batch, *, way: Way | None = None, work: Work | None = None) -> RecordedBatch:
     """Run a batch, and keep what later runs of it can spare. Whatever interventions are in force apply, then as now.
 
     Args:
@@ -126,7 +126,7 @@ def record(lm: LM, batch: Batch, *, way: Way | None = None, work: Work | None = 
     return _record(lm, batch, way, work or Work())
 
 
-def _record(lm: LM, batch: Batch, way: Way, work: Work) -> Recorded:
+def _record(lm: LM, batch: Batch, way: Way, work: Work) -> RecordedBatch:
     outputs: list[Any] = [None] * lm.anatomy.n_layers
 
     def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
@@ -143,7 +143,7 @@ def _record(lm: LM, batch: Batch, way: Way, work: Work) -> Recorded:
     work.passes += 1
     work.done += lm.anatomy.n_layers * batch.ids.numel()
     work.whole += lm.anatomy.n_layers * batch.ids.numel()
-    return Recorded(lm, batch, logits, way, work, outputs, cache)
+    return RecordedBatch(lm, batch, logits, way, work, outputs, cache)
 
 
 def _logits(lm: LM, batch: Batch, start: int, cache: Any, *, keep: bool = False, spared: int = 0) -> tuple[Tensor, Any]:
@@ -214,17 +214,17 @@ def _prove(lm: LM, batch: Batch) -> Way:
     start = batch.ids.shape[1] // 2
     sites = {Site(layer, "resid_post") for layer in (lm.anatomy.n_layers // 2, lm.anatomy.n_layers - 1)}
 
-    def halved(values: Tensor, first: int) -> Tensor:
+    def halve_end(values: Tensor, first: int) -> Tensor:
         return torch.cat([values[:, : start - first], values[:, start - first :] / 2], 1)
 
     whole = _record(lm, batch, "whole", Work())
-    expected = [whole.again({site: halved}, start=start) for site in sites]
+    expected = [whole.again({site: halve_end}, start=start) for site in sites]
     off = []
     ways: tuple[Way, ...] = ("cached", "skipped")
     for way in ways:
         try:
             tried = _record(lm, batch, way, Work())
-            found = [tried.again({site: halved}, start=start) for site in sites]
+            found = [tried.again({site: halve_end}, start=start) for site in sites]
         except (
             AttributeError,
             IndexError,

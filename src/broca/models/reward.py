@@ -18,7 +18,7 @@ from broca.models.fitting import in_parts
 from broca.models.identity import identity
 from broca.models.load import load
 from broca.models.templates import chat_text
-from broca.models.tokens import Rendered, tokenize
+from broca.models.tokens import TokenizerText, tokenize
 
 Form = Literal["template", "segments", "joined"]
 
@@ -101,7 +101,7 @@ class RewardModel:
         Raises:
             BrocaError: if a single pair does not fit into memory.
         """
-        encoded = [self._encoded(question, completion) for question, completion in pairs]
+        encoded = [self._encode_pair(question, completion) for question, completion in pairs]
         order = sorted(range(len(pairs)), key=lambda i: -len(encoded[i]["input_ids"]))
         size = 1 if self._pad is None else self.batch_size
         values = in_parts([encoded[i] for i in order], self._values, size=size)
@@ -114,7 +114,7 @@ class RewardModel:
     def _pad(self) -> int | None:
         return self.model.config.get_text_config().pad_token_id
 
-    def _encoded(self, question: Text, completion: str) -> dict[str, Any]:
+    def _encode_pair(self, question: Text, completion: str) -> dict[str, Any]:
         if self.form == "segments":
             pair = ([_plain(question)], [completion])  # lists, since an empty text alone counts as none
             long = len(self.tokenizer(*pair, verbose=False)["input_ids"][0]) > self.context
@@ -124,9 +124,9 @@ class RewardModel:
             return kinds | {"truncated": long}
         if self.form == "template":
             turns = [*_turns(question), {"role": "assistant", "content": completion}]
-            written = Rendered(chat_text(self.tokenizer, turns), templated=True)
+            written = TokenizerText(chat_text(self.tokenizer, turns), templated=True)
         else:
-            written = Rendered(f"{_plain(question)}\n{completion}")
+            written = TokenizerText(f"{_plain(question)}\n{completion}")
         ids = tokenize(self.tokenizer, [written])[0].ids
         return {"input_ids": ids[: self.context], "truncated": len(ids) > self.context}
 
@@ -134,17 +134,17 @@ class RewardModel:
     def _values(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         width = max(len(row["input_ids"]) for row in rows)
 
-        def padded(name: str, fill: int) -> torch.Tensor:
+        def pad_rows(name: str, fill: int) -> torch.Tensor:
             filled = [[*row[name], *[fill] * (width - len(row[name]))] for row in rows]
             return torch.tensor(filled, device=self.model.device)
 
-        given = {"input_ids": padded("input_ids", self._pad or 0)}
+        given = {"input_ids": pad_rows("input_ids", self._pad or 0)}
         given["attention_mask"] = torch.tensor(
             [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows],
             device=self.model.device,
         )
         if "token_type_ids" in rows[0]:
-            given["token_type_ids"] = padded("token_type_ids", 0)
+            given["token_type_ids"] = pad_rows("token_type_ids", 0)
         logits = self.model(**given).logits
         return logits[:, self.model.config.label2id[self.label]].double().tolist()
 

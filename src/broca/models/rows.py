@@ -54,7 +54,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Replaced:
+class RowReplacement:
     """Rows that stand in for a layer's own in one call of the model. Indices and `real` are on the CPU."""
 
     at: Tensor
@@ -87,7 +87,7 @@ def blocks(look: Look, layer: int, places: Places, shape: tuple[int, int, int], 
     Args:
         look: what is asked for.
         layer: which layer this is.
-        places: of `placed`; the same in every layer.
+        places: of `query_places`; the same in every layer.
         shape: heads, queries and keys of this layer.
         compute: gives the weights.
     """
@@ -105,7 +105,7 @@ def blocks(look: Look, layer: int, places: Places, shape: tuple[int, int, int], 
         yield Rows(layer, where.expand(batch, -1), known.expand(batch, -1), weights)
 
 
-def placed(rows: Queries, mask: Tensor, n_queries: int) -> Places:
+def query_places(rows: Queries, mask: Tensor, n_queries: int) -> Places:
     """Where the queries of a call stand among its tokens.
 
     Args:
@@ -114,10 +114,10 @@ def placed(rows: Queries, mask: Tensor, n_queries: int) -> Places:
             index that waits for the GPU would cost more than the rows.
         n_queries: how many tokens the call has.
     """
-    return *_placed(rows, mask, n_queries), len(mask)
+    return *_locate_queries(rows, mask, n_queries), len(mask)
 
 
-def _placed(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor]:
+def _locate_queries(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor]:
     """Where the queries stand, and which are real; both ``(batch or 1, query)``."""
     n_keys = mask.shape[1]
     behind = n_keys - n_queries
@@ -130,7 +130,7 @@ def _placed(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor
         if behind:
             # Tokens are counted from the start of the text, which earlier calls have been shown.
             return torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.bool)
-        at, real = _chosen(rows, mask.sum(1), last + 1)
+        at, real = _locate_chosen(rows, mask.sum(1), last + 1)
         if not real.all():
             return at, real
     if bool((at == at[:1]).all()):
@@ -138,7 +138,9 @@ def _placed(rows: Queries, mask: Tensor, n_queries: int) -> tuple[Tensor, Tensor
     return at, torch.ones_like(at, dtype=torch.bool)
 
 
-def _chosen(rows: tuple[int, ...] | tuple[tuple[int, ...], ...], length: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+def _locate_chosen(
+    rows: tuple[int, ...] | tuple[tuple[int, ...], ...], length: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
     """Where chosen tokens of texts that end before `end` stand, and which are no filling; both ``(batch, query)``."""
     each = [row if isinstance(row, tuple) else (row,) for row in rows]
     own = each if rows and isinstance(rows[0], tuple) else [tuple(n for row in each for n in row)] * len(length)
@@ -196,7 +198,7 @@ def probabilities(
         scores = torch.tanh(scores / options["softcap"]) * options["softcap"]
     for extra in (options.get("position_bias"), mask):
         if extra is not None:
-            scores = _masked(scores, rows_at(_heads_of(extra, picked).expand(batch, -1, -1, -1), at))
+            scores = _mask_scores(scores, rows_at(_heads_of(extra, picked).expand(batch, -1, -1, -1), at))
     if mask is None and causal:
         seen = torch.arange(k.shape[2], device=at.device) <= at[..., None]
         scores = scores.masked_fill(~seen[:, None], float("-inf"))
@@ -207,7 +209,7 @@ def probabilities(
     return torch.cat([scores, sinks.view(1, -1, 1, 1).expand(batch, -1, n, 1)], -1).softmax(-1)[..., :-1]
 
 
-def rewritten(output: Tensor, value: Tensor, new: Replaced) -> Tensor:
+def rewritten(output: Tensor, value: Tensor, new: RowReplacement) -> Tensor:
     """A kernel's output ``(batch, token, head, unit)`` with what replaced rows take from `value` in its place.
 
     Args:
@@ -227,10 +229,10 @@ def rewritten(output: Tensor, value: Tensor, new: Replaced) -> Tensor:
     return output
 
 
-def replaced(compute: Compute, new: Replaced) -> Compute:
+def replace_rows(compute: Compute, new: RowReplacement) -> Compute:
     """`compute` as it is once rows have been replaced."""
 
-    def changed(at: Tensor, heads: Sequence[int] | None) -> Tensor:
+    def compute_changed(at: Tensor, heads: Sequence[int] | None) -> Tensor:
         weights = compute(at, heads).clone()
         wanted = range(weights.shape[1]) if heads is None else heads
         known = range(max(wanted) + 1) if new.heads is None else new.heads
@@ -244,10 +246,12 @@ def replaced(compute: Compute, new: Replaced) -> Compute:
         weights[row[:, None], mine, query[:, None]] = put
         return weights
 
-    return changed
+    return compute_changed
 
 
-def carried(rows: Tensor, covers: Sequence[Sequence[int]], n_keys: int, *, at: Sequence[int] | None = None) -> Tensor:
+def carry_rows(
+    rows: Tensor, covers: Sequence[Sequence[int]], n_keys: int, *, at: Sequence[int] | None = None
+) -> Tensor:
     """Attention rows over the keys of one text, carried to those of another, each with the sum that it had.
 
     Args:
@@ -282,6 +286,6 @@ def _heads_of(x: Tensor, picked: Tensor | None) -> Tensor:
     return x if picked is None or x.shape[1] == 1 else x[:, picked]
 
 
-def _masked(scores: Tensor, mask: Tensor) -> Tensor:
+def _mask_scores(scores: Tensor, mask: Tensor) -> Tensor:
     mask = mask[..., : scores.shape[-1]]
     return scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask

@@ -20,7 +20,7 @@ from broca.models.tokens import Batch, Prompt
 
 
 @torch.no_grad()
-def sampled(
+def sample_texts(
     lm: LM, prompts: Sequence[Prompt], draws: NDArray[np.float64], *, temperature: float, top_p: float = 1.0
 ) -> list[str]:
     """Continue each prompt by as many tokens as it has numbers, or until the model stops.
@@ -50,7 +50,7 @@ def sampled(
             chosen = quantile(scores / temperature, mine[:, ids.shape[1] - width].to(scores.device), top_p)
             return torch.full_like(scores, float("-inf")).scatter(1, chosen[:, None], 0.0)
 
-        made = decoding.generated(lm, batch, how | {"logits_processor": [pick]})
+        made = decoding.generate_ids(lm, batch, how | {"logits_processor": [pick]})
         return lm.tokenizer.batch_decode(made, skip_special_tokens=True)
 
     out = [""] * len(prompts)

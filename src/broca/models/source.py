@@ -77,7 +77,7 @@ class Source:
 
 
 @contextmanager
-def sourced(lm: LM, *, here: bool = True) -> Iterator[Source]:
+def worker_source(lm: LM, *, here: bool = True) -> Iterator[Source]:
     """What workers make `lm` from, during the body; interventions in force are not part of it.
 
     A model that was wrapped, not loaded, is written to a temporary directory (safetensors).

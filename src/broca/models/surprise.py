@@ -43,7 +43,7 @@ def surprise(lm: LM, tokens: Sequence[Tokens], *, size: int | None = None) -> ND
     out = np.zeros(len(tokens))
     for length, index in lengths.items():
         rows = [tokens[i] for i in index]
-        for batch, values in lm.each(rows, lambda b: _summed(lm, b), size=size or _size(lm, length)):
+        for batch, values in lm.each(rows, lambda b: _sum_surprisal(lm, b), size=size or _size(lm, length)):
             out[[index[i] for i in batch.index]] = values
     if len(tokens):
         lm.assert_fired()
@@ -54,7 +54,7 @@ def _size(lm: LM, length: int) -> int:
     return max(1, min(lm.batch_size, _TOKENS // length))
 
 
-def _summed(lm: LM, batch: Batch) -> list[float]:
+def _sum_surprisal(lm: LM, batch: Batch) -> list[float]:
     logits = lm.call(batch).logits
     targets = batch.ids[:, 1:].to(logits.device)
     total = torch.zeros(len(batch), dtype=torch.float64, device=logits.device)

@@ -26,12 +26,12 @@ from broca.models.rows import (
     Look,
     Places,
     Queries,
-    Replaced,
+    RowReplacement,
     Rows,
     blocks,
-    placed,
     probabilities,
-    replaced,
+    query_places,
+    replace_rows,
     rewritten,
     rows_at,
 )
@@ -42,7 +42,7 @@ Cut = Callable[[int, tuple[int, int, int]], Tensor | None]
 """Given a layer, and how many heads, queries and keys there are in the pass under way: which edges to cut,
 ``(batch, 1 or head, query, key)``, boolean; None where there are none."""
 
-Swap = Callable[[int, tuple[int, int, int], Compute], Replaced | None]
+Swap = Callable[[int, tuple[int, int, int], Compute], RowReplacement | None]
 """Given what a cut is given and what computes the model's own rows: the rows to put in their place; None where there are none."""
 
 BASES = ("sdpa", "eager")
@@ -72,7 +72,7 @@ class TapState:
             self._places = (key, {})
         found = self._places[1]
         if rows not in found:
-            found[rows] = placed(rows, self.mask, n_queries)
+            found[rows] = query_places(rows, self.mask, n_queries)
         return found[rows]
 
     @property
@@ -105,14 +105,14 @@ def implementation_of(lm: LM) -> str:
 
 
 @contextmanager
-def switched(lm: LM) -> Iterator[TapState]:
+def switch_tap(lm: LM) -> Iterator[TapState]:
     """Run the body with the decoder's kernel tapped."""
     if lm.model in _states:
         yield _states[lm.model]
         return
     decoder = decoder_of(lm)
     stack_of_blocks = lm.model.get_submodule(lm.anatomy.path)
-    with _restored(decoder.config):
+    with _restore_attention(decoder.config):
         state = TapState(implementation_of(lm))
         homes = {module: (state, i) for i, block in enumerate(stack_of_blocks.children()) for module in block.modules()}
         try:
@@ -127,7 +127,7 @@ def switched(lm: LM) -> Iterator[TapState]:
 
 
 @contextmanager
-def _restored(config: Any) -> Iterator[None]:
+def _restore_attention(config: Any) -> Iterator[None]:
     """Run the body, then put back the attention implementation of a config and its parts."""
     before = _implementations(config)
     try:
@@ -183,16 +183,16 @@ def _tap(
         with torch.no_grad():
             new = None if hooks.suspensions() > born else swap(layer, shape, own)
         if new is not None:
-            output, own = rewritten(output, value, new), replaced(own, new)
+            output, own = rewritten(output, value, new), replace_rows(own, new)
     with torch.no_grad():
         if state.audit is not None:
             error = _unlike(compute(torch.arange(query.shape[2])[None], None), value, result[0], state.mask)
             state.audit[layer] = max(error, state.audit.get(layer, 0.0))
-        _shown(state, layer, shape, own)
+        _show_rows(state, layer, shape, own)
     return (output, *result[1:])
 
 
-def _shown(state: TapState, layer: int, shape: tuple[int, int, int], compute: Compute) -> None:
+def _show_rows(state: TapState, layer: int, shape: tuple[int, int, int], compute: Compute) -> None:
     """Show a layer's rows to whoever looks."""
     # Differential attention calls the kernel twice with the same queries and keys: one call has one set of rows.
     if state.shown.get(layer) is current():
@@ -260,14 +260,14 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
         GuardError: if it returns none, or not one for each layer.
     """
 
-    def seen(output: Any) -> None:
+    def see_output(output: Any) -> None:
         maps = getattr(output, "attentions", None) or ()
         if len(maps) != lm.anatomy.n_layers or not all(isinstance(each, Tensor) for each in maps):
             raise GuardError(
                 f"{type(lm.model).__name__} bypasses transformers' attention interface and returns no attention "
                 "weights, so rows cannot be read. Read heads at 'z' sites instead."
             )
-        places = placed(look.rows, current().mask.cpu().bool(), next(iter(maps)).shape[2])
+        places = query_places(look.rows, current().mask.cpu().bool(), next(iter(maps)).shape[2])
         for layer, full in enumerate(maps):
             wide = full.dtype if full.dtype == torch.float64 else torch.float32
 
@@ -278,7 +278,7 @@ def from_weights(lm: LM, look: Look, show: Show) -> Iterator[None]:
                 show(block)
 
     config = decoder_of(lm).config
-    with _restored(config), hooks.add_arguments(lm.model, seen, output_attentions=True):
+    with _restore_attention(config), hooks.add_arguments(lm.model, see_output, output_attentions=True):
         # Falcon computes its weights by hand when they are asked for, but with the boolean mask of its sdpa kernel added
         # to the scores: every key is then seen. The mask must be made for eager attention too.
         config._attn_implementation = "eager"  # noqa: SLF001 - the only name there is

@@ -41,11 +41,11 @@ def chat_text(owner: Any, turns: Turns, *, template: str | None = None, **how: A
         except ValueError as error:
             raise StimulusError(f"The tokenizer has no one chat template: {error}") from error
     plain = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
-    return _rendered(template, json.dumps([plain, {**words.special_tokens_map, **how}], default=str))
+    return _render_request(template, json.dumps([plain, {**words.special_tokens_map, **how}], default=str))
 
 
 @lru_cache(maxsize=4096)
-def _rendered(template: str, asked: str) -> str:
+def _render_request(template: str, asked: str) -> str:
     turns, more = json.loads(asked)
     try:
         answer = _CHILD.ask({"template": template, "turns": turns, "more": more})

@@ -94,11 +94,11 @@ def tiny(kind: str, family: Family = "causal", *, seed: int = 0, attention: str 
             raise _unbuilt(kind, error) from error
         if model is None:
             raise ModelError(f"{kind!r} has {size:,} parameters after shrinking: a field of its config was overlooked.")
-        drawn(model, seed)
+        draw_weights(model, seed)
     return model.float().eval()
 
 
-def drawn(model: torch.nn.Module, seed: int) -> None:
+def draw_weights(model: torch.nn.Module, seed: int) -> None:
     """Draw weights anew, N(0, 0.2²), and add as much to vectors that are all the same, such as closed gates and scales."""
     draw = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
@@ -140,7 +140,7 @@ def _shrunk(cls: Any, own: Mapping[str, Any], *, part: bool = False) -> Any:
     from transformers import PreTrainedConfig
 
     default = _default(cls, own)
-    declared = {field.name: _declared(field) for field in dataclasses.fields(cls) if field.name not in _KEPT}
+    declared = {field.name: _default_value(field) for field in dataclasses.fields(cls) if field.name not in _KEPT}
     layers = {name: size for name, size in declared.items() if _DEPTH.fullmatch(name) and _counts(size)}
     deep = max(layers.values(), default=0)
     few = 2 if part else _cover(default, deep)
@@ -157,7 +157,7 @@ def _shrunk(cls: Any, own: Mapping[str, Any], *, part: bool = False) -> Any:
         elif _counts(value):
             made[name] = _size(name, value, declared)
         elif isinstance(value, Sequence) and not isinstance(value, str) and value:
-            made[name] = _listed(name, value, deep, few, declared)
+            made[name] = _shrink_list(name, value, deep, few, declared)
         elif name in _ENDS:
             made[name] = _ENDS[name]
         elif name == "is_decoder" and not part:
@@ -175,7 +175,7 @@ def _default(cls: Any, own: Mapping[str, Any]) -> Any:
         return cls(**own)
 
 
-def _declared(field: Any) -> Any:
+def _default_value(field: Any) -> Any:
     if field.default is not dataclasses.MISSING:
         return field.default
     return None if field.default_factory is dataclasses.MISSING else field.default_factory()
@@ -214,7 +214,7 @@ def _patch(declared: Mapping[str, Any]) -> int:
     return patch if isinstance(patch, int) else patch[0]
 
 
-def _listed(name: str, value: Sequence[Any], deep: int, few: int, declared: Mapping[str, Any]) -> Sequence[Any]:
+def _shrink_list(name: str, value: Sequence[Any], deep: int, few: int, declared: Mapping[str, Any]) -> Sequence[Any]:
     """A list of one entry a layer is cut, one of layers is spread anew, one of sizes is shrunk."""
     if name == "image_size":
         return _like(value, [_GRID * _patch(declared)] * len(value))

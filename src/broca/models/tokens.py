@@ -25,7 +25,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class TokenizerText:
     """A text as the tokenizer gets it; `templated` where a chat template has already put the special tokens in."""
 
     text: str
@@ -34,7 +34,7 @@ class Rendered:
     """Paths of pictures whose places are marked in the text."""
 
 
-Prompt = Text | Pictured | Rendered
+Prompt = Text | Pictured | TokenizerText
 """What can be tokenised: a plain prompt, a chat, either with pictures, or a text that `render` has been through."""
 
 
@@ -92,7 +92,7 @@ class Tokens:
         """How many of the tokens are the prompt: all, unless some answer it."""
         return len(self.ids) if self.prompt is None else self.prompt
 
-    def answered(self, ids: tuple[int, ...]) -> Tokens:
+    def with_answer(self, ids: tuple[int, ...]) -> Tokens:
         """The prompt with the tokens of an answer at its end."""
         return Tokens(self.ids + ids, self.text, None, self.prefix, self.pictures, self.view, self.n_prompt)
 
@@ -142,7 +142,7 @@ class Batch:
         return len(self.index)
 
     @property
-    def pictured(self) -> bool:
+    def has_pictures(self) -> bool:
         """Whether its texts have pictures: then all of them do."""
         return self.tokens[0].view is not None
 
@@ -200,7 +200,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Each of `buckets`, padded."""
     for index in buckets(tokens, size):
-        yield padded(tokens, index, pad, side=side, device=device)
+        yield pad_tokens(tokens, index, pad, side=side, device=device)
 
 
 def buckets(tokens: Sequence[Tokens], size: int, *, alike: bool = False) -> list[tuple[int, ...]]:
@@ -220,7 +220,7 @@ def buckets(tokens: Sequence[Tokens], size: int, *, alike: bool = False) -> list
     return [tuple(rows[start : start + size]) for rows in groups.values() for start in range(0, len(rows), size)]
 
 
-def padded(
+def pad_tokens(
     tokens: Sequence[Tokens], index: Sequence[int], pad: int, *, side: Side = "left", device: Any = "cpu"
 ) -> Batch:
     """One batch of the texts at `index`, which have the same `key`."""
@@ -252,13 +252,13 @@ def _beside(rows: Sequence[Tokens], width: int, side: Side, device: Any) -> dict
     return {name: torch.cat(values).to(device) for name, values in joined.items()}
 
 
-def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
+def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerText:
     """The string to tokenise; what has been rendered stays as it is.
 
     Raises:
         StimulusError: if a chat meets a tokenizer without a template, or there are pictures.
     """
-    if isinstance(text, Rendered):
+    if isinstance(text, TokenizerText):
         return text
     if isinstance(text, Pictured):
         raise StimulusError(
@@ -267,7 +267,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         )
     text = as_text(text)
     if chat == "never" or (chat == "auto" and isinstance(text, str)):
-        return Rendered(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
+        return TokenizerText(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):
         raise StimulusError(
             f"This tokenizer has no chat template, but {_ASKED[isinstance(text, str)]}. Use plain text, or chat='never'."
@@ -277,7 +277,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> Rendered:
         if isinstance(text, str)
         else [{"role": m.role, "content": m.content} for m in text]
     )
-    return Rendered(chat_text(tokenizer, turns, add_generation_prompt=True), templated=True)
+    return TokenizerText(chat_text(tokenizer, turns, add_generation_prompt=True), templated=True)
 
 
 _ASKED = {True: "chat='always' asks for one", False: "a chat was given"}

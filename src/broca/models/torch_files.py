@@ -80,7 +80,7 @@ def _look(file: IO[bytes], *, pickles: int) -> None:
                 raise ValueError(f"it has a text of more than {_LONGEST:,} characters without white space")
 
 
-def loaded(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> Any:
+def load_torch(path: Path, *, holds: str, again: str, error: type[BrocaError]) -> Any:
     """What a file holds, by `torch.load` with ``weights_only``.
 
     Args:

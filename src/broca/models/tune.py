@@ -18,7 +18,7 @@ LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0}
 
 
 def trainable(model: Any, anatomy: Anatomy, part: Part, *, seed: int = 0) -> Any:
-    """The model with gradients for `part` alone; another object for "lora", see `settled`.
+    """The model with gradients for `part` alone; another object for "lora", see `merge_adapters`.
 
     Attention and MLP are what the proved wiring says; norms are every module whose class is called so, the last one too.
 
@@ -44,7 +44,7 @@ def trainable(model: Any, anatomy: Anatomy, part: Part, *, seed: int = 0) -> Any
     return model
 
 
-def settled(model: Any) -> Any:
+def merge_adapters(model: Any) -> Any:
     """A plain transformers model again: low-rank additions merged into the weights."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 

@@ -12,13 +12,13 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.lm import LM
-from broca.models.quantised import quantised
+from broca.models.quantisation import packing_of
 
 SPARE = 0.9
 """The part of the free memory that a twin may take."""
 
 
-def untrained(lm: LM, seed: int) -> LM:
+def untrained_twin(lm: LM, seed: int) -> LM:
     """The model with freshly drawn weights, on the same device in the same dtype.
 
     Args:
@@ -32,10 +32,10 @@ def untrained(lm: LM, seed: int) -> LM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = type(lm.model)(copy.deepcopy(lm.model.config))
-    return _wrapped(lm, model.to(lm.device, lm.dtype), f"untrained twin {seed}")
+    return _wrap_twin(lm, model.to(lm.device, lm.dtype), f"untrained twin {seed}")
 
 
-def shuffled(lm: LM, seed: int) -> LM:
+def shuffled_twin(lm: LM, seed: int) -> LM:
     """The model with the entries of each weight in random order: its distribution of weights without their places.
 
     Args:
@@ -52,17 +52,17 @@ def shuffled(lm: LM, seed: int) -> LM:
         for weight in model.parameters():
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].view_as(weight))
-    return _wrapped(lm, model, f"shuffled twin {seed}")
+    return _wrap_twin(lm, model, f"shuffled twin {seed}")
 
 
-def _wrapped(lm: LM, model: torch.nn.Module, what: str) -> LM:
+def _wrap_twin(lm: LM, model: torch.nn.Module, what: str) -> LM:
     twin = LM.wrap(model, lm.tokenizer, processor=lm.processor, anatomy=lm.anatomy, name=f"{lm.name} ({what})")
     twin.batch_size = lm.batch_size
     return twin
 
 
 def _room(lm: LM) -> None:
-    if (how := quantised(lm.model)) is not None:
+    if (how := packing_of(lm.model)) is not None:
         raise ModelError(
             f"{lm.name} is quantised ({how}), and twins are made of plain weights. Load it unquantised, or ask for 0 twins."
         )

@@ -14,7 +14,7 @@ from broca.items import Tree, fingerprint
 from broca.models.build import save
 from broca.models.lm import LM
 from broca.models.questions import split
-from broca.models.tune import Part, settled, trainable
+from broca.models.tune import Part, merge_adapters, trainable
 from broca.organisms.course import Lesson, Plan
 from broca.organisms.training import Recipe, TreeReport, answer_lesson, train_and_examine
 from broca.stimuli.trees import trees
@@ -77,7 +77,7 @@ def tune(
     recipe = Recipe(
         command=f"broca organism train {task} --model {model} {flags} {asked}".strip(),
         model=learner,
-        finish=lambda path: save(settled(learner), lm.tokenizer, path),
+        finish=lambda path: save(merge_adapters(learner), lm.tokenizer, path),
         optimizers=[torch.optim.AdamW(weights, lr=rate, weight_decay=DECAY)],
         draw=lambda step: _tree_lesson(lm, draw(step)),
         pose=lambda some: _tree_lesson(lm, some),

@@ -119,9 +119,9 @@ def _generation(lm: Any) -> dict[str, Any] | None:
     """What texts are continued with, of the model's own settings: what is taken from them, and what is not."""
     if getattr(lm, "model", None) is None:
         return None
-    from broca.models.decoding import ignored, inherited
+    from broca.models.decoding import ignored_settings, inherited_settings
 
-    return {"inherited": plain(inherited(lm.model)), "ignored": plain(ignored(lm.model))}
+    return {"inherited": plain(inherited_settings(lm.model)), "ignored": plain(ignored_settings(lm.model))}
 
 
 def _seeds(spec: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -217,9 +217,9 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
 
 
 def _with_source(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
-    from broca.models.source import sourced
+    from broca.models.source import worker_source
 
-    return sourced(lm, here=engine.here)
+    return worker_source(lm, here=engine.here)
 
 
 def _manifest(

@@ -21,7 +21,7 @@ from broca.writing import WORD_CHARACTER, clusters
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
-    from broca.models.tokens import Rendered
+    from broca.models.tokens import TokenizerText
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
 
@@ -107,7 +107,7 @@ class Generation:
             Outcome(self._find_choice(text, self._keys(item)), text) for item, text in zip(items, texts, strict=True)
         ]
 
-    def prompts(self, lm: LM, items: Sequence[Item]) -> list[Rendered]:
+    def prompts(self, lm: LM, items: Sequence[Item]) -> list[TokenizerText]:
         """The prompts as the tokenizer gets them.
 
         Raises:

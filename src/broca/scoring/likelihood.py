@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from broca.models.continuation import Continuations
     from broca.models.lm import LM
     from broca.models.questions import Question
-    from broca.models.tokens import Rendered
+    from broca.models.tokens import TokenizerText
 
 Join = Literal["space", "nothing", "own", "template", "given"]
 """How a choice follows its prompt: behind a space, behind nothing, behind white space that either brings, where a chat template
@@ -94,7 +94,7 @@ class Likelihood:
             for prompt, between, choices in (self._parts(lm, item) for item in items)
         ]
 
-    def _prompt_and_options(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...]]:
+    def _prompt_and_options(self, lm: LM, item: Item) -> tuple[TokenizerText, tuple[str, ...]]:
         """The prompt, and the strings that may follow it."""
         one_prompt([item])
         prompt, between, choices = self._parts(lm, item)
@@ -103,7 +103,7 @@ class Likelihood:
         # The space belongs to the prompt, so that a tokenizer that gives it a token of its own still has one a letter.
         return replace(prompt, text=prompt.text + between[0]), choices
 
-    def _parts(self, lm: LM, item: Item) -> tuple[Rendered, tuple[str, ...], tuple[str, ...]]:
+    def _parts(self, lm: LM, item: Item) -> tuple[TokenizerText, tuple[str, ...], tuple[str, ...]]:
         """The prompt, what parts each choice from it, and the choices."""
         if self.options == "text":
             prompt = cued(lm, item.content, chat=self.chat, cue=self.cue or "")
@@ -123,7 +123,7 @@ def likelihood_of(scorer: object, chat: Chat) -> Likelihood:
     return Likelihood(chat=chat)
 
 
-def _join(prompt: Rendered, gap: str, choice: str) -> Join:
+def _join(prompt: TokenizerText, gap: str, choice: str) -> Join:
     if gap:
         return "space" if gap == " " else "given"
     if prompt.text[-1:].isspace() or choice[:1].isspace():

@@ -14,7 +14,7 @@ from broca.specs.fields import Chat
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
-    from broca.models.tokens import Rendered
+    from broca.models.tokens import TokenizerText
 
 LETTERS = string.ascii_lowercase
 
@@ -99,7 +99,7 @@ def _ending(text: str, cue: str) -> str:
     return bare.removesuffix(cue).rstrip() if cue.strip() else bare
 
 
-def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str | None = None) -> Rendered:
+def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str | None = None) -> TokenizerText:
     """The prompt as the tokenizer gets it, with `cue` at its end.
 
     In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt, as `gap_before` says; a chat's is a space;
@@ -121,7 +121,7 @@ def gap_before(text: str, more: str, join: str | None) -> str:
     return join
 
 
-def gaps(prompt: Rendered, choices: Sequence[str], join: str | None) -> tuple[str, ...]:
+def gaps(prompt: TokenizerText, choices: Sequence[str], join: str | None) -> tuple[str, ...]:
     """What parts each choice from its prompt, as `gap_before` says.
 
     A chat template has said where an answer starts, so nothing is put after one. Where all choices are stops or the like, no

@@ -71,7 +71,7 @@ class Sampled:
         Raises:
             StimulusError: as for `Generation`.
         """
-        from broca.models.sampling import sampled
+        from broca.models.sampling import sample_texts
 
         self.reader.check(items)
         prompts = self.reader.prompts(lm, items)
@@ -81,7 +81,7 @@ class Sampled:
             for item in items
         ]
         shape = (len(draws), self.reader.max_new_tokens)
-        texts = sampled(
+        texts = sample_texts(
             lm,
             prompts * self.repetitions,
             np.reshape(draws, shape),

@@ -126,7 +126,7 @@ def _table(
     *,
     cache: str | Path | None,
 ) -> pl.DataFrame:
-    long = embedder.truncated([*clean, *other])
+    long = embedder.are_truncated([*clean, *other])
     n = len(other)
     values: dict[str, Any] = {
         "model": [embedder.name] * n,

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from broca.errors import RunError
-from broca.models.torch_files import loaded
+from broca.models.torch_files import load_torch
 from broca.storage import Source, read_tensors, write
 
 _LAYER = re.compile(r"layer_(\d{1,9})")
@@ -154,7 +154,7 @@ class _About(BaseModel):
 
 
 def _load(path: Path) -> Mapping[str, Any]:
-    found = loaded(path, holds="tensors, texts and numbers", again="Capture it again.", error=RunError)
+    found = load_torch(path, holds="tensors, texts and numbers", again="Capture it again.", error=RunError)
     if not isinstance(found, dict):
         raise RunError(f"{path} holds a {type(found).__name__}. Give a capture of Error Mech Analysis.")
     return found

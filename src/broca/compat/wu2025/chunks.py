@@ -13,7 +13,7 @@ from torch import Tensor
 from broca.errors import SelectionError
 from broca.models.lm import LM
 from broca.models.matrices import matrices
-from broca.models.torch_files import loaded
+from broca.models.torch_files import load_torch
 from broca.units.weights import Address
 
 
@@ -82,7 +82,7 @@ class Chunks:
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:
-    found = loaded(path, holds="tensors", again="Make it again.", error=SelectionError)
+    found = load_torch(path, holds="tensors", again="Make it again.", error=SelectionError)
     if not isinstance(found, dict) or not all(
         isinstance(key, str)
         and isinstance(value, Tensor)

@@ -16,7 +16,7 @@ from broca.cache.mapping import map_cached
 from broca.evidence.rungs.selective import ProbedTarget
 from broca.evidence.verdict import Rung
 from broca.models.lm import LM
-from broca.models.twins import shuffled, untrained
+from broca.models.twins import shuffled_twin, untrained_twin
 from broca.page.numbers import known, limits, number, p_value
 from broca.stats.nulls import empirical_p
 
@@ -58,7 +58,7 @@ class TwinTask(ABC):
 
     def __call__(self, lm: LM, part: tuple[Kind, int], /) -> pl.DataFrame:
         kind, seed = part
-        twin = {"untrained": untrained, "shuffled": shuffled}[kind](lm, seed)
+        twin = {"untrained": untrained_twin, "shuffled": shuffled_twin}[kind](lm, seed)
         return pl.DataFrame([self.figures(twin)], schema=_FIGURES)
 
     @abstractmethod

@@ -22,7 +22,7 @@ from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, share_of
 from broca.instruments.perturb.spec import What
 from broca.interventions.patching import Cell
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 from broca.page.numbers import count as counted
 from broca.sites import Kind, Site
 from broca.stats.permutation import permutation_test
@@ -191,7 +191,7 @@ def _learned_rung(
     for i in range(how.twins):
         held.progress("patching untrained twins", i, how.twins)
         twin = replace(
-            held, lm=untrained(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
+            held, lm=untrained_twin(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
         )
         random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
     held.progress("patching untrained twins", how.twins, how.twins)

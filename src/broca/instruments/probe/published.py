@@ -16,7 +16,7 @@ import numpy as np
 from broca.errors import StatisticsError
 from broca.instruments.probe.scores import SYMBOLS, TARGETS, PublishedScores
 from broca.instruments.probe.statements import Floats, Statements, looked_at, scale_by_text
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 from broca.specs.pooling import PRESETS, Pooling
 from broca.stats.f1 import probing_score
 from broca.stats.hou2023 import cross_validated_f1, row_cut_f1
@@ -96,6 +96,6 @@ def _read(work: Work, statements: Statements, how: Pooling, twin: int | None) ->
         chat=work.spec.chat,
         cache=work.cache,
         progress=partial(work.progress, "looking at attention as published"),
-        twin=None if twin is None else (f"untrained {twin}", partial(untrained, work.lm, twin)),
+        twin=None if twin is None else (f"untrained {twin}", partial(untrained_twin, work.lm, twin)),
     )
     return scale_by_text(values, statements.text, how)[..., 0]

@@ -17,7 +17,7 @@ from broca.instruments.probe.scores import TARGETS, How, Target, TargetScore, by
 from broca.instruments.probe.statements import Floats, Statements, is_linear, looked_at, scale_by_text
 from broca.items import Tree
 from broca.models.lm import LM
-from broca.models.twins import untrained
+from broca.models.twins import untrained_twin
 from broca.specs.pooling import Pooling, pooling
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Work:
         for i in range(self.spec.twins):
             self.progress("looking at untrained twins", i, self.spec.twins)
             seed = self.spec.seed + i
-            twins.append(self._look(statements, (f"untrained {seed}", partial(untrained, self.lm, seed)))[:2])
+            twins.append(self._look(statements, (f"untrained {seed}", partial(untrained_twin, self.lm, seed)))[:2])
         self.progress("looking at untrained twins", self.spec.twins, self.spec.twins)
         return Seen(statements, pooled, kept, layers, tuple(twins))
 

@@ -60,12 +60,12 @@ def checkup(lm: LM) -> tuple[Guard, ...]:
 
 
 def _alone(lm: LM, tokens: list[Tokens], which: int) -> Batch:
-    return lm.padded(tokens, [which])
+    return lm.pad_batch(tokens, [which])
 
 
 def _batch(lm: LM, tokens: list[Tokens]) -> Batch:
     """All texts side by side, or the longest alone where padding would move the model."""
-    return lm.padded(tokens if pads(lm, "left") else [max(tokens, key=len)])
+    return lm.pad_batch(tokens if pads(lm, "left") else [max(tokens, key=len)])
 
 
 def _wiring(lm: LM) -> Iterator[Guard]:

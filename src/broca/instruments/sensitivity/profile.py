@@ -22,11 +22,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from broca.interventions.weights import WeightMask
-from broca.models.attention import Look, Rows, tapped
+from broca.models.attention import Look, Rows, watch_attention
 from broca.models.hooks import tap_modules
 from broca.models.lm import LM
 from broca.models.matrices import Matrix, matrices
-from broca.models.tokens import Tokens, padded
+from broca.models.tokens import Tokens, pad_tokens
 from broca.units.weights import WeightSet
 
 Floats = NDArray[np.float64]
@@ -140,7 +140,7 @@ def _read_projections(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: S
 
     with tap_modules(lm.model, after={path: watch(parts) for path, parts in by_module.items()}):
         for i in range(len(tokens)):
-            lm.call(padded(tokens, [i], lm.pad, device=lm.device))
+            lm.call(pad_tokens(tokens, [i], lm.pad, device=lm.device))
 
 
 def _feature_norms(lm: LM, known: Mapping[str, tuple[Matrix, int]], tokens: Sequence[Tokens]) -> dict[str, Floats]:
@@ -209,7 +209,7 @@ def sinks(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> pl.DataFrame:
     """
     rows: dict[int, list[list[float]]] = {}
     for i in range(len(tokens)):
-        batch = padded(tokens, [i], lm.pad, device=lm.device)
+        batch = pad_tokens(tokens, [i], lm.pad, device=lm.device)
         seen: list[dict[int, Tensor]] = [{}, {}]
         for state in (0, 1):
 
@@ -221,7 +221,7 @@ def sinks(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> pl.DataFrame:
             with ExitStack() as stack:
                 if state:
                     stack.enter_context(lm.under(mask))
-                stack.enter_context(tapped(lm, Look(rows="all"), keep))
+                stack.enter_context(watch_attention(lm, Look(rows="all"), keep))
                 lm.call(batch)
         for layer, before in seen[0].items():
             a, b = before[0, :, 1:].double(), seen[1][layer][0, :, 1:].double()
@@ -257,7 +257,7 @@ def super_weights(lm: LM, tokens: Sequence[Tokens], *, spike: float = SPIKE) -> 
 
     with tap_modules(lm.model, after={path: watch(matrix) for path, matrix in down.items()}):
         for i in range(len(tokens)):
-            lm.call(padded(tokens, [i], lm.pad, device=lm.device))
+            lm.call(pad_tokens(tokens, [i], lm.pad, device=lm.device))
     names = ["matrix", "layer", "row", "column", "weight", "input", "output", "input_spike", "output_spike"]
     table = pl.DataFrame(found, schema=names, orient="row")
     listed = table.filter((pl.col("input_spike") >= spike) & (pl.col("output_spike") >= spike))

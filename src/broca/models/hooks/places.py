@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from broca.models.hooks.suspension import suspensions
 from broca.models.wiring.anatomy import Anatomy, Tap, stream_key, tensor_of, with_tensor
-from broca.models.wiring.experts import rerouted
+from broca.models.wiring.experts import reroute_arguments
 from broca.sites import Site
 
 Edit = Callable[[Tensor], Tensor]
@@ -50,7 +50,7 @@ def edit_sites(model: nn.Module, anatomy: Anatomy, edits: Mapping[Site, Edit]) -
 
     born = suspensions()
 
-    def counted(site: Site, edit: Edit) -> Edit:
+    def counting_edit(site: Site, edit: Edit) -> Edit:
         def run(x: Tensor) -> Tensor:
             if suspensions() > born:
                 return x
@@ -61,7 +61,7 @@ def edit_sites(model: nn.Module, anatomy: Anatomy, edits: Mapping[Site, Edit]) -
 
     try:
         for site, edit in edits.items():
-            undo.append(_append(model, anatomy.tap(site), counted(site, edit)))
+            undo.append(_append(model, anatomy.tap(site), counting_edit(site, edit)))
         yield fired
     finally:
         for step in reversed(undo):
@@ -83,7 +83,7 @@ def read_sites(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *
     waiting = set(reads)
     born = suspensions()
 
-    def shown(site: Site, show: Read) -> Edit:
+    def showing_edit(site: Site, show: Read) -> Edit:
         def run(x: Tensor) -> Tensor:
             if suspensions() > born:
                 return x
@@ -98,7 +98,7 @@ def read_sites(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *
     try:
         for site, show in reads.items():
             tap = anatomy.tap(site)
-            handles.append(_hook(model, tap, shown(site, show), first=False))
+            handles.append(_hook(model, tap, showing_edit(site, show), first=False))
         yield
     except Stop:
         if not stop:
@@ -190,10 +190,10 @@ def _routing(block: nn.Module, module: nn.Module, count: int, edit: Edit, *, fir
     def enters(_m: nn.Module, args: Any, kwargs: Any) -> None:
         shape[:] = [(args[0] if args else kwargs[stream_key(kwargs)]).shape]
 
-    def given(_m: nn.Module, args: Any, kwargs: Any) -> Any:
-        return rerouted(args, kwargs, edit, shape[0], count)
+    def edit_arguments(_m: nn.Module, args: Any, kwargs: Any) -> Any:
+        return reroute_arguments(args, kwargs, edit, shape[0], count)
 
     return _Both(
         block.register_forward_pre_hook(enters, with_kwargs=True),
-        module.register_forward_pre_hook(given, with_kwargs=True, prepend=first),
+        module.register_forward_pre_hook(edit_arguments, with_kwargs=True, prepend=first),
     )

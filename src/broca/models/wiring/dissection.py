@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from broca.errors import AnatomyError, ModelError
-from broca.models.compiled import eager
+from broca.models.compilation import eager
 from broca.models.wiring.anatomy import Anatomy, Block
 from broca.models.wiring.experts import experts
 from broca.models.wiring.proof import Way, ways

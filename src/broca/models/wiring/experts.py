@@ -45,7 +45,7 @@ def _is_given_weights(module: nn.Module) -> bool:
     return len(names) >= 3 and "ind" in names[1] and "weight" in names[2]
 
 
-def rerouted(
+def reroute_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], edit: Callable[[Tensor], Tensor], shape: Any, count: int
 ) -> Any:
     """Arguments of an experts module with an edit of its router's weights, or None where nothing changes.

@@ -47,7 +47,7 @@ def several(x: Tensor, width: int, tokens: int) -> Tensor | None:
     return x.reshape(tokens, -1, width) if x.ndim == 3 and x.shape[:2] == (1, tokens) else None
 
 
-def mixed(seen: Streams, tolerance: float) -> tuple[Step, ...] | None:
+def mixing_steps(seen: Streams, tolerance: float) -> tuple[Step, ...] | None:
     """The steps from `pre` to `post`, through the points inside where there are some; None where there are none."""
     seen = Streams(
         seen.pre.double(),

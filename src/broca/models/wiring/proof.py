@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from broca.errors import AnatomyError
-from broca.models.wiring.parallel_streams import mixed
+from broca.models.wiring.parallel_streams import mixing_steps
 from broca.models.wiring.recording import Seen, dtype_of, streams_of
 from broca.models.wiring.stream import Record, Step, follows, is_blurred, steps
 
@@ -76,7 +76,7 @@ def _way(block: nn.Module, seen: Seen, width: int, *, by_hand: bool) -> Way:
     tolerance = _TOLERANCE.get(dtype_of(block), 1e-3)
     side_by_side = streams_of(seen, width)
     if side_by_side is not None:
-        several = mixed(side_by_side, tolerance)
+        several = mixing_steps(side_by_side, tolerance)
         if several is not None:
             return Way(several, {"streams": side_by_side.pre.shape[1]})
         raise _adds_up(block, seen)

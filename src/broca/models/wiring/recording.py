@@ -108,7 +108,7 @@ def streams_of(seen: Seen, width: int) -> Streams | None:
         return None
     texts, where = (seen, *seen.more), _place_of_sums(seen.pre)
 
-    def joined(values: list[Tensor | None]) -> Tensor | None:
+    def join_streams(values: list[Tensor | None]) -> Tensor | None:
         found = [None if x is None else several(x, width, TOKENS) for x in values]
         alike = {None if x is None else x.shape for x in found}
         return (
@@ -117,10 +117,12 @@ def streams_of(seen: Seen, width: int) -> Streams | None:
             else torch.cat([x.to(where).to(torch.float64) for x in found if x is not None])
         )
 
-    pre, post = joined([text.pre for text in texts]), joined([text.post for text in texts])
+    pre, post = join_streams([text.pre for text in texts]), join_streams([text.post for text in texts])
     if pre is None or post is None or pre.shape != post.shape:
         return None
-    points = {name: x for name in seen.inputs if (x := joined([text.inputs.get(name) for text in texts])) is not None}
+    points = {
+        name: x for name in seen.inputs if (x := join_streams([text.inputs.get(name) for text in texts])) is not None
+    }
     writers = {
         name: torch.cat([text.thin[name][0].to(where).to(torch.float64) for text in texts])
         for name, out in seen.thin.items()
@@ -205,8 +207,8 @@ def _best(model: nn.Module, stack: nn.Module, texts: list[list[int]]) -> tuple[P
     first, *others = (torch.tensor([ids], device=device_of(model)) for ids in texts)
     for images, given in inputs(model, first):
         try:
-            seen, logits = _watched(model, stack, given)
-            further = [_watched(model, stack, saying(given, ids))[0] for ids in others]
+            seen, logits = _watch_blocks(model, stack, given)
+            further = [_watch_blocks(model, stack, saying(given, ids))[0] for ids in others]
         except Exception as error:  # noqa: BLE001 - any class may refuse in any way
             failures.append(next(iter(str(error).strip().splitlines()), type(error).__name__))
             continue
@@ -225,7 +227,7 @@ def _best(model: nn.Module, stack: nn.Module, texts: list[list[int]]) -> tuple[P
     return best, failures
 
 
-def _watched(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> tuple[list[Seen], Any]:
+def _watch_blocks(model: nn.Module, blocks: nn.Module, given: Mapping[str, Any]) -> tuple[list[Seen], Any]:
     """What every block was given and gave, and the logits."""
     found = [(block, Seen()) for block in blocks.children()]
     before, after = [], []

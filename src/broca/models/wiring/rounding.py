@@ -62,7 +62,7 @@ class Fit:
     """Whether what is left over is rounding."""
 
     @property
-    def resolved(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether rounding is small beside what was written, and leaves no doubt that the stream is carried on."""
         return self.error <= RESOLVED and 2 * _SURE * self.doubt[0] <= abs(self.weights[0])
 

@@ -187,7 +187,7 @@ class _Search:
             alone = Equations(self.judge, here, [self.writers[name] for name in chosen], there)
             last = alone.fit(tuple(range(1, len(chosen) + 1)))
             if self._holds(last):
-                return replace(self._named(last, chosen), unseen=self._unseen(equations, last, names, chosen))
+                return replace(self._name_step(last, chosen), unseen=self._unseen(equations, last, names, chosen))
         return None
 
     def _unseen(self, equations: Equations, fit: Fit, names: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ class _Search:
         places = {name: i for i, name in enumerate(names, 1)}
         like = sum(scales.values()) / len(scales)
 
-        def hidden(name: str) -> bool:
+        def is_hidden(name: str) -> bool:
             if not equations.felt(places[name], scales.get(name, like)):
                 return True
             others = [places[each] for each in chosen]
@@ -206,15 +206,15 @@ class _Search:
             # Of what is hardly more than rounding a half may be lost, and nothing of it is certain.
             return abs(more.weights[-1] - like) <= max(_SURE * more.doubt[-1], abs(like) / 2)
 
-        return tuple(name for name in places if name in self.parts and hidden(name))
+        return tuple(name for name in places if name in self.parts and is_hidden(name))
 
     def _holds(self, fit: Fit) -> bool:
-        return fit.rounding and fit.resolved if self.tolerance is None else fit.error < self.tolerance
+        return fit.rounding and fit.is_resolved if self.tolerance is None else fit.error < self.tolerance
 
     def _better(self, more: Fit, fit: Fit) -> bool:
         return more.mends(fit) if self.tolerance is None else fit.error > _GAIN * more.error + 1e-5
 
-    def _named(self, fit: Fit, names: Sequence[str]) -> Step:
+    def _name_step(self, fit: Fit, names: Sequence[str]) -> Step:
         doubts = [5 * doubt if self.tolerance is None else 2 * fit.error for doubt in fit.doubt]
         carry, *scales = (_plain(x, doubt) for x, doubt in zip(fit.weights, doubts, strict=True))
         return Step(tuple(zip(names, scales, strict=True)), carry, None, float(f"{fit.error:.1e}"))

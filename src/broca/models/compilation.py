@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 
-def uncompiled(model: Any) -> Any:
+def strip_compilation(model: Any) -> Any:
     """The module inside what `torch.compile` made of it; any other as it is."""
     return getattr(model, "_orig_mod", model)
 
 
-def compiled(model: Any) -> bool:
+def is_compiled(model: Any) -> bool:
     """Whether the model, or a part of it, was compiled."""
     return any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None

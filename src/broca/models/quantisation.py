@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from broca.errors import GuardError
 
 
-def quantised(model: Any) -> str | None:
+def packing_of(model: Any) -> str | None:
     """How the weights are packed, in a word or two; None where they are plain numbers."""
     config = getattr(model.config, "quantization_config", None)
     if getattr(model, "hf_quantizer", None) is not None or config:
@@ -23,7 +23,7 @@ def quantised(model: Any) -> str | None:
     return next((name for name in packed if name), None)
 
 
-def stored(model: Any) -> dict[str, Tensor]:
+def stored_weights(model: Any) -> dict[str, Tensor]:
     """The weights by name, as `state_dict` has them; read without it where asking for it would change the model.
 
     On a CPU, bitsandbytes (0.50) lays 4-bit codes out anew for its forward pass, and back again, in another order, when they are

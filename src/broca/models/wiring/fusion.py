@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from broca.models.compiled import eager
+from broca.models.compilation import eager
 from broca.models.hooks import tap_modules
 from broca.models.placement import device_of
 from broca.models.wiring.plain_text import plain_texts
@@ -47,11 +47,11 @@ def gate_rows(model: Any, module: str, reads: str) -> Mapping[str, Indices]:
     """
     given = _noise(model, module, 1)
     with torch.no_grad():
-        before = _shown(model, module, reads, given)
+        before = _next_input(model, module, reads, given)
         rows = np.arange(given.shape[-1])
         for up in (rows >= len(rows) // 2, rows < len(rows) // 2, rows % 2 == 1, rows % 2 == 0):
             turned = torch.where(torch.from_numpy(up).to(given.device), -given, given)
-            after = _shown(model, module, reads, turned)
+            after = _next_input(model, module, reads, turned)
             if before is not None and after is not None and torch.equal(after, -before) and before.abs().max() > 0:
                 return {"gate": np.flatnonzero(~up), "up": np.flatnonzero(up)}
     return {}
@@ -61,7 +61,7 @@ def _moves(model: Any, module: str, reads: str, *, length: int) -> Any:
     """Which rows of the projection at the first of `length` tokens move what attention writes at the last; ``(row,)``."""
     given = _noise(model, module, length).requires_grad_()
     with torch.enable_grad():
-        z = _shown(model, module, reads, given)
+        z = _next_input(model, module, reads, given)
         if z is None or not z.requires_grad:
             return None
         last = z.reshape(-1, z.shape[-1])[-1]
@@ -78,7 +78,7 @@ def _noise(model: Any, module: str, length: int) -> Tensor:
 
 
 @eager()
-def _shown(model: Any, module: str, reads: str, given: Tensor) -> Tensor | None:
+def _next_input(model: Any, module: str, reads: str, given: Tensor) -> Tensor | None:
     """What `reads` is given when `module` puts out `given` on as many tokens."""
     seen: list[Tensor] = []
 

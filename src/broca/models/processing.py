@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
-from broca.models.tokens import Rendered, Span
+from broca.models.tokens import Span, TokenizerText
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Processed:
+class ProcessedPrompt:
     """The words of one prompt, pictures aside."""
 
     ids: list[int]
@@ -60,13 +60,13 @@ class Shelf(Generic[T]):
             self._used -= self._size(self._held.popitem(last=False)[1])
 
 
-def process(processor: Any, prompt: Rendered) -> tuple[Processed, Mapping[str, Tensor]]:
+def process(processor: Any, prompt: TokenizerText) -> tuple[ProcessedPrompt, Mapping[str, Tensor]]:
     """What a processor makes of one prompt, and of its pictures: one row a picture, a patch or a prompt.
 
     Raises:
         StimulusError: if a picture is missing or damaged, or the processor refuses the prompt.
     """
-    pictures, words = [opened(path) for path in prompt.images], processor.tokenizer
+    pictures, words = [open_picture(path) for path in prompt.images], processor.tokenizer
     fast = {"return_offsets_mapping": True} if getattr(words, "is_fast", False) else {}
     try:
         out = processor(text=[prompt.text], images=[pictures], return_text_replacement_offsets=True, **fast)
@@ -85,7 +85,7 @@ def process(processor: Any, prompt: Rendered) -> tuple[Processed, Mapping[str, T
     by_token = {name: values for name, values in tensors.items() if values.shape[:2] == places.shape}
     others = {name: values for name, values in tensors.items() if name not in by_token}
     swaps = [(it["span"], it["replacement"]) for it in replaced[0]] if replaced else []
-    expanded, bos = _expanded(prompt.text, swaps), getattr(words, "bos_token", None) or ""
+    expanded, bos = _expand_text(prompt.text, swaps), getattr(words, "bos_token", None) or ""
     # Some processors put a BOS into the string itself.
     expanded = next((it for it in (expanded, bos + expanded) if words(it)["input_ids"] == ids), None)
     marks = {i for i in getattr(processor, "image_token_ids", ()) if i is not None}
@@ -93,16 +93,16 @@ def process(processor: Any, prompt: Rendered) -> tuple[Processed, Mapping[str, T
     own = None
     if expanded is not None and offsets:
         lead = len(bos) if expanded.startswith(bos) and not prompt.text.startswith(bos) else 0
-        own, inside = _unexpanded([(a - lead, b - lead) for a, b in offsets[0]], swaps)
+        own, inside = _unexpand_offsets([(a - lead, b - lead) for a, b in offsets[0]], swaps)
         found = inside or found
     shapes = (
         *sorted((name, *values.shape[2:]) for name, values in by_token.items()),
         *sorted((name, *values.shape[1:]) for name, values in others.items()),
     )
-    return Processed(ids, own, tuple(sorted(found)), by_token, shapes, prompt.text, expanded), others
+    return ProcessedPrompt(ids, own, tuple(sorted(found)), by_token, shapes, prompt.text, expanded), others
 
 
-def lengthened(processor: Any, known: Processed, text: str) -> Processed | None:
+def lengthen_prompt(processor: Any, known: ProcessedPrompt, text: str) -> ProcessedPrompt | None:
     """A prompt that goes on from a known one behind its pictures: only its words are new."""
     if known.expanded is None or not known.pictures or not text.startswith(known.text):
         return None
@@ -118,11 +118,11 @@ def lengthened(processor: Any, known: Processed, text: str) -> Processed | None:
         shift = len(known.expanded) - len(known.text)
         tail = [(max(a - shift, 0), max(b - shift, 0)) for a, b in out["offset_mapping"][through:]]
         offsets = known.offsets[:through] + tail
-    by_token = {name: fitted(values, len(ids)) for name, values in known.by_token.items()}
-    return Processed(ids, offsets, known.pictures, by_token, known.shapes, text, known.expanded + more)
+    by_token = {name: fit_tokens(values, len(ids)) for name, values in known.by_token.items()}
+    return ProcessedPrompt(ids, offsets, known.pictures, by_token, known.shapes, text, known.expanded + more)
 
 
-def opened(path: str) -> Any:
+def open_picture(path: str) -> Any:
     """A picture in its own colours and aspect, the right way up.
 
     Raises:
@@ -151,7 +151,7 @@ def state_of(path: str) -> Hashable:
     return state.st_mtime_ns, state.st_size
 
 
-def fitted(values: Tensor, n: int) -> Tensor:
+def fit_tokens(values: Tensor, n: int) -> Tensor:
     """``(1, token, ...)`` values of `n` tokens: kinds of token are 0 (text) behind the prompt, masks go on as they end."""
     short = n - values.shape[1]
     if short <= 0:
@@ -160,7 +160,7 @@ def fitted(values: Tensor, n: int) -> Tensor:
     return torch.cat([values, tail], 1)
 
 
-def _expanded(text: str, swaps: Sequence[tuple[Span, str]]) -> str:
+def _expand_text(text: str, swaps: Sequence[tuple[Span, str]]) -> str:
     """The text with each placeholder replaced."""
     parts, at = [], 0
     for (start, end), new in swaps:
@@ -169,7 +169,7 @@ def _expanded(text: str, swaps: Sequence[tuple[Span, str]]) -> str:
     return "".join((*parts, text[at:]))
 
 
-def _unexpanded(offsets: Sequence[Span], swaps: Sequence[tuple[Span, str]]) -> tuple[list[Span], set[int]]:
+def _unexpand_offsets(offsets: Sequence[Span], swaps: Sequence[tuple[Span, str]]) -> tuple[list[Span], set[int]]:
     """Offsets into the expanded text as offsets into the text itself; and which tokens stand for pictures."""
     found, inside, grown = [], set(), 0
     news = []
