@@ -25,9 +25,9 @@ from ground import Row, arguments, interleaved, model, named, ratio, settle, tex
 from perturb import prompts
 from safetensors.numpy import save
 
-from broca.capture.compare import compared
-from broca.capture.comparison import Compared, Comparison, Meaning
-from broca.capture.pairs import Aligned
+from broca.capture.compare import compare_pairs
+from broca.capture.comparison import ComparedRuns, Comparison, Meaning
+from broca.capture.pairs import AlignedPair
 from broca.items import Pair, Stimulus
 from broca.models.lm import LM
 from broca.models.tokens import Batch
@@ -42,7 +42,7 @@ BATCH = 32
 GEMMA = {"layers": (0, 5, 10, 15), "heads": 16, "units": 3584, "blocks": 42}
 
 
-def pairs_of(lm: LM, n: int, words: int) -> list[Aligned]:
+def pairs_of(lm: LM, n: int, words: int) -> list[AlignedPair]:
     """Transposed letters in requests, behind `words` others."""
     before = texts(n, words + 1) if words else [""] * n
     made = build([Stimulus(s.id, str(s.text), s.group) for s in prompts(n)], ["transpose"], seed=0).pairs
@@ -55,7 +55,7 @@ def pairs_of(lm: LM, n: int, words: int) -> list[Aligned]:
         aligned = align(whole, clean.offsets or (), perturbed.offsets or ())
         points = {name: ((i,), (j,)) for name, (i, j) in aligned.points.items()}
         segments = {name: aligned.positions(name) for name in ("special", "prefix", "edited", "suffix")}
-        found.append(Aligned(clean, perturbed, points, aligned.covers, segments, pair.id))
+        found.append(AlignedPair(clean, perturbed, points, aligned.covers, segments, pair.id))
     return found
 
 
@@ -65,18 +65,18 @@ def forward(lm: LM, batches: Sequence[Batch]) -> None:
         lm.model(input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False)
 
 
-def ways(lm: LM, pairs: Sequence[Aligned]) -> dict[str, Callable[[], Any]]:
+def ways(lm: LM, pairs: Sequence[AlignedPair]) -> dict[str, Callable[[], Any]]:
     bare = [*lm.batches([p.clean for p in pairs], size=BATCH), *lm.batches([p.perturbed for p in pairs], size=BATCH)]
     half = BATCH // 2
     return {
         "two bare forwards": lambda: forward(lm, bare),
-        "compared": lambda: compared(lm, pairs, size=half),
-        "compared, without attention": lambda: compared(lm, pairs, size=half, attention=False),
-        "compared, with the lens": lambda: compared(lm, pairs, size=half, lens=True),
+        "compared": lambda: compare_pairs(lm, pairs, size=half),
+        "compared, without attention": lambda: compare_pairs(lm, pairs, size=half, attention=False),
+        "compared, with the lens": lambda: compare_pairs(lm, pairs, size=half, lens=True),
     }
 
 
-def megabytes(found: Compared) -> dict[str, float]:
+def megabytes(found: ComparedRuns) -> dict[str, float]:
     """What a comparison is, on disk."""
     sizes = {}
     for name in ("points", "heads", "logits", "pairs"):
@@ -86,7 +86,7 @@ def megabytes(found: Compared) -> dict[str, float]:
     return sizes | {"mean differences": len(save(dict(found.differences))) / 1e6}
 
 
-def as_wide_as_gemma(n: int, layers: Sequence[int]) -> Compared:
+def as_wide_as_gemma(n: int, layers: Sequence[int]) -> ComparedRuns:
     """A comparison of random figures of `n` pairs in the shape of gemma-2-9b."""
     sites = tuple(Site(layer, "resid_post") for layer in layers)
     classes, segments = (
@@ -137,7 +137,7 @@ def main() -> None:
                 if own is not bare
             ]
             times[f"{size}, {told}"] = seconds
-        found = megabytes(compared(lm, pairs_of(lm, given.written, 0), size=BATCH // 2))
+        found = megabytes(compare_pairs(lm, pairs_of(lm, given.written, 0), size=BATCH // 2))
         rows.append(Row(f"written for {given.written} pairs", named(lm), sum(found.values()), "MB", MEGABYTE))
     blocks, layers = GEMMA["blocks"], GEMMA["layers"]
     assert isinstance(blocks, int)

@@ -62,7 +62,7 @@ class Control:
 def staffed(engine: Local | Ray, lm: LM) -> Iterator[tuple[WorkerPool, float]]:
     """The engine's workers, all of them ready, and how many seconds that took."""
     start = time.perf_counter()
-    with engine.opened(lambda: worker_source(lm)) as pool:
+    with engine.open_pool(lambda: worker_source(lm)) as pool:
         assert pool is not None
         pool.ready()
         yield pool, time.perf_counter() - start

@@ -16,7 +16,7 @@ import statistics
 import numpy as np
 from ground import Row, arguments, interleaved, model, named, random_tokens, ratio, settle, write
 
-from broca.capture.attributed import Lent, attributed
+from broca.capture.attribution import Lent, attribute_patches
 from broca.capture.gradient import LogitDifference
 from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.models.lm import LM
@@ -57,7 +57,7 @@ def measured(lm: LM, n: int, length: int, rounds: int) -> tuple[list[Row], dict[
             "whole": lambda: patch_grid(lm, cases, cells, way="whole"),
             "skipped": lambda: patch_grid(lm, cases, cells, way="skipped"),
             "cached": lambda: patch_grid(lm, cases, cells),
-            "attribution": lambda: attributed(lm, lent, groups, LogitDifference(5, 6)),
+            "attribution": lambda: attribute_patches(lm, lent, groups, LogitDifference(5, 6)),
         },
         rounds,
     )

@@ -42,7 +42,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
 from broca.capture.objectives import OBJECTIVES, text
-from broca.capture.ranking import ranked
+from broca.capture.ranking import rank_weights
 from broca.capture.sensitivity import asking, sensitivity
 from broca.evidence.abilities import abilities
 from broca.instruments.sensitivity.sweep import swept
@@ -125,7 +125,7 @@ def rankings(lm: LM, most: float) -> tuple[WeightRanking, WeightRanking, list[di
             for name, m in of.items()
         }
         full.append(scores)
-        found.append(ranked(scores.__getitem__, {n: m.address for n, m in of.items()}, most=most))
+        found.append(rank_weights(scores.__getitem__, {n: m.address for n, m in of.items()}, most=most))
     return found[0], found[1], full
 
 

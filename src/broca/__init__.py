@@ -19,7 +19,7 @@ _HOMES = {
     "Stimulus": "broca.items",
     "Contrast": "broca.items",
     "Item": "broca.items",
-    "Pictured": "broca.items",
+    "PicturedText": "broca.items",
     "Message": "broca.items",
     "BrocaError": "broca.errors",
     "Lesion": "broca.interventions.lesion",

@@ -17,7 +17,7 @@ from broca.items import Edit as Edit
 from broca.items import Item as Item
 from broca.items import Message as Message
 from broca.items import Pair as Pair
-from broca.items import Pictured as Pictured
+from broca.items import PicturedText as PicturedText
 from broca.items import Stimulus as Stimulus
 from broca.items import Tree as Tree
 from broca.models.export import export as export

@@ -55,7 +55,7 @@ def _message(message: object) -> Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictured:
+class PicturedText:
     """A text with pictures before it; in a chat, before the first of the user's turns."""
 
     text: Text
@@ -101,9 +101,9 @@ class Stimulus:
         return cluster(self.group, self.id)
 
     @property
-    def content(self) -> Text | Pictured:
+    def content(self) -> Text | PicturedText:
         """The text, with its pictures where it has any."""
-        return Pictured(self.text, self.images) if self.images else self.text
+        return PicturedText(self.text, self.images) if self.images else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +196,9 @@ class Item:
         return cluster(self.group, f"{self.ability}/{self.id}" if self.ability else self.id)
 
     @property
-    def content(self) -> Text | Pictured:
+    def content(self) -> Text | PicturedText:
         """The prompt, with its pictures where it has any."""
-        return Pictured(self.prompt, self.images) if self.images else self.prompt
+        return PicturedText(self.prompt, self.images) if self.images else self.prompt
 
     def reorder(self, order: Sequence[int]) -> Item:
         """The item with its choices in another order, and the same answer."""
@@ -443,7 +443,7 @@ def _object(value: object) -> object:
     if not is_dataclass(value):
         return str(value)
     content = {f.name: getattr(value, f.name) for f in fields(value)}
-    if isinstance(value, Item | Stimulus | Pictured):
+    if isinstance(value, Item | Stimulus | PicturedText):
         # What has no pictures, or passages, keeps the hash that it had before there were any.
         images = [picture_hash(path) for path in content.pop("images")]
         content |= {"images": images} if images else {}

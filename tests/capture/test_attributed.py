@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.zoo import lm as tiny
 
-from broca.capture.attributed import Lent, attributed
+from broca.capture.attribution import Lent, attribute_patches
 from broca.capture.gradient import LogitDifference
 from broca.errors import StimulusError
 from broca.sites import Site
@@ -34,7 +34,7 @@ def groups(lm) -> dict[Site, int]:
 def test_equals_autograd_on_single_texts(name):
     lm = tiny(name)
     runs, donors = lm.tokenize(TYPED), lm.tokenize(CLEAN)
-    found = attributed(lm, [Lent(*each) for each in zip(runs, donors, PLACES, strict=True)], groups(lm), METRIC)
+    found = attribute_patches(lm, [Lent(*each) for each in zip(runs, donors, PLACES, strict=True)], groups(lm), METRIC)
     for row, (run, donor) in enumerate(zip(runs, donors, strict=True)):
         for site, n in groups(lm).items():
             tap = lm.anatomy.tap(site)
@@ -68,4 +68,4 @@ def test_equals_autograd_on_single_texts(name):
 def test_units_that_cannot_be_cut_are_refused():
     lm = tiny("llama")
     with pytest.raises(StimulusError, match="equal groups"):
-        attributed(lm, [], {Site(0, "z"): 5}, METRIC)
+        attribute_patches(lm, [], {Site(0, "z"): 5}, METRIC)

@@ -11,9 +11,9 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 import zoo
-from broca.capture.compare import compared
+from broca.capture.compare import compare_pairs
 from broca.capture.comparison import Comparison
-from broca.capture.pairs import Aligned
+from broca.capture.pairs import AlignedPair
 from broca.errors import AnatomyError, StatisticsError, StimulusError
 from broca.models.lens import lens
 from broca.sites import Site
@@ -38,7 +38,7 @@ def pairs_of(lm, n=9):
             del points["suffix"]
         word_at = tuple(range(first, end)), tuple(range(first, end + 1))
         segments = {"bos": ((0,), (0,)), "edited": word_at, "rest": (points["answer"][0], points["answer"][1])}
-        found.append(Aligned(clean, perturbed, points, tuple(covers), segments, str(k)))
+        found.append(AlignedPair(clean, perturbed, points, tuple(covers), segments, str(k)))
     return found
 
 
@@ -66,7 +66,7 @@ def alone(eager):
 
 @pytest.fixture(scope="module")
 def found(eager):
-    return compared(eager, pairs_of(eager), lens=True, size=4)
+    return compare_pairs(eager, pairs_of(eager), lens=True, size=4)
 
 
 def at_points(alone, own):
@@ -160,7 +160,7 @@ def test_logits_and_the_lens_over_the_last_layer_agree(found, alone):
 def test_every_route_and_batch_size_gives_the_same(name):
     lm = zoo.lm(name)
     pairs = pairs_of(lm)
-    one, many = compared(lm, pairs, size=1), compared(lm, pairs)
+    one, many = compare_pairs(lm, pairs, size=1), compare_pairs(lm, pairs)
     for table in ("points", "heads", "logits"):
         for column in getattr(one, table)().select(pl.col(pl.Float64)).iter_columns():
             other = getattr(many, table)()[column.name].to_numpy()
@@ -170,7 +170,7 @@ def test_every_route_and_batch_size_gives_the_same(name):
 def test_shards_are_added_in_order_and_told(found, eager, monkeypatch):
     told = []
     monkeypatch.setattr("broca.capture.compare.SHARD", 4)
-    cut = compared(eager, pairs_of(eager), lens=True, size=4, progress=lambda *done: told.append(done))
+    cut = compare_pairs(eager, pairs_of(eager), lens=True, size=4, progress=lambda *done: told.append(done))
     assert told == [(4, 9), (8, 9), (9, 9)]
     for table in ("points", "heads", "logits", "pairs"):
         for column in getattr(cut, table)().select(pl.col(pl.Float64, pl.Float32)).iter_columns():
@@ -181,7 +181,7 @@ def test_shards_are_added_in_order_and_told(found, eager, monkeypatch):
 @pytest.mark.parametrize("cut", [0, 1, 4, 9])
 def test_comparisons_of_parts_add_up_to_the_whole(found, eager, cut):
     pairs = pairs_of(eager)
-    parts = [compared(eager, part, lens=True).sums for part in (pairs[:cut], pairs[cut:]) if part]
+    parts = [compare_pairs(eager, part, lens=True).sums for part in (pairs[:cut], pairs[cut:]) if part]
     meaning = found.meaning
     whole = Comparison(meaning)
     for part in parts:
@@ -197,12 +197,12 @@ def test_a_massive_coordinate_is_told_and_left_out_of_what_is_robust():
     lm = zoo.lm("llama")
     # The first letter of the word beside its last one: different tokens, also where the states are the embeddings.
     ends = [
-        Aligned(pair.clean, pair.perturbed, {"ends": ((pair.segments["edited"][0][0],), pair.points["edited"][1])})
+        AlignedPair(pair.clean, pair.perturbed, {"ends": ((pair.segments["edited"][0][0],), pair.points["edited"][1])})
         for pair in pairs_of(lm)
     ]
 
     def embeddings():
-        return compared(lm, ends, attention=False, sites=[Site(0, "resid_pre")])
+        return compare_pairs(lm, ends, attention=False, sites=[Site(0, "resid_pre")])
 
     with torch.no_grad():
         lm.model.model.embed_tokens.weight[:, 7] = 3000.0
@@ -221,10 +221,10 @@ def test_a_massive_coordinate_is_told_and_left_out_of_what_is_robust():
 
 def test_what_stands_before_the_edit_is_marked_as_measuring_no_layer(eager):
     before = [
-        Aligned(pair.clean, pair.perturbed, {**pair.points, "prefix": ((2,), (2,))}, pair.covers, pair.segments)
+        AlignedPair(pair.clean, pair.perturbed, {**pair.points, "prefix": ((2,), (2,))}, pair.covers, pair.segments)
         for pair in pairs_of(eager)
     ]
-    marked = compared(eager, before).degenerate
+    marked = compare_pairs(eager, before).degenerate
     assert "the same in every layer" in marked["cosine at prefix"]
     assert not any("answer" in name for name in marked)
 
@@ -232,23 +232,23 @@ def test_what_stands_before_the_edit_is_marked_as_measuring_no_layer(eager):
 def test_what_cannot_be_compared_is_refused(eager):
     pair = pairs_of(eager, 1)[0]
     with pytest.raises(StimulusError, match="one to one"):
-        Aligned(pair.clean, pair.perturbed, {"edited": ((1, 2), (1,))})
+        AlignedPair(pair.clean, pair.perturbed, {"edited": ((1, 2), (1,))})
     with pytest.raises(StimulusError, match="not among the"):
-        Aligned(pair.clean, pair.perturbed, {"edited": ((1,), (99,))})
+        AlignedPair(pair.clean, pair.perturbed, {"edited": ((1,), (99,))})
     with pytest.raises(StimulusError, match="covers for"):
-        Aligned(pair.clean, pair.perturbed, {}, covers=((0,),))
+        AlignedPair(pair.clean, pair.perturbed, {}, covers=((0,),))
     with pytest.raises(StimulusError, match="no points"):
-        compared(eager, [])
-    bare = Aligned(pair.clean, pair.perturbed, pair.points)
+        compare_pairs(eager, [])
+    bare = AlignedPair(pair.clean, pair.perturbed, pair.points)
     with pytest.raises(StimulusError, match="attention=False"):
-        compared(eager, [bare])
+        compare_pairs(eager, [bare])
     with pytest.raises(StimulusError, match="looked at from nowhere"):
-        compared(eager, [pair], queries=["nowhere"])
-    assert compared(eager, [bare], attention=False).heads().height == 0
+        compare_pairs(eager, [pair], queries=["nowhere"])
+    assert compare_pairs(eager, [bare], attention=False).heads().height == 0
     with pytest.raises(StimulusError, match="units wide"):
-        compared(eager, [pair], sites=[Site(0, "resid_pre"), Site(0, "mlp_act")])
+        compare_pairs(eager, [pair], sites=[Site(0, "resid_pre"), Site(0, "mlp_act")])
     with pytest.raises(StatisticsError, match="no pairs"):
-        Comparison(compared(eager, [pair]).meaning).result()
+        Comparison(compare_pairs(eager, [pair]).meaning).result()
 
 
 @pytest.mark.parametrize("name", zoo.CONFIGS)

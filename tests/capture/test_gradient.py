@@ -14,7 +14,7 @@ from broca.capture.gradient import (
     Logit,
     LogitDifference,
     attribution,
-    measured,
+    metric_values,
     output_gradients,
     squared_gradients,
 )
@@ -133,10 +133,10 @@ def test_on_a_linear_path_attribution_is_the_effect_of_a_lesion(lm):
     lm = linear(lm)
     site, tokens = Site(2, "mlp_act"), lm.tokenize(TEXTS)
     found = attribution(lm, tokens, [site], METRIC, Gather)[site].result()
-    before = measured(lm, tokens, METRIC)
+    before = metric_values(lm, tokens, METRIC)
     for unit in (0, 7, 31):
         with lm.under(Lesion(UnitMask.of({site: [unit]}, n=48))):
-            np.testing.assert_allclose(measured(lm, tokens, METRIC) - before, found[:, unit], atol=1e-4)
+            np.testing.assert_allclose(metric_values(lm, tokens, METRIC) - before, found[:, unit], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mixtral", "gemma2"])
@@ -171,7 +171,7 @@ def test_output_gradients_point_where_the_metric_rises(lm):
             return out
 
         handle = module.register_forward_hook(add)
-        rises.append(measured(lm, tokens[:1], METRIC)[0])
+        rises.append(metric_values(lm, tokens[:1], METRIC)[0])
         handle.remove()
     assert rises[1] - rises[0] == pytest.approx(float(np.square(found[0]).sum()) * 1e-2, rel=0.05)
 

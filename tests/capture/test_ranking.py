@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broca.capture.ranking import ranked
+from broca.capture.ranking import rank_weights
 from broca.errors import StatisticsError
 from broca.units.weights import Address
 
@@ -31,7 +31,7 @@ def group(name, i, scope):
 @pytest.mark.parametrize("scope", SCOPES)
 @given(values=scores, most=st.sampled_from([0.1, 0.3, 1.0]))
 def test_every_slice_is_the_mask_that_a_full_sort_gives(scope, values, most) -> None:
-    found = ranked(lambda name: np.array(values[name], np.float32), ADDRESSES, scope=scope, most=most)
+    found = rank_weights(lambda name: np.array(values[name], np.float32), ADDRESSES, scope=scope, most=most)
     order = list(ADDRESSES)
     groups = {}
     for name, some in values.items():
@@ -47,7 +47,7 @@ def test_every_slice_is_the_mask_that_a_full_sort_gives(scope, values, most) -> 
 def test_nan_is_first_in_a_matrix_and_refused_over_several() -> None:
     values = {n: np.arange(a.size, dtype=np.float32) for n, a in ADDRESSES.items()}
     values["1.q"][5] = np.nan
-    found = ranked(values.__getitem__, ADDRESSES, most=0.3)
+    found = rank_weights(values.__getitem__, ADDRESSES, most=0.3)
     assert found.lists["1.q"].index.tolist() == [5, 11, 10]
     with pytest.raises(StatisticsError, match="NaN"):
-        ranked(values.__getitem__, ADDRESSES, scope="global", most=0.3)
+        rank_weights(values.__getitem__, ADDRESSES, scope="global", most=0.3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import zoo
-from broca.capture.objectives import OBJECTIVES, Against, Asked, text, without_bos
+from broca.capture.objectives import OBJECTIVES, Against, AnsweredQuestion, text, without_bos
 from broca.capture.sensitivity import sensitivity
 from broca.errors import BrocaError, GuardError, StatisticsError, StimulusError
 from broca.models.matrices import matrices
@@ -26,8 +26,8 @@ def wide(name: str):
     return lm
 
 
-def asked(lm) -> list[Asked]:
-    return [Asked(q, a) for q, a in zip(split(lm, PROMPTS, OPTIONS), ANSWERS, strict=True)]
+def asked(lm) -> list[AnsweredQuestion]:
+    return [AnsweredQuestion(q, a) for q, a in zip(split(lm, PROMPTS, OPTIONS), ANSWERS, strict=True)]
 
 
 def looped(lm, samples, objective) -> tuple[dict, dict]:
@@ -207,7 +207,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(StatisticsError, match="no samples"):
         sensitivity(lm, [], OBJECTIVES["gold"], every)
     with pytest.raises(StimulusError, match="one option"):
-        sensitivity(lm, [Asked(q) for q in split(lm, ["a"], [["b"]])], Against(), every)
+        sensitivity(lm, [AnsweredQuestion(q) for q in split(lm, ["a"], [["b"]])], Against(), every)
     moe = zoo.lm("mixtral")
     with pytest.raises(GuardError, match="experts"):
         sensitivity(moe, asked(moe), Against(), matrices(moe.model, moe.anatomy), scores=("activation-weight",))

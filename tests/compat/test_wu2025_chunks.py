@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from broca.capture.ranking import ranked
+from broca.capture.ranking import rank_weights
 from broca.compat.wu2025.chunks import Chunks
 from broca.errors import SelectionError
 from broca.models.matrices import matrices
@@ -53,7 +53,7 @@ def test_the_published_layouts(name, tmp_path):
 def test_ranked_they_give_the_published_mask(lm, tmp_path):
     """k = floor(N m), strictly above the k-th largest, matrix by matrix: by kthvalue, as it was done."""
     scores = Chunks(write(tmp_path, lm), lm)
-    ranking = ranked(scores, scores.addresses, most=0.05)
+    ranking = rank_weights(scores, scores.addresses, most=0.05)
     for m in (0.0, 1e-4, 0.003, 0.02, 0.05):
         chosen = ranking.top(m, ties="strict")
         for matrix in matrices(lm.model, lm.anatomy):

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 import broca
 import zoo
-from broca.capture.objectives import OBJECTIVES, Asked
+from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
 from broca.capture.sensitivity import sensitivity
 from broca.compat.wu2025.results import summary
 from broca.errors import SelectionError, SpecError
@@ -137,7 +137,7 @@ def test_planted_weights_are_found() -> None:
     """Rows of one matrix that alone carry the answer: multiplied inputs to the head of the answer's token."""
     lm = zoo.lm("gpt2")
     prompts = [f"text number {i} of" for i in range(12)]
-    samples = [Asked(q, 0) for q in split(lm, prompts, [[" a", " b"]] * 12)]
+    samples = [AnsweredQuestion(q, 0) for q in split(lm, prompts, [[" a", " b"]] * 12)]
     every = matrices(lm.model, lm.anatomy)
     rng = np.random.default_rng(0)
     truth = {}
@@ -171,7 +171,7 @@ def test_single_planted_weights_are_found_where_the_score_sees_their_size() -> N
     """
     lm = zoo.lm("llama")
     prompts = [f"text number {i} of" for i in range(12)]
-    samples = [Asked(q, i % 2) for i, q in enumerate(split(lm, prompts, [[" a", " b"]] * 12))]
+    samples = [AnsweredQuestion(q, i % 2) for i, q in enumerate(split(lm, prompts, [[" a", " b"]] * 12))]
     every = [m for m in matrices(lm.model, lm.anatomy) if m.address.kind not in ("q", "k")]
     rng = np.random.default_rng(0)
     offsets = np.cumsum([0, *(m.address.size for m in every)])

@@ -17,7 +17,7 @@ import torch
 import zoo
 from broca.capture.activations import capture
 from broca.capture.gradient import LogitDifference, attribution
-from broca.capture.objectives import OBJECTIVES, Asked
+from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
 from broca.capture.reduce import Moments
 from broca.capture.sensitivity import sensitivity
 from broca.errors import BrocaError
@@ -56,7 +56,8 @@ def attributed(lm):
 
 def scored(lm):
     asked = [
-        Asked(question, 0) for question in split(lm, [text[:40] for text in TEXTS], [(" box", " bag")] * len(TEXTS))
+        AnsweredQuestion(question, 0)
+        for question in split(lm, [text[:40] for text in TEXTS], [(" box", " bag")] * len(TEXTS))
     ]
     sums = sensitivity(lm, asked, OBJECTIVES["full"], matrices(lm.model, lm.anatomy), mode="batched")
     return np.concatenate([part.flatten().numpy() for half in sums.squares for part in half.values()])

@@ -20,7 +20,7 @@ from broca.capture.gradient import Logit, attribution
 from broca.errors import GuardError, ModelError, SiteUnavailable
 from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion
-from broca.items import Contrast, Item, Pictured, Stimulus
+from broca.items import Contrast, Item, PicturedText, Stimulus
 from broca.models import memory
 from broca.models.access import access, settings
 from broca.models.build import fresh
@@ -132,7 +132,7 @@ def test_a_vision_model_may_be_spread_too(tmp_path):
     split = dict.fromkeys(("model.multi_modal_projector", "lm_head"), "cpu")
     split |= {"model.vision_tower": "disk", "model.language_model": "disk"}
     away = LM.load(str(tmp_path), device=split, offload=str(tmp_path / "away"))
-    shown = [Pictured("What is it?", (path,)), "words"]
+    shown = [PicturedText("What is it?", (path,)), "words"]
     for one in shown:
         mine, own = (model.next_logits(next(model.batches(model.tokenize([one])))) for model in (away, lm))
         torch.testing.assert_close(mine, own, atol=1e-5, rtol=1e-5)

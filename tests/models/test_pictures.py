@@ -17,10 +17,10 @@ import zoo
 from broca.capture import Gather, capture
 from broca.capture.attention import head_summary
 from broca.capture.gradient import Logit, attribution
-from broca.capture.objectives import Asked
+from broca.capture.objectives import AnsweredQuestion
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.interventions import Lesion
-from broca.items import Item, Message, Pictured
+from broca.items import Item, Message, PicturedText
 from broca.models import pictures as viewing
 from broca.models import processing
 from broca.models.continuation import continuation_logprobs
@@ -56,12 +56,12 @@ def drawn(tmp_path_factory):
 def prompts(drawn):
     a, b, c = drawn
     return [
-        Pictured("What is it?", (a,)),
+        PicturedText("What is it?", (a,)),
         "words alone",
-        Pictured("Where?", (b,)),
-        Pictured("Which of both?", (a, b)),
-        Pictured("Who?", (c,)),
-        Pictured((Message("system", "Be brief."), Message("user", "And now?")), (b,)),
+        PicturedText("Where?", (b,)),
+        PicturedText("Which of both?", (a, b)),
+        PicturedText("Who?", (c,)),
+        PicturedText((Message("system", "Be brief."), Message("user", "And now?")), (b,)),
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_prompt_is_what_the_processor_makes_of_it(kind, drawn):
         # Mllama's processor puts a BOS into the string, and the tokenizer another one.
         once = {"add_special_tokens": False} if kind == "mllama" else {}
         inputs = lm.processor(text=[text], images=[[image.convert("RGB")]], return_tensors="pt", **once)
-    (tokens,) = lm.tokenize([Pictured("What is it?", (drawn[0],))])
+    (tokens,) = lm.tokenize([PicturedText("What is it?", (drawn[0],))])
     assert tokens.ids == tuple(inputs["input_ids"][0].tolist())
     with torch.no_grad():
         want = lm.model(**inputs).logits[:, -1]
@@ -109,7 +109,7 @@ def test_neighbours_in_a_batch_change_nothing(kind, side, drawn):
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_picture_is_another_answer(kind, drawn):
     lm = lm_of(kind)
-    one, other = lm.tokenize([Pictured("What is it?", drawn[:1]), Pictured("What is it?", drawn[1:2])])
+    one, other = lm.tokenize([PicturedText("What is it?", drawn[:1]), PicturedText("What is it?", drawn[1:2])])
     assert one.ids == other.ids
     assert one.content != other.content
     logits = [lm.next_logits(next(lm.batches([tokens]))) for tokens in (one, other)]
@@ -119,7 +119,7 @@ def test_another_picture_is_another_answer(kind, drawn):
 @pytest.mark.parametrize("kind", KINDS)
 def test_options_are_priced_alike_on_each_way(kind, drawn):
     lm = lm_of(kind)
-    shown = [one for one in prompts(drawn) if isinstance(one, Pictured)]
+    shown = [one for one in prompts(drawn) if isinstance(one, PicturedText)]
     options = [[" red", " blues"]] * len(shown)
     found = {
         way: np.array([f.logprobs for f in continuation_logprobs(lm, shown, options, way=way)])
@@ -165,7 +165,7 @@ def test_scorers_show_pictures(drawn):
 def test_tokens_of_pictures_count_as_asked(drawn):
     lm = lm_of("gemma3")
     site = Site(1, "resid_post")
-    (tokens,) = lm.tokenize([Pictured("What?", (drawn[0],))])
+    (tokens,) = lm.tokenize([PicturedText("What?", (drawn[0],))])
 
     def seen(**how):
         return capture(lm, [tokens], [site], Gather, pool=Pool("mean", **how))[site].result()[0]
@@ -184,23 +184,23 @@ def test_tokens_of_pictures_count_as_asked(drawn):
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_the_template_a_picture_is_marked_as_in_it(kind, drawn):
     lm = lm_of(kind)
-    (tokens,) = lm.tokenize([Pictured("What?", drawn[:2])], chat="never")
+    (tokens,) = lm.tokenize([PicturedText("What?", drawn[:2])], chat="never")
     mark = pictures._PICTURE.get(kind, "<image>")
     assert tokens.text == 2 * mark + "What?"
     assert tokens.prefix == 1
     bare = pictures.processor(kind)
     bare.chat_template = None
     again = LM.wrap(lm.model, bare.tokenizer, processor=bare, anatomy=lm.anatomy)
-    (plain,) = again.tokenize([Pictured("What?", drawn[:2])])
+    (plain,) = again.tokenize([PicturedText("What?", drawn[:2])])
     if kind != "qwen2_vl":  # whose marks around a picture stand in its template alone
         assert plain.ids == tokens.ids
     with pytest.raises(StimulusError, match="no chat template"):
-        again.tokenize([Pictured((Message("user", "What?"),), drawn[:1])])
+        again.tokenize([PicturedText((Message("user", "What?"),), drawn[:1])])
 
 
 def test_a_lesion_acts_on_pictures_too(drawn):
     lm = lm_of("llava")
-    (tokens,) = lm.tokenize([Pictured("What?", drawn[:1])])
+    (tokens,) = lm.tokenize([PicturedText("What?", drawn[:1])])
     site = Site(2, "resid_post")
     lesion = Lesion(UnitMask({site: np.arange(32) == 3}))
     with lm.under(lesion):
@@ -212,7 +212,7 @@ def test_a_lesion_acts_on_pictures_too(drawn):
 
 def test_memory_that_runs_out_halves_batches_of_pictures(drawn):
     lm = LM.wrap(pictures.build("llava"), pictures.tokenizer(), processor=pictures.processor("llava"))
-    tokens = lm.tokenize([Pictured(f"What {i}?", drawn[i % 2 : i % 2 + 1]) for i in range(8)])
+    tokens = lm.tokenize([PicturedText(f"What {i}?", drawn[i % 2 : i % 2 + 1]) for i in range(8)])
     want = torch.cat([lm.next_logits(next(lm.batches([one]))) for one in tokens])
     sizes = []
 
@@ -233,19 +233,19 @@ def test_memory_that_runs_out_halves_batches_of_pictures(drawn):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_see_pictures_and_no_neighbours(kind, drawn):
     lm, site = lm_of(kind), Site(1, "resid_post")
-    tokens = lm.tokenize([one for one in prompts(drawn) if isinstance(one, Pictured)])
+    tokens = lm.tokenize([one for one in prompts(drawn) if isinstance(one, PicturedText)])
     together = attribution(lm, tokens, [site], Logit(40), Gather)[site].result()
     alone = [attribution(lm, [one], [site], Logit(40), Gather)[site].result()[0] for one in tokens]
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-5)
-    same_words = lm.tokenize([Pictured("What is it?", drawn[i : i + 1]) for i in (0, 1)])
+    same_words = lm.tokenize([PicturedText("What is it?", drawn[i : i + 1]) for i in (0, 1)])
     one, other = attribution(lm, same_words, [site], Logit(40), Gather)[site].result()
     assert np.abs(one - other).max() > 1e-4
 
 
 def test_attention_is_read_beside_pictures(drawn):
     lm = lm_of("llava")
-    summary = head_summary(lm, [Pictured("What is it?", drawn[:1]), "words alone"])
-    alone = head_summary(lm, [Pictured("What is it?", drawn[:1])])
+    summary = head_summary(lm, [PicturedText("What is it?", drawn[:1]), "words alone"])
+    alone = head_summary(lm, [PicturedText("What is it?", drawn[:1])])
     words = head_summary(lm, ["words alone"])
     np.testing.assert_allclose(2 * summary.entropy, alone.entropy + words.entropy, rtol=1e-4)
 
@@ -254,12 +254,12 @@ def test_weights_are_not_scored_on_pictures(drawn):
     lm = lm_of("llava")
     (question,) = Likelihood().questions(lm, [Item("a", "What?", ("disc", "box"), 0, images=drawn[:1])])
     with pytest.raises(StimulusError, match="weights are scored on words alone"):
-        Asked(question)
+        AnsweredQuestion(question)
 
 
 def test_pictures_that_are_lost_on_the_way_are_told(drawn):
     lm = lm_of("llava")
-    (batch,) = lm.batches(lm.tokenize([Pictured("What?", drawn[:1])]))
+    (batch,) = lm.batches(lm.tokenize([PicturedText("What?", drawn[:1])]))
     with pytest.raises(GuardError, match="works on words alone"):
         lm.call(replace(batch, beside={}))
 
@@ -270,7 +270,7 @@ def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):
     monkeypatch.setattr(
         processing, "open_picture", lambda path, own=processing.open_picture: opened.append(path) or own(path)
     )
-    shown = [Pictured("What is it?", (path,)) for path in drawn]
+    shown = [PicturedText("What is it?", (path,)) for path in drawn]
     before = continuation_logprobs(lm, shown, [[" red", " blue", " green"]] * 3)
     assert sorted(opened) == sorted(drawn)
     monkeypatch.setattr(viewing, "AT_HAND", 0)
@@ -285,7 +285,7 @@ def test_pixels_are_made_once_and_are_not_kept_for_ever(drawn, monkeypatch):
 def test_a_longer_prompt_is_what_it_would_be_alone(drawn, text, more):
     for kind in KINDS:
         lm = lm_of(kind)
-        (prompt,) = [lm.render(Pictured(text, drawn[:1]))]
+        (prompt,) = [lm.render(PicturedText(text, drawn[:1]))]
         known, fresh = viewing.Viewer(lm.processor), viewing.Viewer(lm.processor)
         known.tokenize(prompt)
         longer = replace(prompt, text=prompt.text + more)
@@ -299,10 +299,10 @@ def test_a_longer_prompt_is_what_it_would_be_alone(drawn, text, more):
 def test_a_picture_that_changes_is_read_again(tmp_path):
     lm = lm_of("llava")
     path = pictures.draw(tmp_path / "x.png", "disc", "red")
-    (before,) = lm.tokenize([Pictured("What?", (path,))])
+    (before,) = lm.tokenize([PicturedText("What?", (path,))])
     first = lm.next_logits(next(lm.batches([before])))
     pictures.draw(tmp_path / "x.png", "box", "blue", size=(80, 80))
-    (after,) = lm.tokenize([Pictured("What?", (path,))])
+    (after,) = lm.tokenize([PicturedText("What?", (path,))])
     assert not torch.allclose(first, lm.next_logits(next(lm.batches([after]))))
     assert before.view.prompt == after.view.prompt
 
@@ -310,29 +310,29 @@ def test_a_picture_that_changes_is_read_again(tmp_path):
 def test_missing_and_damaged_pictures_are_named(drawn, tmp_path):
     lm = lm_of("llava")
     with pytest.raises(StimulusError, match=r"There is no picture '.*gone.png'"):
-        lm.tokenize([Pictured("What?", (str(tmp_path / "gone.png"),))])
+        lm.tokenize([PicturedText("What?", (str(tmp_path / "gone.png"),))])
     whole = Path(drawn[0]).read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "words.png").write_bytes(b"no picture")
     for name in ("half.png", "words.png"):
         with pytest.raises(StimulusError, match=rf"The picture '.*{name}' is damaged, or no picture"):
-            lm.tokenize([Pictured("What?", (str(tmp_path / name),))])
+            lm.tokenize([PicturedText("What?", (str(tmp_path / name),))])
 
 
 def test_what_cannot_be_shown_is_refused(drawn):
     words = LM.wrap(zoo.build("llama"), zoo.tokenizer())
     with pytest.raises(StimulusError, match="no processor to see them with"):
-        words.tokenize([Pictured("What?", drawn[:1])])
+        words.tokenize([PicturedText("What?", drawn[:1])])
     lm = lm_of("llava")
     with pytest.raises(StimulusError, match="truncate=9 would cut the pictures"):
-        lm.tokenize([Pictured("What is it?", drawn[:1])], truncate=9)
-    (cut,) = lm.tokenize([Pictured("What is it?", drawn[:1])], truncate=14)
+        lm.tokenize([PicturedText("What is it?", drawn[:1])], truncate=9)
+    (cut,) = lm.tokenize([PicturedText("What is it?", drawn[:1])], truncate=14)
     assert len(cut) == 14
     lm.next_logits(next(lm.batches([cut])))
     with pytest.raises(StimulusError, match="without a user's turn"):
-        lm.tokenize([Pictured((Message("system", "Look."),), drawn[:1])])
+        lm.tokenize([PicturedText((Message("system", "Look."),), drawn[:1])])
     with pytest.raises(StimulusError, match="cannot read"):
-        lm.tokenize([Pictured("An <image> too many", drawn[:1])])
+        lm.tokenize([PicturedText("An <image> too many", drawn[:1])])
 
 
 def test_a_colour_picture_stays_one_and_turns_upright(tmp_path):

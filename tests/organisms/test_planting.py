@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from broca.capture.gradient import LogitDifference, measured
+from broca.capture.gradient import LogitDifference, metric_values
 from broca.errors import GuardError, SelectionError
 from broca.interventions.plant import text_key
 from broca.organisms.planting import (
@@ -82,10 +82,10 @@ def test_ablated_is_the_difference_a_lesion_makes(garden):
 
     lm, tokens, sites, _, _ = garden
     found = ablation_effects(lm, tokens, [(sites[0], 3)], METRIC)
-    before = measured(lm, tokens, METRIC)
+    before = metric_values(lm, tokens, METRIC)
     with lm.under(Lesion(UnitMask.of({sites[0]: [3]}, n=lm.anatomy.width(sites[0])))):
-        np.testing.assert_array_equal(found[0], measured(lm, tokens, METRIC) - before)
-    np.testing.assert_array_equal(before, measured(lm, tokens, METRIC))
+        np.testing.assert_array_equal(found[0], metric_values(lm, tokens, METRIC) - before)
+    np.testing.assert_array_equal(before, metric_values(lm, tokens, METRIC))
 
 
 def test_too_few_units_say_how_many_would_do():

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import zoo
-from broca.capture.raw import Wanted, raw_bytes
+from broca.capture.raw import CaptureParts, raw_bytes
 from broca.errors import RunError, SiteUnavailable, StimulusError
 from broca.items import Message
 from broca.runs import shards
@@ -24,7 +24,9 @@ ROWS = [
     (f"r{i}", text)
     for i, text in enumerate(["3 + 4 =", "what is 12 - 5?", "sum: 1 1", "a", "one more text of some length", "b c"])
 ]
-EVERY = Wanted((Site(0, "resid_pre"), Site(1, "resid_post"), Site(2, "pattern"), Site(0, "z")), top=5, new_tokens=3)
+EVERY = CaptureParts(
+    (Site(0, "resid_pre"), Site(1, "resid_post"), Site(2, "pattern"), Site(0, "z")), top=5, new_tokens=3
+)
 
 
 @pytest.mark.parametrize("name", ["llama", "gptj", "gpt_oss"])
@@ -54,13 +56,13 @@ def test_rows_are_what_the_model_does_with_each_text_alone(name, tmp_path):
 
 def test_the_size_is_known_before_anything_runs(tmp_path, monkeypatch):
     lm = zoo.lm("llama")
-    wanted = Wanted((Site(1, "resid_post"), Site(0, "pattern"), Site(2, "pattern")), heads=(1, 3), top=4)
+    wanted = CaptureParts((Site(1, "resid_post"), Site(0, "pattern"), Site(2, "pattern")), heads=(1, 3), top=4)
     volume = raw_bytes(lm, [text for _, text in ROWS], wanted)
     found = write_raw(tmp_path / "raw", lm, ROWS, wanted, shard=3)
     stored = sum(t.numel() * t.element_size() for row in found for t in row.tensors.values())
     assert volume == stored == found.manifest["tensor_bytes"]
     lm.model.to(torch.bfloat16)
-    half = write_raw(tmp_path / "half", lm, ROWS, Wanted((Site(1, "resid_post"),)))
+    half = write_raw(tmp_path / "half", lm, ROWS, CaptureParts((Site(1, "resid_post"),)))
     assert half.row("r0").tensors["1.resid_post"].dtype == torch.bfloat16
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(RunError, match="GB left"):
@@ -124,7 +126,7 @@ def test_a_killed_capture_resumes_to_the_same_bytes(tmp_path):
 
 def test_what_is_missing_damaged_or_of_something_else_is_refused(tmp_path):
     lm, folder = zoo.lm("llama"), tmp_path / "raw"
-    wanted = Wanted((Site(1, "resid_post"),))
+    wanted = CaptureParts((Site(1, "resid_post"),))
     found = write_raw(folder, lm, ROWS, wanted, shard=2)
     with pytest.raises(RunError, match=r"something else: .*wanted"):
         write_raw(folder, lm, ROWS, EVERY, shard=2)
@@ -152,9 +154,9 @@ def test_what_is_missing_damaged_or_of_something_else_is_refused(tmp_path):
         write_raw(folder, lm, ROWS, wanted)
     for wrong, words in ((Site(9, "resid_post"), "layers 0 to 2"), (Site(9, "pattern"), "attention in layers 0, 1, 2")):
         with pytest.raises(SiteUnavailable, match=words):
-            write_raw(tmp_path / "none", lm, ROWS, Wanted((wrong,)))
+            write_raw(tmp_path / "none", lm, ROWS, CaptureParts((wrong,)))
     for options in ({}, {"top": -1, "new_tokens": 3}, {"top": 1, "heads": ()}):
         with pytest.raises(StimulusError):
-            Wanted(**options)
+            CaptureParts(**options)
     with pytest.raises(StimulusError, match="has 99 tokens"):
-        raw_bytes(lm, ["a"], Wanted(top=100))
+        raw_bytes(lm, ["a"], CaptureParts(top=100))

@@ -21,10 +21,10 @@ from workers import toys
 def main(kind: str, folder: Path) -> None:
     engine = Ray(workers=2, threads=1) if kind == "ray" else Local(workers=2, threads=1)
     lm = toys.Held()
-    with engine.opened(toys.opening) as pool:
+    with engine.open_pool(toys.opening) as pool:
         assert pool is not None
         pool.ready()
-        print(*{pid for pid, _ in dict(pool.computed(toys.who, enumerate(range(8)))).values()}, flush=True)
+        print(*{pid for pid, _ in dict(pool.compute_parts(toys.who, enumerate(range(8)))).values()}, flush=True)
         cache = with_pool(Cells(folder / "cells"), pool, lm)
 
         def tell(done: int, _total: int) -> None:

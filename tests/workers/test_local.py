@@ -20,7 +20,7 @@ from workers import toys
 
 @pytest.fixture(scope="module")
 def pool():
-    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+    with Local(workers=2, threads=1).open_pool(toys.opening) as pool:
         yield pool
 
 
@@ -55,7 +55,7 @@ def test_two_processes_give_what_one_gives(pool, parts, fails, in_force):
 
 def test_parts_are_spread_and_each_process_has_its_threads(pool):
     pool.ready()
-    found = dict(pool.computed(toys.who, enumerate(range(8))))
+    found = dict(pool.compute_parts(toys.who, enumerate(range(8))))
     pids, threads = zip(*found.values(), strict=True)
     assert len(set(pids)) == 2
     assert os.getpid() not in pids
@@ -64,7 +64,7 @@ def test_parts_are_spread_and_each_process_has_its_threads(pool):
 
 def test_values_stand_in_the_order_of_the_parts_whoever_is_done_first(pool, tmp_path):
     task, lm = toys.Waits(str(tmp_path / "mark")), toys.Held()
-    done = pool.computed(task, enumerate(range(2)))
+    done = pool.compute_parts(task, enumerate(range(2)))
     assert next(done)[0] == 1
     (tmp_path / "mark").touch()
     assert next(done)[0] == 0
@@ -86,22 +86,22 @@ def test_a_killed_worker_costs_its_part_only(pool, tmp_path, times, works, caplo
     task = toys.Kills(at=3, times=times, marks=str(tmp_path))
     got = {}
     if works:
-        got.update(pool.computed(task, enumerate(range(8))))
+        got.update(pool.compute_parts(task, enumerate(range(8))))
         assert got == {i: i * i for i in range(8)}
     else:
         with pytest.raises(EngineError, match=rf"Part 3 has ended {TRIES} workers .*SIGKILL, as when memory runs out"):
-            got.update(pool.computed(task, enumerate(range(8))))
+            got.update(pool.compute_parts(task, enumerate(range(8))))
     assert len(list(tmp_path.iterdir())) == times
     assert ("Another one does its part again" in caplog.text) == (times > 0 and TRIES > 1)
     # The pool goes on, and nothing of a call that was given up turns up in the next one.
-    assert dict(pool.computed(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
+    assert dict(pool.compute_parts(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
 
 
 def test_a_worker_that_is_killed_between_two_calls_is_replaced(pool):
     pool.ready()
-    pids = {pid for pid, _ in dict(pool.computed(toys.who, enumerate(range(8)))).values()}
+    pids = {pid for pid, _ in dict(pool.compute_parts(toys.who, enumerate(range(8)))).values()}
     os.kill(min(pids), signal.SIGKILL)
-    again = dict(pool.computed(toys.who, enumerate(range(8))))
+    again = dict(pool.compute_parts(toys.who, enumerate(range(8))))
     assert len(again) == 8
     assert min(pids) not in {pid for pid, _ in again.values()}
 
@@ -110,52 +110,52 @@ def test_a_worker_that_is_killed_between_two_calls_is_replaced(pool):
 def test_the_first_error_in_the_order_of_the_parts_is_raised_when_all_before_it_is_done(pool, at):
     got = {}
     with pytest.raises(GuardError, match=f"^part {min(at)}$"):
-        got.update(pool.computed(toys.Fails(frozenset(at)), enumerate(range(6))))
+        got.update(pool.compute_parts(toys.Fails(frozenset(at)), enumerate(range(6))))
     assert got.keys() >= set(range(min(at)))
 
 
 def test_an_earlier_part_that_fails_later_is_waited_for(pool, tmp_path):
     pool.ready()
     with pytest.raises(GuardError, match=r"^part 0$"):
-        list(pool.computed(toys.FailsLate(str(tmp_path / "mark")), enumerate(range(6))))
+        list(pool.compute_parts(toys.FailsLate(str(tmp_path / "mark")), enumerate(range(6))))
 
 
 def test_foreign_errors_come_with_the_trace_of_the_worker(pool):
     with pytest.raises(ZeroDivisionError, match="part 1") as caught:
-        list(pool.computed(toys.Fails(frozenset({1}), ZeroDivisionError), enumerate(range(2))))
+        list(pool.compute_parts(toys.Fails(frozenset({1}), ZeroDivisionError), enumerate(range(2))))
     assert "toys.py" in caught.value.__notes__[0]
     with pytest.raises(BrocaError, match="TwoArgumentsError in a worker: part 1 and"):
-        list(pool.computed(toys.Fails(frozenset({1}), toys.two), enumerate(range(2))))
+        list(pool.compute_parts(toys.Fails(frozenset({1}), toys.two), enumerate(range(2))))
 
 
 def test_what_cannot_be_sent_is_told_before_it_is_tried(pool):
     with pytest.raises(EngineError, match="task cannot be sent to workers"):
-        list(pool.computed(lambda _held, part: part, enumerate(range(2))))
+        list(pool.compute_parts(lambda _held, part: part, enumerate(range(2))))
     with pytest.raises(EngineError, match="part cannot be sent to workers"):
-        list(pool.computed(toys.square, enumerate([lambda: 1])))
-    assert dict(pool.computed(toys.square, enumerate([3]))) == {0: 9}
+        list(pool.compute_parts(toys.square, enumerate([lambda: 1])))
+    assert dict(pool.compute_parts(toys.square, enumerate([3]))) == {0: 9}
 
 
 def test_an_abandoned_call_leaves_nothing_behind(pool, tmp_path):
     """Both workers are still at its parts when the next call begins."""
     pool.ready()
-    first = pool.computed(toys.Waits(str(tmp_path / "mark")), enumerate([1, 0, 0, 0]))
+    first = pool.compute_parts(toys.Waits(str(tmp_path / "mark")), enumerate([1, 0, 0, 0]))
     next(first)
     threading.Timer(0.1, (tmp_path / "mark").touch).start()
-    assert dict(pool.computed(toys.square, enumerate(range(3)))) == {0: 0, 1: 1, 2: 4}
+    assert dict(pool.compute_parts(toys.square, enumerate(range(3)))) == {0: 0, 1: 1, 2: 4}
 
 
 def test_no_more_workers_are_started_than_there_are_parts():
-    with Local(workers=8, threads=1).opened(toys.opening) as pool:
-        assert list(pool.computed(toys.who, [])) == []
+    with Local(workers=8, threads=1).open_pool(toys.opening) as pool:
+        assert list(pool.compute_parts(toys.who, [])) == []
         assert pool.worker_ids == set()
-        list(pool.computed(toys.who, enumerate([1])))
+        list(pool.compute_parts(toys.who, enumerate([1])))
         assert pool.worker_ids == {0}
 
 
 def test_every_library_of_a_worker_computes_with_its_threads():
-    with Local(workers=2, threads=2).opened(toys.opening) as pool:
-        assert dict(pool.computed(toys.pools, enumerate(range(1)))) == {0: {2}}
+    with Local(workers=2, threads=2).open_pool(toys.opening) as pool:
+        assert dict(pool.compute_parts(toys.pools, enumerate(range(1)))) == {0: {2}}
 
 
 def test_what_fails_in_opening_is_raised_here(tmp_path):
@@ -164,21 +164,21 @@ def test_what_fails_in_opening_is_raised_here(tmp_path):
         (toys.Opens(dies=True), EngineError, f"{TRIES} workers ended before they held the model .*__main__"),
     ):
         with (
-            Local(workers=2, threads=1).opened(lambda source=source: toys.opening(source)) as pool,
+            Local(workers=2, threads=1).open_pool(lambda source=source: toys.opening(source)) as pool,
             pytest.raises(error, match=text),
         ):
-            list(pool.computed(toys.square, enumerate([1])))
+            list(pool.compute_parts(toys.square, enumerate([1])))
 
 
 def test_workers_end_with_the_crew():
-    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+    with Local(workers=2, threads=1).open_pool(toys.opening) as pool:
         pool.ready()
-        pids = {pid for pid, _ in dict(pool.computed(toys.who, enumerate(range(8)))).values()}
+        pids = {pid for pid, _ in dict(pool.compute_parts(toys.who, enumerate(range(8)))).values()}
     assert all(map(toys.dead, pids))
 
 
 def test_one_process_has_no_workers():
-    with Local(threads=3).opened(toys.opening) as pool:
+    with Local(threads=3).open_pool(toys.opening) as pool:
         assert pool is None
     assert Local().threads_each is None
     assert Local(threads=3).threads_each == 3

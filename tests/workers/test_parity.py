@@ -106,7 +106,7 @@ def test_what_is_done_is_kept_before_it_is_its_turn(tmp_path):
     """Part 1 waits on the disk while part 0, which is begun before it, ends worker after worker."""
     lm = toys.Held()
     task = toys.Draw(fails=frozenset({0}))
-    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+    with Local(workers=2, threads=1).open_pool(toys.opening) as pool:
         from broca.cache.mapping import with_pool
 
         pool.ready()
@@ -129,6 +129,6 @@ def test_a_crew_is_not_asked_about_a_model_that_it_does_not_hold(tmp_path):
     from broca.cache.mapping import with_pool
 
     mine, other = toys.Held(), toys.Held()
-    with Local(workers=2, threads=1).opened(toys.opening) as pool:
+    with Local(workers=2, threads=1).open_pool(toys.opening) as pool:
         list(map_cached(toys.Draw(), [1, 2, 3], other, with_pool(no_cache, pool, mine)))
         assert pool.worker_ids == set()

@@ -24,7 +24,7 @@ from workers import toys
 
 @pytest.fixture(scope="module")
 def pool():
-    with Ray(workers=2, threads=1).opened(toys.opening) as pool:
+    with Ray(workers=2, threads=1).open_pool(toys.opening) as pool:
         pool.ready()
         yield pool
 
@@ -35,13 +35,13 @@ def test_actors_give_what_one_process_gives(pool):
         one = list(map_cached(toys.Draw(), parts, lm, no_cache))
         spread = list(map_cached(toys.Draw(), parts, lm, with_pool(no_cache, pool, lm)))
     assert repr(spread) == repr(one)
-    found = dict(pool.computed(toys.who, enumerate(range(8)))).values()
+    found = dict(pool.compute_parts(toys.who, enumerate(range(8)))).values()
     assert len({pid for pid, _ in found} - {os.getpid()}) == 2
     assert {threads for _, threads in found} == {1}
 
 
 def test_parts_come_as_they_are_done(pool, tmp_path):
-    done = pool.computed(toys.Waits(str(tmp_path / "mark")), enumerate(range(2)))
+    done = pool.compute_parts(toys.Waits(str(tmp_path / "mark")), enumerate(range(2)))
     assert next(done)[0] == 1
     (tmp_path / "mark").touch()
     assert next(done)[0] == 0
@@ -49,35 +49,35 @@ def test_parts_come_as_they_are_done(pool, tmp_path):
 
 def test_an_error_is_the_one_that_one_process_raises(pool):
     with pytest.raises(GuardError, match=r"^part 3$"):
-        list(pool.computed(toys.Fails(frozenset({3, 5})), enumerate(range(6))))
+        list(pool.compute_parts(toys.Fails(frozenset({3, 5})), enumerate(range(6))))
 
 
 @pytest.mark.parametrize(("times", "works"), [(1, True), (TRIES, False)])
 def test_a_killed_actor_costs_its_part_only(pool, tmp_path, times, works):
     task = toys.Kills(at=3, times=times, marks=str(tmp_path))
     if works:
-        assert dict(pool.computed(task, enumerate(range(8)))) == {i: i * i for i in range(8)}
+        assert dict(pool.compute_parts(task, enumerate(range(8)))) == {i: i * i for i in range(8)}
     else:
         with pytest.raises(EngineError, match=rf"Part 3 has ended {TRIES} workers \(the last one: .+\)"):
-            list(pool.computed(task, enumerate(range(8))))
-    assert dict(pool.computed(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
+            list(pool.compute_parts(task, enumerate(range(8))))
+    assert dict(pool.compute_parts(toys.square, enumerate(range(5)))) == {i: i * i for i in range(5)}
 
 
 def test_a_cluster_that_is_too_small_is_told_with_the_number_that_would_do(pool):
     with (
-        Ray(workers=64, threads=2).opened(toys.opening) as large,
+        Ray(workers=64, threads=2).open_pool(toys.opening) as large,
         pytest.raises(
             EngineError, match=r"64 workers of 2 threads need 128 CPUs, and this Ray cluster has 2\. Use at most 1"
         ),
     ):
         large.ready()
     # A cluster that was there before is left alone.
-    assert dict(pool.computed(toys.square, enumerate([2]))) == {0: 4}
+    assert dict(pool.compute_parts(toys.square, enumerate([2]))) == {0: 4}
 
 
 def test_a_model_on_a_gpu_needs_a_cluster_with_one(pool):
     with (
-        Ray(workers=1, threads=1).opened(lambda: toys.opening(toys.Opens(cuda=True))) as other,
+        Ray(workers=1, threads=1).open_pool(lambda: toys.opening(toys.Opens(cuda=True))) as other,
         pytest.raises(EngineError, match="this Ray cluster has none"),
     ):
         other.ready()
@@ -113,7 +113,7 @@ def test_an_address_without_a_cluster_is_told_at_once(who, request, monkeypatch)
     address = request.getfixturevalue(who)
     began = time.monotonic()
     with (
-        Ray(workers=2, address=address, threads=1).opened(toys.opening) as pool,
+        Ray(workers=2, address=address, threads=1).open_pool(toys.opening) as pool,
         pytest.raises(EngineError, match=rf"No Ray cluster answers at {address}: .*ray start --head"),
     ):
         pool.ready()
@@ -157,7 +157,7 @@ def test_a_cluster_that_was_started_by_hand(tmp_path):
     script.write_text(
         "from broca.workers import Ray\nfrom workers import toys\n"
         f"with Ray(workers=2, address='127.0.0.1:{port}', threads=1).opened(toys.opening) as pool:\n"
-        "    print(sorted(pool.computed(toys.square, enumerate(range(4)))))\n"
+        "    print(sorted(pool.compute_parts(toys.square, enumerate(range(4)))))\n"
     )
     start = [
         sys.executable,

@@ -8,7 +8,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from broca.workers import Local, Ray
-from broca.workers.threads import cores, limited, share
+from broca.workers.threads import cores, limit_threads, share
 
 
 def threads():
@@ -18,11 +18,11 @@ def threads():
 
 def test_threads_are_limited_inside_only():
     before = threads()
-    with limited(3):
+    with limit_threads(3):
         assert set(threads()) == {3}
-        with limited(None):
+        with limit_threads(None):
             assert set(threads()) == {3}
-        with limited(1):
+        with limit_threads(1):
             assert set(threads()) == {1}
         assert set(threads()) == {3}
     assert threads() == before
@@ -30,15 +30,15 @@ def test_threads_are_limited_inside_only():
 
 def test_threads_come_back_after_an_error():
     before = threads()
-    with pytest.raises(KeyError), limited(3):
+    with pytest.raises(KeyError), limit_threads(3):
         raise KeyError
     assert threads() == before
 
 
 def test_workers_share_the_cores_but_use_no_more_than_torch_does_now():
-    with limited(8):
+    with limit_threads(8):
         assert share(1) == min(8, cores())
         assert share(10_000) == 1
-    with limited(1):
+    with limit_threads(1):
         assert share(1) == 1
         assert Local(workers=2).threads_each == Ray(workers=2).threads_each == 1

@@ -72,7 +72,7 @@ def map_cached(
 
 
 @dataclass(frozen=True, slots=True)
-class _Carried:
+class _CarriedTask:
     """A task with what is in force where it was ordered; its value comes with the notes that its model has."""
 
     task: Any
@@ -108,10 +108,10 @@ class _Spread(Generic[P]):
         self.told(0, len(self.parts))
         first = 0
         # What a killed run has left stands at the beginning: given out as it is read, it is never held all at once.
-        while first < len(self.parts) and self._remembered(first):
+        while first < len(self.parts) and self._recall_part(first):
             yield self.kept.pop(first)
             first += 1
-        computed = self.cache.pool.computed(_Carried(self.task, self.lm.interventions), self._unknown(first))
+        computed = self.cache.pool.compute_parts(_CarriedTask(self.task, self.lm.interventions), self._unknown(first))
         for turn in range(first, len(self.parts)):
             while turn not in self.kept:
                 i, (value, notes) = next(computed)
@@ -121,10 +121,10 @@ class _Spread(Generic[P]):
 
     def _unknown(self, first: int) -> Iterator[tuple[int, P]]:
         for i in range(first, len(self.parts)):
-            if i in self.keys or not self._remembered(i):
+            if i in self.keys or not self._recall_part(i):
                 yield i, self.parts[i]
 
-    def _remembered(self, i: int) -> bool:
+    def _recall_part(self, i: int) -> bool:
         self.keys[i] = self.task.key(self.lm, self.parts[i])
         try:
             self._keep(i, self.cache(self.keys[i], _ask))

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.capture import patterns
-from broca.capture.comparison import Compared, Comparison, Meaning
+from broca.capture.comparison import ComparedRuns, Comparison, Meaning
 from broca.capture.loop import SHARD, in_order, look
-from broca.capture.pairs import Aligned, names
+from broca.capture.pairs import AlignedPair, names
 from broca.errors import StatisticsError, StimulusError
 from broca.models.attention import Look, watch_attention
 from broca.models.hooks import read_sites
@@ -35,9 +35,9 @@ _TEXTS = 8
 """How many clean texts tell which coordinates are massive."""
 
 
-def compared(
+def compare_pairs(
     lm: LM,
-    pairs: Sequence[Aligned],
+    pairs: Sequence[AlignedPair],
     *,
     sites: Sequence[Site] | None = None,
     attention: bool = True,
@@ -47,7 +47,7 @@ def compared(
     top: int = 10,
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Compared:
+) -> ComparedRuns:
     """What a perturbation does to a model, per site, layer and head.
 
     Args:
@@ -95,7 +95,7 @@ class _Plan:
 
 
 def _meaning(
-    lm: LM, pairs: Sequence[Aligned], sites: Sequence[Site] | None, queries: Sequence[str], components: int
+    lm: LM, pairs: Sequence[AlignedPair], sites: Sequence[Site] | None, queries: Sequence[str], components: int
 ) -> Meaning:
     classes = names(pairs, "points")
     if not classes:
@@ -125,7 +125,7 @@ def _meaning(
     )
 
 
-def _massive(lm: LM, pairs: Sequence[Aligned], sites: Sequence[Site]) -> NDArray[np.bool_]:
+def _massive(lm: LM, pairs: Sequence[AlignedPair], sites: Sequence[Site]) -> NDArray[np.bool_]:
     """Which coordinates carry massive activations on a token, BOS too, of the first clean texts; ``(site, unit)``."""
     seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
 
@@ -144,11 +144,11 @@ def _massive(lm: LM, pairs: Sequence[Aligned], sites: Sequence[Site]) -> NDArray
     return np.stack([massive(torch.cat(values).numpy()).units for values in seen.values()])
 
 
-def _shard(lm: LM, pairs: Sequence[Aligned], plan: _Plan, size: int) -> dict[str, NDArray[Any]]:
-    """Figures of each pair, in order: see `_looked`."""
+def _shard(lm: LM, pairs: Sequence[AlignedPair], plan: _Plan, size: int) -> dict[str, NDArray[Any]]:
+    """Figures of each pair, in order: see `_compare_batch`."""
 
     def step(picked: Batch) -> dict[str, Tensor]:
-        return _looked(lm, [pairs[i] for i in picked.index], plan)
+        return _compare_batch(lm, [pairs[i] for i in picked.index], plan)
 
     longer = [max(pair.clean, pair.perturbed, key=len) for pair in pairs]
     rows = in_order(lm, longer, step, size=size)
@@ -157,7 +157,7 @@ def _shard(lm: LM, pairs: Sequence[Aligned], plan: _Plan, size: int) -> dict[str
 
 
 @torch.no_grad()
-def _looked(lm: LM, pairs: Sequence[Aligned], plan: _Plan) -> dict[str, Tensor]:
+def _compare_batch(lm: LM, pairs: Sequence[AlignedPair], plan: _Plan) -> dict[str, Tensor]:
     """One forward pass of both runs: each entry ``(pair, class, ...)`` on the CPU, NaN where a pair has no such class."""
     n, meaning = len(pairs), plan.meaning
     texts = [*(pair.clean for pair in pairs), *(pair.perturbed for pair in pairs)]
@@ -176,9 +176,9 @@ def _looked(lm: LM, pairs: Sequence[Aligned], plan: _Plan) -> dict[str, Tensor]:
     lm.assert_fired()
     logits = replace(points, columns=where).at(logits) if short else points.at(logits)
     found = points.shifts([states[site] for site in meaning.sites], meaning)
-    found["logits"] = points.means(_told(logits, plan.top))
+    found["logits"] = points.means(_compare_logits(logits, plan.top))
     if plan.lens is not None:
-        told = [_told(plan.lens(states[site]), plan.top) for site in meaning.sites]
+        told = [_compare_logits(plan.lens(states[site]), plan.top) for site in meaning.sites]
         found["lens"] = points.means(torch.stack(told, 1))
     found = {name: values.cpu() for name, values in found.items()}
     return found | ({"heads": watch.table()} if watch else {})
@@ -195,7 +195,7 @@ class _Points:
     n_classes: int
 
     @classmethod
-    def of(cls, pairs: Sequence[Aligned], classes: Sequence[str], batch: Batch) -> _Points:
+    def of(cls, pairs: Sequence[AlignedPair], classes: Sequence[str], batch: Batch) -> _Points:
         start, n, device = batch.start.tolist(), len(pairs), batch.ids.device
         clean: list[tuple[int, int]] = []
         other: list[tuple[int, int]] = []
@@ -249,7 +249,7 @@ def _shifts(clean: Tensor, other: Tensor) -> Tensor:
     return torch.stack([cosine.clamp(-1, 1), distance, distance / size], -1)
 
 
-def _told(logits: Tensor, top: int) -> Tensor:
+def _compare_logits(logits: Tensor, top: int) -> Tensor:
     """KL of the clean distribution from the perturbed one, same first token, share of the same top ones.
 
     ``(2 point, vocabulary)`` to ``(point, figure)``.

@@ -91,7 +91,7 @@ class Comparison:
             )
         return both
 
-    def result(self) -> Compared:
+    def result(self) -> ComparedRuns:
         """The statistics.
 
         Raises:
@@ -102,7 +102,7 @@ class Comparison:
         k, massive = self.meaning.components, self.meaning.massive
         seen = {name: spread for name, spread in self.differences.items() if spread.moments.count}
         components = {name: spread.result(k) for name, spread in seen.items()}
-        return Compared(
+        return ComparedRuns(
             self.meaning,
             self,
             differences={name: spread.moments.mean.astype(np.float32) for name, spread in seen.items()},
@@ -129,7 +129,7 @@ class Comparison:
             for name, tokens in (("clean tokens", tokens), ("perturbed tokens", tokens[:, 1:]))
         }
         for own, moments in self.heads.items():
-            for name, at in patterns.named(self.meaning.segments).items():
+            for name, at in patterns.figure_places(self.meaning.segments).items():
                 if moments.count and np.nanmax(np.abs(moments.mean[..., at])) > 0:
                     table = moments.mean[None, ..., at]
                     same = degenerate(
@@ -140,7 +140,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class ComparedRuns:
     """Two runs compared. What a class has no pair for is not there."""
 
     meaning: Meaning
@@ -173,7 +173,7 @@ class Compared:
         left_out = self.meaning.massive[i]
         mean = self.differences[own][i].astype(np.float64)
         return {
-            **_placed(site),
+            **_site_columns(site),
             "class": own,
             "n": moments.count,
             **_both(ROBUST, moments.mean[i], moments.variance[i]),
@@ -201,7 +201,12 @@ class Compared:
             if moments.count
         ]
         rows += [
-            {**_placed(site), "class": own, "n": moments.count, **_both(LOGITS, moments.mean[i], moments.variance[i])}
+            {
+                **_site_columns(site),
+                "class": own,
+                "n": moments.count,
+                **_both(LOGITS, moments.mean[i], moments.variance[i]),
+            }
             for own, moments in self.sums.lens.items()
             if moments.count
             for i, site in enumerate(self.meaning.sites)
@@ -213,7 +218,7 @@ class Compared:
 
         Of the divergence of the patterns, the entropies, and the attention paid to each segment in either run.
         """
-        every = tuple(patterns.named(self.meaning.segments))
+        every = tuple(patterns.figure_places(self.meaning.segments))
         rows = [
             {"query": own, "layer": layer, "head": head, "n": moments.count}
             | _both(every, moments.mean[layer, head], moments.variance[layer, head])
@@ -246,7 +251,7 @@ class Compared:
         )
 
 
-def _placed(site: Site) -> dict[str, Any]:
+def _site_columns(site: Site) -> dict[str, Any]:
     """A site's columns. The layer of what blocks leave is the block's; of what the first one begins with, -1."""
     return {"site": str(site), "layer": site.layer - (site.kind == "resid_pre")}
 

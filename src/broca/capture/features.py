@@ -98,7 +98,7 @@ def features(
         one.fits()
 
     def step(batch: Batch) -> Tensor:
-        pooled = _Pooled(pooling, batch, [places[i] for i in batch.index])
+        pooled = _PoolQueue(pooling, batch, [places[i] for i in batch.index])
         rows = _rows(batch, [asked[i] for i in batch.index])
         with watch_attention(lm, Look(rows, None if heads is None else tuple(heads), order), pooled.show):
             lm.next_logits(batch)
@@ -176,7 +176,7 @@ def _rows(batch: Batch, asked: Sequence[tuple[int, ...]]) -> Queries:
     return "last" if last else tuple(asked)
 
 
-class _Pooled:
+class _PoolQueue:
     """Rows of one batch on their way to features: what is held of a layer is pooled as far as its order allows."""
 
     def __init__(self, how: Pooling, batch: Batch, places: Sequence[Sequence[tuple[int, ...]]]) -> None:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from broca.capture.loop import reduce, shards
-from broca.capture.metrics import Logit, LogitDifference, Metric, measured
+from broca.capture.metrics import Logit, LogitDifference, Metric, metric_values
 from broca.capture.reduce import Moments, Reducer
-from broca.capture.towards import Positions, Towards, given, on_texts, refuse_unpaired
+from broca.capture.towards import Positions, Towards, baseline_values, on_texts, refuse_unpaired
 from broca.errors import GuardError, SiteUnavailable
 from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
@@ -32,8 +32,8 @@ __all__ = [
     "LogitDifference",
     "Metric",
     "attribution",
-    "differentiated",
-    "measured",
+    "differentiate",
+    "metric_values",
     "output_gradients",
     "squared_gradients",
 ]
@@ -81,8 +81,8 @@ def attribution(
         refuse_unpaired(tokens, pairs, positions)
 
     def step(batch: Batch) -> dict[Site, Tensor]:
-        instead = given(values_of, sites) if pairs is None else on_texts(lm, batch, sites, pairs, positions)
-        values, gradients = differentiated(lm, batch, lm.anatomy, sites, metric)
+        instead = baseline_values(values_of, sites) if pairs is None else on_texts(lm, batch, sites, pairs, positions)
+        values, gradients = differentiate(lm, batch, lm.anatomy, sites, metric)
         counts = batch.mask if positions == "all" else _last_only(batch)
         found = {}
         for site in sites:
@@ -114,7 +114,7 @@ def output_gradients(
     outputs = _outputs(sites)
 
     def step(batch: Batch) -> dict[Site, Tensor]:
-        _, gradients = differentiated(lm, batch, _projections(lm.anatomy), list(outputs.values()), metric)
+        _, gradients = differentiate(lm, batch, _projections(lm.anatomy), list(outputs.values()), metric)
         rows = torch.arange(len(batch))
         return {site: _wide(gradients[out])[rows, batch.last.cpu()] for site, out in outputs.items()}
 
@@ -143,7 +143,7 @@ def squared_gradients(
 
     def step(batch: Batch) -> dict[Site, Tensor]:
         both = [*sites, *outputs.values()]
-        values, gradients = differentiated(lm, batch, _projections(lm.anatomy), both, metric)
+        values, gradients = differentiate(lm, batch, _projections(lm.anatomy), both, metric)
         hidden = (batch.mask == 0)[..., None]
         found = {}
         for site, out in outputs.items():
@@ -155,7 +155,7 @@ def squared_gradients(
     return reduce(shards(lm, tokens, step, "Gradients"), sites, reducer, n=len(tokens), progress=progress)
 
 
-def differentiated(
+def differentiate(
     lm: LM, batch: Batch, anatomy: Anatomy, sites: Sequence[Site], metric: Metric
 ) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
     """Activations and gradients of one batch at every site, each ``(batch, token, unit)`` in the model's dtype.

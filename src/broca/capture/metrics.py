@@ -39,7 +39,7 @@ class LogitDifference:
         return Logit(self.right)(logits, batch) - Logit(self.foil)(logits, batch)
 
 
-def measured(lm: LM, tokens: Sequence[Tokens], metric: Metric) -> NDArray[np.float64]:
+def metric_values(lm: LM, tokens: Sequence[Tokens], metric: Metric) -> NDArray[np.float64]:
     """The metric of every text, ``(text,)``, without gradients."""
     found = np.empty(len(tokens))
     for batch, values in lm.each(tokens, lambda batch: metric(lm.next_logits(batch), batch).double().cpu()):

@@ -34,7 +34,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnsweredQuestion:
     """A question with its answer; a text is a question without options.
 
     Raises:
@@ -58,7 +58,7 @@ Term = tuple[Tensor | float, Tensor]
 class Objective(Protocol):
     """What is differentiated."""
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         """The sequences that the model must price for one sample."""
         ...
 
@@ -71,7 +71,7 @@ class Objective(Protocol):
 class Gold:
     """The mean negative log-probability of the right answer's tokens: the empirical Fisher of the answer."""
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         return (_options(asked)[asked.answer],)
 
     def terms(self, logprobs: Tensor, n: Tensor) -> list[Term]:
@@ -82,7 +82,7 @@ class Gold:
 class Against:
     """The log-odds of the right answer against the others: with two options the difference of their log-probabilities."""
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         rows = _options(asked)
         if len(rows) < 2:
             raise StimulusError(f"{asked.question.shared.text[:60]!r} has one option, so nothing to contrast it with.")
@@ -99,7 +99,7 @@ class Expectation:
     The Fisher information about the choice between the options, which needs no label (Kunstner et al., 2019).
     """
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         return _options(asked)
 
     def terms(self, logprobs: Tensor, n: Tensor) -> list[Term]:  # noqa: ARG002
@@ -112,9 +112,9 @@ class Expectation:
 class LastToken:
     """The last token of the prompt, predicted from those before it: as published, which never looks at the answer."""
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         ids = asked.question.shared.ids
-        return (_predicted(Row(ids, len(ids) - 1)),)
+        return (_check_row(Row(ids, len(ids) - 1)),)
 
     def terms(self, logprobs: Tensor, n: Tensor) -> list[Term]:
         return [(1.0, -logprobs[0] / n[0])]
@@ -124,10 +124,10 @@ class LastToken:
 class Whole:
     """The mean negative log-probability of every token of the text, the right answer included where there is one."""
 
-    def rows(self, asked: Asked) -> tuple[Row, ...]:
+    def rows(self, asked: AnsweredQuestion) -> tuple[Row, ...]:
         question = asked.question
         ids = question.shared.ids + (question.options[asked.answer] if question.options else ())
-        return (_predicted(Row(ids, 1)),)
+        return (_check_row(Row(ids, 1)),)
 
     def terms(self, logprobs: Tensor, n: Tensor) -> list[Term]:
         return [(1.0, -logprobs[0] / n[0])]
@@ -142,14 +142,14 @@ OBJECTIVES: Mapping[ObjectiveName, Objective] = {
 }
 
 
-def text(tokens: Tokens) -> Asked:
+def text(tokens: Tokens) -> AnsweredQuestion:
     """A text as a sample: it has no options, so only `LastToken` and `Whole` can look at it."""
-    return Asked(Question(tokens, ()))
+    return AnsweredQuestion(Question(tokens, ()))
 
 
-def without_bos(asked: Asked) -> Asked:
+def without_bos(asked: AnsweredQuestion) -> AnsweredQuestion:
     """The sample without the special tokens in front of its text."""
-    return Asked(Question(asked.question.shared.bare, asked.question.options), asked.answer)
+    return AnsweredQuestion(Question(asked.question.shared.bare, asked.question.options), asked.answer)
 
 
 def coefficients(objective: Objective, logprobs: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,7 +162,7 @@ def coefficients(objective: Objective, logprobs: Tensor, n: Tensor) -> tuple[Ten
     return torch.stack(slopes), weights
 
 
-def _options(asked: Asked) -> tuple[Row, ...]:
+def _options(asked: AnsweredQuestion) -> tuple[Row, ...]:
     shared = asked.question.shared
     if not asked.question.options:
         raise StimulusError(
@@ -171,7 +171,7 @@ def _options(asked: Asked) -> tuple[Row, ...]:
     return tuple(Row(shared.ids + option, len(shared)) for option in asked.question.options)
 
 
-def _predicted(row: Row) -> Row:
+def _check_row(row: Row) -> Row:
     if row.start < 1 or row.n < 1:
         raise StimulusError("A text of one token predicts nothing. Use longer texts.")
     return row

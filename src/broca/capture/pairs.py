@@ -14,7 +14,7 @@ Places = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Aligned:
+class AlignedPair:
     """A pair."""
 
     clean: Tokens
@@ -50,6 +50,6 @@ class Aligned:
             )
 
 
-def names(pairs: Sequence[Aligned], of: str) -> tuple[str, ...]:
+def names(pairs: Sequence[AlignedPair], of: str) -> tuple[str, ...]:
     """The classes (`of` "points") or the "segments" of pairs, in the order in which they first come."""
     return tuple(dict.fromkeys(chain(*(getattr(pair, of) for pair in pairs))))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from broca.capture.pairs import Aligned
+from broca.capture.pairs import AlignedPair
 from broca.errors import SiteUnavailable
 from broca.models.lm import LM
 from broca.models.rows import Look, Rows
@@ -33,7 +33,7 @@ class _Cells:
         self.places += places
         self.values += values if len(values) == len(places) else values * len(places)
 
-    def filled(self, *shape: int) -> Tensor:
+    def fill_table(self, *shape: int) -> Tensor:
         table = torch.zeros(shape)
         if self.places:
             table[tuple(torch.tensor(self.places).T)] = torch.tensor(self.values, dtype=table.dtype)
@@ -45,7 +45,7 @@ class Watch:
     """Shown the rows of a batch of pairs, clean texts first; keeps figures of each pair, query class and head."""
 
     lm: LM
-    pairs: Sequence[Aligned]
+    pairs: Sequence[AlignedPair]
     batch: Batch
     queries: Sequence[str]
     segments: Sequence[str]
@@ -76,9 +76,9 @@ class Watch:
                 masses.put([(n + p, behind + j, g) for j in other], 1)
             shares = [1 / len(others) for others in pair.covers for _ in others]
             moves.put([(p, begins + i, behind + j) for i, others in enumerate(pair.covers) for j in others], *shares)
-        self._weights = weights.filled(n, len(self.queries), max(map(len, rows))).to(device)
-        self._masses = masses.filled(2 * n, width, len(self.segments)).to(device)
-        self._moves = moves.filled(n, width, width).to(device)
+        self._weights = weights.fill_table(n, len(self.queries), max(map(len, rows))).to(device)
+        self._masses = masses.fill_table(2 * n, width, len(self.segments)).to(device)
+        self._moves = moves.fill_table(n, width, width).to(device)
 
     def show(self, seen: Rows) -> None:
         """Take in a block of queries of one layer."""
@@ -129,6 +129,6 @@ def masses(segments: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name}_{side}" for side in ("clean", "perturbed") for name in segments)
 
 
-def named(segments: Sequence[str]) -> Mapping[str, int]:
+def figure_places(segments: Sequence[str]) -> Mapping[str, int]:
     """Each figure's place."""
     return {name: i for i, name in enumerate((*FIGURES, *masses(segments)))}

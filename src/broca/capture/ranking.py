@@ -15,7 +15,7 @@ from broca.units.weights import Address, Indices
 Values = NDArray[np.float32]
 
 
-def ranked(
+def rank_weights(
     scores: Callable[[str], Any], addresses: Mapping[str, Address], *, scope: Scope = "matrix", most: float
 ) -> WeightRanking:
     """The top of the ranking of all weights, up to the fraction `most` of each group.

@@ -28,7 +28,7 @@ CONVENTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CaptureParts:
     """What is kept of each text."""
 
     sites: tuple[Site, ...] = ()
@@ -71,7 +71,7 @@ class Raw:
     """Without the prompts; empty if none were asked for."""
 
 
-def raw_bytes(lm: LM, texts: Sequence[Prompt], wanted: Wanted, *, chat: Chat = "auto") -> int:
+def raw_bytes(lm: LM, texts: Sequence[Prompt], wanted: CaptureParts, *, chat: Chat = "auto") -> int:
     """How many bytes the tensors of these texts are; completions and headers, a few bytes a token, come on top.
 
     Raises:
@@ -86,7 +86,7 @@ def raw_bytes(lm: LM, texts: Sequence[Prompt], wanted: Wanted, *, chat: Chat = "
     return sum(n * token + n * n * square for n in lengths)
 
 
-def check_wanted(lm: LM, wanted: Wanted) -> None:
+def check_wanted(lm: LM, wanted: CaptureParts) -> None:
     """Refuse what a model does not have.
 
     Raises:
@@ -107,7 +107,7 @@ def check_wanted(lm: LM, wanted: Wanted) -> None:
         raise SiteUnavailable(f"Heads {wanted.heads}: this model has heads 0 to {lm.anatomy.n_heads - 1}.")
 
 
-def raw(lm: LM, texts: Sequence[Prompt], wanted: Wanted, *, chat: Chat = "auto", size: int | None = None) -> Raw:
+def raw(lm: LM, texts: Sequence[Prompt], wanted: CaptureParts, *, chat: Chat = "auto", size: int | None = None) -> Raw:
     """Capture some texts; whatever interventions are in force apply.
 
     Args:
@@ -125,7 +125,7 @@ def raw(lm: LM, texts: Sequence[Prompt], wanted: Wanted, *, chat: Chat = "auto",
     tokens = lm.tokenize(texts, chat=chat)
     parts: dict[str, list[Tensor]] = {}
     if wanted.sites or wanted.top:
-        for batch, found in lm.each(tokens, lambda batch: _looked(lm, batch, wanted), size=size):
+        for batch, found in lm.each(tokens, lambda batch: _capture_batch(lm, batch, wanted), size=size):
             for name, rows in found.items():
                 where = parts.setdefault(name, [torch.empty(0)] * len(tokens))
                 for i, values in zip(batch.index, rows, strict=True):
@@ -159,7 +159,7 @@ def _begins(tokens: Sequence[Tokens]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _looked(lm: LM, batch: Batch, wanted: Wanted) -> dict[str, list[Tensor]]:
+def _capture_batch(lm: LM, batch: Batch, wanted: CaptureParts) -> dict[str, list[Tensor]]:
     """What is wanted of each row of a batch, padding left out, on the CPU."""
     real = batch.mask.bool()
     found: dict[str, list[Tensor]] = {}

@@ -83,7 +83,7 @@ class Work:
         """Add one sample."""
         self.half = half
         with torch.enable_grad():
-            logprobs, lengths = self.priced(rows, index)
+            logprobs, lengths = self.price_rows(rows, index)
             terms = self.objective.terms(logprobs, lengths)
             for at, (weight, value) in enumerate(terms):
                 self.weight = float(weight)
@@ -130,7 +130,7 @@ class Work:
         self.half = half
         self.reached.clear()
         with torch.enable_grad():
-            logprobs, lengths = self.priced(rows, index)
+            logprobs, lengths = self.price_rows(rows, index)
             self._units(logprobs.detach(), lengths, [[len(row.ids) for row in sample] for sample in rows])
             logprobs.sum().backward()
         self.assert_reached()
@@ -189,7 +189,7 @@ class Work:
 
     # -- both ------------------------------------------------------------------------------------------------------
 
-    def priced(self, rows: Sequence[tuple[Row, ...]], index: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def price_rows(self, rows: Sequence[tuple[Row, ...]], index: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Summed log-probabilities of all rows, sample by sample, with a graph; and how many tokens each prices."""
         every = [row for sample in rows for row in sample]
         batch = pad_tokens(
@@ -237,14 +237,14 @@ class Work:
                 found |= {f"{name}.{i}.{path}": tensor.cpu().numpy() for path, tensor in part.items()}
         return found
 
-    def emptied(self) -> None:
+    def clear_sums(self) -> None:
         """Forget all sums."""
         for part in (*self.sums.squares, *self.sums.sizes, self.sums.inputs):
             for tensor in part.values():
                 tensor.zero_()
         self.sums.n = [0] * len(self.sums.n)
 
-    def recalled(self, draft: Draft | None) -> int:
+    def resume_draft(self, draft: Draft | None) -> int:
         """Take up what was left; how many samples are done."""
         left = draft.load() if draft is not None else None
         if left is None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from broca.cache.cache import Draft
-from broca.capture.objectives import Asked, Objective, Row
+from broca.capture.objectives import AnsweredQuestion, Objective, Row
 from broca.capture.samples import Sums, Work
 from broca.errors import BrocaError, GuardError, StatisticsError
 from broca.models.fitting import is_out_of_memory, release
@@ -35,7 +35,7 @@ SHORT = 64
 
 def sensitivity(
     lm: LM,
-    samples: Sequence[Asked],
+    samples: Sequence[AnsweredQuestion],
     objective: Objective,
     matrices: Sequence[Matrix],
     *,
@@ -96,7 +96,7 @@ def _run(
 ) -> None:
     saved, cost = time.perf_counter(), 0.0
     groups = _groups(rows, batched=batched, halves=halves)
-    done, size = work.recalled(draft), work.lm.batch_size if batched else 1
+    done, size = work.resume_draft(draft), work.lm.batch_size if batched else 1
     while step := _step(rows, groups, done, size):
         progress(done, len(rows))
         half, index = step
@@ -123,8 +123,8 @@ def _run(
         # What the failed step has added cannot be taken off again: back to what was left last, or to the beginning.
         release()
         work.lm.shrink(size)
-        work.emptied()
-        done = work.recalled(draft)
+        work.clear_sums()
+        done = work.resume_draft(draft)
     progress(len(rows), len(rows))
 
 

@@ -21,7 +21,7 @@ Towards = Mapping[Site, NDArray[Any]] | Sequence[Tokens]
 Positions = Literal["all", "last"]
 
 
-def given(towards: Mapping[Site, NDArray[Any]] | None, sites: Sequence[Site]) -> dict[Site, Tensor]:
+def baseline_values(towards: Mapping[Site, NDArray[Any]] | None, sites: Sequence[Site]) -> dict[Site, Tensor]:
     """The value a unit at each site; 0 where None are given.
 
     Raises:

@@ -66,7 +66,7 @@ def capture(
         new_tokens: How many tokens each text is continued by.
         out: Folder to write to.
     """
-    from broca.capture.raw import Wanted, raw_bytes
+    from broca.capture.raw import CaptureParts, raw_bytes
     from broca.instruments import INSTRUMENTS
     from broca.instruments.perturb.stimuli import source_of
     from broca.runs.shards import write_raw
@@ -81,7 +81,7 @@ def capture(
     check_model(model, loading)
     for pattern in sites or []:
         check_pattern(pattern)
-    Wanted((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
+    CaptureParts((Site(0, "resid_post"),), top=top, new_tokens=new_tokens)
     probe(out, folder=True)
     with terminal.err.status("reading stimuli"):
         study.read()
@@ -90,7 +90,7 @@ def capture(
     rows = [(f"{source_of(pair)}/clean", pair.clean) for pair in texts.clean.values()]
     rows += [(pair.id, pair.perturbed) for pair in texts.pairs]
     chosen = tuple(site for each in sites or ["*.resid_post"] for site in matching(each, lm.anatomy.n_layers))
-    wanted = Wanted(chosen, top=top, new_tokens=new_tokens)
+    wanted = CaptureParts(chosen, top=top, new_tokens=new_tokens)
     size = raw_bytes(lm, [text for _, text in rows], wanted)
     terminal.out.print(f"{len(rows):,} texts at {len(chosen)} sites: {terminal.bytes_in_words(size)} to write.")
     with terminal.progress() as tell:

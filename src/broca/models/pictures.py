@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
-from broca.items import Pictured, Text, as_text, picture_hash
+from broca.items import PicturedText, Text, as_text, picture_hash
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
 from broca.models.templates import chat_text
 from broca.models.tokens import Chat, Frame, TokenizerText, Tokens
@@ -79,7 +79,7 @@ class Viewer:
             )
         return mark
 
-    def render(self, prompt: Text | Pictured | TokenizerText, *, chat: Chat = "auto") -> TokenizerText:
+    def render(self, prompt: Text | PicturedText | TokenizerText, *, chat: Chat = "auto") -> TokenizerText:
         """The string to tokenise. Prompts with pictures go through the chat template, unless there is none or `chat` is "never".
 
         Raises:
@@ -87,7 +87,7 @@ class Viewer:
         """
         if isinstance(prompt, TokenizerText):
             return prompt
-        text, images = (prompt.text, prompt.images) if isinstance(prompt, Pictured) else (prompt, ())
+        text, images = (prompt.text, prompt.images) if isinstance(prompt, PicturedText) else (prompt, ())
         text = as_text(text)
         plain = isinstance(text, str) and chat == "auto" and not (images and self.template)
         if chat == "never" or plain:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.items import Pictured, Text, as_text
+from broca.items import PicturedText, Text, as_text
 from broca.models.templates import chat_text
 from broca.specs.fields import Chat
 
@@ -34,7 +34,7 @@ class TokenizerText:
     """Paths of pictures whose places are marked in the text."""
 
 
-Prompt = Text | Pictured | TokenizerText
+Prompt = Text | PicturedText | TokenizerText
 """What can be tokenised: a plain prompt, a chat, either with pictures, or a text that `render` has been through."""
 
 
@@ -260,7 +260,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerTex
     """
     if isinstance(text, TokenizerText):
         return text
-    if isinstance(text, Pictured):
+    if isinstance(text, PicturedText):
         raise StimulusError(
             f"{len(text.images)} picture(s) were given, and this model has no processor to see them with. Load a "
             "vision-language model, or give its processor: LM.wrap(model, tokenizer, processor=...)."

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from broca.capture import Moments, capture
-from broca.capture.gradient import Metric, measured, output_gradients
+from broca.capture.gradient import Metric, metric_values, output_gradients
 from broca.errors import GuardError, SelectionError
 from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights
@@ -129,7 +129,7 @@ def prepare_bed(
         SelectionError: if there are too few units.
         GuardError: if the metric is the same for every text, or nothing written at a site can move it.
     """
-    sd = float(measured(lm, tokens, metric).std(ddof=1))
+    sd = float(metric_values(lm, tokens, metric).std(ddof=1))
     if not sd > 0:
         raise GuardError(
             f"The metric is the same for all {len(tokens)} reference texts, so no unit can be seen to move it. Choose other "
@@ -169,11 +169,11 @@ def calibrate_gains(lm: LM, bed: Bed, tokens: Sequence[Tokens], metric: Metric) 
 
 def ablation_effects(lm: LM, tokens: Sequence[Tokens], units: Sequence[Unit], metric: Metric) -> Floats:
     """What the metric of each text changes by when a unit alone is held at 0, ``(unit, text)``."""
-    before = measured(lm, tokens, metric)
+    before = metric_values(lm, tokens, metric)
     rows = np.empty((len(units), len(tokens)))
     for row, (site, unit) in zip(rows, units, strict=True):
         with lm.under(Lesion(UnitMask.of({site: [unit]}, n=lm.anatomy.width(site)))):
-            row[:] = measured(lm, tokens, metric) - before
+            row[:] = metric_values(lm, tokens, metric) - before
     return rows
 
 

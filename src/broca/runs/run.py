@@ -26,7 +26,7 @@ from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, open_silently,
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
 from broca.workers import Engine, Local
-from broca.workers.threads import limited
+from broca.workers.threads import limit_threads
 from broca.workers.worker import Source
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def run(
         return finished
     with writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(lock), limited(engine.threads_each):
+    with hold_lock(lock), limit_threads(engine.threads_each):
         if (finished := _find_finished(final, identity, resume=resume)) is not None:
             return finished
         partial = partial_of(final)
@@ -200,7 +200,7 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         )
         for note in asked.notes:
             _log.warning("%s", note)
-        with engine.opened(lambda: _with_source(lm, engine)) as pool:
+        with engine.open_pool(lambda: _with_source(lm, engine)) as pool:
             result = study.run(lm, cache=with_pool(cells, pool, lm), progress=progress)
         if pool is not None and pool.n_spawned < pool.workers:
             _log.warning(_IDLE, pool.workers, pool.n_spawned, study.kind)

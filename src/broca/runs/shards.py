@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from broca import __version__
-from broca.capture.raw import CONVENTION, Raw, Wanted, raw, raw_bytes, split
+from broca.capture.raw import CONVENTION, CaptureParts, Raw, raw, raw_bytes, split
 from broca.errors import RunError
 from broca.items import fingerprint
 from broca.models.tokens import Chat, Prompt
@@ -91,7 +91,7 @@ def write_raw(
     folder: str | Path,
     lm: Any,
     rows: Sequence[tuple[str, Prompt]],
-    wanted: Wanted,
+    wanted: CaptureParts,
     *,
     chat: Chat = "auto",
     shard: int = 64,
@@ -169,7 +169,9 @@ def open_raw(folder: str | Path) -> RawCapture:
     return RawCapture(path, manifest)
 
 
-def _manifest(lm: Any, rows: Sequence[tuple[str, Prompt]], wanted: Wanted, more: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    lm: Any, rows: Sequence[tuple[str, Prompt]], wanted: CaptureParts, more: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything that the bytes of the shards depend on, and its hash; nothing of when or where."""
     config = {
         "model": {"name": lm.name, "revision": lm.revision, "fingerprint": lm.fingerprint, "identity": lm.identity},

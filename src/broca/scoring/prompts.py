@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broca.errors import StimulusError
-from broca.items import Item, Message, Pictured, Text
+from broca.items import Item, Message, PicturedText, Text
 from broca.spacing import is_closing, is_space_between
 from broca.specs.fields import Chat
 
@@ -47,9 +47,9 @@ def one_prompt(items: Iterable[Item]) -> None:
         )
 
 
-def beside(item: Item, text: Text) -> Text | Pictured:
+def beside(item: Item, text: Text) -> Text | PicturedText:
     """What is made of an item's prompt, with the item's pictures where it has any."""
-    return Pictured(text, item.images) if item.images else text
+    return PicturedText(text, item.images) if item.images else text
 
 
 def lists_itself(item: Item) -> bool:
@@ -99,7 +99,7 @@ def _ending(text: str, cue: str) -> str:
     return bare.removesuffix(cue).rstrip() if cue.strip() else bare
 
 
-def cued(lm: LM, prompt: Text | Pictured, *, chat: Chat, cue: str, gap: str | None = None) -> TokenizerText:
+def cued(lm: LM, prompt: Text | PicturedText, *, chat: Chat, cue: str, gap: str | None = None) -> TokenizerText:
     """The prompt as the tokenizer gets it, with `cue` at its end.
 
     In a chat the cue opens the model's own turn. `gap` parts it from a plain prompt, as `gap_before` says; a chat's is a space;

@@ -68,10 +68,10 @@ class Ray:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "ray", "workers": self.n}
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool]:
-        return WorkerPool(self._connected, opening, workers=self.n, threads=self.threads_each)
+    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool]:
+        return WorkerPool(self._connect_actors, opening, workers=self.n, threads=self.threads_each)
 
-    def _connected(self, source: Source) -> Actors:
+    def _connect_actors(self, source: Source) -> Actors:
         """A cluster that has room for the workers.
 
         Raises:

@@ -28,6 +28,6 @@ class Engine(Protocol):
         """What a run's manifest says about it."""
         ...
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
+    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
         """Its workers, during the body; None where there are none beside the calling process."""
         ...

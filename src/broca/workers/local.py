@@ -51,7 +51,7 @@ class Local:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "local", "workers": self.workers}
 
-    def opened(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
+    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
         if self.workers == 1:
             return nullcontext()
         return WorkerPool(lambda _source: Processes(), opening, workers=self.workers, threads=self.threads_each or 1)
@@ -83,7 +83,7 @@ class Processes:
         process = self._context.Process(
             target=_serve, args=(theirs, worker_id), name=f"broca-{worker_id.index}", daemon=True
         )
-        with _uninterrupted():
+        with _without_interrupts():
             process.start()
         # Its own end must be the last one open, so that its death ends the connection.
         theirs.close()
@@ -101,7 +101,7 @@ class Processes:
             try:
                 heard.append((worker_ids[connection], connection.recv_bytes()))
             except (EOFError, OSError):
-                heard.append((worker_ids[connection], self._buried(worker_ids[connection])))
+                heard.append((worker_ids[connection], self._bury_worker(worker_ids[connection])))
         return sorted(heard, key=lambda report: report[0])
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Processes:
         with suppress(OSError):
             self._staff[worker_id][1].send(message)
 
-    def _buried(self, worker_id: int) -> Died:
+    def _bury_worker(self, worker_id: int) -> Died:
         process, connection = self._staff.pop(worker_id)
         connection.close()
         process.join(_PATIENCE)
@@ -137,7 +137,7 @@ class Processes:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _without_interrupts() -> Iterator[None]:
     """Ctrl-C reaches every process of a terminal; one started in here never hears it."""
     if os.name == "nt":
         yield

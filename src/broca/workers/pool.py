@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Protocol, Self
 
 from broca.errors import EngineError
-from broca.workers.worker import OPENING, Job, Opening, Reply, Source, WorkerId, packed, unpacked
+from broca.workers.worker import OPENING, Job, Opening, Reply, Source, WorkerId, pack_value, unpack_reply
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class _Call:
             if (part := next(self.parts, None)) is None:
                 self.drawn = True
                 return
-            self.waiting.append((part[0], packed(part[1], "part")))
+            self.waiting.append((part[0], pack_value(part[1], "part")))
 
-    def failed(self, part: int, error: Exception) -> None:
+    def fail_part(self, part: int, error: Exception) -> None:
         self.errors[part] = error
         self.drawn = True
         first = min(self.errors)
@@ -125,7 +125,9 @@ class WorkerPool:
         while self._starting:
             self._listen(None)
 
-    def computed(self, task: Callable[[Any, Any], Any], parts: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    def compute_parts(
+        self, task: Callable[[Any, Any], Any], parts: Iterable[tuple[int, Any]]
+    ) -> Iterator[tuple[int, Any]]:
         """Each part's number and ``task(held, part)``, as they are done; parts are drawn in order, when there is room.
 
         Args:
@@ -137,7 +139,7 @@ class WorkerPool:
             Exception: what the task raised, once all that stands before its part is done: what one process would raise.
         """
         self._calls += 1
-        call = _Call(self._calls, packed(task, "task"), iter(parts))
+        call = _Call(self._calls, pack_value(task, "task"), iter(parts))
         self._assign(call)
         while not call.over:
             done = self._listen(call)
@@ -168,7 +170,7 @@ class WorkerPool:
     @cached_property
     def _staff(self) -> Transport:
         source = self._open.enter_context(self._opening())
-        self._source = packed(source, "model")
+        self._source = pack_value(source, "model")
         staff = self._connect(source)
         self._open.callback(staff.close)
         return staff
@@ -186,9 +188,9 @@ class WorkerPool:
             if isinstance(report, Died):
                 self._bury(worker_id, report, call)
                 continue
-            reply = unpacked(report)
+            reply = unpack_reply(report)
             if reply.call == OPENING:
-                self._opened(worker_id, reply)
+                self._take_opening(worker_id, reply)
                 continue
             del self._at[worker_id]
             self._idle.add(worker_id)
@@ -198,10 +200,10 @@ class WorkerPool:
                 if reply.error is None:
                     done.append((reply.part, reply.value))
                 else:
-                    call.failed(reply.part, reply.error)
+                    call.fail_part(reply.part, reply.error)
         return done
 
-    def _opened(self, worker_id: int, reply: Reply) -> None:
+    def _take_opening(self, worker_id: int, reply: Reply) -> None:
         self._starting.discard(worker_id)
         if reply.error is not None:
             raise reply.error

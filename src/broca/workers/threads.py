@@ -20,7 +20,7 @@ def share(workers: int) -> int:
 
 
 @contextmanager
-def limited(n: int | None) -> Iterator[None]:
+def limit_threads(n: int | None) -> Iterator[None]:
     """Compute with `n` threads during the body, in torch and in NumPy's linear algebra; None changes nothing."""
     if n is None:
         yield

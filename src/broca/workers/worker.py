@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from broca.errors import BrocaError, EngineError
-from broca.workers.threads import limited
+from broca.workers.threads import limit_threads
 
 OPENING = 0
 """The number of the call that opens the source."""
@@ -75,26 +75,26 @@ class Worker:
     def open(self, source: bytes, path: Sequence[str] = ()) -> bytes:
         """Make what the worker holds; `path` is where its modules are, beside the usual places."""
 
-        def opened() -> None:
+        def open_model() -> None:
             sys.path.extend(folder for folder in path if folder not in sys.path)
-            self._held = _received(source)(self.worker_id)
-            self._open.enter_context(limited(self.worker_id.threads))
+            self._held = _unpickle_packet(source)(self.worker_id)
+            self._open.enter_context(limit_threads(self.worker_id.threads))
 
-        return _reply(OPENING, -1, opened)
+        return _reply(OPENING, -1, open_model)
 
     def work(self, job: Job) -> bytes:
         """Compute one part."""
 
-        def computed() -> Any:
+        def compute_part() -> Any:
             if job.task is not None:
-                self._task = _received(job.task)
+                self._task = _unpickle_packet(job.task)
             assert self._task is not None
-            return self._task(self._held, _received(job.value))
+            return self._task(self._held, _unpickle_packet(job.value))
 
-        return _reply(job.call, job.part, computed)
+        return _reply(job.call, job.part, compute_part)
 
 
-def packed(value: object, what: str) -> bytes:
+def pack_value(value: object, what: str) -> bytes:
     """`value` as bytes for a worker.
 
     Raises:
@@ -109,12 +109,12 @@ def packed(value: object, what: str) -> bytes:
         ) from error
 
 
-def unpacked(reply: bytes) -> Reply:
+def unpack_reply(reply: bytes) -> Reply:
     """What a worker said."""
     return pickle.loads(reply)  # noqa: S301 - from a process that this one started
 
 
-def _received(packet: bytes) -> Any:
+def _unpickle_packet(packet: bytes) -> Any:
     try:
         return pickle.loads(packet)  # noqa: S301 - from the process that started this one
     except (ImportError, AttributeError) as error:

@@ -20,7 +20,7 @@ from broca.units.weights import Address
 class Chunks:
     """A folder of score chunks: called with a matrix's name it gives its scores, one layer in memory at a time.
 
-    That is what `broca.capture.ranking.ranked` asks for, together with `addresses`.
+    That is what `broca.capture.ranking.rank_weights` asks for, together with `addresses`.
 
     Args:
         folder: with ``layer_0.pt`` and so on; ``manifest.json`` is not needed, and not read.

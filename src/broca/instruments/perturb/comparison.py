@@ -9,9 +9,9 @@ from functools import cached_property
 import polars as pl
 
 from broca.cache.cache import Cache, Part, Progress
-from broca.capture.compare import compared
-from broca.capture.comparison import Compared
-from broca.capture.pairs import Aligned
+from broca.capture.compare import compare_pairs
+from broca.capture.comparison import ComparedRuns
+from broca.capture.pairs import AlignedPair
 from broca.errors import GuardError
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.cases import offsets_in, operands_of
@@ -56,9 +56,9 @@ class _Kind:
     attention: bool
 
     @cached_property
-    def comparison(self) -> Compared:
+    def comparison(self) -> ComparedRuns:
         pairs = [_align_pair(self.lm, pair, self.chat) for pair in self.pairs]
-        return compared(self.lm, pairs, attention=self.attention, lens=False)
+        return compare_pairs(self.lm, pairs, attention=self.attention, lens=False)
 
     def table(self, name: str) -> Part:
         """Points, heads, logits, or what is degenerate."""
@@ -114,7 +114,7 @@ def _readable(lm: LM) -> tuple[bool, tuple[str, ...]]:
     return True, ()
 
 
-def _align_pair(lm: LM, pair: Pair, chat: Chat) -> Aligned:
+def _align_pair(lm: LM, pair: Pair, chat: Chat) -> AlignedPair:
     clean, perturbed = lm.tokenize([pair.clean, pair.perturbed], chat=chat)
     aligned = align(
         pair,
@@ -122,7 +122,7 @@ def _align_pair(lm: LM, pair: Pair, chat: Chat) -> Aligned:
         offsets_in(pair, perturbed, pair.perturbed),
         operands=operands_of(pair),
     )
-    return Aligned(
+    return AlignedPair(
         clean,
         perturbed,
         {name: ((i,), (j,)) for name, (i, j) in aligned.points.items()},

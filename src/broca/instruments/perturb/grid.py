@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress
-from broca.capture.attributed import Lent, attributed
+from broca.capture.attribution import Lent, attribute_patches
 from broca.capture.gradient import LogitDifference
 from broca.errors import StatisticsError
 from broca.evidence.verdict import Guard
@@ -87,7 +87,9 @@ class Patches:
                 for each in self.cases
             ]
             metric = LogitDifference([each.case.right for each in self.cases], [each.case.wrong for each in self.cases])
-            found = attributed(self.lm, pairs, groups, metric, progress=partial(self.progress, "estimating patches"))
+            found = attribute_patches(
+                self.lm, pairs, groups, metric, progress=partial(self.progress, "estimating patches")
+            )
             return {f"{at}/{site}": values for at, by_site in found.items() for site, values in by_site.items()}
 
         key = {"cell": "estimates", "model": self.name, "cases": fingerprint([one.case for one in self.cases]),

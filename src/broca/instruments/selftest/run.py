@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.capture.gradient import measured
+from broca.capture.gradient import metric_values
 from broca.errors import GuardError
 from broca.evidence.model import model_summary
 from broca.evidence.verdict import Guard, Rung, Verdict
@@ -64,9 +64,9 @@ def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress =
 def forecast(spec: Selftest, lm: LM) -> float:
     """About how many seconds a run will take on this machine, from the time of one batch."""
     ground = set_up(spec, lm)
-    measured(lm, ground.reference, ground.metric)
+    metric_values(lm, ground.reference, ground.metric)
     start = time.perf_counter()
-    measured(lm, ground.reference, ground.metric)
+    metric_values(lm, ground.reference, ground.metric)
     batch = time.perf_counter() - start
     # A backward pass takes about as long as two forward ones; per stimulus and side the methods take 20 in all, those of
     # the power surface 8.

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.cache.cache import Cache, Part, Progress, draft_of
-from broca.capture.objectives import OBJECTIVES, Asked, ObjectiveName
-from broca.capture.ranking import ranked
+from broca.capture.objectives import OBJECTIVES, AnsweredQuestion, ObjectiveName
+from broca.capture.ranking import rank_weights
 from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
 from broca.items import fingerprint
 from broca.models.lm import LM
@@ -49,7 +49,7 @@ class Ranking:
 
 def ranking(
     lm: LM,
-    samples: Sequence[Asked],
+    samples: Sequence[AnsweredQuestion],
     objective: ObjectiveName,
     matrices: Sequence[Matrix],
     how: Scoring,
@@ -120,7 +120,7 @@ def _rank(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int |
         weight = lm.model.get_parameter(of[name].parameter)
         return sums.score(of[name], weight, how.score, half).float().cpu().numpy()
 
-    return ranked(values, {m.name: m.address for m in group}, scope=how.scope, most=how.most)
+    return rank_weights(values, {m.name: m.address for m in group}, scope=how.scope, most=how.most)
 
 
 def _moments(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring) -> np.ndarray:

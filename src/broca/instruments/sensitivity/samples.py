@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from broca.capture.objectives import Asked, ObjectiveName, text, without_bos
+from broca.capture.objectives import AnsweredQuestion, ObjectiveName, text, without_bos
 from broca.items import Item, Stimulus
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
@@ -24,7 +24,7 @@ class Samples:
     """A set of samples, what is differentiated on them, and what they are called."""
 
     name: str
-    asked: tuple[Asked, ...]
+    asked: tuple[AnsweredQuestion, ...]
     objective: ObjectiveName
 
 
@@ -32,7 +32,7 @@ def of_items(spec: Sensitivity, lm: LM, items: Sequence[Item], n: int, name: str
     """The first n items as questions with their answers."""
     own = list(items)[:n]
     questions = likelihood_of(spec.scorer, spec.chat).questions(lm, own)
-    found = (Asked(question, item.answer) for question, item in zip(questions, own, strict=True))
+    found = (AnsweredQuestion(question, item.answer) for question, item in zip(questions, own, strict=True))
     return Samples(name, _bare(spec, found), spec.objective)
 
 
@@ -57,5 +57,5 @@ def of_texts(spec: Sensitivity, lm: LM, found: Sequence[Stimulus]) -> Samples:
     return Samples(spec.general, tuple(map(text, rows)), "full")
 
 
-def _bare(spec: Sensitivity, found: Any) -> tuple[Asked, ...]:
+def _bare(spec: Sensitivity, found: Any) -> tuple[AnsweredQuestion, ...]:
     return tuple(map(without_bos, found)) if spec.bos == "without" else tuple(found)

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Json, Progress, no_cache, silent
-from broca.capture.chosen import chosen_shares
 from broca.capture.objectives import OBJECTIVES
-from broca.capture.ranking import ranked
+from broca.capture.ranking import rank_weights
+from broca.capture.weight_samples import chosen_shares
 from broca.errors import SelectionError
 from broca.evidence import effects
 from broca.evidence.rungs import learned as learned_rung
@@ -95,7 +95,7 @@ class Work:
         most = min(1.0, 4 * most)
         if spec.published is not None:
             chunks = [COMPAT["score-chunks"](folder, self.lm) for folder in spec.published]
-            lists = [ranked(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
+            lists = [rank_weights(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
             return [Ranking(each, (), float("nan"), 0) for each in lists]
         sets = [
             self.task,

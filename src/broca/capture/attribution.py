@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.gradient import Metric, differentiated
+from broca.capture.gradient import Metric, differentiate
 from broca.errors import StatisticsError, StimulusError
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM
@@ -34,7 +34,7 @@ class Lent:
     places: Places
 
 
-def attributed(
+def attribute_patches(
     lm: LM,
     pairs: Sequence[Lent],
     groups: Mapping[Site, int],
@@ -70,13 +70,13 @@ def attributed(
     def step(batch: Batch) -> list[tuple[str, Site, list[int], Tensor]]:
         some = [pairs[i] for i in batch.index]
         lent, starts = _donors(lm, [pair.donor for pair in some], list(groups))
-        own, gradients = differentiated(lm, batch, lm.anatomy, list(groups), metric)
+        own, gradients = differentiate(lm, batch, lm.anatomy, list(groups), metric)
         out = []
         for name in classes:
             columns = _columns(batch, starts, [pair.places.get(name, ()) for pair in some])
             rows = sorted(set(columns.row))
             for site, n in groups.items():
-                gains = columns.summed(lent[site], own[site], gradients[site], n)[rows]
+                gains = columns.sum_gains(lent[site], own[site], gradients[site], n)[rows]
                 _refuse_nan(site, gains)
                 out.append((name, site, rows, gains))
         return out
@@ -100,7 +100,7 @@ class _Columns:
     into: list[int]
     of: list[int]
 
-    def summed(self, lent: Tensor, own: Tensor, gradient: Tensor, groups: int) -> Tensor:
+    def sum_gains(self, lent: Tensor, own: Tensor, gradient: Tensor, groups: int) -> Tensor:
         """Every row's gain, ``(batch, group)`` in float64."""
         row, into, of = (
             torch.tensor(each, dtype=torch.long, device=own.device) for each in (self.row, self.into, self.of)

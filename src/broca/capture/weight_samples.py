@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.objectives import Asked, Objective
+from broca.capture.objectives import AnsweredQuestion, Objective
 from broca.capture.samples import Sums, Work
 from broca.capture.sensitivity import asking
 from broca.models.lm import LM
@@ -37,7 +37,7 @@ class _Look(Work):
 
 
 def chosen_shares(
-    lm: LM, samples: Sequence[Asked], objective: Objective, matrices: Sequence[Matrix], weights: WeightSet
+    lm: LM, samples: Sequence[AnsweredQuestion], objective: Objective, matrices: Sequence[Matrix], weights: WeightSet
 ) -> NDArray[np.float64]:
     """How many times its even share of a sample's squared gradient each chosen weight has, ``(sample, weight)``.
 
