@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broca.page.words import leaves
-from broca.reports.method import method_text, references, unexplained
+from broca.reports.method import fields_without_words, method_text, references
 from reports.synthetic import parts
 
 
@@ -39,12 +39,12 @@ def test_dead_units_are_counted_once_there_are_any():
 def test_the_localizers_alpha_is_not_the_tests():
     study, result, _ = written("causal", alpha=0.2)
     assert "held at 0.05" in " ".join(method_text(study, result))
-    assert ("alpha", "0.2") in unexplained(study, result)
+    assert ("alpha", "0.2") in fields_without_words(study, result)
 
 
 def test_every_field_is_in_the_words_or_in_the_table():
     study, result, _ = written("causal", brand_new={"thing": 7})
-    told = dict(unexplained(study, result))
+    told = dict(fields_without_words(study, result))
     assert told["brand_new.thing"] == "7"
     assert "localizer.select.ties" in told
     known = {name for name, _ in leaves(study)}
@@ -59,11 +59,11 @@ def test_the_whole_document_is_taken_too():
 
 def test_a_spec_of_an_unknown_kind_is_a_table():
     assert method_text({"kind": "other", "x": 1}, {}) == []
-    assert unexplained({"kind": "other", "x": 1}, {}) == [("x", "1")]
+    assert fields_without_words({"kind": "other", "x": 1}, {}) == [("x", "1")]
 
 
 def test_a_value_as_long_as_a_mask_is_cut():
-    ((_, value),) = unexplained({"kind": "causal", "selection": {"units": list(range(5000))}}, {})
+    ((_, value),) = fields_without_words({"kind": "causal", "selection": {"units": list(range(5000))}}, {})
     assert len(value) < 200
     assert "spec.toml" in value
 

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from broca.page.charts import INK, SERIES, WIDTH, count_axis, data, label, layer_axis, named_axis, percent_axis, styled
+from broca.page.charts import INK, SERIES, WIDTH, count_axis, data, label, layer_axis, named_axis, percent_axis, style
 
 RANDOM = "random (95 %)"
 
@@ -43,7 +43,7 @@ def dose_response(
         layers.append(level.mark_rule(strokeDash=[5, 4]).encode(y=y, color=colour))
     drawn = alt.Chart(data(lesions.to_dicts())).encode(x=x, y=y, color=colour)
     layers += [drawn.mark_line(strokeWidth=2.2), drawn.mark_point(filled=True, size=42, opacity=1)]
-    return styled(alt.LayerChart(layer=layers), label(ability))
+    return style(alt.LayerChart(layer=layers), label(ability))
 
 
 def _dose_colour(lines: list[str], *, drawn: bool) -> alt.Color:
@@ -156,7 +156,7 @@ def draws(table: pl.DataFrame, abilities: Sequence[str]) -> alt.LayerChart:
         )
         if what in there
     ]  # fmt: skip
-    chart = styled(alt.LayerChart(layer=marks), "The lesion among matched draws")
+    chart = style(alt.LayerChart(layer=marks), "The lesion among matched draws")
     return chart.properties(height=46 * len(order) + 10)
 
 
@@ -194,7 +194,7 @@ def profile(layers: pl.DataFrame, unit: str = "unit") -> alt.LayerChart:
     marks = [chart.mark_line(strokeWidth=2.2)] + (
         [chart.mark_point(filled=True, size=30, opacity=1)] if len(layers) < 50 else []
     )
-    return styled(alt.LayerChart(layer=marks), "Strength over layers")
+    return style(alt.LayerChart(layer=marks), "Strength over layers")
 
 
 def share(layers: pl.DataFrame, unit: str = "units") -> alt.LayerChart:
@@ -212,7 +212,7 @@ def share(layers: pl.DataFrame, unit: str = "units") -> alt.LayerChart:
     even = chart.mark_tick(
         orient="horizontal", opacity=1, color=INK["ink"], thickness=2, size=max(2.0, min(34.0, 0.95 * band))
     )
-    return styled(alt.LayerChart(layer=[bars, even.encode(x=x, y="expected:Q")]), f"Selected {unit} over layers")
+    return style(alt.LayerChart(layer=[bars, even.encode(x=x, y="expected:Q")]), f"Selected {unit} over layers")
 
 
 def histogram(t: np.ndarray, selected: np.ndarray, *, n_bins: int = 60, unit: str = "units") -> alt.LayerChart:
@@ -254,7 +254,7 @@ def histogram(t: np.ndarray, selected: np.ndarray, *, n_bins: int = 60, unit: st
         )
     )  # fmt: skip
     zero = alt.Chart(data([{"from": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="from:Q")
-    return styled(alt.LayerChart(layer=[bars, zero] if low < 0 < high else [bars]), "Distribution of t")
+    return style(alt.LayerChart(layer=[bars, zero] if low < 0 < high else [bars]), "Distribution of t")
 
 
 def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
@@ -279,4 +279,4 @@ def twins(table: pl.DataFrame, own: float) -> alt.LayerChart:
     )
     zero = alt.Chart(data([{"d": 0}])).mark_rule(color=INK["soft"], strokeDash=[2, 3]).encode(x="d:Q")
     chart = alt.LayerChart(layer=[zero, base.mark_point(filled=True, size=60, opacity=0.75)])
-    return styled(chart, "This model and its twins").properties(height=24 * len(order) + 20)
+    return style(chart, "This model and its twins").properties(height=24 * len(order) + 20)

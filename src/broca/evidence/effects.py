@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from broca.errors import StatisticsError
-from broca.page.numbers import NO_INTERVAL, UNDEFINED, known, p_value
+from broca.page.numbers import NO_INTERVAL, UNDEFINED, is_known, p_value
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval, codes
 from broca.stats.nulls import dose_response, empirical_p, quantile_band
@@ -133,12 +133,12 @@ def claim(cell: dict[str, Any], what: str, own: str, verdict: str) -> str:
 
 def points(value: float) -> str:
     """A difference of accuracies in words: +12.5 points."""
-    return f"{_signed_percent(value)} points" if known(value) else UNDEFINED
+    return f"{_signed_percent(value)} points" if is_known(value) else UNDEFINED
 
 
 def limits(low: float, high: float) -> str:
     """An interval of such differences: [−3.1, +1.6], or why there is none."""
-    return f"[{_signed_percent(low)}, {_signed_percent(high)}]" if known(low) and known(high) else NO_INTERVAL
+    return f"[{_signed_percent(low)}, {_signed_percent(high)}]" if is_known(low) and is_known(high) else NO_INTERVAL
 
 
 def _signed_percent(value: float) -> str:

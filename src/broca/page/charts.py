@@ -63,7 +63,7 @@ def heat(
             ),
         )
     )
-    return styled(alt.LayerChart(layer=[chart]), title).properties(height=min(420, max(84, 15 * rows)))
+    return style(alt.LayerChart(layer=[chart]), title).properties(height=min(420, max(84, 15 * rows)))
 
 
 def ordinal(n: int) -> alt.Axis:
@@ -111,7 +111,7 @@ def data(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def styled(chart: alt.LayerChart, title: str) -> alt.LayerChart:
+def style(chart: alt.LayerChart, title: str) -> alt.LayerChart:
     """The chart in the page's size and type, with its title."""
     # All settings in one step: altair checks the whole chart again at each. Helvetica is what the text is measured
     # with; the page shows it in its own type.

@@ -9,7 +9,7 @@ NO_INTERVAL = "(no interval: fewer than two groups)"
 """What stands for limits that resampling groups cannot give."""
 
 
-def known(value: float | None) -> bool:
+def is_known(value: float | None) -> bool:
     """Whether there is such a number: it is neither None nor NaN."""
     return value is not None and not math.isnan(value)
 
@@ -30,7 +30,7 @@ def number(value: float | None, form: str = ".2f") -> str:
 
 def limits(low: float | None, high: float | None, form: str = ".2f") -> str:
     """An interval: ``[0.10, 0.25]``, or why there is none."""
-    if not known(low) or not known(high):
+    if not is_known(low) or not is_known(high):
         return NO_INTERVAL
     return f"[{number(low, form)}, {number(high, form)}]"
 

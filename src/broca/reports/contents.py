@@ -11,7 +11,7 @@ from broca.page.blocks import Block, Column, Commands, Details, Facts, Heading, 
 from broca.page.record import Record
 from broca.page.shell import command
 from broca.page.words import as_text, leaves
-from broca.reports.method import method_text, references, unexplained
+from broca.reports.method import fields_without_words, method_text, references
 
 
 def contents(record: Record) -> list[Block]:
@@ -28,7 +28,7 @@ def _method(record: Record) -> list[Block]:
     spec = dict(record.study)
     told = str(record.result.get("method") or "")
     paragraphs = method_text(spec, record.result)
-    fields, works = unexplained(spec, record.result), references(paragraphs, record.entries("citations"))
+    fields, works = fields_without_words(spec, record.result), references(paragraphs, record.entries("citations"))
     folded = (
         [Details("Every other choice of the spec", (_pairs("Fields of the spec", "field", fields),))] if fields else []
     )

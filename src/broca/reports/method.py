@@ -75,7 +75,7 @@ def method_text(spec: Spec, result: Spec) -> list[str]:
     return _text_and_fields(spec, result)[0]
 
 
-def unexplained(spec: Spec, result: Spec) -> list[tuple[str, str]]:
+def fields_without_words(spec: Spec, result: Spec) -> list[tuple[str, str]]:
     """The fields of `spec` that `method_text` has no words for, with their values."""
     told_of = _text_and_fields(spec, result)[1]
     study = _study(spec)

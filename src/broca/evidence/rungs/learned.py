@@ -17,7 +17,7 @@ from broca.evidence.rungs.selective import ProbedTarget
 from broca.evidence.verdict import Rung
 from broca.models.lm import LM
 from broca.models.twins import shuffled_twin, untrained_twin
-from broca.page.numbers import known, limits, number, p_value
+from broca.page.numbers import is_known, limits, number, p_value
 from broca.stats.nulls import empirical_p
 
 Kind = Literal["untrained", "shuffled"]
@@ -76,7 +76,7 @@ def unit_map(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
         own: `figures` of the trained model.
         table: `twins`.
     """
-    if not known(own["d_held_out"]):
+    if not is_known(own["d_held_out"]):
         return Rung("learned", "not tested", "Too few stimuli for an effect size on held-out ones.", {})
     fresh = table.filter(pl.col("kind") == "untrained")
     d = fresh["d_held_out"].fill_nan(None).fill_null(0.0).to_numpy()

@@ -43,7 +43,7 @@ def kinds(kinds: pl.DataFrame) -> alt.LayerChart:
             y=y, x=alt.X("drop:Q", title="change of accuracy", axis=axis), color=colour
         ),
     ]
-    return charts.styled(alt.LayerChart(layer=marks), "What each kind costs").properties(height=max(60, 17 * len(rows)))
+    return charts.style(alt.LayerChart(layer=marks), "What each kind costs").properties(height=max(60, 17 * len(rows)))
 
 
 def curves(table: pl.DataFrame) -> alt.LayerChart:
@@ -75,7 +75,7 @@ def curves(table: pl.DataFrame) -> alt.LayerChart:
         base.mark_line(strokeWidth=2.2).encode(y=y),
         base.mark_point(filled=True, size=36, opacity=1).encode(y=y),
     ]
-    return charts.styled(alt.LayerChart(layer=marks), "At the edited word")
+    return charts.style(alt.LayerChart(layer=marks), "At the edited word")
 
 
 def neurons(count: pl.DataFrame) -> alt.LayerChart:
@@ -83,7 +83,7 @@ def neurons(count: pl.DataFrame) -> alt.LayerChart:
     bars = alt.Chart(charts.data(count.to_dicts())).mark_bar(color=INK["accent"]).encode(
         x=alt.X("layer:O", axis=ordinal(len(count))), y=alt.Y("len:Q", title="neurons")
     )  # fmt: skip
-    return charts.styled(alt.LayerChart(layer=[bars]), "Neurons")
+    return charts.style(alt.LayerChart(layer=[bars]), "Neurons")
 
 
 def apart(table: pl.DataFrame, chosen: Sequence[str], title: str) -> alt.LayerChart:
@@ -98,6 +98,6 @@ def apart(table: pl.DataFrame, chosen: Sequence[str], title: str) -> alt.LayerCh
         y=alt.Y("relative_distance:Q", title="relative distance"),
         color=colour,
     )
-    return charts.styled(
+    return charts.style(
         alt.LayerChart(layer=[base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=28, opacity=1)]), title
     )

@@ -36,7 +36,7 @@ def layers(table: pl.DataFrame, target: str) -> alt.LayerChart:
             shape.mark_line(strokeWidth=1, opacity=0.6).encode(y=alt.Y("high:Q"), color=colour),
         ]
     marks += [lines.mark_line(strokeWidth=2.2), lines.mark_point(filled=True, size=30, opacity=1)]
-    return charts.styled(
+    return charts.style(
         alt.LayerChart(layer=marks), "Useful or not, by layer" if target == "useful" else "Which step, by layer"
     )
 
@@ -84,4 +84,4 @@ def pruning(table: pl.DataFrame, mode: str) -> alt.LayerChart:
         marks.append(level.mark_rule(strokeDash=[5, 4], color=INK["soft"]).encode(y=alt.Y("accuracy:Q")))
     lines = alt.Chart(charts.data(rows)).encode(x=x, y=y, color=colour)
     marks += [lines.mark_line(strokeWidth=2.2), lines.mark_point(filled=True, size=30, opacity=1)]
-    return charts.styled(alt.LayerChart(layer=marks), "Heads taken away" if mode == "remove" else "Heads kept alone")
+    return charts.style(alt.LayerChart(layer=marks), "Heads taken away" if mode == "remove" else "Heads kept alone")

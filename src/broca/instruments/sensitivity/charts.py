@@ -37,7 +37,7 @@ def perplexity(intact: Any, lesions: pl.DataFrame, drawn: pl.DataFrame) -> alt.L
             line.mark_point(filled=True, size=42, opacity=1),
         ]
     )
-    return charts.styled(chart, "Perplexity")
+    return charts.style(chart, "Perplexity")
 
 
 def layers(table: pl.DataFrame, series: Mapping[str, tuple[str, str]], title: str, heading: str) -> alt.LayerChart:
@@ -57,7 +57,7 @@ def layers(table: pl.DataFrame, series: Mapping[str, tuple[str, str]], title: st
         ),
     )
     chart = alt.LayerChart(layer=[base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=36, opacity=1)])
-    return charts.styled(chart, heading)
+    return charts.style(chart, heading)
 
 
 def kinds(modules: pl.DataFrame) -> alt.LayerChart:
@@ -75,4 +75,4 @@ def kinds(modules: pl.DataFrame) -> alt.LayerChart:
             legend=alt.Legend(orient="top", title=None, columns=4),
         ),
     )
-    return charts.styled(alt.LayerChart(layer=[bars]), "Masked weights")
+    return charts.style(alt.LayerChart(layer=[bars]), "Masked weights")
