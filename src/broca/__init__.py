@@ -48,7 +48,7 @@ _HOMES = {
     "perturb": "broca.stimuli.perturb",
     "Selftest": "broca.instruments.selftest.spec",
     "run": "broca.runs.run",
-    "open_run": "broca.runs.opened",
+    "open_run": "broca.runs.reading",
     "open_runs": "broca.runs.listing",
     "list_runs": "broca.runs.listing",
     "report": "broca.reports.build",

@@ -25,7 +25,7 @@ from broca.models.lm import LM as LM
 from broca.reports.build import report as report
 from broca.runs.listing import list_runs as list_runs
 from broca.runs.listing import open_runs as open_runs
-from broca.runs.opened import open_run as open_run
+from broca.runs.reading import open_run as open_run
 from broca.runs.run import run as run
 from broca.scoring.generation import Generation as Generation
 from broca.scoring.likelihood import Likelihood as Likelihood

@@ -13,7 +13,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from broca.capture.features import PRESETS, features
-from broca.instruments.probe.published import of_numbers
+from broca.instruments.probe.published_probe import of_numbers
 from broca.instruments.probe.scores import TARGETS
 from broca.instruments.probe.statements import Statements
 from broca.models.build import fresh

@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import lists
 import zoo
-from broca.instruments.probe.published import of_numbers
+from broca.instruments.probe.published_probe import of_numbers
 from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
 from broca.models.twins import untrained_twin

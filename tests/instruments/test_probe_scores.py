@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from broca.instruments.probe.findings import claim, margins_of_trees, rungs, score_table, warnings
-from broca.instruments.probe.published import of_numbers
+from broca.instruments.probe.published_probe import of_numbers
 from broca.instruments.probe.scores import How, Target, _p_learned, by_head, by_layer, score_target
 from broca.instruments.probe.statements import Statements
 from broca.items import CONCLUSION, Tree

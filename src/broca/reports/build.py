@@ -17,7 +17,7 @@ from broca.page.words import finite, number, points
 from broca.reports.contents import contents
 from broca.reports.html import Renderer, page
 from broca.reports.record import read_record
-from broca.runs.opened import version_note
+from broca.runs.reading import version_note
 from broca.storage import inside, sweep, write, writing
 
 _log = logging.getLogger(__name__)

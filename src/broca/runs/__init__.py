@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broca.runs.listing import list_runs, open_runs
-from broca.runs.opened import Run, open_run, run_around, spec_of
+from broca.runs.reading import Run, open_run, run_around, spec_of
 from broca.runs.run import run
 from broca.runs.spec import Study, read_spec
 

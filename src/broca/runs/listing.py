@@ -13,7 +13,7 @@ import polars as pl
 from broca.errors import RunError
 from broca.runs.index import file_stamps, read_index, write_index
 from broca.runs.journal import seconds
-from broca.runs.opened import LOG, MANIFEST, Run, open_run, open_silently, partial_of, version_note
+from broca.runs.reading import LOG, MANIFEST, Run, open_run, open_silently, partial_of, version_note
 from broca.storage import is_locked
 
 _log = logging.getLogger(__name__)

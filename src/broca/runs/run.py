@@ -22,7 +22,7 @@ from broca.runs.cells import Cells
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.manifest import seal
-from broca.runs.opened import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
+from broca.runs.reading import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
 from broca.workers import Engine, Local

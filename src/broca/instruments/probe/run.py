@@ -14,7 +14,7 @@ from broca.evidence.verdict import Verdict
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import head_maps, robustness, steps
 from broca.instruments.probe import heads as probe_heads
-from broca.instruments.probe import published as probe_published
+from broca.instruments.probe import published_probe as probe_published
 from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.scores import TargetScore
 from broca.instruments.probe.spec import Probe
