@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
-from broca.runs.files import digest
 from ground import Row, arguments, interleaved, named, ratio, settle, write
 
 from broca.cache.mapping import with_pool
@@ -29,6 +28,7 @@ from broca.models.source import worker_source
 from broca.runs import run
 from broca.runs.cells import Cells
 from broca.runs.formats import table_to_bytes
+from broca.storage import digest
 from broca.workers import Local, Ray
 from broca.workers.pool import WorkerPool
 
