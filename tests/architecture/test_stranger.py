@@ -75,7 +75,7 @@ def test_it_goes_on_where_it_was_stopped(installed, tmp_path):
     resumed = python(STOP, tmp_path / "run", -1, env=installed, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["cells"] == {
-        "computed": 1,
+        "computed": 2,
         "reused": 1,
         "discarded": 0,
     }

@@ -22,6 +22,8 @@ from broca.instruments.perturb.spec import Perturb
 from broca.items import Contrast, Item, Stimulus
 from broca.models.build import save
 from broca.models.lm import LM
+from broca.runs.formats import json_to_bytes
+from broca.runs.manifest import seal
 from broca.scoring.likelihood import Likelihood
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.perturb.words import words
@@ -177,5 +179,5 @@ def test_a_run_of_another_version_says_so_when_it_is_opened_again(typed):
     assert typed(*command)[0] == 0
     (place,) = Path("runs").glob("*/manifest.json")
     manifest = json.loads(place.read_text())
-    place.write_text(json.dumps(manifest | {"broca": "0.0.1"}))
+    place.write_bytes(json_to_bytes(seal(manifest | {"broca": "0.0.1"})))
     assert "0.0.1" in typed(*command)[1]

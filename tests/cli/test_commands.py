@@ -236,7 +236,7 @@ from broca import cli
 import broca.capture.activations as activations
 def interrupted(*args, **kwargs):
     raise KeyboardInterrupt
-activations._shard = interrupted
+activations.pooled_shards = interrupted
 sys.argv[0] = "broca"
 cli.main()
 """

@@ -88,6 +88,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     },
     ("run",): {"spec": ["SPEC"], "hub": ["SPEC", "--model", "owner/model"]},
     ("report",): {"plain": ["RUN"]},
+    ("verify",): {"plain": ["RUN"]},
     ("plan",): {"plain": [], "templates": ["--cluster", "4", "--rho", "0.2"]},
     ("runs",): {"plain": ["RUNS"]},
     ("organism", "list"): {"plain": []},

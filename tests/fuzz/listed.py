@@ -34,7 +34,8 @@ FUNCTIONS = {
     ("stimuli/cell_stories.py", "_stories"): _OURS,
     ("stimuli/language.py", "_data"): _OURS,
     ("stimuli/language.py", "_grammar"): _OURS,
-    ("stimuli/options.py", "typed"): "a text of the command line: tests/stimuli/test_options.py",
+    ("runs/verify.py", "_file"): "the first bytes, which say what reads the rest",
+    ("stimuli/options.py", "parse_option"): "a text of the command line: tests/stimuli/test_options.py",
     ("stimuli/stories.py", "_stories"): _OURS,
     ("stimuli/texts.py", "plain"): _OURS,
 }

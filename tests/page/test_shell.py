@@ -28,9 +28,9 @@ def test_any_value_comes_back(contrast, others, option):
     )
     found = read(line)
     assert found["model"] == "a model"
-    assert found["target"].contrast == contrast
-    assert found["testing"].others == others
-    assert found["testing"].items is None
+    assert found["contrast"] == contrast
+    assert found["others"] == others
+    assert found.get("items") is None
     assert found["options"] == {"k": option}
 
 

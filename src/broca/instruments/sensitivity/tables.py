@@ -105,7 +105,7 @@ CELLS = Schema(
     "cells",
     "a condition, task and kind of cell",
     "one a shortcut",
-    **CONDITION,
+    **{name: column for name, column in CONDITION.items() if name != "k"},
     task=Text("task of theory of mind"),
     kind=Text('"false-belief", "control", "all" of them, or "story": right where all its cells are'),
     n=Int("cells"),
