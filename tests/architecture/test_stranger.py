@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "stranger"
 CALL = "import sys; from broca.cli import main; sys.argv = ['broca', *sys.argv[1:]]; main()"
 STOP = """

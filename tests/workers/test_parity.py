@@ -61,7 +61,7 @@ def test_two_processes_end_with_the_bytes_of_one(spec, lm, whole, tmp_path):
     assert contents(made.path) == contents(whole.path)
     assert made.manifest["hash"] == whole.manifest["hash"]
     assert made.manifest["cells"] == whole.manifest["cells"]
-    assert made.manifest["engine"] == {"kind": "local", "workers": 2, "started": 2}
+    assert made.manifest["engine"] == {"kind": "local", "workers": 2}
     assert made.manifest["environment"]["threads"] == 1
     done = [(n, total) for what, n, total in told if what == "scoring lesions"]
     assert [n for n, _ in done] == list(range(done[0][1] + 1))
