@@ -7,7 +7,7 @@ import sqlite3
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broca.errors import RunError
@@ -48,6 +48,7 @@ def test_a_changed_entry_is_computed_again_and_said_once(tmp_path, caplog, chang
 
 
 @given(at=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+@example(at=0.33203125, flip=128)
 def test_no_damaged_byte_gives_a_wrong_answer(tmp_path_factory, at, flip):
     path = filled(tmp_path_factory.mktemp("kept") / "a.sqlite")
     content = bytearray(path.read_bytes())

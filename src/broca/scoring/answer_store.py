@@ -96,7 +96,8 @@ class AnswerStore:
                 )
                 yield store
         except (sqlite3.Error, ValueError) as error:
-            if isinstance(error, ValueError) and "null" not in str(error):
+            # What sqlite says of a damaged file may itself be no text.
+            if isinstance(error, ValueError) and not isinstance(error, UnicodeError) and "null" not in str(error):
                 raise
             raise RunError(
                 f"Answers cannot be kept in {str(self.path)!r}: {error}. Give a file that may be written, or none; a damaged one may be "
