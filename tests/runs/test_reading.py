@@ -143,6 +143,13 @@ def test_a_changed_manifest_does_not_match_its_seal(copy, of):
     assert "own checksum" in open_run(copy, unverified=True).doubts["manifest.json"]
 
 
+def test_a_manifest_that_another_version_is_said_to_have_sealed_names_it(copy):
+    place = copy / "manifest.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"broca": "0.0.1"}))
+    with pytest.raises(RunError, match=r"own checksum \(it says that broca '0\.0\.1' wrote it, and this is"):
+        open_run(copy)
+
+
 def test_a_manifest_without_a_seal_opens_with_a_word(copy, caplog):
     place = copy / "manifest.json"
     told = json.loads(place.read_text()) | {"schema": 1}

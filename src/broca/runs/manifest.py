@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from broca import __version__
 from broca.errors import BrocaError, RunError
 from broca.runs.formats import canonical
 from broca.runs.store import corrupt, parse_json
@@ -150,8 +151,11 @@ def read_manifest(content: bytes, path: Path) -> tuple[dict[str, Any], str]:
         raise RunError(
             f"{path.parent} was written by a later broca ({str(told.get('broca'))[:40]}). Upgrade broca to open it."
         )
-    wrong = "it does not match its own checksum" if (schema > 1 or SEAL in told) and not seal_fits(told) else ""
-    return told, wrong
+    if (schema <= 1 and SEAL not in told) or seal_fits(told):
+        return told, ""
+    made = str(told.get("broca"))[:40]
+    version = "" if made == __version__ else f" (it says that broca {made!r} wrote it, and this is {__version__})"
+    return told, f"it does not match its own checksum{version}"
 
 
 def check(told: Any, kind: type[BaseModel], path: Path, error: type[BrocaError] = RunError) -> None:
