@@ -73,11 +73,6 @@ def tomi(
     return tuple(items)
 
 
-def is_tomi(table: Table) -> bool:
-    """Whether a table has the columns of ToMi."""
-    return set(COLUMNS) <= set(table.columns)
-
-
 def _item(table: Table, row: Row, held: str, style: Style, tail: str) -> Item:
     whole = [table.text(row, column) for column in ("story", "question")]  # the style "tl" keeps white space
     story, question, answer = *(text.strip() for text in whole), table.word(row, "answer")
