@@ -30,7 +30,7 @@ def test_the_routed_head_climbs_to_the_top(tmp_path):
         ("0.z", [4])
     ]
     assert [rung.state for rung in found.verdict.rungs] == ["passed"] * 5, found.verdict.sentence
-    assert found.verdict.sentence == "Yes: selective, reliable, learned, causal and specific."
+    assert found.verdict.sentence == "Map: yes (selective, reliable and learned). Place: yes (causal and specific)."
 
 
 @pytest.mark.parametrize(("head", "failed"), [(2, "causal"), pytest.param(3, "causal", marks=pytest.mark.slow)])

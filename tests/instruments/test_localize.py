@@ -111,14 +111,14 @@ def test_equal_sides_select_nothing_and_the_ladder_says_so(lm):
     )
     found = Localize(contrast=same, select={"percent": 5}).run(lm)
     assert found.verdict.first_failure == "selective"
-    assert found.verdict.sentence == "No: not selective."
+    assert found.verdict.sentence.startswith("Map: no (")
     assert found.reliability["d_same_half"] > found.reliability["d_held_out"] + 0.3
 
 
 def test_a_real_difference_is_selective_and_reliable(lm):
     found = Localize(contrast=two_sides(26, apart="q"), pool="mean", select={"percent": 5}).run(lm)
     assert [rung.state for rung in found.verdict.rungs[:2]] == ["passed", "passed"]
-    assert found.verdict.sentence.startswith("Yes, as far as tested: selective and reliable.")
+    assert found.verdict.sentence.startswith("Map: yes, as far as tested (selective and reliable; learned not tested).")
 
 
 def test_heads_are_ranked_by_a_cross_validated_statistic(lm):

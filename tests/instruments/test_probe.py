@@ -64,7 +64,7 @@ def test_an_untrained_reader_is_told_that_nothing_was_learned(found):
     assert states["selective"] == "failed"
     assert states["learned"] == "not tested"  # 3 twins
     assert states["causal"] in ("failed", "not tested")
-    assert found.verdict.sentence.startswith("No")
+    assert found.verdict.sentence.startswith("Map: no")
     assert {guard.name for guard in found.guards} >= {"gate", "degenerate statistic", "identity", "effect"}
     assert any("needs 5 for its band" in text for text in found.warnings)
     assert "S_P1" in found.claim

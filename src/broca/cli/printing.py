@@ -46,7 +46,7 @@ FOLLOWING = 6
 """Lines that stay free for it: where the run and its page are, and what to type next."""
 ROWS = 9
 """Rows of a table in a summary."""
-_MARKS = {"passed": ("green", "yes"), "failed": ("bold red", "no")}
+_MARKS = {"passed": ("green", "yes"), "failed": ("bold red", "no"), "undecided": ("yellow", "can't tell")}
 _MORE = "… and {} more: they are in the report."
 
 
@@ -224,7 +224,11 @@ def _rungs(block: Ladder) -> Grid:
     grid.add_column(overflow="fold")
     for step in block.steps:
         style, mark = _mark(step.state)
-        grid.add_row(f"[bold]{_plain(step.name)}[/]", f"[{style}]{_plain(mark)}[/]", _plain(step.text))
+        grid.add_row(
+            f"[bold]{_plain(step.name)}[/]",
+            f"[{style}]{_plain(mark)}[/]",
+            _plain(f"{step.caveat}. {step.text}" if step.caveat else step.text),
+        )
     return grid
 
 
@@ -238,7 +242,7 @@ def _rung(step: Step) -> Grid:
     line = Grid.grid()
     # A text alone is broken into lines, whatever it says of itself; a cell is not.
     line.add_column(no_wrap=True, overflow="ellipsis")
-    reason = " ".join(_safe(step.text).split())
+    reason = " ".join(_safe(f"{step.caveat}. {step.text}" if step.caveat else step.text).split())
     line.add_row(Words.assemble((f"{_safe(step.name):<10} ", "bold"), (f"{_safe(mark):<11}", style), reason))
     return line
 

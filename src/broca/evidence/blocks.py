@@ -75,6 +75,7 @@ def _step(rung: Mapping[str, Any], first: object) -> Step:
         str(rung.get("text") or ""),
         tuple((n.replace("_", " "), number(v) if finite(v) else as_text(v)) for n, v in numbers),
         rung.get("name") == first,
+        str(rung.get("caveat") or ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""The verdict ladder: five rungs, the first that fails, and how they look in a notebook. Needs no torch."""
+"""The verdict ladder: five rungs in two halves, and how they look in a notebook. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ from typing import Any, Literal
 
 from broca.page.words import visible
 
-State = Literal["passed", "failed", "not tested"]
+State = Literal["passed", "failed", "undecided", "not tested"]
+"""*Failed* is evidence of absence; *undecided* is neither, and its text says what would decide it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One step of the ladder: what was asked, and what came out, in words and numbers."""
+    """One step of the ladder: its state, in words and numbers."""
 
     name: str
     state: State
     text: str
     numbers: Mapping[str, float | int | None]
+    caveat: str = ""
+    """What a passed rung leaves open, in a few words that stand beside it wherever it is named."""
 
     def more(self, text: str, numbers: Mapping[str, float | int | None]) -> Rung:
         """The rung with a further finding that does not decide it."""
         return replace(self, text=self.text + text, numbers={**self.numbers, **numbers})
 
+    def undecided_if(self, why: str | None) -> Rung:
+        """The rung as undecided for this reason, where there is one: what a guard refuses is neither shown nor refuted."""
+        tested = self.state in ("passed", "failed")
+        return replace(self, state="undecided", text=f"{self.text} {why}", caveat="") if why and tested else self
+
     def failed_if(self, why: str | None) -> Rung:
-        """The rung as failed for this reason, where there is one, if it had passed: a guard stands above a test."""
+        """The rung as failed for this reason, where there is one, if it had passed."""
         return replace(self, state="failed", text=f"{self.text} {why}") if why and self.state == "passed" else self
 
 
-RUNGS = ("selective", "reliable", "learned", "causal", "specific")
-"""From the bottom up: a claim is worth what it has climbed without a miss."""
+MAP = ("selective", "reliable", "learned")
+"""What the map is worth that made the selection."""
+PLACE = ("causal", "specific")
+"""What the place does."""
+RUNGS = (*MAP, *PLACE)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The ladder that a selection climbed, and the first rung that failed."""
+    """The ladder of a selection in its two halves, and both of them in a sentence."""
 
     rungs: tuple[Rung, ...]
     first_failure: str | None
+    """The first rung that failed; those that are undecided did not."""
     sentence: str
 
     @classmethod
@@ -48,33 +60,47 @@ class Verdict:
         given = {rung.name: rung for rung in rungs}
         ladder = tuple(given.get(name) or Rung(name, "not tested", _UNTESTED[name], {}) for name in RUNGS)
         failed = next((rung.name for rung in ladder if rung.state == "failed"), None)
-        return cls(ladder, failed, _sentence(ladder, failed))
+        halves = (_half(name, [rung for rung in ladder if rung.name in names])
+                  for name, names in (("Map", MAP), ("Place", PLACE)))  # fmt: skip
+        return cls(ladder, failed, " ".join(halves))
+
+    def __getitem__(self, name: str) -> Rung:
+        return self.rungs[RUNGS.index(name)]
 
 
 _UNTESTED = {
     "selective": "No contrast was run: the selection was given.",
     "reliable": "No contrast was run: the selection was given.",
-    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the selectivity (--twins 20 compares).",
+    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the selectivity (--twins 19 compares).",
     "causal": "Nothing was lesioned (broca lesion does).",
     "specific": "No other ability was scored.",
 }
 
 
-def _sentence(ladder: tuple[Rung, ...], failed: str | None) -> str:
-    passed = [rung.name for rung in ladder if rung.state == "passed"]
-    if failed is None:
-        left = [rung.name for rung in ladder if rung.state == "not tested"]
-        if not passed:
-            return "Nothing was tested."
-        if not left:
-            return f"Yes: {_joined_names(passed)}."
-        return f"Yes, as far as tested: {_joined_names(passed)}. Not tested: {_joined_names(left)}."
-    below = [name for name in passed if RUNGS.index(name) < RUNGS.index(failed)]
-    return f"No: {_joined_names(below)}, but not {failed}." if below else f"No: not {failed}."
+def _half(name: str, rungs: Sequence[Rung]) -> str:
+    """A half of the verdict: no where a rung failed; can't tell where none did, but one is undecided; else yes."""
+    of: dict[State, list[str]] = {"passed": [], "failed": [], "undecided": [], "not tested": []}
+    for rung in rungs:
+        of[rung.state].append(f"{rung.name} ({rung.caveat})" if rung.caveat else rung.name)
+    if len(of["not tested"]) == len(rungs):
+        return f"{name}: not tested."
+    parts = [_joined_names(of["passed"])] if of["passed"] else []
+    parts += [f"{'but ' if parts else ''}not {_joined_names(of['failed'], 'or')}"] if of["failed"] else []
+    parts += [f"{_joined_names(of[state])} {state}" for state in ("undecided", "not tested") if of[state]]
+    word = (
+        "no"
+        if of["failed"]
+        else "can't tell"
+        if of["undecided"]
+        else "yes, as far as tested"
+        if of["not tested"]
+        else "yes"
+    )
+    return f"{name}: {word} ({'; '.join(parts)})."
 
 
-def _joined_names(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _joined_names(names: Sequence[str], word: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +119,7 @@ def fragment(claim: str, rungs: Sequence[Mapping[str, Any]], sentence: str) -> s
     """
     listed = "".join(
         f"<li><span aria-hidden='true'>{_MARKS.get(str(rung['state']), '·')}</span> <strong>{_safe(rung['name'])}</strong> "
-        f"{_safe(rung['state'])}. {_safe(rung.get('text') or '')}</li>"
+        f"{_safe(_standing(rung))}. {_safe(rung.get('text') or '')}</li>"
         for rung in rungs
     )
     return (
@@ -102,7 +128,11 @@ def fragment(claim: str, rungs: Sequence[Mapping[str, Any]], sentence: str) -> s
     )
 
 
-_MARKS = {"passed": "✓", "failed": "✕", "not tested": "○"}
+def _standing(rung: Mapping[str, Any]) -> str:
+    return ", ".join(filter(None, (str(rung["state"]), str(rung.get("caveat") or ""))))
+
+
+_MARKS = {"passed": "✓", "failed": "✕", "undecided": "?", "not tested": "○"}
 
 
 def _safe(text: object) -> str:

@@ -223,6 +223,13 @@ class Step:
     numbers: tuple[tuple[str, str], ...] = ()
     first: bool = False
     """Whether it is the first that failed."""
+    caveat: str = ""
+    """What a passed rung leaves open."""
+
+    @property
+    def standing(self) -> str:
+        """The state, and what it leaves open."""
+        return f"{self.state}, {self.caveat}" if self.caveat else self.state
 
 
 @dataclass(frozen=True)

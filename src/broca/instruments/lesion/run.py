@@ -97,8 +97,8 @@ def _result(
         causal = causal.more(*agreement.agreement(local.t, scores, plan.mask))
     verdict = Verdict.of(
         *(rung for rung in (local.verdict.rungs if local else ()) if rung.name in ("selective", "reliable", "learned")),
-        causal.failed_if(marked.get("gate")),
-        specificity.lesion(items, main, own=own, able=able, boot=boot).failed_if(marked.get("shortcut")),
+        causal.undecided_if(marked.get("gate")),
+        specificity.lesion(items, main, own=own, able=able, boot=boot).undecided_if(marked.get("shortcut")),
     )
     dissociated = specificity.dissociations(items, [main, *others], own=own, able=able, boot=boot)
     texts = prompts(spec.abilities)

@@ -149,9 +149,9 @@ def _climb(
         work.selective(claim.mask.weights),
         work.reliable(fraction(claim)),
         *([work.learned_rung(fraction(claim))] if spec.twins else []),
-        causal.failed_if(marked.get("gate")),
-        specific.failed_if(marked.get("shortcut"))
-        .failed_if(marked.get("general texts"))
+        causal.undecided_if(marked.get("gate")),
+        specific.undecided_if(marked.get("shortcut"))
+        .undecided_if(marked.get("general texts"))
         .failed_if(marked.get("perplexity")),
     )
 
