@@ -40,7 +40,7 @@ class Control:
 
     def __init__(self, lm: LM, draws: int, n_items: int | None) -> None:
         assert DEMO.localizer is not None
-        alone = {"twins": 0, "select": replace(DEMO.localizer.select, percent=DEMO.dose, side="top")}
+        alone = {"twins": 0, "select": replace(DEMO.localizer.select, percent=DEMO.percent, side="top")}
         fields = {"localizers": (), "sides": ("top",), "doses": (), "sizes": (), "draws": draws, "n_items": n_items}
         self.spec = DEMO.model_copy(update=fields)
         self.lm = lm

@@ -92,7 +92,7 @@ def climbed(lm: LM, shown: Contrast, files: Sequence[str], seed: int) -> tuple[b
         localizer=Localize(contrast=shown, sites="*.mlp_act", select=Select(percent=5), seed=seed),
         items=own,
         others=tuple(others),
-        dose=5,
+        percent=5,
         draws=DRAWS,
         fills=("zero",),
         sizes=(),

@@ -205,7 +205,7 @@ def ladders(lm: LM, carrying: Sequence[Head], general: Sequence[Head]) -> dict[s
     found = {
         "carrying heads, given": climbed(lm, selection=mask_of(lm, carrying), draws=60),
         "heads by the contrast beliefs/outdated": climbed(
-            lm, localizer=ROUTED.localizer, dose=100 * len(carrying) / n, draws=60
+            lm, localizer=ROUTED.localizer, percent=100 * len(carrying) / n, draws=60
         ),
     }
     if general:
@@ -214,7 +214,7 @@ def ladders(lm: LM, carrying: Sequence[Head], general: Sequence[Head]) -> dict[s
         options = BARE if name.startswith("beliefs/") else {}
         spec = Localize(contrast=name, options=options, sites="*.mlp_act", select=Select(percent=1))
         found[f"MLP units by the contrast {name}"] = climbed(
-            lm, localizer=spec, dose=1, draws=40, match=("layer", "size")
+            lm, localizer=spec, percent=1, draws=40, match=("layer", "size")
         )
     return found
 

@@ -49,7 +49,7 @@ COMMANDS = {
     "rows": small("score", "tiny", "--items", "q.jsonl", "--how", "generation", "--rows", "rows.parquet"),
     "train": small("organism", "train", "kth", "--steps", "1", "--out", "made"),
     "localize": small(*LOCALIZE, "--out", "runs"),
-    "lesion": small("lesion", "tiny", "--contrast", "c.csv", *ITEMS, "--dose", "5", "--out", "runs"),
+    "lesion": small("lesion", "tiny", "--contrast", "c.csv", *ITEMS, "--percent", "5", "--out", "runs"),
     "heads": small("lesion", "tiny", "--heads", "0.1,2.3", *ITEMS, "--out", "runs"),
     "sensitivity": small(
         *("sensitivity", "tiny", "--task", "q.jsonl", "--general", "texts.txt", "--source", "texts.txt", "--gate", "mark"),

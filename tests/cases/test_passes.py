@@ -145,7 +145,7 @@ def test_the_default_test_of_a_place_runs_on_a_model_without_attention(tmp_path)
     study = CausalTest(
         localizer=Localize(contrast=Contrast("c", *map(tuple, sides))),
         items=str(items),
-        dose=5,
+        percent=5,
         draws=2,
         gate="mark",
         n_bootstrap=20,

@@ -88,7 +88,7 @@ def test_localize_lesion_report_and_list(broca, model, contrast, items, tmp_path
     run = next((tmp_path / "runs").iterdir())
     assert f"next broca lesion {model} --localizer runs/{run.name}" in out
     assert (run / "report.html").is_file()
-    words = ("lesion", model, "--localizer", run, "--items", items, "--dose", 5, "--draws", 4, "--gate", "mark")
+    words = ("lesion", model, "--localizer", run, "--items", items, "--percent", 5, "--draws", 4, "--gate", "mark")
     code, out, err = broca(*words, "--doses", 10, "--dose-draws", 2)
     assert code == 0, err
     for rung in ("selective", "reliable", "learned", "causal", "specific"):
@@ -251,7 +251,7 @@ def test_tables_of_many_runs_are_one_frame(broca, model, contrast, items):
             contrast,
             "--items",
             items,
-            "--dose",
+            "--percent",
             dose,
             "--draws",
             2,

@@ -24,7 +24,7 @@ def test_options_go_to_whatever_takes_them(typed, here):
         "beliefs/memory",
         "--others",
         "q.jsonl",
-        "--dose",
+        "--percent",
         5,
         "--draws",
         2,
@@ -51,7 +51,7 @@ def test_options_go_to_whatever_takes_them(typed, here):
 
 
 def test_options_of_the_contrast_alone_stand_before_shared_ones(typed, here):
-    words = ("--contrast", "language", "--items", "beliefs/memory", "--dose", 5, "--draws", 2, "--gate", "mark")
+    words = ("--contrast", "language", "--items", "beliefs/memory", "--percent", 5, "--draws", 2, "--gate", "mark")
     code, _, err = typed("lesion", "beliefs", *words, "--options.n", 12, "--contrast-options.n", 20)
     assert code == 0, err
     made = study(here)
@@ -59,7 +59,7 @@ def test_options_of_the_contrast_alone_stand_before_shared_ones(typed, here):
 
 
 def test_lists_take_several_values_after_one_flag_and_flags_may_be_repeated(typed, here):
-    words = ("--contrast", "c.csv", "--dose", 5, "--fills", "zero", "mean", "--doses", 10, 20, "--dose-draws", 1)
+    words = ("--contrast", "c.csv", "--percent", 5, "--fills", "zero", "mean", "--doses", 10, 20, "--dose-draws", 1)
     code, _, err = typed(
         "lesion",
         "tiny",
@@ -88,7 +88,7 @@ def test_the_maps_of_a_run_are_read_from_it(typed, here, monkeypatch):
     code, _, err = typed("localize", "tiny", *localized, "--percent", 5, "--side", "bottom")
     assert code == 0, err
     (run,) = (here / "runs").iterdir()
-    code, _, err = typed("lesion", "tiny", *localized, *FEW, "--dose", 5, "--sides", "bottom", "--out", "fresh")
+    code, _, err = typed("lesion", "tiny", *localized, *FEW, "--percent", 5, "--sides", "bottom", "--out", "fresh")
     assert code == 0, err
     with monkeypatch.context() as patch:
         patch.setattr(localizing, "unit_maps", None)  # to call it would be an error
@@ -100,7 +100,7 @@ def test_the_maps_of_a_run_are_read_from_it(typed, here, monkeypatch):
     for file in sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()):
         if file.name not in ("manifest.json", "log.jsonl") and "figures" not in file.parts:
             assert (fresh / file).read_bytes() == (read / file).read_bytes() or file.name == "report.html", file
-    code, _, err = typed("lesion", "tiny", "--localizer", run, *FEW, "--dose", 10)
+    code, _, err = typed("lesion", "tiny", "--localizer", run, *FEW, "--percent", 10)
     assert code == 0, err
     assert "it is localized anew" in " ".join(err.split())
 
@@ -143,16 +143,16 @@ BEFORE = [
     (("--contrast", "c.csv", "--also", "gone.csv"), "There is no file 'gone.csv'"),
     (("--contrast", "c.csv", "--sites", "*.resid"), "names no sites"),
     (("--contrast", "c.csv", "--sites", ""), "'' names no sites"),
-    (("--dose", "0"), "--dose is 0.0. Give more than 0."),
-    (("--dose", "150"), "--dose is 150.0. Give 100 or less."),
-    (("--dose", "nan"), "--dose is nan."),
+    (("--percent", "0"), "--percent is 0.0. Give more than 0."),
+    (("--percent", "150"), "--percent is 150.0. Give 100 or less."),
+    (("--percent", "nan"), "--percent is nan."),
     (("--doses", "5", "0"), "--doses is 0.0. Give more than 0."),
     (("--n-items", "0"), "--n-items is 0. Give 1 or more."),
     (("--seed", "-1"), "--seed is -1. Give 0 or more."),
     (("--twins", "-1"), "--twins is -1. Give 0 or more."),
     (
-        ("--heads", "0.1", "--dose", "5"),
-        "--dose does nothing here (a given selection has no ranking): it needs --contrast or --localizer",
+        ("--heads", "0.1", "--percent", "5"),
+        "--percent does nothing here (a given selection has no ranking): it needs --contrast or --localizer",
     ),
     (("--heads", "0.1", "--twins", "5"), "--twins does nothing beside --heads"),
     (("--dose-draws", "5"), "--dose-draws does nothing here: it needs --doses"),
@@ -190,3 +190,20 @@ def test_what_the_model_has_not_is_said_before_anything_is_scored(typed, here, w
     assert code == 2
     assert told in " ".join(err.split())
     assert not (here / "runs").exists() or not list((here / "runs").iterdir())
+
+
+def test_an_option_is_taken_by_its_former_name_and_says_the_new_one(typed, here):
+    words = ("lesion", "tiny", "--contrast", "c.csv", *FEW)
+    code, _, err = typed(*words, "--dose", 5)
+    assert code == 0, err
+    assert "! --dose is called --percent now. The old name works in this version, and in none after it." in err
+    assert study(here)["percent"] == 5
+    code, _, err = typed(*words, "--dose", 5, "--percent", 5)
+    assert code == 2
+    assert "--dose is the former name of --percent, and both were given. Leave --dose out." in " ".join(err.split())
+    code, _, err = typed(*words, "--dose", 0)
+    assert "--percent is 0.0. Give more than 0." in " ".join(err.split())
+    assert "--dose " not in typed("lesion", "--help")[1]
+    (here / "old.toml").write_text('[study]\nkind = "causal"\ndose = 0\n[study.localizer]\n')
+    code, _, err = typed("run", "old.toml", "--model", "tiny")
+    assert "dose is called percent now." in " ".join(err.split())

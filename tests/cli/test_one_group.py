@@ -68,7 +68,7 @@ INSTRUMENTS = {
         localizer=broca.Localize(contrast=sides(12), **LOCAL),
         items=items(to / "q.jsonl", 1),
         others=(items(to / "other.jsonl", 1),),
-        dose=10,
+        percent=10,
         doses=(20,),
         dose_draws=2,
         gate="mark",

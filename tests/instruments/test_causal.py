@@ -62,7 +62,7 @@ def test_every_table_is_there_and_consistent(lm, items):
     spec = CausalTest(
         localizer=Localize(contrast=letters(), sites="*.mlp_act"),
         items=items,
-        dose=5,
+        percent=5,
         doses=(10, 20),
         sides=("top", "bottom"),
         draws=6,
@@ -106,7 +106,7 @@ def test_every_table_is_there_and_consistent(lm, items):
 
 def test_the_lesion_in_the_tables_is_the_lesion_by_hand(lm, items):
     spec = CausalTest(
-        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, dose=10, draws=0, gate="mark"
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, percent=10, draws=0, gate="mark"
     )
     found = spec.run(lm)
     rows = found.items.filter(pl.col("condition") == "lesion")
@@ -130,7 +130,7 @@ def test_random_lesions_share_the_layers_and_avoid_the_selection(lm, items):
     from broca.instruments.lesion.plan import plan_conditions
 
     spec = CausalTest(
-        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, dose=10, draws=5, gate="mark"
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, percent=10, draws=5, gate="mark"
     )
     local = Localize(contrast=letters(), sites="*.mlp_act", select={"percent": 10}).run(lm)
     plan = plan_conditions(spec, lm, [local])
@@ -159,8 +159,8 @@ def test_the_gate_stops_a_model_that_cannot_answer(lm, tmp_path):
     path = tmp_path / "coin.csv"
     pl.DataFrame(rows).write_csv(path)
     with pytest.raises(GuardError, match="does not have the ability, so there is nothing to localize"):
-        CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2).run(lm)
-    found = CausalTest(localizer=Localize(contrast=letters()), items=str(path), dose=5, draws=2, gate="mark").run(lm)
+        CausalTest(localizer=Localize(contrast=letters()), items=str(path), percent=5, draws=2).run(lm)
+    found = CausalTest(localizer=Localize(contrast=letters()), items=str(path), percent=5, draws=2, gate="mark").run(lm)
     assert {guard.name: guard.state for guard in found.guards}["gate"] == "marked"
     joined = next(guard.text for guard in found.guards if guard.name == "join")
     assert joined == f"Choices joined to their prompts with a space {2 * len(rows)}, with nothing 0."
@@ -174,7 +174,7 @@ def test_answers_that_a_shortcut_gives_too_are_never_specific(lm, items, tmp_pat
     states = {}
     for name, kept in (("balanced", rows), ("one answer", rows.filter(pl.col("answer") == own))):
         pl.DataFrame(kept.with_columns(ability=pl.lit("places"))).write_csv(tmp_path / "own.csv")
-        spec = CausalTest(localizer=Localize(contrast=letters()), items=str(tmp_path / "own.csv"), dose=5, draws=2)
+        spec = CausalTest(localizer=Localize(contrast=letters()), items=str(tmp_path / "own.csv"), percent=5, draws=2)
         states[name] = {guard.name: guard.state for guard in spec.run(lm).guards}["shortcut"]
     assert states == {"balanced": "passed", "one answer": "marked"}
 
@@ -201,7 +201,7 @@ def test_the_identity_guard_catches_a_model_that_is_not_deterministic(lm, items)
     handle = module.register_forward_hook(lambda _m, _a, out: out + torch.rand(()) * 1e-3)
     try:
         with pytest.raises(GuardError, match="Holding the selected units at their own values changed the logits"):
-            CausalTest(localizer=Localize(contrast=letters()), items=items, dose=5, draws=1, gate="mark").run(lm)
+            CausalTest(localizer=Localize(contrast=letters()), items=items, percent=5, draws=1, gate="mark").run(lm)
     finally:
         handle.remove()
 
@@ -236,7 +236,11 @@ def test_units_that_carry_the_answer_are_causal_and_those_that_do_not_are_not(lm
 def test_a_size_below_one_unit_is_left_out(lm, items):
     """One of twelve heads: half of it is none, one and a half times are two."""
     spec = CausalTest(
-        localizer=Localize(contrast=letters(), sites="*.z", grain="head"), items=items, dose=12.5, draws=3, gate="mark"
+        localizer=Localize(contrast=letters(), sites="*.z", grain="head"),
+        items=items,
+        percent=12.5,
+        draws=3,
+        gate="mark",
     )
     found = spec.run(lm)
     assert found.selected.total == 12

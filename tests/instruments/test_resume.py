@@ -30,7 +30,7 @@ def test_kill_nine_at_ten_moments_and_resume(tmp_path):
     spec = CausalTest(
         localizer=Localize(contrast="pain", sites="*.mlp_act"),
         items=str(tmp_path / "items.csv"),
-        dose=5,
+        percent=5,
         doses=(10,),
         fills=("zero", "mean", "resample"),
         draws=8,

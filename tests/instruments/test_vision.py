@@ -80,7 +80,7 @@ def test_localize_lesion_report(kind, shapes, table, tmp_path):
     spec = CausalTest(
         localizer=Localize(contrast=shapes, sites="*.resid_post", pool="mean"),
         items=table(lm, kind),
-        dose=5,
+        percent=5,
         draws=4,
         sizes=(),
         fills=("zero", "mean"),
@@ -158,7 +158,7 @@ def test_published_shares_count_layers_that_words_skip(side):
 
 def test_the_tokens_of_pictures_are_left_out_or_alone(shapes):
     lm = lm_of("llava")
-    maps = {how: Localize(contrast=shapes, pool="mean", pictures=how).run(lm) for how in ("with", "without", "only")}
+    maps = {how: Localize(contrast=shapes, pool="mean", images=how).run(lm) for how in ("with", "without", "only")}
     flat = {how: np.concatenate(list(found.t.values())) for how, found in maps.items()}
     assert not np.allclose(flat["with"], flat["without"], equal_nan=True)
     assert not np.allclose(flat["only"], flat["without"], equal_nan=True)

@@ -172,13 +172,13 @@ def test_tokens_of_pictures_count_as_asked(drawn):
 
     n, inside = len(tokens) - tokens.prefix, len(tokens.pictures)
     assert inside == 10
-    whole, words, only = seen(), seen(pictures="without"), seen(pictures="only")
+    whole, words, only = seen(), seen(images="without"), seen(images="only")
     np.testing.assert_allclose(whole * n, words * (n - inside) + only * inside, rtol=1e-4, atol=1e-4)
     assert not np.allclose(words, only)
     (bare,) = lm.tokenize(["words alone"])
-    with pytest.raises(StimulusError, match="0 of pictures, pictures='only'"):
-        Pool("mean", pictures="only").weights(next(lm.batches([bare])))
-    assert (Pool("mean", pictures="without").weights(next(lm.batches([bare]))) > 0).sum() == len(bare) - 1
+    with pytest.raises(StimulusError, match="0 of images, images='only'"):
+        Pool("mean", images="only").weights(next(lm.batches([bare])))
+    assert (Pool("mean", images="without").weights(next(lm.batches([bare]))) > 0).sum() == len(bare) - 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -204,8 +204,8 @@ def test_a_lesion_acts_on_pictures_too(drawn):
     site = Site(2, "resid_post")
     lesion = Lesion(UnitMask({site: np.arange(32) == 3}))
     with lm.under(lesion):
-        held = capture(lm, [tokens], [site], Gather, pool=Pool("mean", pictures="only"))[site].result()[0]
-    free = capture(lm, [tokens], [site], Gather, pool=Pool("mean", pictures="only"))[site].result()[0]
+        held = capture(lm, [tokens], [site], Gather, pool=Pool("mean", images="only"))[site].result()[0]
+    free = capture(lm, [tokens], [site], Gather, pool=Pool("mean", images="only"))[site].result()[0]
     assert held[3] == 0 != free[3]
     np.testing.assert_array_equal(np.delete(held, 3), np.delete(free, 3))
 

@@ -225,7 +225,7 @@ def _spec(kind: str, grain: str, site: str) -> dict[str, Any]:
     if kind == "localize":
         return {"kind": kind} | localizer
     causal = {
-        "items": "beliefs/false-belief", "others": ["beliefs/true-belief"], "fills": ["zero"], "dose": 1.0, "doses": [0.5, 2.0, 5.0],
+        "items": "beliefs/false-belief", "others": ["beliefs/true-belief"], "fills": ["zero"], "percent": 1.0, "doses": [0.5, 2.0, 5.0],
         "sides": ["top", "bottom"], "draws": 20, "dose_draws": 5, "match": ["layer", "size"], "among": "rest",
         "scorer": {"kind": "likelihood"}, "gate": "stop", "alpha": 0.05, "n_bootstrap": 2000, "seed": 0,
     }  # fmt: skip

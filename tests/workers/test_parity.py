@@ -39,7 +39,7 @@ def spec(tmp_path_factory):
         localizer=Localize(contrast="pain", sites="*.mlp_act", twins=2, permutations=60),
         localizers=("language",),
         items=str(items),
-        dose=5,
+        percent=5,
         doses=(10,),
         fills=("zero", "mean", "resample"),
         draws=8,

@@ -22,6 +22,7 @@ from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import flag
 from broca.specs.command import Call, Command, Form, Selected, as_is
 from broca.specs.faults import listed
+from broca.specs.spec import former_name
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -51,6 +52,8 @@ class Option:
     help: str
     value: Callable[[Any], Any] = as_is
     read: Literal["plain", "mask", "run"] = "plain"
+    former: tuple[str, ...] = ()
+    """What it was called in the version before."""
 
 
 def __getattr__(name: str) -> Any:
@@ -70,15 +73,17 @@ def __getattr__(name: str) -> Any:
 def command_of(declared: Command) -> Callable[..., None]:
     """A command as cyclopts takes it: a function whose parameters are the model, an option for each field, and where the work is done."""
     options = {each.name: each for each in _options(declared)}
+    former = {old: each for each in options.values() for old in each.former}
 
     def call(model: str, **given: Any) -> None:
-        typed = {name: value for name, value in given.items() if value is not None}
+        typed = _by_names_of_today({name: value for name, value in given.items() if value is not None}, former)
         groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
         _run(declared, options, Setting(model, *groups), typed, extras)
 
     further = {each.name: Annotated[each.words | None, Parameter(help=each.help)] for each in declared.extras}
     hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
+    hints |= {old: Annotated[each.words | None, Parameter(show=False)] for old, each in former.items()}
     own = [_parameter(name, hint, None) for name, hint in hints.items()]
     model = Annotated[str, Parameter(help="Directory, hub id or shipped organism.")]
     groups = [_parameter("loading", Loading, Loading())]
@@ -88,6 +93,18 @@ def command_of(declared: Command) -> Callable[..., None]:
     call.__signature__ = inspect.Signature([first, *own, *groups, out])  # type: ignore[attr-defined]
     call.__doc__, call.__name__ = declared.help, declared.name
     return call
+
+
+def _by_names_of_today(typed: dict[str, Any], former: Mapping[str, Option]) -> dict[str, Any]:
+    for old in former.keys() & typed.keys():
+        new = former[old].name
+        if new in typed:
+            raise SpecError(
+                f"{flag(old)} is the former name of {flag(new)}, and both were given. Leave {flag(old)} out."
+            )
+        terminal.err.print(f"! {former_name(flag(old), flag(new))}", style="yellow", markup=False, soft_wrap=True)
+        typed[new] = typed.pop(old)
+    return typed
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
@@ -155,7 +172,7 @@ def _again(study: Any, run: Run, lm: LM) -> Any:
     from broca.runs.spec import Identity
 
     found: Any = run.restore(get_type_hints(INSTRUMENTS[run.manifest["kind"]].work())["return"])
-    known = study.knowing(found) if Identity.of(found.spec, lm).hash == run.manifest["hash"] else None
+    known = study.knowing(found) if run.made_on(Identity.of(found.spec, lm)) else None
     if known is None:
         terminal.err.print(
             f"! {run.path} is of another model, data or selection than this test asks for: it is localized anew.",
@@ -185,25 +202,31 @@ def _options(declared: Command) -> Iterator[Option]:
         inner = _spec_in(info.annotation) if name in declared.parts else None
         if inner is not None:
             for each in declared.parts[name]:
-                yield from _plain(each, (name, each), inner.model_fields[each])
+                yield from _plain(each, (name, each), inner.model_fields[each], _former(inner, each))
             yield Option(name, (name,), Path, f"A finished run: {_help(info)}", read="run")
         elif selected := next((each for each in info.metadata if isinstance(each, Selected)), None):
             for form in selected.forms:
                 yield Option(form, (name,), str, f"{_help(info)} {FORMS[form]}", read="mask")
         elif name not in _OURS:
-            yield from _plain(renamed.get(name) or name, (name,), info)
+            yield from _plain(renamed.get(name) or name, (name,), info, () if name in renamed else _former(spec, name))
         for option, path in declared.options.items():
             first, _, rest = path.partition(".")
             if first == name and rest:
                 yield from _part(option, name, rest, info.annotation)
 
 
-def _plain(name: str, path: tuple[str, ...], info: FieldInfo) -> Iterator[Option]:
+def _former(spec: Any, name: str) -> tuple[str, ...]:
+    """The names that a field had before."""
+    return tuple(old for old, new in spec.renamed.items() if new == name)
+
+
+def _plain(name: str, path: tuple[str, ...], info: FieldInfo, former: tuple[str, ...] = ()) -> Iterator[Option]:
     form = next((each for each in info.metadata if isinstance(each, Form)), None)
     words = words_of(info.annotation) if form is None else form.words
     if words is not None:
         by_name = f" By name: {flag(name)}.NAME VALUE, as in {flag(name)}.seed 1." if words == dict[str, str] else ""
-        yield Option(name, path, words, _help(info) + by_name, as_is if form is None else form.value)
+        value = as_is if form is None else form.value
+        yield Option(name, path, words, _help(info) + by_name, value, former=former)
 
 
 def _part(option: str, name: str, rest: str, hint: Any) -> Iterator[Option]:

@@ -32,7 +32,7 @@ def doses(record: Record, what: str = "units lesioned", claimed: Any = None, *, 
     Args:
         record: the run.
         what: whose percentage a dose is.
-        claimed: the dose of the claim.
+        claimed: the percentage of the claim.
         ranked: whether the selection came from a ranking, so that there can be other doses.
     """
     rows = record.tables.get("doses")

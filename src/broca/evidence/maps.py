@@ -139,7 +139,7 @@ def cell(what: str, lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], poo
         "cell": what,
         "texts": fingerprint([t.content for t in tokens]),
         "sites": [str(site) for site in sites],
-        "pool": [pool.how, pool.bos, pool.sinks, pool.magnitude, pool.pictures],
+        "pool": [pool.how, pool.bos, pool.sinks, pool.magnitude, pool.images],
         "condition": list(lm.condition),
     }
 

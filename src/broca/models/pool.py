@@ -27,8 +27,8 @@ class Pool:
     sinks: int = 0
     """How many further tokens at the start to leave out of a mean."""
     magnitude: Magnitude = "signed"
-    pictures: Literal["with", "without", "only"] = "with"
-    """Whether the tokens that stand for pictures count in a mean, or no others do."""
+    images: Literal["with", "without", "only"] = "with"
+    """Whether the tokens that stand for images count in a mean, or no others do."""
 
     def weights(self, batch: Batch, spans: Sequence[Span] | None = None) -> Tensor:
         """``(batch, token)`` weights that sum to 1 in each row.
@@ -42,8 +42,8 @@ class Pool:
             if not chosen:
                 raise StimulusError(
                     f"Nothing is left to pool of {tokens.text[:60]!r} ({len(tokens)} tokens, {tokens.prefix} special, "
-                    f"{self.sinks} sinks left out, {len(tokens.pictures)} of pictures, pictures={self.pictures!r}). Use a longer "
-                    "text, or pool bos='with' or other pictures."
+                    f"{self.sinks} sinks left out, {len(tokens.pictures)} of images, images={self.images!r}). Use a longer "
+                    "text, or pool bos='with' or other images."
                 )
             where = (
                 slice(start + chosen.start, start + chosen.stop)
@@ -57,15 +57,13 @@ class Pool:
         if self.how == "last":
             return (len(tokens) - 1,)
         first = (0 if self.bos == "with" else tokens.prefix) + self.sinks
-        if self.how == "mean" and (self.pictures == "with" or (self.pictures == "without" and not tokens.pictures)):
+        if self.how == "mean" and (self.images == "with" or (self.images == "without" and not tokens.pictures)):
             return range(first, len(tokens))
         if self.how == "span" and span is None:
             raise StimulusError("Pooling over a span needs a span (start, end) in characters for every stimulus.")
         inside = range(len(tokens)) if span is None or self.how == "mean" else tokens.covering(span)
         seen = set(tokens.pictures)
-        return [
-            i for i in inside if i >= first and (self.pictures == "with" or (i in seen) == (self.pictures == "only"))
-        ]
+        return [i for i in inside if i >= first and (self.images == "with" or (i in seen) == (self.images == "only"))]
 
 
 def pool_tokens(values: Tensor, weights: Tensor, last: Tensor | None = None) -> Tensor:

@@ -219,7 +219,7 @@ def _selection(fields: _Fields, result: Spec) -> list[str]:
 
 
 def _lesions(fields: _Fields) -> list[str]:
-    fills, sides, dose = fields.take("fills"), fields.take("sides"), fields.take("dose")
+    fills, sides, percent = fields.take("fills"), fields.take("sides"), fields.take("percent")
     further, draws, fewer = fields.take("doses"), fields.take("draws"), fields.take("dose_draws")
     match, among = fields.take("match"), fields.take("among")
     sentences = []
@@ -227,9 +227,9 @@ def _lesions(fields: _Fields) -> list[str]:
         sentences.append(f"Lesioned units were held at {enumeration([_FILLS.get(str(f), str(f)) for f in fills])}.")
     if isinstance(sides, list) and sides:
         sentences.append(f"Lesioned were the ends of the ranking called {enumeration(list(map(str, sides)))}.")
-    if finite(dose):
+    if finite(percent):
         more = f", and besides {as_text(further)} %" if further else ""
-        sentences.append(f"The dose of the claim is {as_text(dose)} % of the units{more}.")
+        sentences.append(f"The claim is about {as_text(percent)} % of the units{more}.")
     sizes = fields.take("sizes")
     if isinstance(sizes, list) and sizes:
         times = enumeration([f"{number(size)} times" for size in sizes])

@@ -18,9 +18,11 @@ from broca.errors import RunError
 from broca.evidence.verdict import fragment
 from broca.registry import unknown
 from broca.runs import store
+from broca.runs.formats import canonical, json_to_bytes, plain
 from broca.runs.journal import read_events
 from broca.runs.manifest import SCHEMA, Begun, FinishedManifest, check, read_manifest
-from broca.runs.spec import parse_spec, read_spec
+from broca.runs.migration import result_of_today, study_of_today
+from broca.runs.spec import Identity, parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
 from broca.units import UnitMask
@@ -109,12 +111,13 @@ class Run:
     @cached_property
     def spec(self) -> dict[str, Any]:
         """``{"study": {...}, "model": {...}}``, as `broca run spec.toml` would read it."""
-        return parse_spec(self.file(SPEC), self.path / SPEC)
+        document = parse_spec(self.file(SPEC), self.path / SPEC)
+        return {**document, "study": study_of_today(document["study"])}
 
     @cached_property
     def result(self) -> dict[str, Any]:
         """What ``result.json`` says: claim, estimate, verdict, guards."""
-        return store.parse_json(self.file(store.RESULT), self.path / store.RESULT)
+        return result_of_today(store.parse_json(self.file(store.RESULT), self.path / store.RESULT))
 
     @cached_property
     def tables(self) -> Tables:
@@ -177,8 +180,16 @@ class Run:
         Raises:
             RunError: if the run holds another class's result.
         """
-        names = [name for name in self.manifest["files"] if name != SPEC]
-        return store.restore({name: self.file(name) for name in names}, kind, self.path)
+        content = {name: self.file(name) for name in self.manifest["files"] if name != SPEC}
+        if store.RESULT in content:
+            content[store.RESULT] = json_to_bytes(self.result)
+        return store.restore(content, kind, self.path)
+
+    def made_on(self, identity: Identity) -> bool:
+        """Whether it was made on this model, as it stands, and of these data; by whatever version."""
+        model = self.manifest["model"].get("identity")
+        data = {name: value for name, value in self.manifest["data"].items() if name in identity.data}
+        return canonical(model) == canonical(plain(identity.model)) and data == dict(identity.data)
 
     def file(self, name: str) -> bytes:
         """The content of one of the run's own files.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from broca.errors import SpecError
 from broca.specs.command import Call
 from broca.specs.faults import IDLE, idle, sentences
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class Spec(BaseModel):
 
     needs: ClassVar[tuple[Need, ...]] = ()
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Fields that had another name in the version before, by that name: it works in this version still, and says the new one."""
+
     if not TYPE_CHECKING:  # a reader's editor shall see the fields
 
         def __init__(self, **fields: Any) -> None:
@@ -58,6 +64,22 @@ class Spec(BaseModel):
 
         # Pydantic makes the parts of a study by itself, and so finds all that is wrong with them at once.
         __init__.__pydantic_base_init__ = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name_of_today(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        for old in cls.renamed.keys() & given.keys():
+            if cls.renamed[old] in given:
+                raise ValueError(f"{old} is the former name of {cls.renamed[old]}, and both are given. Leave {old} out")
+            _log.warning("%s", former_name(old, cls.renamed[old]))
+        return cls.by_names_of_today(given)
+
+    @classmethod
+    def by_names_of_today(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields, those under a former name by the name that they have now."""
+        return {cls.renamed.get(name, name): value for name, value in given.items()}
 
     @model_validator(mode="after")
     def _heard(self) -> Self:
@@ -142,6 +164,11 @@ class Spec(BaseModel):
         for name in values.keys() - type(self).model_fields.keys():
             del values[name]
         return copy
+
+
+def former_name(old: str, new: str) -> str:
+    """What is said to who uses the name of the version before."""
+    return f"{old} is called {new} now. The old name works in this version, and in none after it."
 
 
 def asks(value: object) -> bool:

@@ -11,7 +11,7 @@ from broca.units.selection import share
 
 
 def selection_again(run: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields `localizer`, `dose` and `sides` of a causal test of what a run selected.
+    """The fields `localizer`, `percent` and `sides` of a causal test of what a run selected.
 
     Args:
         run: a finished run.
@@ -28,13 +28,13 @@ def selection_again(run: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     spec = run.spec["study"]
     chosen = spec.get("select", {})
     fields: dict[str, Any] = {}
-    if given.get("dose") is None and chosen.get("percent") is not None:
-        fields["dose"] = chosen["percent"]
-    elif given.get("dose") is None:
-        fields["dose"] = _percent(run.result["selection"]["k"], run.result["selection"]["n_alive"])
+    if given.get("percent") is None and chosen.get("percent") is not None:
+        fields["percent"] = chosen["percent"]
+    elif given.get("percent") is None:
+        fields["percent"] = _percent(run.result["selection"]["k"], run.result["selection"]["n_alive"])
     if given.get("sides") is None and chosen.get("side") is not None:
         fields["sides"] = [chosen["side"]]
-    # What is selected is said by dose and sides, so that the same test has one name, however it was asked for.
+    # What is selected is said by percent and sides, so that the same test has one name, however it was asked for.
     kept = {name: value for name, value in chosen.items() if name not in ("percent", "count", "side")}
     return {**fields, "localizer": {**spec, "select": kept}}
 

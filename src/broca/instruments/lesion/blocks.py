@@ -23,7 +23,7 @@ _TOLD = {
 def blocks(record: Record) -> list[Block]:
     """The page of a causal test."""
     title = Title("Causal test", str(record.part("contrast").get("name") or ""))
-    curves = doses(record, claimed=record.study.get("dose"), ranked=not _without_ranking(record))
+    curves = doses(record, claimed=record.study.get("percent"), ranked=not _without_ranking(record))
     parts = (twins(record), curves, matrix(record), places(record), baselines(record), flipped_blocks(record),
              stimuli(record), _missing(record))  # fmt: skip
     return [title, facts(record), *(block for part in parts for block in part)]

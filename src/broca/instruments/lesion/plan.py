@@ -34,7 +34,7 @@ class Plan:
     random: tuple[Lesioned, ...]
     """Matched random lesions."""
     sizes: tuple[Lesioned, ...]
-    """The claim's ranking at smaller and larger doses: does the effect hang on the size?"""
+    """Smaller and larger selections of the claim's ranking: does the effect hang on the size?"""
     beside: tuple[Lesioned, ...]
     """Other doses and sides with their controls, and the selections of other localizers."""
     wanted: int
@@ -90,21 +90,21 @@ def plan_conditions(
         )
     first, *rest = found
 
-    def lesion(of: Localization, side: Side, dose: float) -> Lesioned:
-        mask = of.select(percent=dose, side=side, seed=spec.seed)
-        return Condition("lesion", mask, localizer=of.contrast["name"], side=side, dose=dose, fill=spec.fills[0])
+    def lesion(of: Localization, side: Side, percent: float) -> Lesioned:
+        mask = of.select(percent=percent, side=side, seed=spec.seed)
+        return Condition("lesion", mask, localizer=of.contrast["name"], side=side, dose=percent, fill=spec.fills[0])
 
-    main = lesion(first, spec.sides[0], spec.dose)
-    beside = [lesion(first, side, spec.dose) for side in spec.sides[1:]]
+    main = lesion(first, spec.sides[0], spec.percent)
+    beside = [lesion(first, side, spec.percent) for side in spec.sides[1:]]
     for dose in spec.doses:
-        if dose != spec.dose:
+        if dose != spec.percent:
             curve = [lesion(first, side, dose) for side in spec.sides]
             beside += [*curve, *_random(spec, lm, curve[0], first, n=spec.dose_draws)]
-    beside += [lesion(other, spec.sides[0], spec.dose) for other in rest]
+    beside += [lesion(other, spec.sides[0], spec.percent) for other in rest]
     # Of few units a smaller share may be none.
     least = 100 / first.selection["n_alive"]
-    scaled = sorted({scale * spec.dose for scale in spec.sizes} - {spec.dose})
-    sizes = tuple(lesion(first, spec.sides[0], dose) for dose in scaled if least <= dose <= 100)
+    scaled = sorted({scale * spec.percent for scale in spec.sizes} - {spec.percent})
+    sizes = tuple(lesion(first, spec.sides[0], percent) for percent in scaled if least <= percent <= 100)
     random = _random(spec, lm, main, first, n=spec.draws)
     return Plan(_with_every_fill(spec, main), random, _distinct(sizes, main), tuple(beside), spec.draws)
 

@@ -33,7 +33,7 @@ class CausalTest(Spec):
 
     kind: Literal["causal"] = "causal"
     localizer: Localize | None = None
-    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `dose`."""
+    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `percent`."""
     selection: Annotated[UnitMask | None, Selected()] = None
     """Units or heads to test instead of a localizer's."""
     localizers: tuple[str, ...] = ()
@@ -50,14 +50,14 @@ class CausalTest(Spec):
     """How an answer is judged."""
     sides: Annotated[tuple[Side, ...], Field(min_length=1)] = ("top",)
     """Which ends of the ranking to lesion; the first one is the claim."""
-    dose: Percent = 1.0
-    """Percent of units (or heads) that the claim is about."""
+    percent: Percent = 1.0
+    """Share of the units (or heads) that the claim is about."""
     doses: tuple[Percent, ...] = ()
     """Further percentages, for the dose-response curve."""
     sizes: tuple[Above0, ...] = (0.5, 1.5)
-    """Lesion so many times the main dose too: the effect must keep its sign."""
+    """Lesion so many times that share too: the effect must keep its sign."""
     draws: Natural = 200
-    """Matched random lesions at the main dose. The smallest p that n draws can give is 1 / (n + 1)."""
+    """Matched random lesions of the claim's size. The smallest p that n draws can give is 1 / (n + 1)."""
     dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
     match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
@@ -76,15 +76,16 @@ class CausalTest(Spec):
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"dose": "percent"}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
-            ("dose", "doses", "sides", "sizes", "dose_draws", "localizers"),
+            ("percent", "doses", "sides", "sizes", "dose_draws", "localizers"),
             ("localizer",),
             lambda spec: spec.localizer is not None,
             "a given selection has no ranking",
             strict=True,
         ),
-        Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.dose}),
+        Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.percent}),
         Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
     )
 
@@ -124,10 +125,10 @@ class CausalTest(Spec):
 
     @property
     def every_localizer(self) -> list[Localize]:
-        """The main localizer, selecting at the main dose on the first side, and its variants for other contrasts."""
+        """The main localizer, selecting its percentage on the first side, and its variants for other contrasts."""
         if self.localizer is None:
             return []
-        first = replace(self.localizer.select, percent=self.dose, count=None, side=self.sides[0])
+        first = replace(self.localizer.select, percent=self.percent, count=None, side=self.sides[0])
         main = self.localizer.model_copy(update={"select": first})
         return [main, *(main.alone.model_copy(update={"contrast": name, "options": {}}) for name in self.localizers)]
 

@@ -51,7 +51,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         seed=spec.seed,
         advice=presets.preset(spec.preset).advice if spec.preset else "",
     )
-    pooling = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.pictures)
+    pooling = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images)
     look = unit_maps if spec.grain == "unit" else head_maps
     found = look(
         lm,

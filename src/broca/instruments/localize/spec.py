@@ -42,8 +42,8 @@ class Localize(Spec):
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
     sinks: Natural = 0
     """How many further tokens at the start to leave out of a mean."""
-    pictures: Literal["with", "without", "only"] = "with"
-    """Whether the tokens that stand for pictures count in a mean, or no others do."""
+    images: Literal["with", "without", "only"] = "with"
+    """Whether the tokens that stand for images count in a mean, or no others do."""
     magnitude: Magnitude = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
     truncate: Positive | None = None
@@ -71,8 +71,9 @@ class Localize(Spec):
     seed: Natural = 0
     """Seed of the split into halves."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"pictures": "images"}
     needs: ClassVar[tuple[Need, ...]] = (
-        Need(("bos", "sinks", "pictures"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
+        Need(("bos", "sinks", "images"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
         Need(
             ("permutations", "resamples", "lengths"),
             ("grain=unit",),
@@ -122,9 +123,9 @@ class Localize(Spec):
 
     def read(self) -> None:
         super().read()
-        if self.pictures != "with" and not any(s.images for s in (*self.stimuli.positive, *self.stimuli.negative)):
+        if self.images != "with" and not any(s.images for s in (*self.stimuli.positive, *self.stimuli.negative)):
             raise StimulusError(
-                f"pictures is {self.pictures!r}, and no stimulus of {self.stimuli.name!r} has a picture. Leave it out."
+                f"images is {self.images!r}, and no stimulus of {self.stimuli.name!r} has an image. Leave it out."
             )
 
     @classmethod
