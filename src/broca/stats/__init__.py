@@ -12,6 +12,7 @@
 * robust        drop and flip rates, consistency over wordings, the noise floor of seeds
 * nulls         empirical p, bands and dose-response areas from draws
 * probing       small classifiers on features of grouped rows: folds, out-of-fold predictions, control tasks
+* stopping      when random draws are enough
 * published     the same as the code of Hou et al. (2023) scores it
 * f1            macro-F1, probing scores and their intervals from confusion counts
 * logit         logistic regression with clustered errors
