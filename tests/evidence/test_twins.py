@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import zoo
-from broca.evidence.rungs.learned import unit_map
+from broca.evidence.rungs.learned import decide, twins_needed, unit_map
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.models.twins import untrained_twin
+from broca.stats.nulls import empirical_p
 
 
 def words(n=24):
@@ -33,9 +36,16 @@ def table(d):
 
 def test_an_untrained_model_is_not_more_than_its_twins():
     found = Localize(contrast=words(), twins=20).run(untrained_twin(zoo.lm("llama"), 99))
-    assert found.twins["kind"].to_list() == ["untrained"] * 20 + ["shuffled"]
-    assert found.twins["d_held_out"].n_unique() == 21
-    assert rung(found).numbers["twins"] == 20
+    twins = found.twins.height - 1
+    assert 1 <= twins <= 20
+    assert found.twins["kind"].to_list() == ["untrained"] * twins + ["shuffled"]
+    assert found.twins["d_held_out"].n_unique() == twins + 1
+    assert (
+        found.twins["d_held_out"][twins - 1]
+        >= found.reliability["d_held_out"]
+        > max(found.twins["d_held_out"][: twins - 1], default=0)
+    )
+    assert rung(found).numbers["twins"] == twins
     assert rung(found).state == "failed", rung(found).text
 
 
@@ -43,15 +53,33 @@ def test_an_untrained_model_is_not_more_than_its_twins():
     ("own", "state", "p"), [(2.0, "passed", 1 / 21), (0.95, "failed", 2 / 21), (0.0, "failed", 1.0)]
 )
 def test_it_takes_an_effect_that_few_twins_reach(own, state, p):
-    found = unit_map({"d_held_out": own, "share_significant": 0.2, "r": 0.9}, table([i / 20 for i in range(20)]))
+    twins = table([i / 20 for i in range(20)])
+    found = unit_map({"d_held_out": own, "share_significant": 0.2, "r": 0.9}, twins, most=20, alpha=0.05)
     assert found.state == state
     assert found.numbers["p"] == pytest.approx(p)
 
 
 def test_few_twins_test_nothing_and_the_number_that_would_do_is_said():
-    found = unit_map({"d_held_out": 9.0, "share_significant": 0.2, "r": 0.9}, table([0.1] * 5))
-    assert found.state == "not tested"
-    assert "20 twins are needed" in found.text
+    found = unit_map({"d_held_out": 9.0, "share_significant": 0.2, "r": 0.9}, table([0.1] * 5), most=5, alpha=0.05)
+    assert found.state == "undecided"
+    assert "19 untrained twins are needed, 5 were compared (--twins 19)" in found.text
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(0, 1), st.sampled_from([0.05, 0.01, 0.2]))
+def test_twins_that_decide_decide_what_all_of_them_would(values, own, alpha):
+    """Stopping at the first twin that makes a pass impossible changes no verdict."""
+    whole, p = decide(own, values, most=len(values), alpha=alpha)
+    assert p == pytest.approx(float(empirical_p(own, values, "greater")))
+    states = [decide(own, values[:n], most=len(values), alpha=alpha)[0] for n in range(1, len(values) + 1)]
+    if "failed" in states:
+        assert whole == "failed"
+    assert whole != "passed" or len(values) >= twins_needed(alpha)
+
+
+@pytest.mark.parametrize(("alpha", "claims", "n"), [(0.05, 1, 19), (0.05, 2, 39), (0.01, 1, 99), (0.1, 3, 29)])
+def test_as_many_twins_as_the_claims_need(alpha, claims, n):
+    assert twins_needed(alpha, claims) == n
+    assert 1 / (n + 1) <= alpha / claims < 1 / n
 
 
 def test_no_twins_are_made_unless_asked_for():

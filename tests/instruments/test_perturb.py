@@ -36,7 +36,7 @@ SPEC = Perturb(
     compare=4,
     cases=60,
     draws=30,
-    twins=5,
+    twins=2,
     patterns="layers",
     n_bootstrap=200,
     probes=0,
@@ -185,7 +185,7 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
     assert found.selected.count == 2 == found.units["chosen"].sum()
     assert numbers["causal"]["cases"] < found.recovery["n"].max()
     assert numbers["causal"]["draws"] == 30
-    assert numbers["learned"]["twins"] == 5
+    assert numbers["learned"]["twins"] <= 2
     states = {rung.name: rung.state for rung in found.verdict.rungs}
     assert states["selective"] == states["causal"] == states["specific"] == "passed"
 

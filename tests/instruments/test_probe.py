@@ -62,8 +62,8 @@ def test_features_are_the_attention_of_each_list(lm, found):
 def test_an_untrained_reader_is_told_that_nothing_was_learned(found):
     states = {rung.name: rung.state for rung in found.verdict.rungs}
     assert states["selective"] == "failed"
-    assert states["learned"] == "not tested"  # 3 twins
-    assert states["causal"] in ("failed", "not tested")
+    assert states["learned"] in ("undecided", "failed")  # 3 twins
+    assert states["causal"] != "passed"
     assert found.verdict.sentence.startswith("Map: no")
     assert {guard.name for guard in found.guards} >= {"gate", "degenerate statistic", "identity", "effect"}
     assert any("needs 5 for its band" in text for text in found.warnings)

@@ -11,7 +11,7 @@ from broca.interventions.weights import Edit
 from broca.stimuli.sums import WORDS
 
 DEMO = CausalTest(
-    localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=20),
+    localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=19),
     localizers=("multiple-demand-matched",),
     items="beliefs/false-belief",
     others=("beliefs/true-belief", "beliefs/photograph", "beliefs/reality", "beliefs/arithmetic-easy"),
@@ -27,7 +27,7 @@ DEMO = CausalTest(
 """In `beliefs`: heads that tell stories about beliefs from stories about pictures."""
 
 ROUTED = CausalTest(
-    localizer=Localize(contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", twins=20),
+    localizer=Localize(contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", twins=19),
     items="beliefs/false-belief",
     others=("beliefs/photograph", "beliefs/reality", "beliefs/memory", "beliefs/arithmetic-easy"),
     options={"detail": 0.0},

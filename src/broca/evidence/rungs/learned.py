@@ -5,20 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from broca.cache.cache import Cache, Json
 from broca.cache.mapping import map_cached
 from broca.evidence.rungs.selective import ProbedTarget
-from broca.evidence.verdict import Rung
+from broca.evidence.verdict import Rung, State
 from broca.models.lm import LM
 from broca.models.twins import shuffled_twin, untrained_twin
 from broca.page.numbers import is_known, limits, number, p_value
-from broca.stats.nulls import empirical_p
 
 Kind = Literal["untrained", "shuffled"]
 
@@ -26,23 +25,76 @@ CITATIONS = (
     "Adebayo et al. (2018), Sanity checks for saliency maps, NeurIPS.",
     "Heap et al. (2025), arXiv:2501.17727.",
 )
-ENOUGH, LEVEL = 20, 0.05
-"""So many twins are needed for a p of this level."""
+
+
+def twins_needed(alpha: float, claims: int = 1) -> int:
+    """The fewest twins that can show each of so many claims at a level: ``ceil(claims / alpha) - 1``, none of them reaching the model."""
+    return ceil(claims / alpha - 1e-9) - 1
+
+
+def decide(own: float, twins: Sequence[float], *, most: int, alpha: float) -> tuple[State, float]:
+    """What a figure among those of untrained twins says, and its empirical p (Phipson & Smyth, 2010).
+
+    More twins cannot turn a *failed*, so that the first ones that reach the model end the comparison.
+
+    Args:
+        own: the model's figure.
+        twins: the same figure in each twin so far.
+        most: how many twins are to be compared in all.
+        alpha: level.
+    """
+    reached = sum(value >= own for value in twins)
+    p = (1 + reached) / (1 + len(twins))
+    allowed = int(alpha * (max(most, twins_needed(alpha)) + 1) + 1e-9) - 1
+    return "failed" if reached > allowed else "passed" if p <= alpha else "undecided", p
+
+
+def wanting(twins: int, alpha: float) -> str:
+    """What would decide the rung where so few twins did not."""
+    return f" {twins_needed(alpha)} untrained twins are needed, {twins} were compared (--twins {twins_needed(alpha)})."
 
 
 def in_twins(
-    task: TwinTask, lm: LM, *, n: int, seed: int, cache: Cache, progress: Callable[[int, int], None]
+    task: TwinTask,
+    lm: LM,
+    *,
+    n: int,
+    seed: int,
+    own: float | None,
+    alpha: float,
+    cache: Cache,
+    progress: Callable[[int, int], None],
 ) -> pl.DataFrame:
-    """What a task finds in `n` untrained twins, and in one whose weights are in disorder.
+    """What a task finds in a twin whose weights are in disorder, and in untrained ones until they have decided.
 
     One row a twin: kind, seed, and the figures, d_held_out, share_significant, r.
+
+    Args:
+        task: what takes the figures.
+        lm: the model.
+        n: untrained twins at most.
+        seed: of the first one.
+        own: the model's d_held_out, which the twins' are compared with; None where it has none.
+        alpha: level.
+        cache: of the twins.
+        progress: called with (twins done, twins at most).
     """
-    parts: list[tuple[Kind, int]] = [*(("untrained", seed + i) for i in range(n)), ("shuffled", seed)]
-    rows = []
+    parts: list[tuple[Kind, int]] = [("shuffled", seed), *(("untrained", seed + i) for i in range(n))]
+    rows, found = [], []
     for (kind, of), row in zip(parts, map_cached(task, parts, lm, cache, progress), strict=True):
         assert isinstance(row, pl.DataFrame)
         rows.append(row.select(pl.lit(kind).alias("kind"), pl.lit(of).alias("seed"), pl.all()))
-    return pl.concat(rows)
+        if kind == "untrained":
+            found.append(_figure(row["d_held_out"][0]))
+        if own is not None and is_known(own) and decide(own, found, most=n, alpha=alpha)[0] == "failed":
+            break
+    progress(len(parts), len(parts))
+    return pl.concat([*rows[1:], rows[0]])
+
+
+def _figure(value: float | None) -> float:
+    """A twin in which nothing can be computed has no effect to speak of."""
+    return value if value is not None and np.isfinite(value) else 0.0
 
 
 @dataclass(frozen=True)
@@ -69,23 +121,25 @@ class TwinTask(ABC):
 _FIGURES = {"d_held_out": pl.Float64, "share_significant": pl.Float64, "r": pl.Float64}
 
 
-def unit_map(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
-    """Is the effect on held-out stimuli larger than in 95 % of the untrained twins, by its empirical p?
+def unit_map(own: Mapping[str, Any], table: pl.DataFrame, *, most: int, alpha: float) -> Rung:
+    """Is the effect on held-out stimuli larger than in untrained twins, by its empirical p?
 
     Args:
         own: `figures` of the trained model.
-        table: `twins`.
+        table: `in_twins`.
+        most: untrained twins that were to be compared.
+        alpha: level.
     """
     if not is_known(own["d_held_out"]):
-        return Rung("learned", "not tested", "Too few stimuli for an effect size on held-out ones.", {})
+        return Rung("learned", "undecided", "Too few stimuli for an effect size on held-out ones.", {})
     fresh = table.filter(pl.col("kind") == "untrained")
-    d = fresh["d_held_out"].fill_nan(None).fill_null(0.0).to_numpy()
-    bar, p = float(np.quantile(d, 0.95)), float(empirical_p(own["d_held_out"], d, "greater"))
+    d = [_figure(value) for value in fresh["d_held_out"]]
+    state, p = decide(own["d_held_out"], d, most=most, alpha=alpha)
     disorder = table.filter(pl.col("kind") == "shuffled")["d_held_out"][0]
     numbers = {
         "d_held_out": own["d_held_out"],
         "d_twins_median": float(np.median(d)),
-        "d_twins_95": bar,
+        "d_twins_largest": max(d),
         "d_shuffled": disorder,
         "share_significant": own["share_significant"],
         "share_significant_twins": float(fresh["share_significant"].mean()),  # type: ignore[arg-type]
@@ -94,73 +148,59 @@ def unit_map(own: Mapping[str, Any], table: pl.DataFrame) -> Rung:
     }
     text = (
         f"Effect size of the selection on stimuli that did not select it: d = {own['d_held_out']:.2f}. In {len(d)} untrained "
-        f"twins {number(numbers['d_twins_median'])} in the median and {number(bar)} at the 95th percentile ({p_value(p)}); with "
+        f"twins {number(numbers['d_twins_median'])} in the median and {number(max(d))} at most ({p_value(p)}); with "
         f"the weights in disorder {number(disorder)}. Significant units: {own['share_significant']:.1%}, in the twins "
         f"{numbers['share_significant_twins']:.1%} on average."
     )
-    if len(d) < ENOUGH:
-        return Rung("learned", "not tested", f"{text} {ENOUGH} twins are needed for p = 0.05.", numbers)
-    return Rung("learned", "passed" if p <= LEVEL else "failed", text, numbers)
-
-
-ENOUGH_NETWORKS = 5
-"""Untrained networks that the rung *learned* needs."""
+    return Rung("learned", state, text + (wanting(len(d), alpha) if state == "undecided" else ""), numbers)
 
 
 def probe_scores(defined: Sequence[ProbedTarget], alpha: float) -> Rung:
-    """Do probes of the trained network read more than those of untrained ones do?"""
-    texts, numbers, passed = [], {}, True
+    """Do probes of the trained network read more than those of untrained ones do, whatever is asked of them?
+
+    All targets must pass, each at `alpha` (intersection-union; Berger, 1982).
+    """
+    texts, numbers, states = [], {}, []
     n = len(defined[0].row["f1_random_all"])
+    if not n:
+        return Rung("learned", "not tested", "Not compared with untrained networks (--twins 0).", {"twins": 0})
     for each in defined:
         row = each.row
+        band = row["f1_random_all"]
+        state, p = decide(row["f1"], band, most=n, alpha=alpha)
+        states.append("undecided" if state == "passed" and not (row["score_low"] or 0.0) > 0 else state)
         if row["score"] is None:
             continue
-        band = row["score_random_all"]
         texts.append(
-            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}; untrained networks "
-            f"score {number(min(band, default=0), '+.3f')} to {number(max(band, default=0), '+.3f')}"
-            + (f" ({p_value(row['p_learned'])})." if row["p_learned"] is not None else ".")
+            f"{row['symbol']} = {number(row['score'], '.3f')} {limits(row['score_low'], row['score_high'], '.3f')}: macro-F1 "
+            f"{number(row['f1'], '.3f')}, in untrained networks {number(min(band, default=0), '.3f')} to "
+            f"{number(max(band, default=0), '.3f')} ({p_value(p)})."
         )
-        numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": row["p_learned"]}
-        passed &= row["p_learned"] is not None and row["p_learned"] <= alpha / len(defined) and row["score_low"] > 0
+        numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": p}
     numbers["twins"] = n
-    if n < ENOUGH_NETWORKS:
-        return Rung(
-            "learned", "not tested", " ".join([*texts, f"{ENOUGH_NETWORKS} untrained networks are needed."]), numbers
-        )
-    return Rung("learned", "passed" if passed else "failed", " ".join(texts), numbers)
+    state: State = next((s for s in ("failed", "undecided") if s in states), "passed")  # type: ignore[assignment]
+    short = wanting(n, alpha) if state == "undecided" and n < twins_needed(alpha) else ""
+    return Rung("learned", state, " ".join(texts) + short, numbers)
 
 
-ENOUGH_TWINS = 5
-"""Untrained twins in which a choice is patched."""
-
-
-def too_few_twins(own: float, twins: int) -> Rung:
-    """The rung where a choice was not patched in enough untrained twins."""
-    text = f"{ENOUGH_TWINS} untrained twins are needed, {twins} were asked for."
-    return Rung("learned", "not tested", text, {"t": own})
-
-
-def patch_choice(own: float, random: Sequence[float], *, cases: int, what: str, alpha: float) -> Rung:
+def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, what: str, alpha: float) -> Rung:
     """Does the choice restore more than the same one does in untrained twins?
-
-    One value against the few of a control sample (Crawford & Howell, 1998).
 
     Args:
         own: mean t of what the chosen ones restore in the trained model.
         random: the same in each twin.
+        most: untrained twins that were to be compared.
         cases: how many cases were patched; none of them chose.
         what: heads or neurons.
         alpha: level of the test.
     """
-    twins = len(random)
-    spread = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / twins)
-    p = float(stats.t.sf((own - np.mean(random)) / spread, twins - 1)) if spread else 0.0
-    return Rung(
-        "learned",
-        "passed" if p <= alpha and own > max(random) else "failed",
+    if not random:
+        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"t": own})
+    state, p = decide(own, random, most=most, alpha=alpha)
+    text = (
         f"In {cases} cases that did not choose them, the chosen {what} restore with a mean t of {number(own, '.1f')}; in "
-        f"{twins} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
-        f"({p_value(p)}).",
-        {"t": own, "t_untrained_largest": max(random), "p": p, "twins": twins, "cases": cases},
+        f"{len(random)} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
+        f"({p_value(p)})."
     )
+    numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "cases": cases}
+    return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)

@@ -90,8 +90,10 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         local = replace(local, across=table, verdict=Verdict.of(*rungs.values()))
     if not spec.twins:
         return local
-    table = twins.twins(spec, lm, cache=cache, progress=progress)
-    verdict = Verdict.of(*local.verdict.rungs, learned.unit_map(twins.figures(local), table))
+    table = twins.twins(spec, local, lm, cache=cache, progress=progress)
+    verdict = Verdict.of(
+        *local.verdict.rungs, learned.unit_map(twins.figures(local), table, most=spec.twins, alpha=spec.alpha)
+    )
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
 
 

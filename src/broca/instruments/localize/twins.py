@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from broca.instruments.localize.spec import Localize
 
 
-def twins(spec: Localize, lm: LM, *, cache: Cache, progress: Progress) -> pl.DataFrame:
-    """The localizer's figures in each twin: effect size of its selection on held-out stimuli, share of significant units, split-half r.
+def twins(spec: Localize, found: Localization, lm: LM, *, cache: Cache, progress: Progress) -> pl.DataFrame:
+    """The localizer's figures, beside what it found in the model, in each twin: effect size of its selection on held-out stimuli, share of significant units, split-half r.
 
     See `in_twins` for its rows.
     """
@@ -26,7 +26,10 @@ def twins(spec: Localize, lm: LM, *, cache: Cache, progress: Progress) -> pl.Dat
     def report_progress(done: int, total: int) -> None:
         progress("localizing in untrained twins", done, total)
 
-    return in_twins(Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, cache=cache, progress=report_progress)
+    return in_twins(
+        Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, own=figures(found)["d_held_out"], alpha=spec.alpha,
+        cache=cache, progress=report_progress,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

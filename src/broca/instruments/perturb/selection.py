@@ -185,17 +185,17 @@ def _learned_rung(
     """The rung *learned*, in cases that chose nothing."""
     chosen, second = at
     own = float(_t(found.values[np.ix_(second, chosen)]).mean())
-    if how.twins < learned.ENOUGH_TWINS:
-        return learned.too_few_twins(own, how.twins)
-    random = []
+    random: list[float] = []
     for i in range(how.twins):
         held.progress("patching untrained twins", i, how.twins)
         twin = replace(
             held, lm=untrained_twin(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
         )
         random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
+        if learned.decide(own, random, most=how.twins, alpha=how.alpha)[0] == "failed":
+            break
     held.progress("patching untrained twins", how.twins, how.twins)
-    return learned.patch_choice(own, random, cases=len(second), what=how.what, alpha=how.alpha)
+    return learned.patch_choice(own, random, most=how.twins, cases=len(second), what=how.what, alpha=how.alpha)
 
 
 def _chosen_values(twin: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Floats:

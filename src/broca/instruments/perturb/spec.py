@@ -78,8 +78,8 @@ class Perturb(Spec):
     """Share of the heads or neurons to choose."""
     draws: Natural = 100
     """Random choices of the same size and layers."""
-    twins: Natural = 5
-    """Untrained networks of the same architecture."""
+    twins: Natural = 19
+    """Untrained networks of the same architecture at most: the first whose choice restores as much ends the comparison."""
     alpha: Level = 0.05
     n_bootstrap: Positive = 2000
     examples: Natural = 6

@@ -12,7 +12,6 @@ from scipy.stats import binomtest
 from broca.evidence.guards import too_few
 from broca.evidence.rungs import learned, selective
 from broca.evidence.rungs import reliable as reliable_rung
-from broca.evidence.rungs.learned import ENOUGH_NETWORKS
 from broca.evidence.verdict import Guard, Rung
 from broca.instruments.probe.scores import UNPUBLISHED, PublishedScores, TargetScore
 from broca.instruments.probe.statements import Floats, Statements
@@ -122,11 +121,9 @@ def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tu
     )
 
 
-def warnings(twins: int, found: Sequence[TargetScore]) -> tuple[str, ...]:
-    """What a reader must know: undefined scores, too few twins, leakage between rows of one theory."""
+def warnings(found: Sequence[TargetScore]) -> tuple[str, ...]:
+    """What a reader must know: undefined scores, leakage between rows of one theory."""
     out = [f"{each.row['symbol']} is undefined: {each.row['undefined']}." for each in found if each.row["undefined"]]
-    if twins < ENOUGH_NETWORKS:
-        out.append(f"{twins} untrained networks: a probing score needs {ENOUGH_NETWORKS} for its band.")
     for each in found:
         row = each.row
         if not row["undefined"] and row["f1_rows"] - row["f1"] > 0.02:

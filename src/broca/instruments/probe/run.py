@@ -81,7 +81,7 @@ def _result(
             *after.guards,
             *joins(lm, [tree.item for tree in statements.trees], TokenCachedLikelihood(chat=spec.chat)),
         ),
-        warnings=(*probe_findings.warnings(spec.twins, found), *missing, *after.warnings, *lm.notes),
+        warnings=(*probe_findings.warnings(found), *missing, *after.warnings, *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),

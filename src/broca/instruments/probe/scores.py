@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from broca.instruments.probe.statements import Floats, Ints, Statements
 from broca.stats.corrections import bh
@@ -183,7 +182,7 @@ def score_target(target: Target) -> TargetScore:
         "f1_random": float(np.mean(random)) if random else None,
         "f1_random_all": random,
         "score_random_all": [float(each) for each in _leave_one_out(random)],
-        "p_learned": _p_learned(f1.value, random),
+        "p_learned": float(empirical_p(f1.value, random, "greater")) if random else None,
         "p": float(empirical_p(f1.value, null, "greater")) if len(null) else None,
         "layers_chosen": chosen,
         **_row_folds(target),
@@ -214,16 +213,6 @@ def _leave_one_out(random: Sequence[float]) -> Floats:
     if len(values) < 2:
         return np.zeros(0)
     return probing_score(values, (values.sum() - values) / (len(values) - 1))
-
-
-def _p_learned(f1: float, random: Sequence[float]) -> float | None:
-    """One-sided p of an F1 among those of untrained networks, by the prediction interval of a normal sample."""
-    n = len(random)
-    if n < 3:
-        return None
-    error = float(np.std(random, ddof=1)) * np.sqrt(1 + 1 / n)
-    gain = f1 - float(np.mean(random))
-    return float(stats.t.sf(gain / error, n - 1)) if error else float(gain <= 0)
 
 
 def _nested_scores(target: Target, values: Floats) -> tuple[Floats, tuple[str, ...]]:

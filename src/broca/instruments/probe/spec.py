@@ -78,7 +78,7 @@ class Probe(Spec):
     """Features of all layers, or of those that each fold chooses on the rows that train."""
     folds: Several = 5
     """Folds; a theory is never torn apart."""
-    twins: Natural = 5
+    twins: Natural = 19
     """Random initialisations of the same architecture, seen through the same pipeline: what a score of 0 means."""
     permutations: Natural = 200
     """Shuffle the labels within each text this often."""

@@ -255,8 +255,12 @@ class Work:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
         told = self.step_progress("scoring untrained twins")
         task, spec = WeightTwin(self.spec, m), self.spec
-        table = in_twins(task, self.lm, n=spec.twins, seed=spec.seed, cache=self.cache, progress=told)
-        return learned_rung.unit_map(self.figures(m), table)
+        own = self.figures(m)
+        table = in_twins(
+            task, self.lm, n=spec.twins, seed=spec.seed, own=own["d_held_out"], alpha=spec.alpha, cache=self.cache,
+            progress=told,
+        )  # fmt: skip
+        return learned_rung.unit_map(own, table, most=spec.twins, alpha=spec.alpha)
 
     def figures(self, m: float) -> dict[str, Any]:
         """What is compared with twins: of the mask that this model's own rankings give."""
