@@ -23,9 +23,9 @@ from scipy import stats
 
 from broca.stats.confounds import partial_welch
 from broca.stats.corrections import bh, true_share
+from broca.stats.mean_tests import welch_from_samples
 from broca.stats.permutation import permutation_test
 from broca.stats.power import welch_power
-from broca.stats.welch import welch_from_samples
 
 UNITS, LAYER = 400, 50
 ARRANGEMENTS = 199

@@ -32,8 +32,8 @@ from broca.items import Pair, Stimulus
 from broca.models.lm import LM
 from broca.models.tokens import Batch
 from broca.sites import Site
-from broca.stimuli.align import align
-from broca.stimuli.perturb import build
+from broca.stimuli.alignment import align
+from broca.stimuli.perturb import build_pairs
 
 BOUND, MEGABYTE = 1.2, 1.0
 ANCESTOR_MB = 560.0
@@ -45,7 +45,7 @@ GEMMA = {"layers": (0, 5, 10, 15), "heads": 16, "units": 3584, "blocks": 42}
 def pairs_of(lm: LM, n: int, words: int) -> list[AlignedPair]:
     """Transposed letters in requests, behind `words` others."""
     before = texts(n, words + 1) if words else [""] * n
-    made = build([Stimulus(s.id, str(s.text), s.group) for s in prompts(n)], ["transpose"], seed=0).pairs
+    made = build_pairs([Stimulus(s.id, str(s.text), s.group) for s in prompts(n)], ["transpose"], seed=0).pairs
     found = []
     for pair, front in zip(made, before, strict=False):
         clean, perturbed = lm.tokenize([f"{front} {pair.clean}".strip(), f"{front} {pair.perturbed}".strip()])

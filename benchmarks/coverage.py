@@ -21,7 +21,7 @@ from transformers.models.auto import modeling_auto as auto
 from transformers.utils import logging
 
 from broca.errors import BrocaError
-from broca.models.tiny import VOCABULARY, Family, tiny
+from broca.models.miniatures import VOCABULARY, Family, tiny
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 SECONDS, WORKERS = 120, 2

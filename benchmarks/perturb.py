@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from broca.errors import StimulusError
 from broca.items import Stimulus
-from broca.stimuli.perturb import ALL, build, controls, perturb
+from broca.stimuli.perturb import ALL, build_pairs, controls, perturb
 
 BOUND = 30.0
 REQUESTS = (
@@ -64,9 +64,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     given = parser.parse_args()
     sources = prompts(given.n)
-    pairs = build(sources, ["insert"]).pairs
+    pairs = build_pairs(sources, ["insert"]).pairs
     ways: dict[str, Callable[[], int]] = {
-        "build": lambda: len(build(sources, ALL).pairs),
+        "build": lambda: len(build_pairs(sources, ALL).pairs),
         "draws": lambda: draws(sources),
         "controls": lambda: len(controls(pairs, lambda text: len(text) // 3).pairs),
     }

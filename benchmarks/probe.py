@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, logging
 
-from broca.capture.features import PRESETS, features
+from broca.capture.head_features import PRESETS, features
 from broca.models.build import fresh
 from broca.models.lm import LM
 from broca.models.wiring.dissection import dissect

@@ -43,13 +43,13 @@ from transformers import AutoModelForCausalLM
 
 from broca.capture.objectives import OBJECTIVES, text
 from broca.capture.ranking import rank_weights
-from broca.capture.sensitivity import asking, sensitivity
+from broca.capture.weight_gradients import asking, sensitivity
 from broca.evidence.abilities import abilities
 from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import Edit, WeightDeltas, WeightMask
 from broca.models.lm import LM
-from broca.models.matrices import matrices
 from broca.models.tokens import pad_tokens
+from broca.models.weight_matrices import matrices
 from broca.units.weight_ranking import WeightRanking, without
 from broca.units.weights import WeightSet
 

@@ -19,7 +19,7 @@ from broca.errors import BrocaError
 from broca.interventions.weights import Edit, WeightMask
 from broca.models.build import fresh, save
 from broca.models.lm import LM
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 from broca.sites import Site
 from broca.units import UnitMask
 from broca.units.weights import WeightSet

@@ -1,5 +1,16 @@
-# The public names of broca, with their types: those that `__init__.py` loads on first use.
+# The public names of broca, with their types: loaded on first use.
 
+from broca import cache as cache
+from broca import capture as capture
+from broca import interventions as interventions
+from broca import models as models
+from broca import page as page
+from broca import runs as runs
+from broca import scoring as scoring
+from broca import stats as stats
+from broca import stimuli as stimuli
+from broca import units as units
+from broca import workers as workers
 from broca.errors import BrocaError as BrocaError
 from broca.instruments.lesion.spec import CausalTest as CausalTest
 from broca.instruments.localize.spec import Localize as Localize
@@ -23,10 +34,10 @@ from broca.items import Tree as Tree
 from broca.models.export import export as export
 from broca.models.lm import LM as LM
 from broca.reports.build import report as report
+from broca.runs.execution import run as run
 from broca.runs.listing import list_runs as list_runs
 from broca.runs.listing import open_runs as open_runs
 from broca.runs.reading import open_run as open_run
-from broca.runs.run import run as run
 from broca.scoring.generation import Generation as Generation
 from broca.scoring.likelihood import Likelihood as Likelihood
 from broca.scoring.sampling import Sampled as Sampled
@@ -34,12 +45,12 @@ from broca.sites import Site as Site
 from broca.stimuli.benchmarks import benchmark as benchmark
 from broca.stimuli.contrasts import contrast as contrast
 from broca.stimuli.perturb import pairs as pairs
-from broca.stimuli.perturb import perturb as perturb
+from broca.stimuli.perturb.draws import perturb as perturb
 from broca.stimuli.texts import texts as texts
 from broca.stimuli.trees import trees as trees
-from broca.units import Select as Select
-from broca.units import UnitMask as UnitMask
-from broca.units import WeightSet as WeightSet
-from broca.units import select as select
+from broca.units.mask import UnitMask as UnitMask
+from broca.units.selection import Select as Select
+from broca.units.selection import select as select
+from broca.units.weights import WeightSet as WeightSet
 
 __version__: str

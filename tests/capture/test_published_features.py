@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from broca.capture.features import PRESETS, features
+from broca.capture.head_features import PRESETS, features
 from broca.instruments.probe.published_probe import of_numbers
 from broca.instruments.probe.scores import TARGETS
 from broca.instruments.probe.statements import Statements

@@ -28,8 +28,8 @@ from broca.instruments.sensitivity.spec import Sensitivity
 from broca.items import Contrast, Item, Message, Stimulus
 from broca.models.attention import attention_rows
 from broca.models.lm import LM
+from broca.models.miniatures import tiny
 from broca.models.surprise import surprise
-from broca.models.tiny import tiny
 from broca.models.tokens import Frame, tokenize
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood

@@ -26,8 +26,8 @@ from broca.items import Contrast, Item, Stimulus
 from broca.models import hooks
 from broca.models.continuation import continuation_logprobs
 from broca.models.lm import LM
+from broca.models.miniatures import tiny
 from broca.models.sampling import sample_texts
-from broca.models.tiny import tiny
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
 from broca.units import UnitMask

@@ -240,7 +240,7 @@ def made(tmp_path_factory) -> dict[str, str]:
     """What the words in capitals stand for."""
     import broca
     from broca.interventions.weights import Edit, WeightMask
-    from broca.models.matrices import matrices
+    from broca.models.weight_matrices import matrices
     from broca.units.weights import WeightSet
 
     folder = tmp_path_factory.mktemp("made")

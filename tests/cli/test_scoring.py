@@ -19,7 +19,7 @@ from broca import cli
 from broca.interventions.weights import Edit, WeightMask
 from broca.models.build import save
 from broca.models.lm import LM
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 from broca.runs import run as run_study
 from broca.units.weights import WeightSet
 

@@ -15,7 +15,7 @@ import zoo
 from broca.capture.ranking import rank_weights
 from broca.compat.wu2025.chunks import Chunks
 from broca.errors import SelectionError
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 
 KEYS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

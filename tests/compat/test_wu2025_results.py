@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from broca.compat.wu2025.results import CELL_SCHEMA, COLUMNS, published_cells, read_tree, summary, write_tree
 from broca.errors import StimulusError
-from broca.stimuli.baselines import reports_reality, says_yes
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.cells import cells
+from broca.stimuli.blind_rules import reports_reality, says_yes
+from broca.stimuli.cell_items import cells
 
 SCENES = {
     "contents": ("false belief", "correct label", "informed protagonist", "open container"),

@@ -15,7 +15,7 @@ FILES = {
     "reports/drawing_child.py": _PIPE,
     "runs/cells.py": _RUN,
     "runs/journal.py": _RUN,
-    "runs/run.py": _RUN,
+    "runs/execution.py": _RUN,
     "runs/shards.py": _RUN,
     "runs/store.py": _RUN,
     "storage/files.py": _SYSTEM,
@@ -27,6 +27,7 @@ FILES = {
 
 FUNCTIONS = {
     ("cli/__init__.py", "main"): "opens the null device",
+    ("lazy.py", "homes"): _OURS,
     ("models/export.py", "_settle"): "opens what it has written, to flush it",
     ("models/identity.py", "identity"): "its own JSON, made in the same line",
     ("models/memory.py", "_host"): _SYSTEM,

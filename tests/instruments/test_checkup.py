@@ -10,7 +10,7 @@ import zoo
 from broca.errors import GuardError
 from broca.instruments.selftest.checkup import checkup
 from broca.models.lm import LM
-from broca.models.tiny import draw_weights, tiny
+from broca.models.miniatures import draw_weights, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Rr]o[Pp][Ee].*")
 

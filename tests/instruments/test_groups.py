@@ -22,7 +22,7 @@ from broca.instruments.perturb.spec import Perturb
 from broca.instruments.probe.spec import Probe
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.items import Contrast, Edit, Item, Pair, Stimulus, Tree, cluster
-from broca.scoring.completions import Completion, differences, hashes
+from broca.scoring.completions import Completion, hashes, score_differences
 from broca.stats.exchange import Sides
 from broca.stats.intervals import codes
 from broca.stats.logit import logit
@@ -30,7 +30,7 @@ from broca.stats.pairs import mean_interval
 from broca.stats.probing import folds
 from broca.stats.reliability import halves
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.corrupt import corrupt
+from broca.stimuli.corruption import corrupt
 from broca.stimuli.trees import trees
 
 GROUPS = {
@@ -228,8 +228,8 @@ def test_completions_without_a_wording_are_wordings_of_their_own():
     rows = pl.DataFrame(hashes(found)).with_columns(score=pl.Series([float(i % 5) for i in range(16)]))
     assert rows["group"].n_unique() == 7
     old = rows.with_columns(pl.when(pl.col("group") != "g").then(pl.lit("")).otherwise("group").alias("group"))
-    assert differences(rows, "score")["low"][0] is not None
-    assert_frame_equal(differences(rows, "score"), differences(old, "score"))
+    assert score_differences(rows, "score")["low"][0] is not None
+    assert_frame_equal(score_differences(rows, "score"), score_differences(old, "score"))
 
 
 # ---- how a table says that there is none

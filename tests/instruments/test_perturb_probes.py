@@ -15,7 +15,7 @@ from broca.items import Stimulus
 from broca.models.lm import LM
 from broca.sites import Site
 from broca.stats.telling import Choice
-from broca.stimuli.perturb import build
+from broca.stimuli.perturb import build_pairs
 
 QUICK = Choice(strengths=(0.01,), folds=3, inner=2)
 WORDS = ["please", "kindly", "quickly", "slowly", "gladly", "surely"]
@@ -34,7 +34,7 @@ def pairs():
         for word in WORDS
         for thing in THINGS
     ]
-    return build(sources, ["transpose", "duplicate"], seed=1).pairs
+    return build_pairs(sources, ["transpose", "duplicate"], seed=1).pairs
 
 
 def test_places_are_those_of_each_text_however_it_is_padded(lm):

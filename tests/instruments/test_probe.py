@@ -8,7 +8,7 @@ import pytest
 
 import lists
 import zoo
-from broca.capture.features import Pooling, features
+from broca.capture.head_features import Pooling, features
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.probe.cuts import cut_edges, match_cuts
 from broca.instruments.probe.result import ProbeResult

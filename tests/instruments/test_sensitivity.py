@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 import broca
 import zoo
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
-from broca.capture.sensitivity import sensitivity
+from broca.capture.weight_gradients import sensitivity
 from broca.compat.wu2025.results import summary
 from broca.errors import SelectionError, SpecError
 from broca.evidence.verdict import RUNGS
@@ -30,8 +30,8 @@ from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import WeightMask
 from broca.items import Item
-from broca.models.matrices import matrices
 from broca.models.questions import split
+from broca.models.weight_matrices import matrices
 from broca.page.words import number
 from broca.units.weights import WeightSet
 
@@ -264,7 +264,7 @@ import zoo, broca
 from pathlib import Path
 from broca.evidence.verdict import RUNGS
 from broca.instruments.sensitivity.spec import Sensitivity
-import broca.capture.sensitivity as module
+import broca.capture.weight_gradients as module
 spec = Sensitivity(**json.loads({fields!r}))
 slow = {slow!r}
 state = dict(n=0)

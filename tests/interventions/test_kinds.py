@@ -16,7 +16,7 @@ from broca.instruments.lesion.spec import CausalTest
 from broca.interventions.lesion import Lesion
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.tiny import tiny
+from broca.models.miniatures import tiny
 from broca.sites import Site
 from broca.units import UnitMask
 

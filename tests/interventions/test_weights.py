@@ -9,7 +9,7 @@ import torch
 import zoo
 from broca.errors import GuardError, SelectionError, SiteUnavailable
 from broca.interventions.weights import Edit, WeightDeltas, WeightMask
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 from broca.units.weights import Address, WeightSet
 
 LAYOUTS = ["llama", "gpt2", "gpt_neox", "phi3", "opt", "mixtral", "gpt_oss"]

@@ -7,7 +7,7 @@ import torch
 
 from broca.errors import AnatomyError, ModelError, SiteUnavailable, UnknownName
 from broca.models import hooks
-from broca.models.tiny import tiny, tiny_config
+from broca.models.miniatures import tiny, tiny_config
 from broca.models.wiring.dissection import dissect
 from broca.models.wiring.parallel_streams import Streams, mixing_steps
 from broca.sites import Site

@@ -19,12 +19,12 @@ from broca.capture.activations import capture
 from broca.capture.gradient import LogitDifference, attribution
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
 from broca.capture.reduce import Moments
-from broca.capture.sensitivity import sensitivity
+from broca.capture.weight_gradients import sensitivity
 from broca.errors import BrocaError
 from broca.models.continuation import continuation_logprobs
 from broca.models.fitting import halving, in_parts, is_out_of_memory
-from broca.models.matrices import matrices
 from broca.models.questions import split
+from broca.models.weight_matrices import matrices
 from broca.sites import Site
 
 TEXTS = [f"{i} the cat sat on the mat and looked at the dog " * 6 for i in range(48)]

@@ -12,7 +12,7 @@ import zoo
 from broca.errors import AnatomyError, ModelError
 from broca.models.lens import lens
 from broca.models.lm import LM
-from broca.models.tiny import tiny
+from broca.models.miniatures import tiny
 from broca.models.wiring.dissection import dissect
 from broca.models.wiring.rounding import Equations, Judge
 

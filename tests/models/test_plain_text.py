@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import lists
 import zoo
 from broca.models.lm import LM
-from broca.models.tiny import tiny
+from broca.models.miniatures import tiny
 from broca.models.wiring.dissection import dissect
 from broca.models.wiring.plain_text import TOKENS, plain_texts
 

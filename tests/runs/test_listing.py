@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from broca.errors import RunError
+from broca.runs.execution import run
 from broca.runs.listing import list_runs, open_runs
-from broca.runs.run import run
 from runs import toy
 from runs.toy import Toy, ToyLM
 

@@ -9,7 +9,7 @@ import pytest
 
 from broca import __version__
 from broca.runs import provenance
-from broca.runs.run import run
+from broca.runs.execution import run
 from runs.toy import Choice, Toy, ToyLM
 
 GIT = shutil.which("git")

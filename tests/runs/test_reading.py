@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from broca.errors import RunError, UnknownName
+from broca.runs.execution import run
 from broca.runs.reading import open_run
-from broca.runs.run import run
 from broca.sites import Site
 from runs.toy import Toy, ToyLM, ToyResult
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from broca.errors import RunError
+from broca.runs.execution import run
 from broca.runs.index import INDEX
 from broca.runs.listing import list_runs
-from broca.runs.run import run
 from broca.runs.verify import verify
 from broca.scoring.answer_store import AnswerStore
 from broca.sites import Site

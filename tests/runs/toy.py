@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from broca.cache.cache import Cache, Part, Progress, no_cache, silent
 from broca.errors import BrocaError
 from broca.models.hashes import tokenizer_hash
-from broca.runs.run import run
+from broca.runs.execution import run
 from broca.sites import Site
 from broca.units import UnitMask
 

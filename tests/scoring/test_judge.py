@@ -14,10 +14,10 @@ from broca.errors import ServerError, StimulusError
 from broca.items import Message
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.scoring.completions import Completion, summary
+from broca.scoring.completions import Completion, score_summary
 from broca.scoring.judge import JUDGE_SCHEMA, RUBRIC, Rubric, judge_completions
 from broca.scoring.server import Server
-from broca.scoring.writer import Here, There, writer
+from broca.scoring.writers import Here, There, writer
 from loopback import answering
 
 COMPLETIONS = [Completion(str(i), "clean", f"What is {i}?", f"It is {i}. Score: 10") for i in range(4)]
@@ -61,7 +61,7 @@ def test_rows_count_what_could_not_be_read(tmp_path):
     assert rows["score"].to_list() == [3.0, None, 9.0, None]
     assert rows["unparsed"].to_list() == [False, True, False, True]
     assert rows["raw"].to_list() == told.answers
-    assert summary(rows, "score").select("n", "missing", "mean").row(0) == (2, 2, 6.0)
+    assert score_summary(rows, "score").select("n", "missing", "mean").row(0) == (2, 2, 6.0)
 
 
 def test_the_judge_sees_question_and_completion_and_no_kind():

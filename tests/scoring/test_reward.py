@@ -23,7 +23,7 @@ import zoo
 from broca.errors import BrocaError, ModelError, RunError, StimulusError
 from broca.models.fitting import in_parts
 from broca.models.reward import RewardModel
-from broca.scoring.completions import Completion, differences, summary
+from broca.scoring.completions import Completion, score_differences, score_summary
 from broca.scoring.reward import REWARD_SCHEMA, rewards
 
 PAIRS = [("What is 1 + 1?", " 2"), ("Say hello, please.", "hello to you and to all of yours"), ("Why?", "")]
@@ -239,7 +239,7 @@ def rows():
 
 
 def test_a_summary_against_scipy(rows):
-    found = summary(rows, "score")
+    found = score_summary(rows, "score")
     assert found["kind"].to_list() == ["clean", "swap", "missing"]
     swap = rows.filter(kind="swap")["score"].to_numpy()
     told = stats.describe(swap)
@@ -252,7 +252,7 @@ def test_a_summary_against_scipy(rows):
 
 def test_differences_are_paired_by_row_and_corrected_over_kinds(rows):
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1).sort("kind", maintain_order=True)
-    found = differences(shuffled, "score").sort("kind", descending=True)
+    found = score_differences(shuffled, "score").sort("kind", descending=True)
     wide = rows.pivot("kind", index="row_id", values="score")
     gap = (wide["swap"] - wide["clean"]).to_numpy()
     one, other = found.row(0, named=True), found.row(1, named=True)
@@ -267,13 +267,13 @@ def test_differences_are_paired_by_row_and_corrected_over_kinds(rows):
 
 def test_missing_scores_are_counted_never_read_as_zero(rows):
     holed = rows.with_columns(score=pl.when(pl.col("row_id").is_in(["0", "1"])).then(None).otherwise("score"))
-    assert summary(holed, "score")["missing"].to_list() == [2, 2, 2]
-    assert differences(holed, "score")["n"].to_list() == [38, 38]
+    assert score_summary(holed, "score")["missing"].to_list() == [2, 2, 2]
+    assert score_differences(holed, "score")["n"].to_list() == [38, 38]
     gone = rows.filter((pl.col("kind") != "clean") | pl.col("row_id").is_in(["0", "1", "2"]))
-    assert differences(gone, "score")["missing"].to_list() == [37, 37]
+    assert score_differences(gone, "score")["missing"].to_list() == [37, 37]
     alone = rows.filter(row_id="3")
-    assert differences(alone, "score").select("n", "p", "low").row(0) == (1, None, None)
+    assert score_differences(alone, "score").select("n", "p", "low").row(0) == (1, None, None)
     with pytest.raises(StimulusError, match="nothing to sum up"):
-        summary(rows.clear(), "score")
+        score_summary(rows.clear(), "score")
     with pytest.raises(StimulusError, match="0 completions of the kind 'normal'"):
-        differences(rows, "score", clean="normal")
+        score_differences(rows, "score", clean="normal")

@@ -12,7 +12,7 @@ import torch
 from broca.errors import ModelError, StimulusError
 from broca.items import Edit, Pair
 from broca.models.embedding import DEFAULT, Embedder
-from broca.scoring.completions import Completion, summary
+from broca.scoring.completions import Completion, score_summary
 from broca.scoring.semantic import SIMILARITY_SCHEMA, prompt_similarities, similarities, similarity
 
 CLEAN = ["The cat sat on the mat.", "The bank raised its interest rates.", "Rain is expected tomorrow."]
@@ -82,7 +82,7 @@ def test_completions_against_the_clean_one_of_their_row(embedder, tmp_path):
     assert same["identical"].to_list() == [True, False, False]
     assert same["similarity"][1] is None
     assert same["truncated"].to_list() == [False, False, True]
-    assert summary(rows, "similarity")["missing"].to_list() == [0, 1]
+    assert score_summary(rows, "similarity")["missing"].to_list() == [0, 1]
 
     embedder.embeddings, real = None, embedder.embeddings  # nothing is computed again
     assert similarities(embedder, completions, cache=cache).equals(rows)

@@ -9,7 +9,7 @@ from scipy import stats
 from broca.errors import StatisticsError
 from broca.stats import confounds
 from broca.stats.confounds import partial_welch
-from broca.stats.welch import welch_from_samples
+from broca.stats.mean_tests import welch_from_samples
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from scipy import stats
 from broca.errors import StatisticsError
 from broca.stats import sums
 from broca.stats.exchange import Arrangements, Sides, arrange
+from broca.stats.mean_tests import paired_t, welch_from_samples
 from broca.stats.permutation import MaxT, permutation_test
 from broca.stats.sums import GroupMoments
-from broca.stats.welch import paired_t, welch_from_samples
 
 TEMPLATES = (np.arange(11) // 2, 10 + np.arange(13) // 3)
 MIXED = ([0, 0, 1, 1, 2, 3, 3, 4, 5, 6, 7], [0, 1, 1, 2, 2, 2, 8, 8, 9, 10, 11, 12, 13])

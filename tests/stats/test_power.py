@@ -12,8 +12,8 @@ from scipy.stats import multinomial
 
 from broca.errors import StatisticsError
 from broca.stats import power
+from broca.stats.mean_tests import paired_t, welch_from_samples
 from broca.stats.pairs import mcnemar_exact
-from broca.stats.welch import paired_t, welch_from_samples
 
 
 @pytest.mark.parametrize("d", [0.0, 0.2, 0.5, -0.8, 1.2])

@@ -10,10 +10,10 @@ import pytest
 from broca.errors import StatisticsError
 from broca.stats import stability
 from broca.stats.exchange import Sides
+from broca.stats.mean_tests import welch_from_samples
 from broca.stats.reliability import chance_overlap, jaccard
 from broca.stats.stability import bootstrap_overlap
 from broca.stats.sums import GroupMoments
-from broca.stats.welch import welch_from_samples
 
 TEMPLATES = (np.arange(20) // 4, 10 + np.arange(24) // 3)
 

@@ -18,7 +18,7 @@ from broca.stimuli.perturb import (
     STYLES,
     Choice,
     Severity,
-    build,
+    build_pairs,
     controls,
     layouts,
     perturb,
@@ -256,25 +256,25 @@ SOURCES = [
 
 
 def test_the_report_adds_up():
-    found = build(SOURCES, ALL)
+    found = build_pairs(SOURCES, ALL)
     made = Counter(pair.kind for pair in found.pairs)
     for row in found.report.iter_rows(named=True):
         assert row["asked"] == len(SOURCES) == row["made"] + row["impossible"] + row["refused"]
         assert made[row["kind"]] == row["made"] == len(found.of(row["kind"]))
         assert not row["identical"] + row["protected"] + row["spaces"] + row["number_word"] + row["distance"]
     assert {pair.group for pair in found.pairs} == {"g"}
-    assert found.pairs == build(SOURCES, ALL).pairs != build(SOURCES, ALL, seed=1).pairs
+    assert found.pairs == build_pairs(SOURCES, ALL).pairs != build_pairs(SOURCES, ALL, seed=1).pairs
 
 
 def test_strictly_matched_kinds_edit_the_very_same_words():
     kinds = ("delete", "homophone", "vowels")
-    found = build(SOURCES, kinds, matched="strict")
+    found = build_pairs(SOURCES, kinds, matched="strict")
     hit = {}
     for pair in found.pairs:
         hit.setdefault(pair.id.partition("/")[0], set()).add(pair.edits[0].word)
     assert hit
     assert all(len(each) == 1 for each in hit.values())
-    loose = build(SOURCES, kinds, matched="order")
+    loose = build_pairs(SOURCES, kinds, matched="order")
     assert len(loose.pairs) >= len(found.pairs)
     assert found.report["made"].n_unique() == 1
 
@@ -282,11 +282,11 @@ def test_strictly_matched_kinds_edit_the_very_same_words():
 def test_choices_are_protected_and_the_answer_is_kept():
     items = [Item("i", "The key is in the basket or the drawer. Where is the key?", ("basket", "drawer"), 1, group="g")]
     for seed in range(20):
-        for pair in build(items, LETTERS, seed=seed).pairs:
+        for pair in build_pairs(items, LETTERS, seed=seed).pairs:
             assert "basket" in pair.perturbed
             assert "drawer" in pair.perturbed
             assert (pair.answer, pair.group) == ("drawer", "g")
-    found = build([Stimulus("s", "The key is here")], ["delete"], answers={"s": "key"}).pairs
+    found = build_pairs([Stimulus("s", "The key is here")], ["delete"], answers={"s": "key"}).pairs
     assert ("key" in found[0].perturbed, found[0].answer) == (True, "key")
 
 
@@ -294,10 +294,10 @@ def test_what_is_broken_is_refused_or_marked(monkeypatch):
     # a kind that says nothing of spaces and changes them
     rule = KINDS["split"]
     monkeypatch.setitem(KINDS, "split", type(rule)(rule.name, rule.spots, rule.family))
-    found = build(SOURCES, ["split", "delete"])
+    found = build_pairs(SOURCES, ["split", "delete"])
     row = found.report.filter(found.report["kind"] == "split").row(0, named=True)
     assert (row["made"], row["refused"], row["spaces"]) == (0, len(SOURCES), len(SOURCES))
-    marked = build(SOURCES, ["split"], violations="mark")
+    marked = build_pairs(SOURCES, ["split"], violations="mark")
     assert {pair.tags["broken"] for pair in marked.pairs} == {"spaces"}
 
 
@@ -314,7 +314,7 @@ def test_what_is_broken_is_refused_or_marked(monkeypatch):
     ],
 )
 def test_promises(clean, perturbed, options, found):
-    from broca.stimuli.align import edits_between
+    from broca.stimuli.alignment import edits_between
 
     assert broken(clean, perturbed, edits_between(clean, perturbed), **options) == found
 
@@ -329,14 +329,14 @@ def test_words_that_are_words_are_marked():
 
 def test_a_chat_no_kind_no_text_and_twice_the_same_id():
     with pytest.raises(StimulusError, match="is a chat"):
-        build([Stimulus("c", (Message("user", "hello there"),))], ["delete"])
+        build_pairs([Stimulus("c", (Message("user", "hello there"),))], ["delete"])
     for kinds in ([], ["delete", "delete"]):
         with pytest.raises(StimulusError, match="Give one or more, each once"):
-            build(SOURCES, kinds)
+            build_pairs(SOURCES, kinds)
     with pytest.raises(StimulusError, match="Two texts have the id 't0'"):
-        build([SOURCES[0], SOURCES[0]], ["delete"])
+        build_pairs([SOURCES[0], SOURCES[0]], ["delete"])
     with pytest.raises(StimulusError, match="None of 1 texts could be perturbed"):
-        build([Stimulus("n", "4 + 4 =")], ["delete"])
+        build_pairs([Stimulus("n", "4 + 4 =")], ["delete"])
 
 
 def pieces(text: str) -> int:
@@ -345,7 +345,7 @@ def pieces(text: str) -> int:
 
 
 def test_controls_have_the_same_change_of_tokens_and_no_mistake():
-    pairs = build(SOURCES, ["insert", "repeat-word", "polite", "split"]).pairs
+    pairs = build_pairs(SOURCES, ["insert", "repeat-word", "polite", "split"]).pairs
     found = controls(pairs, pieces)
     by_id = {pair.id: pair for pair in pairs}
     assert len(found.pairs) > len(pairs) / 3

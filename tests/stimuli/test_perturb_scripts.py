@@ -11,9 +11,9 @@ from rapidfuzz.distance import OSA
 
 from broca.errors import StimulusError
 from broca.items import Item, Pair, Stimulus, apply_edits
-from broca.stimuli.align import align, edited_words, edits_between
-from broca.stimuli.baselines import mention_index
-from broca.stimuli.perturb import KINDS, Choice, build, perturb, protected_spans
+from broca.stimuli.alignment import align, edited_words, edits_between
+from broca.stimuli.blind_rules import mention_index
+from broca.stimuli.perturb import KINDS, Choice, build_pairs, perturb, protected_spans
 from broca.stimuli.perturb.checks import broken, real_word
 from broca.stimuli.perturb.words import words
 from broca.writing import clusters, is_letter, normalise, script
@@ -162,7 +162,7 @@ def test_every_variant_of_a_word_and_no_other(word, kind, found):
     ],
 )
 def test_what_makes_no_sense_in_a_script_is_counted_and_never_done(text, kinds):
-    found = build([Stimulus("a", text), Stimulus("b", "Please do this work, I'm Lee")], kinds, choice=ONE_LETTER)
+    found = build_pairs([Stimulus("a", text), Stimulus("b", "Please do this work, I'm Lee")], kinds, choice=ONE_LETTER)
     assert {pair.id[0] for pair in found.pairs} == {"b"}
     for row in found.report.iter_rows(named=True):
         assert (row["asked"], row["impossible"]) == (2, 2 - row["made"])
@@ -229,7 +229,7 @@ def test_a_word_of_marked_letters_is_one_word_to_the_alignment():
 
 
 def test_distances_are_in_letters():
-    row = build([Stimulus("a", "กรุณาแก้โจทย์ที่ไหน")], ["delete"]).report.row(0, named=True)
+    row = build_pairs([Stimulus("a", "กรุณาแก้โจทย์ที่ไหน")], ["delete"]).report.row(0, named=True)
     assert (row["osa"], row["levenshtein"], row["length"]) == (1.0, 1.0, -1.0)
     assert OSA.distance(list(clusters("हिन्दी")), list(clusters("न्दीहि"))) == 1
 

@@ -11,9 +11,9 @@ from broca.errors import StimulusError, UnknownName
 from broca.items import Item, Message, Stimulus, apply_edits
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.scoring.writer import Here, Kept
+from broca.scoring.writers import Here, Kept
 from broca.stimuli.perturb.checks import REPORT_SCHEMA
-from broca.stimuli.perturb.rewrite import FAULTS, HOW, RECORDS, REWRITTEN, TEMPLATE, _edits, faults, read, rewritten
+from broca.stimuli.perturb.rewrite import FAULTS, HOW, RECORDS, REWRITTEN, TEMPLATE, _edits, faults, read, reword
 from broca.stimuli.perturb.words import protected_spans
 
 CLEAN = "Work this sum out: 7 + 5 ="
@@ -37,7 +37,7 @@ def good(prompts):
 
 
 def test_every_style_becomes_a_pair():
-    found = rewritten([Stimulus("a", CLEAN, "sums")], REWRITTEN, good, about=ABOUT, answers={"a": "12"})
+    found = reword([Stimulus("a", CLEAN, "sums")], REWRITTEN, good, about=ABOUT, answers={"a": "12"})
     assert [pair.kind for pair in found.pairs.pairs] == list(REWRITTEN)
     for pair in found.pairs.pairs:
         assert (pair.clean, pair.perturbed) == (CLEAN, GOOD[pair.kind])
@@ -86,7 +86,7 @@ def test_choices_of_an_item_are_protected_and_code_too():
     assert faults(item.prompt, new, "polite", protect=item.choices) == ("protected",)
     assert faults(item.prompt, new.replace("sack", "bag"), "polite", protect=item.choices) == ()
     assert faults(item.prompt, new.replace("sack", "bag").replace("f(x)", "g(x)"), "polite") == ("protected",)
-    found = rewritten([item], ["polite"], lambda _: [new.replace("sack", "bag")], about=ABOUT)
+    found = reword([item], ["polite"], lambda _: [new.replace("sack", "bag")], about=ABOUT)
     assert found.pairs.pairs[0].answer == "bag"
 
 
@@ -96,8 +96,8 @@ def test_refused_is_counted_and_marked_is_kept():
 
     sources = [Stimulus(name, CLEAN) for name in "abc"]
     with pytest.raises(StimulusError, match=r"None of 3 rewritten texts can be kept .*1 x protected"):
-        rewritten(sources, ["polite"], write, about=ABOUT)
-    found = rewritten(sources, ["polite"], write, about=ABOUT, violations="mark")
+        reword(sources, ["polite"], write, about=ABOUT)
+    found = reword(sources, ["polite"], write, about=ABOUT, violations="mark")
     assert [pair.tags["broken"] for pair in found.pairs.pairs] == ["protected"]
     row = found.pairs.report.row(0, named=True)
     assert [row[name] for name in ("asked", "made", "impossible", "refused", "identical", "protected")] == [
@@ -147,15 +147,15 @@ def test_edits_stand_around_what_is_protected(before, after, kept):
 
 def test_what_cannot_be_asked():
     with pytest.raises(UnknownName, match="polite"):
-        rewritten([Stimulus("a", CLEAN)], ["polit"], good, about=ABOUT)
+        reword([Stimulus("a", CLEAN)], ["polit"], good, about=ABOUT)
     with pytest.raises(StimulusError, match="is a chat"):
-        rewritten([Stimulus("a", (Message("user", CLEAN),))], ["polite"], good, about=ABOUT)
+        reword([Stimulus("a", (Message("user", CLEAN),))], ["polite"], good, about=ABOUT)
     with pytest.raises(StimulusError, match="Make ids unique"):
-        rewritten([Stimulus("a", CLEAN)] * 2, ["polite"], good, about=ABOUT)
+        reword([Stimulus("a", CLEAN)] * 2, ["polite"], good, about=ABOUT)
     with pytest.raises(StimulusError, match="of 0 texts"):
-        rewritten([], ["polite"], good, about=ABOUT)
+        reword([], ["polite"], good, about=ABOUT)
     with pytest.raises(StimulusError, match="1 texts were asked for and 0 were written"):
-        rewritten([Stimulus("a", CLEAN)], ["polite"], lambda _: [], about=ABOUT)
+        reword([Stimulus("a", CLEAN)], ["polite"], lambda _: [], about=ABOUT)
 
 
 def test_a_model_in_memory_writes_and_is_not_asked_twice(tmp_path, monkeypatch):
@@ -164,11 +164,11 @@ def test_a_model_in_memory_writes_and_is_not_asked_twice(tmp_path, monkeypatch):
     here = Here(lm, max_new_tokens=40)
     write = Kept(here, tmp_path / "written.sqlite")
     item = Item("a", "Where is the ball", ("box",), 0)
-    found = rewritten([item], ["polite", "urgent"], write, about=write.about, violations="mark")
+    found = reword([item], ["polite", "urgent"], write, about=write.about, violations="mark")
     assert found.records["raw"].to_list() == here([_prompt(item, style) for style in ("polite", "urgent")])
     assert found.pairs.pairs[0].tags["by"] == "tiny"
     monkeypatch.setattr(LM, "generate", None)
-    again = rewritten([item], ["polite", "urgent"], write, about=write.about, violations="mark")
+    again = reword([item], ["polite", "urgent"], write, about=write.about, violations="mark")
     assert again.records.equals(found.records)
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from broca.errors import StimulusError, UnknownName
-from broca.stimuli.baselines import baselines
 from broca.stimuli.benchmarks import benchmark
+from broca.stimuli.blind_rules import baselines
 
 COLUMNS = ["story", "question", "answer", "i", "qOrder", "falseTrueBelief", "cands"]
 STORY = (

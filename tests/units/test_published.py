@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from broca.sites import Site
-from broca.stats.welch import welch_from_samples
+from broca.stats.mean_tests import welch_from_samples
 from broca.units import Select, UnitMask, select, subset
 
 TOY = {

@@ -1,6 +1,7 @@
 """Looking: activations streamed into reducers."""
 
-from broca.capture.activations import capture
-from broca.capture.reduce import Covariance, Extremes, Gather, Moments, Reducer
+from __future__ import annotations
 
-__all__ = ["Covariance", "Extremes", "Gather", "Moments", "Reducer", "capture"]
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -15,7 +15,7 @@ Places = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class AlignedPair:
-    """A pair."""
+    """A clean and a perturbed text, tokenized, and which places of one stand for which of the other."""
 
     clean: Tokens
     perturbed: Tokens

@@ -16,8 +16,8 @@ from broca.capture.objectives import Objective, Row, coefficients
 from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import take_gradients, tap_modules, watch_gradient
 from broca.models.lm import LM
-from broca.models.matrices import Matrix
 from broca.models.tokens import Batch, Tokens, pad_tokens
+from broca.models.weight_matrices import Matrix
 from broca.specs.fields import Score
 
 _CELLS = 2**20

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from broca.capture.objectives import AnsweredQuestion, Objective
 from broca.capture.samples import Sums, Work
-from broca.capture.sensitivity import asking
+from broca.capture.weight_gradients import asking
 from broca.models.lm import LM
-from broca.models.matrices import Matrix
+from broca.models.weight_matrices import Matrix
 from broca.units.weights import WeightSet
 
 

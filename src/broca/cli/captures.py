@@ -15,7 +15,7 @@ from broca.errors import SpecError
 
 if TYPE_CHECKING:
     from broca.compat.error_mechanisms.scores import Scorers
-    from broca.scoring.writer import Writer
+    from broca.scoring.writers import Writer
 
 _SHOWN = ("kind", "n", "missing", "mean", "sd", "min", "max", "low", "high", "p_holm", "unparsed", "floor")
 
@@ -159,7 +159,7 @@ def _scorers(judging: Judging, cache: Path | None) -> Scorers:
 
 
 def _judge(judging: Judging) -> Writer | None:
-    from broca.scoring.writer import writer
+    from broca.scoring.writers import writer
 
     if judging.judge is None:
         return None

@@ -90,9 +90,9 @@ def _show(items: Sequence[Item], rows: pl.DataFrame) -> None:
     import polars as pl
 
     from broca.scoring import summarise
-    from broca.stimuli.baselines import baselines
-    from broca.stimuli.cells import accuracies, is_cell
-    from broca.stimuli.flags import flags
+    from broca.stimuli.blind_rules import baselines
+    from broca.stimuli.cell_items import accuracies, is_cell
+    from broca.stimuli.degeneracy import flags
 
     best = (
         baselines(items).sort("accuracy", descending=True, maintain_order=True).group_by("ability", maintain_order=True)

@@ -21,7 +21,7 @@ from broca.models.tokens import SIDES, Tokens
 from broca.page.numbers import p_value
 from broca.scoring import Likelihood, Permuted
 from broca.scoring.likelihood import Join
-from broca.stimuli.baselines import baselines, mention_index
+from broca.stimuli.blind_rules import baselines, mention_index
 from broca.units import UnitMask
 
 

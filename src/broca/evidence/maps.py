@@ -31,7 +31,7 @@ from broca.models.pool import Pool
 from broca.models.tokens import Tokens
 from broca.page.numbers import count
 from broca.sites import Site
-from broca.stats.welch import welch, welch_from_samples
+from broca.stats.mean_tests import welch, welch_from_samples
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]

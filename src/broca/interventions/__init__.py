@@ -1,5 +1,7 @@
 """Changing, reversibly: each intervention is one method, ``applied(lm) -> context manager``."""
 
-from broca.interventions.lesion import Fill, Keep, Lesion, Mean, Noise, Positions, Resample, Zero
+from __future__ import annotations
 
-__all__ = ["Fill", "Keep", "Lesion", "Mean", "Noise", "Positions", "Resample", "Zero"]
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

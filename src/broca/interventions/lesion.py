@@ -32,7 +32,7 @@ Values = Mapping[Site, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Zero:
-    """Hold at 0."""
+    """Hold each unit at 0."""
 
     @property
     def fingerprint(self) -> str:

@@ -21,7 +21,7 @@ from broca.items import fingerprint
 from broca.models.hooks import tap_modules
 from broca.models.identity import restoring
 from broca.models.lm import LM
-from broca.models.matrices import Matrix, matrices
+from broca.models.weight_matrices import Matrix, matrices
 from broca.specs.fields import Edit
 from broca.units.weights import WeightSet
 

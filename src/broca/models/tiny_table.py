@@ -1,4 +1,4 @@
-"""What the rules of `broca.models.tiny` would get wrong: fields of configs, by ``model_type``; dicts are parts."""
+"""What the rules of `broca.models.miniatures` would get wrong: fields of configs, by ``model_type``; dicts are parts."""
 
 from __future__ import annotations
 

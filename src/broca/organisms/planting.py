@@ -27,7 +27,7 @@ from broca.interventions.plant import Plant, Planting, output_weights
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
 from broca.sites import Site
-from broca.stats.welch import welch
+from broca.stats.mean_tests import welch
 from broca.units import UnitMask
 
 Floats = NDArray[np.float64]

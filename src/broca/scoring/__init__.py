@@ -2,39 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from broca.lazy import lazy_names
 
-from pydantic import Field
-
-from broca.scoring.generation import Generation
-from broca.scoring.likelihood import Likelihood
-from broca.scoring.orders import Permuted
-from broca.scoring.perplexity import Windows, perplexity, window_rows
-from broca.scoring.rows import ROW_SCHEMA, Scorer, summarise
-from broca.scoring.sampling import Sampled
-from broca.specs.fields import Chat
-
-AnyScorer = Annotated[Likelihood | Generation | Permuted | Sampled, Field(discriminator="kind")]
-"""Every scorer that a study's spec can name, told apart by `kind`."""
-
-
-def chat_of(scorer: object) -> Chat:
-    """Whether a scorer shows prompts through the model's chat template: what it says itself, or the scorer inside it."""
-    inner = getattr(scorer, "scorer", None) or getattr(scorer, "reader", None) or scorer
-    return getattr(inner, "chat", "auto")
-
-
-__all__ = [
-    "ROW_SCHEMA",
-    "AnyScorer",
-    "Generation",
-    "Likelihood",
-    "Permuted",
-    "Sampled",
-    "Scorer",
-    "Windows",
-    "chat_of",
-    "perplexity",
-    "summarise",
-    "window_rows",
-]
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -126,7 +126,7 @@ def cached_answers(
     return [known[one] for one in asked]
 
 
-def summary(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+def score_summary(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     """The table of `SUMMARY_SCHEMA` for a column of scores, kinds in the order in which they come.
 
     Raises:
@@ -139,7 +139,9 @@ def summary(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     return pl.DataFrame(made, schema=SUMMARY_SCHEMA)
 
 
-def differences(rows: pl.DataFrame, column: str, *, clean: str = "clean", n: int = 2000, seed: int = 0) -> pl.DataFrame:
+def score_differences(
+    rows: pl.DataFrame, column: str, *, clean: str = "clean", n: int = 2000, seed: int = 0
+) -> pl.DataFrame:
     """The table of `DIFFERENCE_SCHEMA`: each kind against the clean completions of the same rows.
 
     Args:

@@ -13,7 +13,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import fingerprint
 from broca.scoring.completions import Completion, cached_answers, hashes
-from broca.scoring.writer import Writer
+from broca.scoring.writers import Writer
 
 JUDGE_SCHEMA = pl.Schema(
     {

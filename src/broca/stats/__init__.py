@@ -1,6 +1,6 @@
 """Arrays in, arrays out. Nothing here knows what a model is.
 
-* welch         Welch and paired t from moments or samples, differences of means with their intervals
+* mean_tests    Welch and paired t from moments or samples, differences of means with their intervals
 * corrections   Benjamini-Hochberg, Holm, and the share of a chosen set that is surely true
 * exchange      which stimuli, groups or pairs may trade places, and whether there are enough of them
 * permutation   max-T: p per unit, and family-wise, over shuffled labels or flipped signs
@@ -8,12 +8,12 @@
 * confounds     Welch's t with covariates (length, position) held fixed
 * reliability   split halves, Spearman-Brown, rank agreement, overlap of selections and what chance would give
 * stability     overlap of the selections that resampled stimuli make
-* paired        McNemar, clustered bootstrap, sign flips, differences between abilities
+* pairs         McNemar, clustered bootstrap, sign flips, differences between abilities
 * robust        drop and flip rates, consistency over wordings, the noise floor of seeds
 * nulls         empirical p, bands and dose-response areas from draws
 * probing       small classifiers on features of grouped rows: folds, out-of-fold predictions, control tasks
 * stopping      when random draws are enough
-* published     the same as the code of Hou et al. (2023) scores it
+* hou2023       the same as the code of Hou et al. (2023) scores it
 * f1            macro-F1, probing scores and their intervals from confusion counts
 * logit         logistic regression with clustered errors
 * degenerate    figures that are the same in every layer, or a number of tokens in disguise
@@ -21,3 +21,9 @@
 * power         what a given number of stimuli or items could have shown
 * intervals     the value, low, high that all of them return
 """
+
+from __future__ import annotations
+
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

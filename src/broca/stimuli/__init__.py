@@ -6,3 +6,9 @@ generators (`language`, `arithmetic`), stories of our own (`stories`), tables of
 `answers`), formats of other laboratories (`localizers`, `tomi`), and what keeps them honest (`lengths`, `baselines`,
 `orders`).
 """
+
+from __future__ import annotations
+
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

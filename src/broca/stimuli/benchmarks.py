@@ -18,9 +18,9 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import COMPAT, Registry, unknown
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
-from broca.stimuli.cells import ABILITIES as CELL_ABILITIES
-from broca.stimuli.cells import TASKS as CELL_TASKS
-from broca.stimuli.flags import refuse_constant
+from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
+from broca.stimuli.cell_items import TASKS as CELL_TASKS
+from broca.stimuli.degeneracy import refuse_constant
 from broca.stimuli.options import call, expand_home, hints, looks_like_path
 from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in

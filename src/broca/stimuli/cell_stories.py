@@ -16,7 +16,7 @@ from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.cells import FALSE_BELIEF, TASKS, cell_item, choose_items, irony_item
+from broca.stimuli.cell_items import FALSE_BELIEF, TASKS, cell_item, choose_items, irony_item
 from broca.stimuli.stories import prompt
 from broca.stimuli.tables import read_table
 
@@ -36,7 +36,7 @@ def cells(
     """The questions of these stories: 16 a story of contents or transfer, 4 a remark.
 
     Args:
-        which: A task, an ability of `broca.stimuli.cells.ABILITIES`, or all.
+        which: A task, an ability of `broca.stimuli.cell_items.ABILITIES`, or all.
         n: Stories of each task, the first n; all by default.
         form: How the belief is asked for.
 

@@ -7,23 +7,6 @@ for single weights.
 
 from __future__ import annotations
 
-from broca.units.draws import Draw, draw_like, random_like, subset
-from broca.units.mask import Grain, Overlap, UnitMask
-from broca.units.selection import Select, Selection, select
-from broca.units.weight_ranking import WeightRanking
-from broca.units.weights import WeightSet
+from broca.lazy import lazy_names
 
-__all__ = [
-    "Draw",
-    "Grain",
-    "Overlap",
-    "Select",
-    "Selection",
-    "UnitMask",
-    "WeightRanking",
-    "WeightSet",
-    "draw_like",
-    "random_like",
-    "select",
-    "subset",
-]
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -4,8 +4,8 @@
 * `Ray`: the workers of a Ray cluster
 """
 
-from broca.workers.cluster import Ray
-from broca.workers.engine import Engine
-from broca.workers.local import Local
+from __future__ import annotations
 
-__all__ = ["Engine", "Local", "Ray"]
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

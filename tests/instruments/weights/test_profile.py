@@ -17,7 +17,7 @@ from broca.instruments.sensitivity.profile import (
     super_weights,
 )
 from broca.interventions.weights import Edit, WeightMask
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 from broca.units.weights import Address, WeightSet
 
 TEXTS = ["a short text of some words", "another, somewhat longer text than that"]

@@ -12,7 +12,7 @@ import zoo
 from broca.errors import SpecError, StimulusError
 from broca.instruments.sensitivity.samples import of_texts
 from broca.instruments.sensitivity.spec import Sensitivity
-from broca.scoring.perplexity import Windows
+from broca.scoring.windows import Windows
 
 WORDS = [f"text {i} of {'many words ' * (i % 7)}here." for i in range(60)]
 

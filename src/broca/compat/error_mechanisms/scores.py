@@ -22,11 +22,11 @@ from broca.items import cluster
 from broca.models.embedding import Embedder
 from broca.models.reward import RewardModel
 from broca.scoring.answers import completion_of, grade_answers, rates
-from broca.scoring.completions import Completion, differences, summary
+from broca.scoring.completions import Completion, score_differences, score_summary
 from broca.scoring.judge import RUBRIC, Rubric, judge_completions
 from broca.scoring.reward import rewards
 from broca.scoring.semantic import CLEAN, similarities
-from broca.scoring.writer import Writer
+from broca.scoring.writers import Writer
 from broca.stimuli.perturb.entries import Entry, entries
 from broca.storage import write, writing
 
@@ -105,9 +105,9 @@ def scores(found: Sequence[Condition], by: Scorers) -> dict[str, pl.DataFrame]:
     tables: dict[str, pl.DataFrame] = {}
 
     def keep(name: str, rows: pl.DataFrame, column: str) -> None:
-        tables[name], tables[f"{name}_summary"] = rows, summary(rows, column)
+        tables[name], tables[f"{name}_summary"] = rows, score_summary(rows, column)
         if paired and name != "semantic":
-            tables[f"{name}_differences"] = differences(rows, column, clean=CLEAN)
+            tables[f"{name}_differences"] = score_differences(rows, column, clean=CLEAN)
 
     grade = _grade(found)
     if grade is not None:

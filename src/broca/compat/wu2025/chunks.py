@@ -12,8 +12,8 @@ from torch import Tensor
 
 from broca.errors import SelectionError
 from broca.models.lm import LM
-from broca.models.matrices import matrices
 from broca.models.torch_files import load_torch
+from broca.models.weight_matrices import matrices
 from broca.units.weights import Address
 
 

@@ -36,7 +36,7 @@ _IRONY = {"ironic": "Irony", "literal": "Irony reversed"}
 
 
 def published_cells(cells: pl.DataFrame) -> pl.DataFrame:
-    """Cells as `broca.stimuli.cells.cells` gives them, by ``repetition`` and ``m``, in the columns of `CELL_SCHEMA`."""
+    """Cells as `broca.stimuli.cell_items.cells` gives them, by ``repetition`` and ``m``, in the columns of `CELL_SCHEMA`."""
     swapped = pl.when(pl.col("order") == "swapped").then(pl.lit(" (T)")).otherwise(pl.lit(" (F)"))
     return cells.select(
         pl.col("repetition").cast(pl.Int64),

@@ -16,7 +16,7 @@ from typing import Literal
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.benchmarks import TaskFile
-from broca.stimuli.cells import FALSE_BELIEF, cell_item, choose_items, irony_item
+from broca.stimuli.cell_items import FALSE_BELIEF, cell_item, choose_items, irony_item
 from broca.stimuli.tables import is_lines, parse_json, read_text, short_repr
 
 CODE = ".py"
@@ -77,7 +77,7 @@ def task_items(path: str | Path, *, which: str = "all", wording: Wording = "publ
 
     Args:
         path: ``.json`` with lists ``s1``, ``s2``, ``s3``; or ``.py`` with ``tsks1``, ``tsks2``, ``tsks3``.
-        which: A task (contents, transfer, irony), an ability of `broca.stimuli.cells.ABILITIES`, or all.
+        which: A task (contents, transfer, irony), an ability of `broca.stimuli.cell_items.ABILITIES`, or all.
         wording: To the letter, or mended.
 
     Raises:

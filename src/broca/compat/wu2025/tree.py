@@ -8,7 +8,7 @@ from typing import Any
 from broca.compat.wu2025.results import summary, write_tree
 from broca.errors import SpecError
 from broca.scoring import Sampled
-from broca.stimuli.cells import is_cell
+from broca.stimuli.cell_items import is_cell
 from broca.storage import probe, write
 
 _NO_CELLS = (

@@ -15,9 +15,9 @@ from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
 from broca.sites import Site
 from broca.stats.corrections import bh, true_share
+from broca.stats.mean_tests import welch_from_samples
 from broca.stats.pairs import difference_test
 from broca.stats.power import welch_detectable
-from broca.stats.welch import welch_from_samples
 from broca.units import Selection
 
 SELECTIVE_SHARE = 0.95

@@ -24,7 +24,7 @@ from broca.interventions.lesion import Lesion, check_mask
 from broca.models.lm import LM
 from broca.scoring import chat_of
 from broca.sites import Site
-from broca.stimuli.baselines import baselines
+from broca.stimuli.blind_rules import baselines
 from broca.units import UnitMask
 
 

@@ -17,7 +17,7 @@ from broca.models.lm import LM
 from broca.models.questions import Question
 from broca.models.tokens import Chat, Tokens
 from broca.scoring.likelihood import Likelihood
-from broca.stimuli.align import Alignment, align
+from broca.stimuli.alignment import Alignment, align
 
 CLASSES = ("prefix", "edited", "boundary", "suffix", "operands", "answer")
 """Classes of tokens that are patched. The prefix is the same in both runs, so nothing there may have an effect: a check. The

@@ -20,7 +20,7 @@ from broca.items import Pair, fingerprint
 from broca.models.attention import check_tap
 from broca.models.lm import LM
 from broca.models.tokens import Chat
-from broca.stimuli.align import align
+from broca.stimuli.alignment import align
 
 _SEGMENTS = ("special", "prefix", "edited", "suffix", "operands")
 

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress
-from broca.capture.attribution import Lent, attribute_patches
 from broca.capture.gradient import LogitDifference
+from broca.capture.patch_attribution import Lent, attribute_patches
 from broca.errors import StatisticsError
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.cases import CLASSES, RANDOM, FlippedPair

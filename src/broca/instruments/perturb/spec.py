@@ -10,7 +10,7 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.instruments.perturb.stimuli import StudyTexts, load_texts, way_for
 from broca.page.shell import YOURS, command
-from broca.scoring.writer import writer
+from broca.scoring.writers import writer
 from broca.specs.command import Call
 from broca.specs.faults import listed
 from broca.specs.fields import Chat, Level, Natural, Positive

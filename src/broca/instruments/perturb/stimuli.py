@@ -11,12 +11,12 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item, Pair, fingerprint
-from broca.scoring.writer import Writer
+from broca.scoring.writers import Writer
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
-from broca.stimuli.perturb import ALL, Choice, Pairs, Severity, build, controls, is_pairs, pairs
+from broca.stimuli.perturb import ALL, Choice, Pairs, Severity, build_pairs, controls, is_pairs, pairs
 from broca.stimuli.perturb import KINDS as KINDS_OF_WORDS
 from broca.stimuli.perturb.control import CONTROL
-from broca.stimuli.perturb.rewrite import RECORDS, REWRITTEN, rewritten
+from broca.stimuli.perturb.rewrite import RECORDS, REWRITTEN, reword
 
 Way = Literal["choices", "generated"]
 """How answers are read: by the likelihood of choices, or from what is generated."""
@@ -118,9 +118,9 @@ def load_texts(
             )
         wanted = list(kinds) or [*(KINDS_OF_WORDS if write else ALL), *(REWRITTEN if write else ())]
         drawn = [kind for kind in wanted if write is None or kind not in REWRITTEN]
-        parts = [build(asked, drawn, severity=severity, choice=choice, seed=seed)] if drawn else []
+        parts = [build_pairs(asked, drawn, severity=severity, choice=choice, seed=seed)] if drawn else []
         if write is not None and (styles := [kind for kind in wanted if kind in REWRITTEN]):
-            written = rewritten(asked, styles, write, about=write.about)
+            written = reword(asked, styles, write, about=write.about)
             parts, records = [*parts, written.pairs], written.records
         found = Pairs(tuple(pair for part in parts for pair in part.pairs), pl.concat([part.report for part in parts]))
     beside: tuple[Pair, ...] = ()

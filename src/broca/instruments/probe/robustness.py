@@ -22,7 +22,7 @@ from broca.models.tokens import Chat
 from broca.stats.intervals import Interval
 from broca.stats.logit import logit
 from broca.stats.pairs import mcnemar_exact, paired_bootstrap
-from broca.stimuli.corrupt import CorruptedTree, How, corrupt
+from broca.stimuli.corruption import CorruptedTree, How, corrupt
 
 
 def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from broca.specs.fields import Chat, FillName, Level, Natural, Positive, Several
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
-from broca.stimuli.corrupt import How as Corruption
+from broca.stimuli.corruption import How as Corruption
 from broca.stimuli.options import option_names
 from broca.stimuli.trees import TREES, option_types, reader_of, trees
 

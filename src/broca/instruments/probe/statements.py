@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broca.cache.cache import Cache
-from broca.capture.features import Features, features
+from broca.capture.head_features import Features, features
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
 from broca.models.tokens import Chat

@@ -18,8 +18,8 @@ from broca.instruments.selftest.truth import Flags, PlantedTrial, SelfTestSetup
 from broca.models.pool import Pool
 from broca.models.tokens import Tokens
 from broca.organisms.planting import Floats
+from broca.stats.mean_tests import welch
 from broca.stats.power import welch_power
-from broca.stats.welch import welch
 
 Truth = Literal["selective", "causal", "both"]
 TRUTHS: tuple[Truth, ...] = get_args(Truth)

@@ -15,9 +15,9 @@ from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
 from broca.registry import COMPAT
-from broca.scoring.perplexity import Windows, window_rows
 from broca.scoring.sampling import Sampled
-from broca.stimuli.cells import cells as by_cell
+from broca.scoring.windows import Windows, window_rows
+from broca.stimuli.cell_items import cells as by_cell
 
 Masked = Condition[WeightMask | None]
 
@@ -105,6 +105,6 @@ def read(
     cache: Cache,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
-    """One row a window and condition: the labels, then those of `broca.scoring.perplexity.window_rows`."""
+    """One row a window and condition: the labels, then those of `broca.scoring.windows.window_rows`."""
     found = map_cached(Reading(tuple(texts), windows), list(conditions), lm, cache, progress)
     return pl.concat([concat_with_labels([next(found)], condition) for condition in conditions])

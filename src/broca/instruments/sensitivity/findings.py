@@ -25,8 +25,8 @@ from broca.interventions.weights import WeightMask
 from broca.models.load import weight_hash
 from broca.models.tokens import Tokens
 from broca.scoring.sampling import Sampled
-from broca.stimuli.baselines import baselines
-from broca.stimuli.cells import accuracies, is_cell
+from broca.stimuli.blind_rules import baselines
+from broca.stimuli.cell_items import accuracies, is_cell
 from broca.units.weights import WeightSet
 
 PROFILED = 8

@@ -15,7 +15,7 @@ from broca.instruments.sensitivity.ranking import Ranking
 from broca.interventions.weights import Edit, WeightMask
 from broca.items import Item
 from broca.models.lm import LM
-from broca.models.matrices import Matrix, matrices
+from broca.models.weight_matrices import Matrix, matrices
 from broca.page.numbers import count
 from broca.units.weight_draws import Match, random_weights
 from broca.units.weight_ranking import Ties, topped_up, without

@@ -25,8 +25,8 @@ from broca.interventions.weights import WeightMask
 from broca.models.attention import Look, Rows, watch_attention
 from broca.models.hooks import tap_modules
 from broca.models.lm import LM
-from broca.models.matrices import Matrix, matrices
 from broca.models.tokens import Tokens, pad_tokens
+from broca.models.weight_matrices import Matrix, matrices
 from broca.units.weights import WeightSet
 
 Floats = NDArray[np.float64]

@@ -11,10 +11,10 @@ import numpy as np
 from broca.cache.cache import Cache, Part, Progress, draft_of
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion, ObjectiveName
 from broca.capture.ranking import rank_weights
-from broca.capture.sensitivity import Mode, Precision, Score, Sums, sensitivity
+from broca.capture.weight_gradients import Mode, Precision, Score, Sums, sensitivity
 from broca.items import fingerprint
 from broca.models.lm import LM
-from broca.models.matrices import Matrix
+from broca.models.weight_matrices import Matrix
 from broca.units.weight_ranking import MatrixRanking, Scope, WeightRanking
 
 FIELDS = ("index", "score", "rank")
@@ -61,7 +61,7 @@ def ranking(
     """Score every weight by these samples and rank them.
 
     Raises:
-        StatisticsError, GuardError, BrocaError: as `broca.capture.sensitivity.sensitivity`.
+        StatisticsError, GuardError, BrocaError: as `broca.capture.weight_gradients.sensitivity`.
     """
     addresses = {m.name: m.address for m in matrices}
     key = {

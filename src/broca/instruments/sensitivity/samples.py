@@ -12,7 +12,7 @@ from broca.items import Item, Stimulus
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
 from broca.scoring.likelihood import likelihood_of
-from broca.scoring.perplexity import Windows
+from broca.scoring.windows import Windows
 from broca.stimuli.draws import draw_windows
 
 if TYPE_CHECKING:

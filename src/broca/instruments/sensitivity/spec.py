@@ -16,7 +16,7 @@ from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
 from broca.page.shell import command
 from broca.scoring import AnyScorer, Likelihood
-from broca.scoring.perplexity import Recipe, Windows
+from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
 from broca.specs.fields import Above0, Chat, Edit, Level, Mode, Natural, ObjectiveName, Positive, Precision, Score
 from broca.specs.presets import filled, preset

@@ -29,9 +29,9 @@ from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
-from broca.models.matrices import Matrix, matrices
+from broca.models.weight_matrices import Matrix, matrices
 from broca.registry import COMPAT
-from broca.scoring.perplexity import perplexity
+from broca.scoring.windows import perplexity
 from broca.units.weights import WeightSet
 
 HELD_OUT = 32

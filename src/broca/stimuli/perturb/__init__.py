@@ -1,7 +1,7 @@
 """Perturbations: a clean text, a perturbed one, and the edits between them. By name, from files, or made here.
 
 perturb("Work this sum out: 7 + 5 =", "transpose", seed=3)
-build(items, ["keyboard", "homophone", "polite"], severity=Severity(words=2))
+build_pairs(items, ["keyboard", "homophone", "polite"], severity=Severity(words=2))
 pairs("maths.json")                                       the published typo files, known by their fields
 pairs("my_pairs.csv")                                     columns clean, perturbed
 pairs("paraphrases", path="paws.tsv", clean="second")
@@ -16,13 +16,13 @@ from typing import Any
 from broca.errors import StimulusError
 from broca.registry import Registry, unknown
 from broca.stimuli.options import call, expand_home, hints, is_folder, looks_like_path
-from broca.stimuli.perturb.build import ALL, build
+from broca.stimuli.perturb.build import ALL, build_pairs
 from broca.stimuli.perturb.checks import PROMISES, REPORT_SCHEMA, Pairs
 from broca.stimuli.perturb.control import control, controls
 from broca.stimuli.perturb.draws import PerturbedText, perturb
 from broca.stimuli.perturb.files import is_paraphrases, is_typos
 from broca.stimuli.perturb.kinds import ANCESTRAL, KINDS, Severity
-from broca.stimuli.perturb.rewrite import REWRITTEN, Rewritten, rewritten
+from broca.stimuli.perturb.rewrite import REWRITTEN, Rewritten, reword
 from broca.stimuli.perturb.styles import STYLES
 from broca.stimuli.perturb.words import Choice, protected_spans
 from broca.stimuli.tables import SUFFIXES, read_table
@@ -41,7 +41,7 @@ __all__ = [
     "PerturbedText",
     "Rewritten",
     "Severity",
-    "build",
+    "build_pairs",
     "control",
     "controls",
     "is_pairs",
@@ -49,7 +49,7 @@ __all__ = [
     "pairs",
     "perturb",
     "protected_spans",
-    "rewritten",
+    "reword",
 ]
 
 PAIRS = Registry(

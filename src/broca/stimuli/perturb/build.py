@@ -26,7 +26,7 @@ Violations = Literal["refuse", "mark"]
 _RAREST_FIRST = ("drop-mark", "homophone", "homonym", "misspelling", "excess-mark", "merge")
 
 
-def build(
+def build_pairs(
     sources: Iterable[Stimulus | Item],
     kinds: Sequence[str],
     *,

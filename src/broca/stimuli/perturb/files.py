@@ -13,8 +13,8 @@ from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Pair, Stimulus
-from broca.stimuli.align import edits_between
-from broca.stimuli.perturb.build import Matched, Violations, build
+from broca.stimuli.alignment import edits_between
+from broca.stimuli.perturb.build import Matched, Violations, build_pairs
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
 from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repair, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
@@ -149,7 +149,7 @@ def column(
     violations: Violations = "refuse",
     n: _AtLeastOne | None = None,
 ) -> Pairs:
-    """Any column of a table, perturbed: `broca.stimuli.perturb.build.build` of its texts.
+    """Any column of a table, perturbed: `broca.stimuli.perturb.build.build_pairs` of its texts.
 
     Args:
         path: a table in any format; the columns ``id`` and ``group`` are taken up if there are any.
@@ -174,7 +174,7 @@ def column(
         Stimulus(name, read.text(row, column), read.group(row)) for row, name in zip(read.rows, names, strict=True)
     ][:n]
     gold = {name: read.tag(row, answer, "") if answer else "" for row, name in zip(read.rows, names, strict=True)}
-    return build(
+    return build_pairs(
         sources,
         kinds,
         severity=Severity(words=words),

@@ -1,6 +1,6 @@
 """Styles written by an instruct model: whoever writes is called with prompts and gives texts; what comes back is checked and recorded.
 
-found = rewritten(items, ["polite", "shorter"], write, about={"model": "..."})
+found = reword(items, ["polite", "shorter"], write, about={"model": "..."})
 found.pairs.report, found.records
 """
 
@@ -16,7 +16,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Edit, Item, Pair, Span, Stimulus, fingerprint
 from broca.registry import unknown
-from broca.stimuli.align import edits_between
+from broca.stimuli.alignment import edits_between
 from broca.stimuli.perturb.build import Violations
 from broca.stimuli.perturb.checks import Pairs, Tally, report
 from broca.stimuli.perturb.words import protected_spans
@@ -80,7 +80,7 @@ class Rewritten:
     """`RECORDS`."""
 
 
-def rewritten(
+def reword(
     sources: Iterable[Stimulus | Item],
     styles: Sequence[str],
     write: Callable[[Sequence[str]], Sequence[str]],

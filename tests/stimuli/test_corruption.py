@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.errors import StimulusError, UnknownName
-from broca.stimuli.corrupt import can, corrupt, negate
+from broca.stimuli.corruption import can, corrupt, negate
 from broca.stimuli.trees import trees
 
 RULES = trees("rules", n=30, depth=2, people=3, distractors=3, form="mixed")

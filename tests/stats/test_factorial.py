@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 
 from broca.errors import StatisticsError
-from broca.stats.factors import factors
+from broca.stats.factorial import factors
 
 KINDS, OPERATIONS = ("clean", "swap", "missing"), ("+", "-")
 

@@ -8,10 +8,10 @@ import torch
 
 import zoo
 from broca.capture.objectives import OBJECTIVES, Against, AnsweredQuestion, text, without_bos
-from broca.capture.sensitivity import sensitivity
+from broca.capture.weight_gradients import sensitivity
 from broca.errors import BrocaError, GuardError, StatisticsError, StimulusError
-from broca.models.matrices import matrices
 from broca.models.questions import split
+from broca.models.weight_matrices import matrices
 
 PROMPTS = ["the cat sat on", "a", "where did the long story end", "she went", "no"]
 OPTIONS = [[" mat", " hat!"], ["x", "y"], [" here", " there"], [" out", " inside"], ["b", "cd"]]

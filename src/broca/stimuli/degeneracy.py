@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.baselines import BASELINES
+from broca.stimuli.blind_rules import BASELINES
 
 FEW = 8
 """Fewer items than this cannot be told from a set with a constant key by chance."""

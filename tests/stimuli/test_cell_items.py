@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from broca.errors import BrocaError, StimulusError, UnknownName
 from broca.items import Item
 from broca.stimuli import draws
-from broca.stimuli.baselines import baselines, reports_reality, says_yes
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
-from broca.stimuli.cells import ABILITIES, TASKS, accuracies, cells
+from broca.stimuli.blind_rules import baselines, reports_reality, says_yes
+from broca.stimuli.cell_items import ABILITIES, TASKS, accuracies, cells
 
 PLACEHOLDER = re.compile(r"\b(S1|S2|CX|XNAM|XPRO|OBJ_PRO|POS_PRO)\b")
 S1 = {

@@ -8,7 +8,7 @@ import torch
 
 import zoo
 from broca.errors import SiteUnavailable
-from broca.models.matrices import matrices
+from broca.models.weight_matrices import matrices
 
 HEAD = 8
 

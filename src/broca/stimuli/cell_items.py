@@ -14,7 +14,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.registry import unknown
-from broca.stimuli.baselines import REPORTERS
+from broca.stimuli.blind_rules import REPORTERS
 
 TASKS = ("contents", "transfer", "irony")
 KINDS = {

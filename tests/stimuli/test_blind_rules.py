@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from broca.errors import StimulusError
 from broca.items import Item, Message
-from broca.stimuli.baselines import BASELINES, baselines, mention_index
+from broca.stimuli.blind_rules import BASELINES, baselines, mention_index
 
 
 def item(prompt, choices, answer=0, ability="a"):

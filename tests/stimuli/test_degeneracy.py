@@ -5,7 +5,7 @@ import pytest
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.flags import FEW, flags, refuse_constant
+from broca.stimuli.degeneracy import FEW, flags, refuse_constant
 from broca.stimuli.orders import shuffle_choices
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from broca.errors import RunError
+from broca.runs.execution import run
 from broca.runs.reading import open_run
-from broca.runs.run import run
 from broca.storage.files import _temporary
 from broca.workers import Local
 from runs import toy

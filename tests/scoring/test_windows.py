@@ -11,7 +11,7 @@ import zoo
 from broca.errors import StimulusError
 from broca.interventions import Lesion
 from broca.items import Stimulus
-from broca.scoring.perplexity import WINDOW_SCHEMA, Windows, perplexity, window_rows
+from broca.scoring.windows import WINDOW_SCHEMA, Windows, perplexity, window_rows
 from broca.sites import Site
 from broca.stimuli.texts import texts
 from broca.units import UnitMask

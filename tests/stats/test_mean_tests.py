@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.welch import mean_difference, paired_t, paired_t_from_moments, welch, welch_from_samples
+from broca.stats.mean_tests import mean_difference, paired_t, paired_t_from_moments, welch, welch_from_samples
 
 GENERATOR = np.random.default_rng(7)
 A = GENERATOR.normal(0.4, 2.0, (9, 6, 5))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import zoo
-from broca.capture.features import features
+from broca.capture.head_features import features
 from broca.errors import StimulusError, UnknownName
 from broca.specs.pooling import PRESETS, Pooling, pooling
 

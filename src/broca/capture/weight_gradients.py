@@ -24,7 +24,7 @@ from broca.errors import BrocaError, GuardError, StatisticsError
 from broca.models.fitting import is_out_of_memory, release
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
-from broca.models.matrices import Matrix
+from broca.models.weight_matrices import Matrix
 from broca.specs.fields import Mode, Precision, Score
 
 __all__ = ["Mode", "Precision", "Score", "Sums", "asking", "sensitivity"]

@@ -1,0 +1,19 @@
+# The public names of broca.interventions, with their types: loaded on first use.
+
+from broca.interventions.edges import EdgeLesion as EdgeLesion
+from broca.interventions.edges import edges_between as edges_between
+from broca.interventions.lesion import Fill as Fill
+from broca.interventions.lesion import Keep as Keep
+from broca.interventions.lesion import Lesion as Lesion
+from broca.interventions.lesion import Mean as Mean
+from broca.interventions.lesion import Noise as Noise
+from broca.interventions.lesion import Positions as Positions
+from broca.interventions.lesion import Resample as Resample
+from broca.interventions.lesion import Zero as Zero
+from broca.interventions.patch import Patch as Patch
+from broca.interventions.pattern import PatternPatch as PatternPatch
+from broca.interventions.pattern import carried_patterns as carried_patterns
+from broca.interventions.plant import text_key as text_key
+from broca.interventions.weights import WeightDeltas as WeightDeltas
+from broca.interventions.weights import WeightMask as WeightMask
+from broca.specs.fields import Edit as Edit

@@ -1,0 +1,36 @@
+# The public names of broca.stats, with their types: loaded on first use.
+
+from broca.stats.corrections import bh as bh
+from broca.stats.corrections import holm as holm
+from broca.stats.corrections import true_share as true_share
+from broca.stats.factorial import factors as factors
+from broca.stats.intervals import Interval as Interval
+from broca.stats.mean_tests import Welch as Welch
+from broca.stats.mean_tests import mean_difference as mean_difference
+from broca.stats.mean_tests import paired_t as paired_t
+from broca.stats.mean_tests import welch as welch
+from broca.stats.nulls import dose_response as dose_response
+from broca.stats.nulls import empirical_p as empirical_p
+from broca.stats.pairs import difference_test as difference_test
+from broca.stats.pairs import mcnemar_exact as mcnemar_exact
+from broca.stats.pairs import paired_bootstrap as paired_bootstrap
+from broca.stats.pairs import sign_flip_test as sign_flip_test
+from broca.stats.permutation import Permutation as Permutation
+from broca.stats.permutation import permutation_test as permutation_test
+from broca.stats.power import mcnemar_power as mcnemar_power
+from broca.stats.power import paired_power as paired_power
+from broca.stats.power import welch_power as welch_power
+from broca.stats.reliability import chance_overlap as chance_overlap
+from broca.stats.reliability import overlap as overlap
+from broca.stats.reliability import rank_agreement as rank_agreement
+from broca.stats.reliability import split_half as split_half
+from broca.stats.robust import calibration as calibration
+from broca.stats.robust import consistency as consistency
+from broca.stats.robust import drop_rate as drop_rate
+from broca.stats.robust import flips as flips
+from broca.stats.robust import length_change as length_change
+from broca.stats.robust import noise_floor as noise_floor
+from broca.stats.robust import worst_case as worst_case
+from broca.stats.stability import bootstrap_overlap as bootstrap_overlap
+from broca.stats.telling import Choice as Choice
+from broca.stats.telling import separability as separability

@@ -1,0 +1,14 @@
+# The public names of broca.units, with their types: loaded on first use.
+
+from broca.units.draws import Draw as Draw
+from broca.units.draws import draw_like as draw_like
+from broca.units.draws import random_like as random_like
+from broca.units.draws import subset as subset
+from broca.units.mask import Grain as Grain
+from broca.units.mask import Overlap as Overlap
+from broca.units.mask import UnitMask as UnitMask
+from broca.units.selection import Select as Select
+from broca.units.selection import Selection as Selection
+from broca.units.selection import select as select
+from broca.units.weight_ranking import WeightRanking as WeightRanking
+from broca.units.weights import WeightSet as WeightSet
