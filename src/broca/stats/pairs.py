@@ -14,7 +14,7 @@ from scipy import stats
 from broca.errors import StatisticsError
 from broca.stats.exchange import Groups
 from broca.stats.intervals import Array, Interval, block, clusters, require_draws, tails
-from broca.stats.permutation import permutation_test
+from broca.stats.shuffle import ShuffleTest, shuffle_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,6 @@ class SignFlip:
     p: float
     n: int
     """How many sign patterns were tried."""
-    exact: bool
-    """Whether these were all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShuffleTest:
-    """A difference of two means against those that shuffled labels would give."""
-
-    value: float
-    p: float
-    n: int
-    """How many arrangements were tried."""
     exact: bool
     """Whether these were all of them."""
 
@@ -108,26 +96,15 @@ def difference_interval(
 def difference_test(
     a: Any, b: Any, *, groups: Groups = (None, None), n: int = 10_000, seed: int = 0, alpha: float = 0.05
 ) -> ShuffleTest:
-    """Two-sided p of the mean of `a` minus the mean of `b`, two separate sets of values, whose groups are shuffled.
-
-    Groups that are in both sets keep their values and swap sides. The statistic is studentised, so the test also holds
-    where the sets differ in spread (Janssen, 1997; Chung & Romano, 2013). NaN values are left out.
+    """`shuffle_test` of the mean of `a` minus the mean of `b`, two-sided.
 
     *Own minus other*: give what the lesion changed in each item of one ability, and of another. *Double dissociation*:
     give, for items of both abilities, what one lesion changed minus what the other did.
 
     Raises:
-        StatisticsError: if nothing varies; and as `permutation_test`.
+        StatisticsError: as `shuffle_test`.
     """
-    sets, labels = [], []
-    for values, names in zip((a, b), groups, strict=True):
-        given = np.asarray(values, np.float64)
-        kept = ~np.isnan(given)
-        sets.append(given[kept])
-        labels.append(None if names is None else np.asarray(names)[kept])
-    found = permutation_test(*sets, groups=(labels[0], labels[1]), n=n, seed=seed, alpha=alpha)
-    value = float(sets[0].mean() - sets[1].mean())
-    return ShuffleTest(value=value, p=float(found.p), n=len(found.largest), exact=found.exact)
+    return shuffle_test(a, b, groups=groups, n=n, seed=seed, alpha=alpha)
 
 
 def paired_bootstrap(
