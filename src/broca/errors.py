@@ -16,6 +16,7 @@ Each message says what was given, what would have been right, and what to do. No
   + ServerError         a server of completions is gone, refuses, or answers with something else
   + SpecError           a study's fields are wrong
   + RunError            a run directory is incomplete, unwritable, or belongs to another spec
+  + ExpectationError    a finished run is otherwise than its spec expected; ``exit_code`` 3
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class EngineError(BrocaError):
 
 class ServerError(BrocaError):
     """A server of completions is gone, refuses, or answers with something else."""
+
+
+class ExpectationError(BrocaError):
+    """A finished run is otherwise than its spec expected."""
+
+    exit_code = 3
 
 
 class SpecError(BrocaError):

@@ -18,7 +18,7 @@ from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Pa
 from broca import __version__
 from broca.cli import terminal
 from broca.cli.commands import Setting
-from broca.cli.execute import executed, study_of
+from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.exporting import export
 from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, Loading, Working, given, refuse
@@ -111,7 +111,7 @@ def run(
             else around.parent
         )
     try:
-        executed(study, Setting(name, loading, working, out))
+        check_expectation(study, executed(study, Setting(name, loading, working, out)))
     except StimulusError as error:
         if not _relative(document["study"]):
             raise

@@ -104,6 +104,22 @@ def executed(
     return done
 
 
+def check_expectation(study: Any, run: Run) -> None:
+    """End with code 3 where a finished run is otherwise than its spec expected.
+
+    Raises:
+        ExpectationError: naming what was otherwise.
+    """
+    from broca.errors import ExpectationError
+    from broca.evidence.expectation import predictions
+
+    expect = study.expect.model_dump() if getattr(study, "expect", None) else None
+    missed = [each for each in predictions(expect, run.result) if not each.met]
+    if missed:
+        told = "; ".join(f"{each.name}: expected {each.predicted}, found {each.found}" for each in missed)
+        raise ExpectationError(f"The run is not as its spec expected ({told}). The run is kept.")
+
+
 def check_out(folder: Path) -> None:
     """Refuse a folder of runs that cannot be written to, or that lies within a run.
 

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 
 from broca.cli import terminal
 from broca.cli.commands import Setting
-from broca.cli.execute import executed, study_of
+from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.options import RUNS, Loading, Working
 from broca.cli.selections import FORMS, read_mask, selection_of
 from broca.errors import SpecError
@@ -143,6 +143,7 @@ def _run(
     done = executed(study, setting, lambda run: study.following(replace(call, run=run)), finish)
     for extra, value in extras.items():
         terminal.following(_named(extra.done)(done, value))
+    check_expectation(study, done)
 
 
 def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:

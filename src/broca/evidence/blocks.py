@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from broca.evidence.expectation import predictions
 from broca.page.blocks import Block, Column, Facts, Heading, Ladder, Note, Quote, Quotes, Step, Table, section
 from broca.page.record import Record
 from broca.page.words import as_text, finite, leaves, number, points
@@ -63,7 +64,16 @@ def ladder(record: Record) -> list[Block]:
     first = verdict.get("first_failure")
     steps = tuple(_step(rung, first) for rung in verdict["rungs"] if isinstance(rung, Mapping))
     shown = Ladder(str(verdict.get("sentence") or ""), steps, summary=True)
-    return section("ladder", "Does the claim survive?", shown)
+    return section("ladder", "Does the claim survive?", shown, _expected(record))
+
+
+def _expected(record: Record) -> Table | None:
+    """What the spec expected, beside what was found."""
+    made = list(predictions(record.study.get("expect"), record.result))
+    rows = tuple((each.name, each.predicted, each.found, "yes" if each.met else "no") for each in made)
+    columns = tuple(Column(title, brief=True) for title in ("expected of", "predicted", "found", "met"))
+    missed = frozenset(i for i, each in enumerate(made) if not each.met)
+    return Table("Expected beforehand", columns, rows, texts=True, marked=missed, summary=True) if rows else None
 
 
 def _step(rung: Mapping[str, Any], first: object) -> Step:

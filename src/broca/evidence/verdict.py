@@ -8,9 +8,7 @@ from html import escape
 from typing import Any, Literal
 
 from broca.page.words import visible
-
-State = Literal["passed", "failed", "undecided", "not tested"]
-"""*Failed* is evidence of absence; *undecided* is neither, and its text says what would decide it."""
+from broca.specs.expectation import State
 
 
 @dataclass(frozen=True, slots=True)

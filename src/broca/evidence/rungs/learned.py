@@ -14,10 +14,11 @@ import polars as pl
 from broca.cache.cache import Cache, Json
 from broca.cache.mapping import map_cached
 from broca.evidence.rungs.selective import ProbedTarget
-from broca.evidence.verdict import Rung, State
+from broca.evidence.verdict import Rung
 from broca.models.lm import LM
 from broca.models.twins import shuffled_twin, untrained_twin
 from broca.page.numbers import is_known, limits, number, p_value
+from broca.specs.expectation import State
 
 Kind = Literal["untrained", "shuffled"]
 
