@@ -122,6 +122,46 @@ def test_sign_flips_of_groups_flip_them_whole(rng):
     assert grouped.n == 64
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_limits_are_the_means_that_the_test_does_not_reject(seed):
+    rng = np.random.default_rng(seed)
+    values, groups = rng.normal(0.4, 1, 21).round(1), np.sort(rng.integers(0, 8, 21))
+    weights = None if seed % 2 else rng.uniform(0.5, 2, 21)
+    n = 10_000 if seed % 3 else 99
+
+    def test(at: float):
+        return sign_flip_test(values - at, groups=groups, weights=weights, n=n, alpha=0.1)
+
+    found = test(0)
+    for limit, outward in ((found.low, -1), (found.high, 1)):
+        assert test(limit - outward * 1e-6).p > 0.1
+        assert test(limit + outward * 1e-6).p <= 0.1
+    assert (found.low <= 0 <= found.high) == (found.p > 0.1)
+
+
+def test_weights_of_signs_are_as_good_as_repetition(rng):
+    values, times = rng.normal(0.3, 1, 9), np.tile([1, 2, 5], 3)
+    weighted = sign_flip_test(np.append(values, np.nan), weights=np.append(times, 1))
+    repeated = sign_flip_test(np.repeat(values, times), groups=np.repeat(np.arange(9), times))
+    assert (weighted.p, weighted.groups, weighted.smallest_p) == (repeated.p, 9, 2 / 512)
+    assert (weighted.value, weighted.low, weighted.high) == pytest.approx((repeated.value, repeated.low, repeated.high))
+
+
+def test_the_interval_of_signs_covers():
+    generator = np.random.default_rng(4)
+    effects = 0.3 + generator.normal(size=(500, 15, 1)) + generator.normal(size=(500, 15, 3))
+    groups = np.repeat(np.arange(15), 3)
+    found = [sign_flip_test(sample.ravel(), groups=groups, n=499, alpha=0.1) for sample in effects]
+    assert np.mean([each.low <= 0.3 <= each.high for each in found]) == pytest.approx(0.9, abs=0.03)
+
+
+def test_five_groups_allow_no_limit_at_five_per_cent():
+    found = sign_flip_test([1.0, 2, 3, 4, 5])
+    assert (found.smallest_p, found.low, found.high) == (1 / 16, -np.inf, np.inf)
+    six = sign_flip_test([1.0, 2, 3, 4, 5, 6])
+    assert (six.smallest_p, six.p, six.low, six.high) == (1 / 32, 1 / 32, 1.0, 6.0)
+
+
 def test_no_sign_pattern_is_more_extreme_than_one_sign():
     assert sign_flip_test(np.full(10, 0.1)).p == 2 / 1024
     assert sign_flip_test(np.zeros(10)).p == 1

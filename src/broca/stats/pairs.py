@@ -35,6 +35,12 @@ class SignFlip:
 
     value: float
     p: float
+    low: float
+    """The limits of what is not rejected: they hold 0 exactly where p is above alpha. Infinite where no p is small enough."""
+    high: float
+    smallest_p: float
+    """The smallest p that so many groups allow."""
+    groups: int
     n: int
     """How many sign patterns were tried."""
     exact: bool
@@ -149,31 +155,78 @@ def ratio_interval(
     return Interval(float(above[both].sum() / below[both].sum()), float(low), float(high))
 
 
-def sign_flip_test(differences: Any, *, groups: Any | None = None, n: int = 10_000, seed: int = 0) -> SignFlip:
-    """Two-sided p of a mean difference when the sign of each group is arbitrary (Fisher, 1935).
+def sign_flip_test(
+    differences: Any,
+    *,
+    groups: Any | None = None,
+    weights: Any | None = None,
+    n: int = 10_000,
+    seed: int = 0,
+    alpha: float = 0.05,
+) -> SignFlip:
+    """Two-sided p of a (weighted) mean difference when the sign of each group is arbitrary (Fisher, 1935), and its interval.
 
     All 2^groups patterns are tried when they are at most n, else n random ones with p = (1 + #) / (1 + n)
-    (Phipson & Smyth, 2010). NaN differences are left out.
+    (Phipson & Smyth, 2010). NaN differences are left out. The interval inverts the test exactly: a mean that is taken away is as
+    extreme under a pattern if it lies between the mean of the groups that the pattern flips and that of the others.
 
     Raises:
-        StatisticsError: if fewer than 2 groups have a difference, lengths differ, or n is not positive.
+        StatisticsError: if fewer than 2 groups have a difference, lengths differ, a weight is not positive, n is not positive or
+            alpha impossible.
     """
-    sums, sizes = clusters(np.asarray(differences, np.float64), groups)
+    tails(1 - alpha)
+    sums, sizes = _weighted_clusters(differences, groups, weights)
     exact = sums.size < 63 and 2**sums.size <= require_draws(n)
     total = 2**sums.size if exact else n
-    # The same sum in another order differs in its last digits, and the observed pattern must count as extreme.
-    extreme = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
+    lows, highs = np.empty(total), np.empty(total)
     generator = np.random.default_rng(seed)
-    step, found = block(total, sums.size), 0
+    step = block(total, sums.size)
     for start in range(0, total, step):
-        rows = min(step, total - start)
+        at = slice(start, min(start + step, total))
         if exact:
-            bits = (np.arange(start, start + rows)[:, None] >> np.arange(sums.size)) & 1
+            bits = (np.arange(at.start, at.stop)[:, None] >> np.arange(sums.size)) & 1
         else:
-            bits = generator.integers(0, 2, size=(rows, sums.size), dtype=np.int8)
-        found += int((np.abs((2.0 * bits - 1) @ sums) >= extreme).sum())
-    p = found / total if exact else (1 + found) / (1 + n)
-    return SignFlip(value=float(sums.sum() / sizes.sum()), p=p, n=total, exact=exact)
+            bits = generator.integers(0, 2, size=(at.stop - at.start, sums.size), dtype=np.int8)
+        lows[at], highs[at] = _between(bits.astype(bool), sums, sizes)
+    # The same sum in another order differs in its last digits, and the observed pattern must count as extreme.
+    rounding = 1e-9 * np.abs(sums).sum() / sizes.sum()
+    reached = int(((lows <= rounding) & (highs >= -rounding)).sum())
+    allowed = int(alpha * (total + (not exact)) + 1e-9) - (not exact)
+    low, high = -np.inf, np.inf
+    if 0 <= allowed < total:
+        low, high = np.sort(lows)[allowed], np.sort(highs)[-1 - allowed]
+    low, high = (0.0 if abs(limit) <= rounding else float(limit) for limit in (low, high))
+    return SignFlip(
+        value=float(sums.sum() / sizes.sum()),
+        p=reached / total if exact else (1 + reached) / (1 + n),
+        low=low,
+        high=high,
+        smallest_p=2 / total if exact else 1 / (1 + n),
+        groups=sums.size,
+        n=total,
+        exact=exact,
+    )
+
+
+def _between(flipped: Array, sums: Array, sizes: Array) -> tuple[Array, Array]:
+    """The smaller and the larger of the means of flipped and of other groups, (pattern,); without limits where one is empty."""
+    top, bottom = np.where(flipped, sums, 0).sum(1), np.where(flipped, sizes, 0).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.stack([top / bottom, (sums.sum() - top) / (sizes.sum() - bottom)])
+    whole = flipped.all(1) | ~flipped.any(1)
+    return np.where(whole, -np.inf, means.min(0)), np.where(whole, np.inf, means.max(0))
+
+
+def _weighted_clusters(values: Any, groups: Any | None, weights: Any | None) -> tuple[Array, Array]:
+    """Weighted sums, and sums of weights, of each group."""
+    given = np.asarray(values, np.float64)
+    if weights is None:
+        return clusters(given, groups)
+    each = np.asarray(weights, np.float64)
+    if each.shape != given.shape or not (each > 0).all():
+        raise StatisticsError(f"There are {given.size} values and {each.size} weights. Give each a weight above 0.")
+    missing = np.where(np.isnan(given), np.nan, each)
+    return clusters(given * each, groups)[0], clusters(missing, groups)[0]
 
 
 def _bootstrap_means(values: Any, groups: Any | None, n: int, generator: np.random.Generator) -> Array:
