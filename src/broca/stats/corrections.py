@@ -5,7 +5,7 @@ NaN p-values (dead units) are not tests: they do not count in m and come back as
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -53,17 +53,36 @@ def true_share(p: Any, chosen: Any, *, alpha: float = 0.05) -> float:
     Raises:
         StatisticsError: if `chosen` names no test, shapes differ, or a p is not valid.
     """
+    values, ours = read_selection(p, chosen)
+    # Simes' line at Hommel's h (Goeman et al., 2019, eq. 5)
+    return count_true(ours * _hommel(values, alpha), alpha, side="right") / ours.size
+
+
+def read_selection(p: Any, chosen: Any) -> tuple[Array, Array]:
+    """The sorted p of all tests, and of the chosen ones.
+
+    Raises:
+        StatisticsError: if `chosen` names no test, shapes differ, or a p is not valid.
+    """
     values, tested = _read_p_values(p)
     picked = np.asarray(chosen, bool)
     if picked.shape != values.shape:
         raise StatisticsError(f"p has shape {values.shape}, chosen has {picked.shape}. Give one flag per test.")
     if not (picked & tested).any():
         raise StatisticsError("None of the tests is chosen. Choose at least 1 with a p that is a number.")
-    h = _hommel(np.sort(values[tested]), alpha)
-    ours = np.sort(values[picked & tested])
-    # u - 1 plus the p that Simes' line at u still reaches bounds the true nulls away (Goeman et al., 2019, eq. 5)
-    below = np.searchsorted(ours * h, np.arange(1, ours.size + 1) * alpha, side="right")
-    return float(max(0, np.max(below - np.arange(ours.size)))) / ours.size
+    return np.sort(values[tested]), np.sort(values[picked & tested])
+
+
+def count_true(ordered: Array, slope: float, *, side: Literal["left", "right"]) -> float:
+    """The fewest tests that are no true nulls, if no k true nulls lie below k times `slope`.
+
+    Args:
+        ordered: (test,) sorted p of a selection.
+        slope: of the line.
+        side: *right* where a p on the line lies below it.
+    """
+    below = np.searchsorted(ordered, np.arange(1, ordered.size + 1) * slope, side=side)
+    return float(max(0, np.max(below - np.arange(ordered.size))))
 
 
 def _hommel(ordered: Array, alpha: float) -> int:

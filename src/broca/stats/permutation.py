@@ -27,6 +27,7 @@ from broca.errors import StatisticsError
 from broca.stats.exchange import Arrangements, Groups, Scheme, Sides, arrange
 from broca.stats.intervals import Array
 from broca.stats.sums import GroupMoments, GroupSums, Side, group_sums, on_grid, unit_shape
+from broca.stats.true_discoveries import BinnedPivots
 
 ROWS = 128
 """Arrangements that are worked on at once."""
@@ -48,6 +49,8 @@ class Permutation:
     """Whether these were all arrangements."""
     smallest_p: float
     """The smallest p that was possible."""
+    pivots: Array | None = None
+    """Of the family in each arrangement, where calibration was asked for (`broca.stats.true_discoveries`)."""
 
     def critical(self, alpha: float = 0.05) -> float:
         """The absolute t that a unit must exceed for p_max <= alpha; infinity where none would do."""
@@ -104,11 +107,13 @@ class _Block:
 class MaxT:
     """A max-T test of a family of units that arrives in blocks; a monoid, as reducers are.
 
-    How the family is cut into blocks, and which worker did which, changes no bit of the result.
+    How the family is cut into blocks, and which worker did which, changes no bit of the result. With `calibrate` it also counts the
+    p of each arrangement, for a bound on true discoveries.
     """
 
-    def __init__(self, arrangements: Arrangements) -> None:
+    def __init__(self, arrangements: Arrangements, *, calibrate: bool = False) -> None:
         self.arrangements = arrangements
+        self._pivots = BinnedPivots(arrangements) if calibrate else None
         self._blocks: list[_Block] = []
         self._largest = np.zeros(len(arrangements))  # squared
 
@@ -127,22 +132,39 @@ class MaxT:
     def __add__(self, other: MaxT) -> MaxT:
         if not self.arrangements.same_as(other.arrangements):
             raise StatisticsError("Two tests of different arrangements do not add up. Arrange once, with one seed.")
-        both = MaxT(self.arrangements)
+        if (self._pivots is None) != (other._pivots is None):
+            raise StatisticsError("Two tests of which one is calibrated do not add up. Calibrate both.")
+        both = MaxT(self.arrangements, calibrate=self._pivots is not None)
+        for part in (self, other):
+            both._include_counts(None if part._pivots is None else part._pivots.counts)
         both._blocks = [*self._blocks, *other._blocks]
         both._largest = np.maximum(self._largest, other._largest)
         return both
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """What one `update` has left, to be kept or sent: ``t`` and ``reached`` (unit,), ``largest`` (arrangement,)."""
+        """What one `update` has left, to be kept or sent: ``t`` and ``reached`` (unit,), ``largest`` (arrangement,).
+
+        And, if calibrated, ``counts`` (arrangement, bin).
+        """
         (block,) = self._blocks
-        return {"t": block.t, "reached": block.reached, "largest": self._largest}
+        found = {"t": block.t, "reached": block.reached, "largest": self._largest}
+        if self._pivots is not None:
+            found["counts"] = self._pivots.counts.astype(np.min_scalar_type(block.t.size))
+        return found
 
     def include(self, arrays: Mapping[str, Array]) -> None:
         """Take in units that another test of the same arrangements has seen, as its `arrays`."""
         t = np.asarray(arrays["t"], np.float64)
         self._blocks.append(_Block(t.shape, t, np.asarray(arrays["reached"], np.int64)))
         self._largest = np.maximum(self._largest, arrays["largest"])
+        self._include_counts(arrays.get("counts"))
+
+    def _include_counts(self, counts: Array | None) -> None:
+        if self._pivots is not None:
+            if counts is None:
+                raise StatisticsError("A part of a calibrated test was not calibrated. Calibrate each.")
+            self._pivots.counts += counts
 
     def result(self) -> tuple[Permutation, ...]:
         """One result for each block, in their order and shape, all corrected for the whole family.
@@ -156,6 +178,7 @@ class MaxT:
             raise StatisticsError(f"None of {n_units} units varies over the stimuli. There is nothing to compare.")
         largest = np.sqrt(self._largest)
         ordered = np.sort(largest)
+        pivots = None if self._pivots is None else self._pivots.pivots()
 
         def of(block: _Block) -> Permutation:
             dead = np.isnan(block.t)
@@ -164,7 +187,7 @@ class MaxT:
                 np.where(dead, np.nan, every.p(count)).reshape(block.shape) for count in (block.reached, beaten)
             )
             t = block.t.reshape(block.shape)
-            return Permutation(t, p, p_max, largest, every.sides.scheme, every.exact, every.smallest_p)
+            return Permutation(t, p, p_max, largest, every.sides.scheme, every.exact, every.smallest_p, pivots)
 
         return tuple(of(block) for block in self._blocks)
 
@@ -182,6 +205,8 @@ class MaxT:
             squared = np.divide(np.square(difference, out=difference), error, out=error)
             reached += np.add.reduce(squared >= bar, axis=0, dtype=np.uint8)
             np.maximum(self._largest[at], squared.max(1), out=self._largest[at])
+            if self._pivots is not None:
+                self._pivots.update(at, squared, sums.alive)
         t[~sums.alive] = np.nan
         return t, reached
 
