@@ -19,7 +19,8 @@ from torch import Tensor
 
 from broca.capture import patterns
 from broca.capture.comparison import ComparedRuns, Comparison, Meaning
-from broca.capture.loop import SHARD, in_order, look
+from broca.capture.loop import SHARD, in_order
+from broca.capture.massive import massive_coordinates
 from broca.capture.pairs import AlignedPair, names
 from broca.errors import StatisticsError, StimulusError
 from broca.models.attention import Look, watch_attention
@@ -29,7 +30,6 @@ from broca.models.lens import lens as proved_lens
 from broca.models.lm import LM
 from broca.models.tokens import Batch, pad_tokens
 from broca.sites import Site
-from broca.stats.massive import massive
 
 _TEXTS = 8
 """How many clean texts tell which coordinates are massive."""
@@ -121,27 +121,8 @@ def _meaning(
         looked_from,
         names(pairs, "segments"),
         components,
-        _massive(lm, pairs[:_TEXTS], chosen),
+        np.stack([*massive_coordinates(lm, [pair.clean for pair in pairs[:_TEXTS]], chosen).values()]),
     )
-
-
-def _massive(lm: LM, pairs: Sequence[AlignedPair], sites: Sequence[Site]) -> NDArray[np.bool_]:
-    """Which coordinates carry massive activations on a token, BOS too, of the first clean texts; ``(site, unit)``."""
-    seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
-
-    def step(batch: Batch) -> dict[Site, Tensor]:
-        found: dict[Site, Tensor] = {}
-        real = batch.mask.bool()
-        reads = {
-            site: (lambda x, site=site: found.__setitem__(site, x[real.to(x.device)].float().cpu())) for site in sites
-        }
-        look(lm, batch, reads)
-        return found
-
-    for _, found in lm.each([pair.clean for pair in pairs], step):
-        for site, values in found.items():
-            seen[site].append(values)
-    return np.stack([massive(torch.cat(values).numpy()).units for values in seen.values()])
 
 
 def _shard(lm: LM, pairs: Sequence[AlignedPair], plan: _Plan, size: int) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,8 @@
 * pairs         McNemar, clustered bootstrap, sign flips, differences between abilities
 * shuffle       a difference of means, its groups shuffled: p and interval
 * loss          what a lesion takes from an ability: passed, failed, undecided, and what would decide it
+* balance       weights under which every answer counts equally
+* specificity   does a lesion cost one ability more than another: share lost and log-odds
 * robust        drop and flip rates, consistency over wordings, the noise floor of seeds
 * nulls         empirical p, bands and dose-response areas from draws
 * probing       small classifiers on features of grouped rows: folds, out-of-fold predictions, control tasks

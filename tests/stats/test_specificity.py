@@ -1,0 +1,110 @@
+"""Own against other ability: what is true passes, floors and difficulty do not, and little data is undecided."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from broca.errors import StatisticsError
+from broca.stats.specificity import Drops, specificity_test
+
+STRENGTH = (1.0, 0.8, 0.6)
+
+
+def margins(rng, mean, spread, groups=20, each=5):
+    group = np.repeat(np.arange(groups), each)
+    return group, mean + rng.normal(0, 0.7, groups)[group] + rng.normal(0, spread, groups * each)
+
+
+def states(own, other, hurt, n=40, seed=0, **shape):
+    """Of n simulations, how many end in each state; `hurt(margins, which, strength, rng)` lesions."""
+    rng, found = np.random.default_rng(seed), {"passed": 0, "failed": 0, "undecided": 0}
+    for _ in range(n):
+        drops = []
+        for which, (mean, spread) in enumerate((own, other)):
+            group, m = margins(rng, mean, spread, **shape)
+            lesioned = np.stack([hurt(m, which, s, rng) for s in STRENGTH])
+            drops.append(Drops.of(m > 0, lesioned > 0, m, lesioned, chance=0.5, groups=group))
+        found[specificity_test(*drops, n=300).state] += 1
+    return found
+
+
+def shift(own, other):
+    return lambda m, which, s, rng: m - s * (other if which else own) + rng.normal(0, 1, m.size)
+
+
+def floor(m, which, s, rng):
+    return rng.normal(0, 1.5, m.size)
+
+
+def test_a_loss_of_the_own_ability_alone_passes():
+    assert states((3, 2), (3, 2), shift(2, 0))["passed"] >= 37
+    assert states((1, 1), (6, 2), shift(1.5, 0.3))["passed"] >= 37
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "hurt"),
+    [
+        ((4, 2), (4, 2), floor),
+        ((4, 2), (2.6, 2), floor),
+        ((4, 2), (1.7, 2), floor),
+        ((4, 2), (1.0, 2), floor),
+        ((1.5, 1), (5, 2), shift(2, 2)),
+        ((5, 2), (1.5, 1), shift(2, 2)),
+        ((3, 2), (3, 2), shift(2, 2)),
+    ],
+    ids=["floor", "floor-90", "floor-80", "floor-70", "slim", "wide", "equal"],
+)
+def test_floors_difficulty_and_equal_damage_do_not(own, other, hurt):
+    assert states(own, other, hurt)["passed"] <= 5  # 5 % of 40 is 2; more than 5 has p = .014
+
+
+def drops(share, odds, groups):
+    share, odds = np.atleast_2d(share), np.atleast_2d(odds)
+    return Drops(share, odds, np.asarray(groups), np.ones(share.shape[1]))
+
+
+def test_each_reason_is_named():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 3)
+    lots, little = rng.normal(0.6, 0.1, (3, 60)), rng.normal(0.0, 0.1, (3, 60))
+    assert specificity_test(drops(lots, lots, groups), drops(little, little, groups)).state == "passed"
+    assert specificity_test(drops(little, little, groups), drops(lots, lots, groups)).state == "failed"
+    assert specificity_test(drops(little, lots, groups), drops(little, little, groups)).state == "failed"
+    found = specificity_test(drops(lots, little, groups), drops(little, little, groups))
+    assert (found.state, found.why) == ("undecided", "measures disagree")
+    none = np.full((3, 60), np.nan)
+    assert specificity_test(drops(lots, none, groups), drops(little, none, groups)).why == "no margins"
+    turned = lots * np.array([[3], [1], [-0.2]])
+    assert specificity_test(drops(turned, turned, groups), drops(little, little, groups)).why == "fills disagree"
+    few = np.repeat(np.arange(4), 15)
+    assert specificity_test(drops(lots, lots, few), drops(little, little, groups)).why == "few groups"
+    noisy = np.tile(0.3 + 2.0 * (-1.0) ** groups, (3, 1))
+    assert specificity_test(drops(noisy, noisy, groups), drops(little, little, groups)).why == "interval"
+
+
+def test_nothing_lost_on_either_side_is_not_specific():
+    groups = np.repeat(np.arange(10), 2)
+    zero = np.zeros((2, 20))
+    assert specificity_test(drops(zero, zero, groups), drops(zero, zero, groups)).state == "failed"
+
+
+def test_a_share_is_of_what_stands_above_chance():
+    intact, lesioned = np.array([1, 1, 1, 1.0]), np.array([[1, 1, 0, 0.0]])
+    found = Drops.of(intact, lesioned, intact, lesioned, chance=0.5)
+    assert found.share_lost == pytest.approx(1.0)
+    assert Drops.of(intact, lesioned, intact, lesioned, chance=0.0).share_lost == pytest.approx(0.5)
+
+
+def test_groups_of_two_abilities_are_two_sets_whatever_they_are_called():
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(12), 4)
+    a, b = (rng.normal(m, 0.3, (1, 48)) for m in (0.4, 0.0))
+    same = specificity_test(drops(a, a, groups), drops(b, b, groups))
+    other = specificity_test(drops(a, a, groups), drops(b, b, groups + 100))
+    assert (same.state, same.share.p) == (other.state, other.share.p)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(StatisticsError, match="Give \\(item,\\)"):
+        Drops.of([1, 0], [[1, 0, 1]], [1.0, 2.0], [[1.0, 2.0, 3.0]], chance=0.5)
