@@ -29,8 +29,9 @@ from broca.items import Contrast, Item, Message, Stimulus
 from broca.models.attention import attention_rows
 from broca.models.lm import LM
 from broca.models.miniatures import tiny
+from broca.models.rendering import Frame
 from broca.models.surprise import surprise
-from broca.models.tokens import Frame, tokenize
+from broca.models.tokens import tokenize
 from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site

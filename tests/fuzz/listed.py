@@ -18,7 +18,7 @@ FILES = {
     "runs/execution.py": _RUN,
     "runs/shards.py": _RUN,
     "runs/store.py": _RUN,
-    "storage/files.py": _SYSTEM,
+    "storage/temporary.py": _SYSTEM,
     "storage/lock.py": "the name of a holder, which is shown and nothing else",
     "storage/parquet_child.py": "runs in the process that decodes: the readers of Parquet go through it",
     "storage/secrets.py": "the user's own environment: a line that is none is left alone",

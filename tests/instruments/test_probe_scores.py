@@ -9,7 +9,8 @@ import pytest
 
 from broca.instruments.probe.findings import claim, margins_of_trees, rungs, score_table, warnings
 from broca.instruments.probe.published_probe import of_numbers
-from broca.instruments.probe.scores import How, Target, by_head, by_layer, score_target
+from broca.instruments.probe.score_maps import by_head, by_layer
+from broca.instruments.probe.scores import How, Target, score_target
 from broca.instruments.probe.statements import Statements
 from broca.items import CONCLUSION, Tree
 from broca.stats.f1 import macro_f1

@@ -151,7 +151,7 @@ def test_a_range_with_a_mistyped_number_is_not_counted_out(read, text):
 
 LOOPS = {
     # walks towards an end that is there
-    "stimuli/alignment.py:edited_words",
+    "stimuli/edits.py:edited_words",
     "stimuli/trees/proofs.py:group",
     "organisms/beliefs/exam.py:_batches",
     "stimuli/perturb/files.py:root",

@@ -20,7 +20,7 @@ from broca.models.build import fresh
 from broca.models.continuation import continuation_logprobs, logprobs
 from broca.models.lm import LM
 from broca.models.questions import split
-from broca.models.tokens import TokenizerText
+from broca.models.rendering import TokenizerText
 from broca.sites import Site
 from broca.units import UnitMask
 

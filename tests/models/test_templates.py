@@ -11,7 +11,7 @@ import zoo
 from broca.errors import StimulusError
 from broca.items import Message
 from broca.models import templates
-from broca.models.tokens import render
+from broca.models.rendering import render
 
 TURNS = [{"role": "system", "content": "be brief"}, {"role": "user", "content": 'hi "there" é \U0001f600 \ud800'[:-1]}]
 

@@ -14,7 +14,7 @@ import pytest
 from broca.errors import RunError
 from broca.runs.execution import run
 from broca.runs.reading import open_run
-from broca.storage.files import _temporary
+from broca.storage.temporary import temporary_of
 from broca.workers import Local
 from runs import toy
 from runs.toy import Choice, Toy, ToyLM, ToyResult
@@ -265,7 +265,7 @@ def test_who_was_killed_just_after_the_run_got_its_name_leaves_nothing(tmp_path)
     (tmp_path / ".a.lock").write_text("")
     with (child := script(tmp_path / "other", "count", 0)):
         child.communicate()
-    host = re.search(r"[0-9a-f]{6}", str(_temporary(tmp_path / "x").name))[0]
+    host = re.search(r"[0-9a-f]{6}", str(temporary_of(tmp_path / "x").name))[0]
     (done.path / f".tmp-{host}-{child.pid}-{'0' * 12}").write_text("half a manifest")
     run(Toy(), LM, tmp_path / "a")
     assert not (tmp_path / ".a.lock").exists()

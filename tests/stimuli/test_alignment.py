@@ -15,7 +15,8 @@ from tokenizers.trainers import BpeTrainer
 
 from broca.errors import StimulusError
 from broca.items import Edit, Pair, apply_edits
-from broca.stimuli.alignment import Characters, align, edited_words, edits_between
+from broca.stimuli.alignment import Characters, align
+from broca.stimuli.edits import edited_words, edits_between
 from broca.stimuli.perturb import pairs, perturb
 
 _PIECE = r" ?\w+|\S"

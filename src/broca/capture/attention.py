@@ -15,8 +15,9 @@ from torch import Tensor
 
 from broca.errors import SiteUnavailable, StatisticsError, StimulusError
 from broca.items import Text
-from broca.models.attention import Look, Rows, span_matrix, sum_over_spans, watch_attention
+from broca.models.attention import Look, Rows, watch_attention
 from broca.models.lm import LM
+from broca.models.spans import span_matrix, sum_over_spans
 from broca.models.tokens import Batch, Chat, Span
 
 _STATISTICS = ("entropy", "relative_entropy", "first", "distance")
@@ -68,26 +69,33 @@ def attention_to_spans(
     out = np.full(shape, np.nan, dtype=wide)
 
     def step(batch: Batch) -> dict[int, Tensor]:
-        over = span_matrix(batch, spans)
-        start = None if queries is None else _means(span_matrix(batch, queries))
-        found: dict[int, Tensor] = {}
-
-        def show(seen: Rows) -> None:
-            mass = sum_over_spans(seen.weights, over)
-            if start is None:
-                found[seen.layer] = mass[:, :, 0]
-                return
-            part = _from_queries(start, seen, mass)
-            found[seen.layer] = found[seen.layer] + part if seen.layer in found else part
-
-        with watch_attention(lm, look, show):
-            lm.next_logits(batch)
-        return {layer: _whole(lm, layer, mass).cpu() for layer, mass in found.items()}
+        return _masses(lm, batch, look, spans, queries)
 
     for batch, found in lm.each(lm.tokenize(texts, chat=chat), step, size=size):
         for layer, mass in found.items():
             out[list(batch.index), order.index(layer)] = mass.numpy()
     return out
+
+
+def _masses(
+    lm: LM, batch: Batch, look: Look, spans: Sequence[Sequence[Span]], queries: Sequence[Sequence[Span]] | None
+) -> dict[int, Tensor]:
+    """Of each layer what a batch's heads pay to its spans: ``(text, head, span)``, or ``(text, head, query span, span)``."""
+    over = span_matrix(batch, spans)
+    start = None if queries is None else _means(span_matrix(batch, queries))
+    found: dict[int, Tensor] = {}
+
+    def show(seen: Rows) -> None:
+        mass = sum_over_spans(seen.weights, over)
+        if start is None:
+            found[seen.layer] = mass[:, :, 0]
+            return
+        part = _from_queries(start, seen, mass)
+        found[seen.layer] = found[seen.layer] + part if seen.layer in found else part
+
+    with watch_attention(lm, look, show):
+        lm.next_logits(batch)
+    return {layer: _whole(lm, layer, mass).cpu() for layer, mass in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,17 @@ class Features:
     layers: tuple[int, ...]
     """The layers, which are those that have attention where none were chosen."""
 
+    @classmethod
+    def of_texts(cls, rows: Sequence[NDArray[np.floating]], layers: tuple[int, ...]) -> Features:
+        """From ``(span, layer, head)`` of each text."""
+        count = [len(own) for own in rows]
+        return cls(
+            values=np.concatenate(rows),
+            text=np.repeat(np.arange(len(rows)), count),
+            span=np.concatenate([np.arange(n) for n in count]),
+            layers=layers,
+        )
+
     def of(self, text: int) -> NDArray[np.floating]:
         """``(layer, head, span)`` of one text."""
         return np.moveaxis(self.values[self.text == text], 0, -1)
@@ -74,51 +85,39 @@ def features(
         GuardError: if attention cannot be read from this model.
     """
     called = list(names) if names is not None else [f"Text {i}" for i in range(len(texts))]
-    proof = check_tap(lm)
-    order = proof.layers if layers is None else tuple(layers)
+    order = check_tap(lm).layers if layers is None else tuple(layers)
     tokens = lm.tokenize(texts, chat=chat)
-    if pooling.bos == "without":
-        tokens = [each.bare for each in tokens]
+    tokens = [each.bare for each in tokens] if pooling.bos == "without" else tokens
     laid = [_Laid.of(*each, lm.context) for each in zip(tokens, texts, called, strict=True)]
-    places = [
-        [one.at(span, f"statement {k + 1}") for k, span in enumerate(own)] for one, own in zip(laid, spans, strict=True)
-    ]
-    for own, name in zip(places, called, strict=True):
-        if pooling.skip >= len(own[0]):
-            raise StimulusError(
-                f"{name}: its first statement is {len(own[0])} tokens long, and the pooling leaves out {pooling.skip}. Leave "
-                "out this text, or give a pooling with a smaller skip."
-            )
-        own[0] = own[0][pooling.skip :]
-    asked = [(len(one) - 1,) for one in tokens]
+    places = [one.statements(own, pooling.skip) for one, own in zip(laid, spans, strict=True)]
+    asked = [(one.n - 1,) for one in laid]
     if queries is not None:
-        found = [one.at(span, "the question") for one, span in zip(laid, queries, strict=True)]
-        asked = [at[-1:] if pooling.query == "last" else at for at in found]
+        asked = [one.at(span, "the question") for one, span in zip(laid, queries, strict=True)]
+        asked = [at[-1:] for at in asked] if pooling.query == "last" else asked
     for one in laid:
         one.fits()
 
     def step(batch: Batch) -> Tensor:
-        pooled = _PoolQueue(pooling, batch, [places[i] for i in batch.index])
         rows = _rows(batch, [asked[i] for i in batch.index])
-        with watch_attention(lm, Look(rows, None if heads is None else tuple(heads), order), pooled.show):
-            lm.next_logits(batch)
-        found = pooled.result()
-        return torch.stack([found[layer].to("cpu") for layer in order], 1)
+        look = Look(rows, None if heads is None else tuple(heads), order)
+        return _pooled_layers(lm, batch, look, _PoolQueue(pooling, batch, [places[i] for i in batch.index]))
 
     rows: dict[int, NDArray[np.floating]] = {}
     for batch, values in lm.each(tokens, step, size=size):
         for i, value in zip(batch.index, values.numpy(), strict=True):
             own = value[..., : len(spans[i])]
             rows[i] = np.moveaxis(own / own.max() if pooling.scale == "example" else own, -1, 0)
-        if progress is not None:
+        if progress:
             progress(len(rows), len(tokens))
-    count = [len(own) for own in spans]
-    return Features(
-        values=np.concatenate([rows[i] for i in range(len(tokens))]),
-        text=np.repeat(np.arange(len(tokens)), count),
-        span=np.concatenate([np.arange(n) for n in count]),
-        layers=order,
-    )
+    return Features.of_texts([rows[i] for i in range(len(tokens))], order)
+
+
+def _pooled_layers(lm: LM, batch: Batch, look: Look, queue: _PoolQueue) -> Tensor:
+    """``(text, layer, head, statement)`` of one pass."""
+    with watch_attention(lm, look, queue.show):
+        lm.next_logits(batch)
+    found = queue.result()
+    return torch.stack([found[layer].to("cpu") for layer in look.layers or found], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +161,20 @@ class _Laid:
                 "this text out, give it fewer statements, or use a model with a longer context."
             )
         return tuple(found.tolist())
+
+    def statements(self, spans: Sequence[Span], skip: int) -> list[tuple[int, ...]]:
+        """The tokens of each statement; of the first one without its first `skip`.
+
+        Raises:
+            StimulusError: as `at`, or if nothing would be left of the first one.
+        """
+        first, *others = (self.at(span, f"statement {k + 1}") for k, span in enumerate(spans))
+        if skip >= len(first):
+            raise StimulusError(
+                f"{self.name}: its first statement is {len(first)} tokens long, and the pooling leaves out {skip}. Leave "
+                "out this text, or give a pooling with a smaller skip."
+            )
+        return [first[skip:], *others]
 
     def fits(self) -> None:
         """Raises StimulusError if the text does not fit the model, though its statements do."""

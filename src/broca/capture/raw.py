@@ -18,7 +18,8 @@ from broca.errors import SiteUnavailable, StimulusError
 from broca.models.attention import Look, Rows, check_tap, watch_attention
 from broca.models.hooks import read_sites
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Chat, Prompt, Tokens
+from broca.models.rendering import Prompt
+from broca.models.tokens import Batch, Chat, Tokens
 from broca.sites import Site
 
 CONVENTION = (

@@ -22,7 +22,8 @@ from broca.interventions.plant import text_key
 from broca.models.attention import cut_attention
 from broca.models.lm import LM
 from broca.models.passes import Pass, current
-from broca.models.tokens import Chat, Prompt, Span
+from broca.models.rendering import Prompt
+from broca.models.tokens import Chat, Span
 from broca.sites import Site
 from broca.units import UnitMask
 

@@ -20,10 +20,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from broca.errors import GuardError, SiteUnavailable, StimulusError
+from broca.errors import GuardError, SiteUnavailable
 from broca.models import hooks
 from broca.models.lm import LM
 from broca.models.rows import Look, Queries, RowReplacement, Rows
+from broca.models.spans import span_matrix, sum_over_spans
 from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switch_tap
 from broca.models.tokens import Batch, Span, Tokens, pad_tokens
 from broca.models.wiring.plain_text import plain_texts
@@ -40,8 +41,6 @@ __all__ = [
     "attention_rows",
     "check_tap",
     "cut_attention",
-    "span_matrix",
-    "sum_over_spans",
     "swap_attention",
     "watch_attention",
 ]
@@ -185,27 +184,6 @@ def attention_rows(
     with watch_attention(lm, _look(rows, heads, layers), show):
         lm.next_logits(batch)
     return {layer: parts[0] if len(parts) == 1 else torch.cat(parts, 2) for layer, parts in sorted(found.items())}
-
-
-def span_matrix(batch: Batch, spans: Sequence[Sequence[Span]]) -> Tensor:
-    """``(batch, token, span)``: 1 where the token shares a character with the span.
-
-    Raises:
-        StimulusError: if the texts have different numbers of spans, or a span holds no token.
-    """
-    if len({len(some) for some in spans}) > 1:
-        raise StimulusError("Every text needs the same number of spans: the k-th span is one column of the result.")
-    count = len(spans[batch.index[0]])
-    matrix = torch.zeros((*batch.ids.shape, count))
-    for row, tokens in enumerate(batch.tokens):
-        for column, span in enumerate(spans[batch.index[row]]):
-            matrix[row, torch.tensor(tokens.covering(span)) + int(batch.start[row]), column] = 1
-    return matrix.to(batch.ids.device)
-
-
-def sum_over_spans(weights: Tensor, over: Tensor) -> Tensor:
-    """``(batch, head, query, key)`` summed over spans, ``(batch, head, query, span)``; see `span_matrix`."""
-    return weights @ over.to(weights.device, weights.dtype)[:, None]
 
 
 def check_tap(lm: LM) -> TapProof:

@@ -24,7 +24,8 @@ from broca.models.hooks import suspend
 from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.questions import Question, split
-from broca.models.tokens import Batch, Chat, Prompt, Side
+from broca.models.rendering import Prompt
+from broca.models.tokens import Batch, Chat, Side
 
 Way = Literal["cached", "plain", "alone"]
 """Shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of its own."""

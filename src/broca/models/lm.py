@@ -28,6 +28,8 @@ from broca.models.load import load, load_processor
 from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
+from broca.models.rendering import Prompt, TokenizerText
+from broca.models.rendering import render as render_text
 from broca.models.tokens import Batch, Tokens
 from broca.models.wiring.anatomy import Anatomy
 from broca.models.wiring.dissection import dissect
@@ -195,7 +197,7 @@ class LM:
     # -- tokens ----------------------------------------------------------------------------------------------------
 
     def tokenize(
-        self, texts: Sequence[tok.Prompt], *, chat: tok.Chat = "auto", truncate: int | None = None
+        self, texts: Sequence[Prompt], *, chat: tok.Chat = "auto", truncate: int | None = None
     ) -> list[Tokens]:
         """Each text alone, see `broca.models.tokens.tokenize`; those with pictures by the processor.
 
@@ -218,11 +220,11 @@ class LM:
         seen = {i: self.viewer.tokenize(rendered[i], truncate=truncate) for i in order}
         return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
 
-    def render(self, text: tok.Prompt, *, chat: tok.Chat = "auto") -> tok.TokenizerText:
+    def render(self, text: Prompt, *, chat: tok.Chat = "auto") -> TokenizerText:
         """The string to tokenise, with a place for each picture."""
         if self.viewer is not None:
             return self.viewer.render(text, chat=chat)
-        return tok.render(self.tokenizer, text, chat=chat)
+        return render_text(self.tokenizer, text, chat=chat)
 
     @cached_property
     def viewer(self) -> Viewer | None:
@@ -414,7 +416,7 @@ class LM:
     @torch.no_grad()
     def generate(
         self,
-        texts: Sequence[tok.Prompt],
+        texts: Sequence[Prompt],
         *,
         max_new_tokens: int = 32,
         chat: tok.Chat = "auto",

@@ -16,8 +16,9 @@ from torch import Tensor
 from broca.errors import ModelError, StimulusError
 from broca.items import PicturedText, Text, as_text, picture_hash
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
+from broca.models.rendering import Frame, TokenizerText
 from broca.models.templates import chat_text
-from broca.models.tokens import Chat, Frame, TokenizerText, Tokens
+from broca.models.tokens import Chat, Tokens
 
 AT_HAND = 256 * 2**20
 """Bytes of pixels that are kept, and of tokens."""

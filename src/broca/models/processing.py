@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
-from broca.models.tokens import Span, TokenizerText
+from broca.models.rendering import TokenizerText
+from broca.models.tokens import Span
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from broca.errors import StimulusError
 from broca.models.lm import LM
-from broca.models.tokens import Chat, Prompt, TokenizerText, Tokens
+from broca.models.rendering import Prompt, TokenizerText
+from broca.models.tokens import Chat, Tokens
 
 
 @dataclass(frozen=True, slots=True)

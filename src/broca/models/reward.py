@@ -17,8 +17,9 @@ from broca.items import Message, Text, fingerprint
 from broca.models.fitting import in_parts
 from broca.models.identity import identity
 from broca.models.load import load
+from broca.models.rendering import TokenizerText
 from broca.models.templates import chat_text
-from broca.models.tokens import TokenizerText, tokenize
+from broca.models.tokens import tokenize
 
 Form = Literal["template", "segments", "joined"]
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from broca.errors import StimulusError
 from broca.models import decoding
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Prompt
+from broca.models.rendering import Prompt
+from broca.models.tokens import Batch
 
 
 @torch.no_grad()

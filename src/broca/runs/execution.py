@@ -19,6 +19,7 @@ from broca.errors import BrocaError, RunError
 from broca.instruments.parts import tables_of
 from broca.runs import provenance, store
 from broca.runs.cells import Cells
+from broca.runs.differences import environment_changes, other_run_error
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.manifest import seal
@@ -107,7 +108,7 @@ def _find_finished(final: Path, identity: Identity, *, resume: bool) -> Run | No
         raise RunError(f"{final} exists and is not a run. Choose another path; nothing in it was touched.")
     found = open_silently(final)
     if found.manifest["hash"] != identity.hash:
-        raise _other(found, final, identity)
+        raise other_run_error(found, final, identity)
     if not resume:
         raise RunError(f"{final} is finished, and not overwritten. Delete it, or choose another path.")
     _log.info("%s is finished: reopened, nothing was computed", final)
@@ -154,7 +155,7 @@ def _prepare(partial: Path, identity: Identity, final: Path, *, resume: bool) ->
                 _log.warning("An unfinished run is begun anew, since it cannot say whose it is: %s", error)
         else:
             if there != identity.hash:
-                raise _other(found, final, identity)
+                raise other_run_error(found, final, identity)
             return found
     with writing(partial):
         if partial.exists():
@@ -176,7 +177,7 @@ def _begin(partial: Path, found: Run | None, asked: _Request) -> list[str]:
     """Write spec and manifest from what is asked, whatever is there; gives what is to be said about what was."""
     notes = []
     if found is not None:
-        notes = [*_changes(found.manifest, asked.begun)] if any((partial / CELLS).glob("*")) else []
+        notes = [*environment_changes(found.manifest, asked.begun)] if any((partial / CELLS).glob("*")) else []
         study = parse_spec(asked.spec, partial / SPEC)["study"]
         try:
             changed = parse_spec(read(partial / SPEC), partial / SPEC)["study"] != study
@@ -265,37 +266,6 @@ def _note_end(journal: Journal) -> Iterator[None]:
         with contextlib.suppress(RunError):  # the disk may be what ended it
             journal.note("stopped", error=type(error).__name__, text=str(error))
         raise
-
-
-def _changes(before: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
-    """What is otherwise than when the run began, and may show in its last digits."""
-    before = {"broca": before.get("broca"), **before.get("environment", {})}
-    present = {"broca": __version__, **begun["environment"]}
-    for name, value in present.items():
-        if before.get(name) != value:
-            yield f"Resumed with {name} {value} after a start with {before.get(name)}: this run's cells mix both."
-
-
-def _other(found: Run, final: Path, identity: Identity) -> RunError:
-    """The error for a directory that another study, model or data made."""
-    place, differences = found.path, list[str]()
-    with contextlib.suppress(RunError, KeyError, TypeError):
-        manifest = found.manifest
-        there = Identity(
-            study=found.spec["study"],
-            model=manifest["model"].get("identity")
-            or {k: v for k, v in manifest["model"].items() if k in identity.model},
-            data={name: value for name, value in manifest["data"].items() if name in identity.data},
-        )
-        differences = identity.differences(there)
-    more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
-    what = f" ({'; '.join(differences[:6])}{more})" if differences else ""
-    if place == final:
-        return RunError(f"{final} was made by another spec{what}. Choose another path, or delete it.")
-    return RunError(
-        f"An unfinished run of another spec{what} is at {place}. Finish it with its own spec, choose another path, or "
-        "discard it with resume=False."
-    )
 
 
 def _slug(text: str) -> str:

@@ -23,7 +23,8 @@ from broca import __version__
 from broca.capture.raw import CONVENTION, CaptureParts, Raw, raw, raw_bytes, split
 from broca.errors import RunError
 from broca.items import fingerprint
-from broca.models.tokens import Chat, Prompt
+from broca.models.rendering import Prompt
+from broca.models.tokens import Chat
 from broca.runs.formats import json_to_bytes
 from broca.runs.manifest import SEAL, CaptureManifest, check, seal, seal_fits
 from broca.runs.spec import dtype_name

@@ -21,7 +21,7 @@ from broca.writing import WORD_CHARACTER, clusters
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
-    from broca.models.tokens import TokenizerText
+    from broca.models.rendering import TokenizerText
 
 _EDGES = string.punctuation + string.whitespace + "“”‘’«»„…–—。，"
 

@@ -89,43 +89,20 @@ def evaluate(
         StimulusError: A request cannot be asked of this model, or a task has no documents.
         GuardError: An intervention in force never ran.
     """
-    try:
-        from jinja2 import TemplateError
-        from lm_eval.evaluator import simple_evaluate
-        from yaml import YAMLError
-
-        from broca.scoring.harness_model import Harness
-    except ImportError as error:
-        raise SpecError(f"Tasks of lm-eval need it: pip install 'broca[lm-eval]' ({error}).") from error
     files, manager = check_tasks(tasks, include=include)
+    from broca.scoring.harness_model import Harness
+
     model = Harness(lm, cache=cache)
-    try:
-        found: Any = simple_evaluate(
-            model,
-            tasks=list(files),
-            num_fewshot=shots,
-            limit=limit,
-            apply_chat_template=chat,
-            gen_kwargs=dict(generation) if generation else None,
-            task_manager=manager,
-            bootstrap_iters=0,
-            fewshot_random_seed=seed,
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-        TemplateError,
-        YAMLError,
-    ) as error:
-        first = next((line for line in hide_secrets(str(error)).splitlines() if line.strip()), "no more is said")
-        raise SpecError(
-            f"lm-eval could not ask {', '.join(files)} ({type(error).__name__}: {first}). Check the task file and its data; a data set "
-            "of the hub needs the network, or a copy in its cache."
-        ) from error
+    found = _ask(
+        model,
+        files,
+        num_fewshot=shots,
+        limit=limit,
+        apply_chat_template=chat,
+        gen_kwargs=dict(generation) if generation else None,
+        task_manager=manager,
+        fewshot_random_seed=seed,
+    )
     if not found or not any(found["samples"].values()):
         raise StimulusError(
             f"{', '.join(files)}: there are no documents to ask about. Check the task's data and the limit."
@@ -140,6 +117,27 @@ def evaluate(
         lm.condition,
         tuple(notes),
     )
+
+
+def _ask(model: Any, files: Sequence[str], **options: Any) -> Any:
+    """What lm-eval's own evaluator gives.
+
+    Raises:
+        SpecError: whatever it stumbles over, in words.
+    """
+    from jinja2 import TemplateError
+    from lm_eval.evaluator import simple_evaluate
+    from yaml import YAMLError
+
+    own = (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, TemplateError, YAMLError)
+    try:
+        return simple_evaluate(model, tasks=list(files), bootstrap_iters=0, **options)
+    except own as error:
+        first = next((line for line in hide_secrets(str(error)).splitlines() if line.strip()), "no more is said")
+        raise SpecError(
+            f"lm-eval could not ask {', '.join(files)} ({type(error).__name__}: {first}). Check the task file and its data; a data set "
+            "of the hub needs the network, or a copy in its cache."
+        ) from error
 
 
 def check_tasks(tasks: Sequence[str | Path], *, include: str | Path | None = None) -> tuple[list[str], Any]:

@@ -18,8 +18,9 @@ from broca.errors import StimulusError
 from broca.models.continuation import logprobs
 from broca.models.lm import LM
 from broca.models.questions import Question
+from broca.models.rendering import Frame
 from broca.models.templates import chat_text
-from broca.models.tokens import Frame, Tokens
+from broca.models.tokens import Tokens
 from broca.scoring.answer_store import AnswerStore
 
 _LENGTH = 2048

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from broca.models.continuation import Continuations
     from broca.models.lm import LM
     from broca.models.questions import Question
-    from broca.models.tokens import TokenizerText
+    from broca.models.rendering import TokenizerText
 
 Join = Literal["space", "nothing", "own", "template", "given"]
 """How a choice follows its prompt: behind a space, behind nothing, behind white space that either brings, where a chat template

@@ -14,7 +14,7 @@ from broca.specs.fields import Chat
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
-    from broca.models.tokens import TokenizerText
+    from broca.models.rendering import TokenizerText
 
 LETTERS = string.ascii_lowercase
 

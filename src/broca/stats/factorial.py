@@ -84,28 +84,19 @@ def factors(
     size = np.bincount(cell, minlength=rows * columns)
     accuracy = np.bincount(cell, y, rows * columns) / np.maximum(size, 1)
     _check(size, accuracy, [f"{one} x {other}" for one in a[0] for other in b[0]], scale)
-    n_groups = int(group.max()) + 1
-    pulls = np.zeros((n_groups, rows * columns))
-    np.add.at(pulls, (group, cell), (y - accuracy[cell]) / size[cell])
-    covariance = pulls.T @ pulls * n_groups / max(n_groups - 1, 1)
+    covariance, n_groups = _covariance((y - accuracy[cell]) / size[cell], cell, group, rows * columns)
     value, slope = accuracy, np.ones_like(accuracy)
     if scale == "log odds":
         value, slope = np.log(accuracy / (1 - accuracy)), 1 / (accuracy * (1 - accuracy))
     covariance *= np.outer(slope, slope)
-    across, down = _steps(rows), _steps(columns)
-    even = np.full((1, rows), 1 / rows), np.full((1, columns), 1 / columns)
-    one, other, both = (
-        _wald(contrast, value, covariance, n_groups)
-        for contrast in (np.kron(across, even[1]), np.kron(even[0], down), np.kron(across, down))
-    )
+    one, other, both = (_wald(contrast, value, covariance, n_groups) for contrast in _contrasts(rows, columns))
     shape = (rows, columns)
-    log_odds = value if scale == "log odds" else np.full(value.shape, np.nan)
     return Factors(
         first=tuple(map(str, a[0])),
         second=tuple(map(str, b[0])),
         accuracy=accuracy.reshape(shape),
         n=size.reshape(shape),
-        log_odds=log_odds.reshape(shape),
+        log_odds=(value if scale == "log odds" else np.full(value.shape, np.nan)).reshape(shape),
         effect_first=one,
         effect_second=other,
         interaction=both,
@@ -125,6 +116,21 @@ def _check(size: Array, accuracy: Array, names: Sequence[str], scale: str) -> No
             f"All answers in {', '.join(extreme)} are right, or all are wrong, so their log odds have no finite estimate. Use the "
             "scale of points."
         )
+
+
+def _covariance(pull: Array, cell: Array, group: Array, n_cells: int) -> tuple[Array, int]:
+    """Of the cells' accuracies, from what each answer pulls its cell's by, summed over the groups; and how many groups there are."""
+    n_groups = int(group.max()) + 1
+    pulls = np.zeros((n_groups, n_cells))
+    np.add.at(pulls, (group, cell), pull)
+    return pulls.T @ pulls * n_groups / max(n_groups - 1, 1), n_groups
+
+
+def _contrasts(rows: int, columns: int) -> tuple[Array, Array, Array]:
+    """Of the first factor, the second, and their interaction, over cells row by row."""
+    across, down = _steps(rows), _steps(columns)
+    even = np.full((1, rows), 1 / rows), np.full((1, columns), 1 / columns)
+    return np.kron(across, even[1]), np.kron(even[0], down), np.kron(across, down)
 
 
 def _steps(levels: int) -> Array:

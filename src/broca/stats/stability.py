@@ -81,12 +81,8 @@ def bootstrap_overlap(
     limits = tails(level)
     if require_draws(n) < 2:
         raise StatisticsError("1 resample has nothing to be compared with. Give at least 2; 100 make a steady overlap.")
-    rows = "groups" if isinstance(a, GroupMoments) else "stimuli"
-    sides = Sides.of(len(a), len(b), groups=groups, paired=paired, rows=rows)
-    if min(sides.n_only_a, sides.n_only_b) + sides.n_both < 2:
-        raise StatisticsError("A side is 1 group. Resampling needs at least 2 on each side, 20 to be worth reading.")
-    choice = choose or _largest(count, signed=signed)
-    generator = np.random.default_rng(seed)
+    sides = _sides(a, b, groups, paired=paired)
+    choice, generator = choose or _largest(count, signed=signed), np.random.default_rng(seed)
 
     def masks(flags: Array, resamples: int) -> tuple[Array, int]:
         weights = np.vstack([np.ones(sides.n_groups), _bootstrap_counts(sides, flags, resamples, generator)])
@@ -95,14 +91,11 @@ def bootstrap_overlap(
 
     chosen, n_alive = masks(sides.observed_flags, n)
     jaccards = _jaccards(chosen)
-    pairs = _pairs(jaccards)
-    if not len(pairs):
-        raise StatisticsError(f"Fewer than 2 of {n} resamples choose a unit. Choose by count, or less strictly.")
-    low, high = np.quantile(pairs, limits)
+    interval = _interval(_pairs(jaccards), n, limits)
     k = float(chosen[1:].sum(1).mean())
     noise = [_pairs(_jaccards(masks(flags, NOISE_RESAMPLES)[0])) for flags in random_flags(sides, shuffles, generator)]
     return Stability(
-        jaccard=Interval(value=float(pairs.mean()), low=float(low), high=float(high)),
+        jaccard=interval,
         whole=float(np.nanmean(jaccards[0, 1:])),
         chance=chance_overlap(round(k), round(k), n_alive).jaccard,
         noise=float(np.mean([found.mean() for found in noise if len(found)] or np.nan)),
@@ -110,6 +103,21 @@ def bootstrap_overlap(
         k=k,
         n=n,
     )
+
+
+def _interval(pairs: Array, n: int, limits: tuple[float, float]) -> Interval:
+    if not len(pairs):
+        raise StatisticsError(f"Fewer than 2 of {n} resamples choose a unit. Choose by count, or less strictly.")
+    low, high = np.quantile(pairs, limits)
+    return Interval(value=float(pairs.mean()), low=float(low), high=float(high))
+
+
+def _sides(a: Side, b: Side, groups: Groups, *, paired: bool) -> Sides:
+    rows = "groups" if isinstance(a, GroupMoments) else "stimuli"
+    sides = Sides.of(len(a), len(b), groups=groups, paired=paired, rows=rows)
+    if min(sides.n_only_a, sides.n_only_b) + sides.n_both < 2:
+        raise StatisticsError("A side is 1 group. Resampling needs at least 2 on each side, 20 to be worth reading.")
+    return sides
 
 
 def _largest(count: int | None, *, signed: bool) -> Choose:

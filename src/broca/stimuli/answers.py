@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 from broca.errors import StimulusError
 from broca.items import Message, Text
-from broca.stimuli.tables import Row, Table, literal, short_repr, whole_number
+from broca.stimuli.json_values import literal
+from broca.stimuli.tables import Row, Table, short_repr, whole_number
 
 AnswerForm = Literal["auto", "index", "letter", "text"]
 """How answers are written; ``auto`` takes whatever only one reading allows."""

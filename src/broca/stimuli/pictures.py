@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import BrocaError, StimulusError
+from broca.stimuli.json_values import parse_json
 from broca.stimuli.options import expand_home
-from broca.stimuli.tables import Row, Table, parse_json, read_bytes, short_repr
+from broca.stimuli.tables import Row, Table, read_bytes, short_repr
 from broca.storage import replacing
 
 COLUMNS = ("image", "images")

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from broca.storage.digests import digest
 from broca.storage.files import (
-    TEMPORARY,
-    digest,
     filling,
     legible,
     probe,
     read,
     replacing,
     settle,
-    sweep,
     write,
     write_json,
     writing,
@@ -24,6 +22,7 @@ from broca.storage.files import (
 from broca.storage.inside import inside, refuse_links
 from broca.storage.lock import hold_lock, is_locked
 from broca.storage.parse import parse_json, parse_toml, validate
+from broca.storage.temporary import TEMPORARY, sweep
 
 if TYPE_CHECKING:
     from broca.storage.tensors import Source, read_tensors, tensor_header, tensors_of

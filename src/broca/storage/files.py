@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import platform
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +17,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from broca.errors import RunError
+from broca.storage.temporary import remove, sweep, temporary_of
 
 _LONGEST = 200
 """Characters of a path that a message shows."""
 
-TEMPORARY = ".tmp-"
-"""What the names of unfinished files and folders begin with."""
-
-_NAME = re.compile(rf"{re.escape(TEMPORARY)}(?:(?P<host>[0-9a-f]{{6}})-)?(?P<pid>\d+)-(?P<target>[0-9a-f]{{12}})")
-"""Those of earlier versions named no host."""
 
 _ADVICE = {
     errno.ENOSPC: "Free some space and repeat the command (a run goes on where it stopped), or choose another path.",
@@ -120,7 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, only=path)
-        temporary = _temporary(path)
+        temporary = temporary_of(path)
         try:
             yield temporary
             for part in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
@@ -130,7 +123,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 path.rmdir()
             os.replace(temporary, path)  # noqa: PTH105 - one name for tests to stop the work at
         except BaseException:
-            _remove(temporary)
+            remove(temporary)
             raise
         settle(path.parent)
 
@@ -149,7 +142,7 @@ def filling(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         inner = folder / folder.name
         sweep(folder, only=inner)
-        temporary = _temporary(inner)
+        temporary = temporary_of(inner)
         try:
             temporary.mkdir()
             yield temporary
@@ -157,27 +150,8 @@ def filling(folder: Path) -> Iterator[Path]:
                 settle(part)
                 os.replace(part, folder / part.name)  # noqa: PTH105 - one name for tests to stop the work at
         finally:
-            _remove(temporary)
+            remove(temporary)
         settle(folder)
-
-
-def sweep(folder: Path, *, only: Path | None = None, alone: bool = False) -> list[Path]:
-    """Take away what writers that are no more have left unfinished in a folder, and name it.
-
-    Args:
-        folder: where.
-        only: what was to become this file or folder alone; all of it when None.
-        alone: nobody else writes there, since we hold its lock: also what cannot be told from here to be dead.
-    """
-    gone = []
-    for place in folder.glob(f"{TEMPORARY}*"):
-        found = _NAME.fullmatch(place.name)
-        if found is None or not (alone or (found["host"] == _host() and not _alive(int(found["pid"])))):
-            continue
-        if only is None or found["target"] == _target(only):
-            _remove(place)
-            gone.append(place)
-    return gone
 
 
 def probe(path: Path, *, folder: bool = False, size: int = 0) -> None:
@@ -202,7 +176,7 @@ def probe(path: Path, *, folder: bool = False, size: int = 0) -> None:
             nearest = nearest.parent
         if not nearest.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        temporary = nearest / _temporary(path).name
+        temporary = nearest / temporary_of(path).name
         try:
             with temporary.open("wb") as file:
                 file.write(b"\0" * 4096)
@@ -256,47 +230,3 @@ def read(path: Path) -> bytes:
         raise RunError(
             f"{path} could not be read: {reason}. Check that you may read it, and that it is a file."
         ) from error
-
-
-def digest(content: bytes) -> str:
-    """SHA-256 in hex."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{_host()}-{os.getpid()}-{_target(path)}")
-
-
-def _target(path: Path) -> str:
-    return digest(path.name.encode(errors="surrogateescape"))[:12]
-
-
-def _host() -> str:
-    return digest(platform.node().encode())[:6]
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # os.kill(pid, 0) would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return not _reaped_not(pid)
-
-
-def _reaped_not(pid: int) -> bool:
-    """Whether a process is dead and only its number is left, since nobody has asked how it ended. Linux only."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place, ignore_errors=True)
-    else:
-        place.unlink(missing_ok=True)

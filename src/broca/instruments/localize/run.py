@@ -83,6 +83,11 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     own = spec.model_copy(update={"select": how})
     tokens = (*positive.tokens, *negative.tokens)
     local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
+    return _compared(spec, local, lm, cache=cache, progress=progress)
+
+
+def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, progress: Progress) -> Localization:
+    """With what other contrasts of the ability and untrained twins say of the map, where they are asked for."""
     if spec.also:
         table = across.cross_contrast_agreement(spec, local, lm, cache=cache, progress=progress)
         rungs = {rung.name: rung for rung in local.verdict.rungs}
@@ -185,15 +190,7 @@ def _localization(
         size=whole.size,
         selected=selection.mask,
         layers=contrast_map.layers(whole, q, selection, spec.alpha),
-        selection={
-            "percent": 100 * selection.k / selection.n_alive,
-            **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
-            "n_dead": selection.n_dead - protected,
-            "n_protected": protected,
-            **{name: value for name, value in asdict(spec.select).items() if value is not None},
-            "site": spec.sites,
-            "grain": spec.grain,
-        },
+        selection=_selection_summary(spec, selection, protected),
         reliability=repeats.numbers,
         contrast=contrast_map.stimulus_summary(contrast, match),
         model=model_summary(lm),
@@ -219,3 +216,16 @@ def _localization(
         ),
         p_max=more.p_max or None,
     )
+
+
+def _selection_summary(spec: Localize, selection: Selection, protected: int) -> dict[str, object]:
+    """How many of how many were chosen, and how."""
+    return {
+        "percent": 100 * selection.k / selection.n_alive,
+        **{name: getattr(selection, name) for name in ("k", "n_units", "n_alive")},
+        "n_dead": selection.n_dead - protected,
+        "n_protected": protected,
+        **{name: value for name, value in asdict(spec.select).items() if value is not None},
+        "site": spec.sites,
+        "grain": spec.grain,
+    }

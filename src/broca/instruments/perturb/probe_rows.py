@@ -17,7 +17,8 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat, Tokens
 from broca.sites import Site
 from broca.stats.telling import Rows, random_embeddings, token_counts
-from broca.stimuli.alignment import align, edited_words
+from broca.stimuli.alignment import align
+from broca.stimuli.edits import edited_words
 
 Point = Literal["edited", "suffix", "answer"]
 POINTS: tuple[Point, ...] = ("edited", "suffix", "answer")

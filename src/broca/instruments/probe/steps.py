@@ -13,7 +13,8 @@ from broca.cache.cache import Cache, Progress
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import heads as probe_heads
-from broca.instruments.probe.scores import TARGETS, How, Target, TargetScore, by_head, by_layer, score_target
+from broca.instruments.probe.score_maps import by_head, by_layer
+from broca.instruments.probe.scores import TARGETS, How, Target, TargetScore, score_target
 from broca.instruments.probe.statements import Floats, Statements, is_linear, looked_at, scale_by_text
 from broca.items import Tree
 from broca.models.lm import LM

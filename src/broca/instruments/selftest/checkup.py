@@ -21,7 +21,8 @@ from broca.models import hooks
 from broca.models.attention import attention_rows, check_tap
 from broca.models.limits import pads
 from broca.models.lm import LM
-from broca.models.tokens import Batch, Frame, Tokens
+from broca.models.rendering import Frame
+from broca.models.tokens import Batch, Tokens
 from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 from broca.units import UnitMask
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import StimulusError
+from broca.stimuli.json_values import parse_json
 from broca.stimuli.perturb.kinds import ANCESTRAL
-from broca.stimuli.tables import parse_json, read_text, short_repr
+from broca.stimuli.tables import read_text, short_repr
 
 CLEAN = ("normal", "instruction")
 """What the clean text is called."""

@@ -16,7 +16,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Edit, Item, Pair, Span, Stimulus, fingerprint
 from broca.registry import unknown
-from broca.stimuli.alignment import edits_between
+from broca.stimuli.edits import edits_between
 from broca.stimuli.perturb.build import Violations
 from broca.stimuli.perturb.checks import Pairs, Tally, report
 from broca.stimuli.perturb.words import protected_spans
@@ -104,14 +104,7 @@ def reword(
         StimulusError: if no style or text is given, two have the same name, a text is a chat, not as many texts come back as were
             asked for, or none can be kept.
     """
-    wrong = next((style for style in styles if style not in HOW), None)
-    if wrong is not None:
-        raise unknown("Style", wrong, REWRITTEN)
-    tasks = [(source, style) for source in _unique(sources) for style in styles]
-    if not tasks or len(set(styles)) < len(styles):
-        raise StimulusError(
-            f"The styles are {list(styles)}, of {len(tasks)} texts. Give a text and a style, each once."
-        )
+    tasks = _tasks(sources, styles)
     prompts = [TEMPLATE.format(how=HOW[style], text=_text(source)) for source, style in tasks]
     raw = list(write(prompts))
     if len(raw) != len(prompts):
@@ -146,6 +139,19 @@ def reword(
             f"{raw[0][:120]!r}. Give a model that follows instructions, or violations='mark'."
         )
     return Rewritten(Pairs(tuple(pairs), report(tallies)), table)
+
+
+def _tasks(sources: Iterable[Stimulus | Item], styles: Sequence[str]) -> list[tuple[Stimulus | Item, str]]:
+    """Each text in each style."""
+    wrong = next((style for style in styles if style not in HOW), None)
+    if wrong is not None:
+        raise unknown("Style", wrong, REWRITTEN)
+    tasks = [(source, style) for source in _unique(sources) for style in styles]
+    if not tasks or len(set(styles)) < len(styles):
+        raise StimulusError(
+            f"The styles are {list(styles)}, of {len(tasks)} texts. Give a text and a style, each once."
+        )
+    return tasks
 
 
 def read(raw: str) -> str:

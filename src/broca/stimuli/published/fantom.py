@@ -56,9 +56,7 @@ def fantom(
         if style == "tl" and not speakers:
             raise StimulusError(f"{table.at(row)}: nobody speaks in 'full_context'. Give lines such as 'Ann: Hello.'")
         for number, qa in _questions(table, row, first=questions == "first"):
-            right, wrong = (text_of(table, qa, f"{which}_answer", style) for which in ("correct", "wrong"))
-            if right.strip() == wrong.strip():
-                raise StimulusError(f"{table.at(qa)}: both answers are {short_repr(right)}. Give two different ones.")
+            right, wrong = _answers(table, qa, style)
             options = draws.sample([right, wrong], 2)
             held = _HELD.get(table.word(qa, "question_type"))
             second = table.word(qa, "tom_type").startswith("second")
@@ -79,6 +77,14 @@ def fantom(
                 )
             )
     return check_items(table, items, belief=belief, order=order, questions=questions)
+
+
+def _answers(table: Table, qa: Row, style: Style) -> tuple[str, str]:
+    """The right one and the wrong one."""
+    right, wrong = (text_of(table, qa, f"{which}_answer", style) for which in ("correct", "wrong"))
+    if right.strip() == wrong.strip():
+        raise StimulusError(f"{table.at(qa)}: both answers are {short_repr(right)}. Give two different ones.")
+    return right, wrong
 
 
 def _questions(table: Table, row: Row, *, first: bool) -> Iterator[tuple[int, Row]]:

@@ -9,11 +9,12 @@ from typing import Literal
 
 from broca.errors import StimulusError
 from broca.items import Item
+from broca.stimuli.json_values import parse_json
 from broca.stimuli.localizers import Style
 from broca.stimuli.options import is_file
 from broca.stimuli.published.questions import check_items, item_id, letter_index, question
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, parse_json, read_bytes, read_text, short_repr
+from broca.stimuli.tables import Row, Table, read_bytes, read_text, short_repr
 from broca.storage.pickles import plain_pickle
 
 COLUMNS = frozenset({"question", "answer", "question_type", "episode", "start_time", "end_time"})
@@ -76,11 +77,7 @@ def mmtom(
             )
         if types is not None and kind not in types:
             continue
-        parts = _WHOLE.fullmatch(table.text(row, "question"))
-        if parts is None or not all(part.strip() for part in parts.groups()):
-            raise StimulusError(
-                f"{table.at(row)}: 'question' has another form. It must hold a story, 'Question:', '(a)' and '(b)'."
-            )
+        parts = _parts(table, row)
         told = parts["story"].strip()
         told = told if story == "whole" else told.split("\n")[-1].strip()
         options = (parts["a"], parts["b"])
@@ -101,6 +98,16 @@ def mmtom(
             )
         )
     return check_items(table, items, types=types)
+
+
+def _parts(table: Table, row: Row) -> re.Match[str]:
+    """The story, the question and its two statements."""
+    parts = _WHOLE.fullmatch(table.text(row, "question"))
+    if parts is None or not all(part.strip() for part in parts.groups()):
+        raise StimulusError(
+            f"{table.at(row)}: 'question' has another form. It must hold a story, 'Question:', '(a)' and '(b)'."
+        )
+    return parts
 
 
 def _frames(table: Table, row: Row, videos: Path) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import Tree
-from broca.stimuli.tables import parse_json, read_text, short_repr
+from broca.stimuli.json_values import parse_json
+from broca.stimuli.tables import read_text, short_repr
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,18 +93,10 @@ def rules(
         StimulusError: if the numbers do not fit the world.
     """
     length = depth if chain is None else chain
-    spare = properties - length - 1
     _fits_world(properties, words, people)
-    if not (0 <= depth <= length and spare >= 0) or n < 1 or distractors < 0:
-        raise StimulusError(
-            f"depth={depth}, chain={length}, n={n}, distractors={distractors}. Give 0 <= depth <= chain <= "
-            f"{properties - 1} (one less than there are properties), n of 1 or more, and 0 "
-            "distractors or more."
-        )
-    if not 1 <= premises <= spare + 1:
-        raise StimulusError(
-            f"premises={premises}. With {properties} properties, chains of {length} rules can have 1 to {spare + 1}."
-        )
+    if n < 1 or distractors < 0:
+        raise StimulusError(f"n={n}, distractors={distractors}. Give n of 1 or more, and 0 distractors or more.")
+    _fits_chain(depth, length, premises, properties)
     found: list[Tree] = []
     for number in range(-(-n // people)):
         rng = np.random.default_rng([seed, number])
@@ -128,6 +120,18 @@ def _fits_world(properties: int, words: int, people: int) -> None:
         raise StimulusError(
             f"properties={properties}, words={words}, people={people}. Give 2 to {len(PROPERTIES)} properties, 3 to "
             f"{most} words, and 2 people or more, but fewer than words."
+        )
+
+
+def _fits_chain(depth: int, chain: int, premises: int, properties: int) -> None:
+    spare = properties - chain - 1
+    if not (0 <= depth <= chain and spare >= 0):
+        raise StimulusError(
+            f"depth={depth}, chain={chain}. Give 0 <= depth <= chain <= {properties - 1} (one less than there are properties)."
+        )
+    if not 1 <= premises <= spare + 1:
+        raise StimulusError(
+            f"premises={premises}. With {properties} properties, chains of {chain} rules can have 1 to {spare + 1}."
         )
 
 
