@@ -36,7 +36,7 @@ from broca.reports.build import report
 from broca.reports.record import read_record
 from broca.runs import run
 from broca.sites import Site
-from broca.stimuli.alignment import edits_between
+from broca.stimuli.edits import edits_between
 
 
 @pytest.fixture(scope="module")

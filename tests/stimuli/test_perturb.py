@@ -314,7 +314,7 @@ def test_what_is_broken_is_refused_or_marked(monkeypatch):
     ],
 )
 def test_promises(clean, perturbed, options, found):
-    from broca.stimuli.alignment import edits_between
+    from broca.stimuli.edits import edits_between
 
     assert broken(clean, perturbed, edits_between(clean, perturbed), **options) == found
 

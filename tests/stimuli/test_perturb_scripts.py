@@ -11,8 +11,9 @@ from rapidfuzz.distance import OSA
 
 from broca.errors import StimulusError
 from broca.items import Item, Pair, Stimulus, apply_edits
-from broca.stimuli.alignment import align, edited_words, edits_between
+from broca.stimuli.alignment import align
 from broca.stimuli.blind_rules import mention_index
+from broca.stimuli.edits import edited_words, edits_between
 from broca.stimuli.perturb import KINDS, Choice, build_pairs, perturb, protected_spans
 from broca.stimuli.perturb.checks import broken, real_word
 from broca.stimuli.perturb.words import words
