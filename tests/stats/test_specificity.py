@@ -59,6 +59,98 @@ def test_floors_difficulty_and_equal_damage_do_not(own, other, hurt):
     assert states(own, other, hurt)["passed"] <= 5  # 5 % of 40 is 2; more than 5 has p = .014
 
 
+TABLE = {
+    "true: -3 on own, -.3 on other": ((3, 2), (3, 2), shift(3, 0.3), 1.00, 1.00),
+    "true: -2 on own": ((3, 2), (3, 2), shift(2, 0), 1.00, 1.00),
+    "true: -1 on own": ((3, 2), (3, 2), shift(1, 0), 0.71, 0.97),
+    "true: own slim, other wide": ((1, 1), (6, 2), shift(1.5, 0.3), 1.00, 1.00),
+    "true: own wide, other slim": ((6, 2), (1, 1), shift(6, 0.2), 0.45, 0.59),
+    "floor": ((4, 2), (4, 2), floor, 0.01, 0.01),
+    "floor, other 90 %": ((4, 2), (2.6, 2), floor, 0.01, 0.01),
+    "floor, other 80 %": ((4, 2), (1.7, 2), floor, 0.00, 0.00),
+    "floor, other 70 %": ((4, 2), (1.0, 2), floor, 0.00, 0.00),
+    "equal shift, own slim": (
+        (1.5, 1),
+        (5, 2),
+        lambda m, _which, s, rng: m - 2 * s + rng.normal(0, 2, m.size),
+        0.02,
+        0.02,
+    ),
+    "equal shift, own wide": (
+        (5, 2),
+        (1.5, 1),
+        lambda m, _which, s, rng: m - 2 * s + rng.normal(0, 2, m.size),
+        0.00,
+        0.00,
+    ),
+    "equal damage": ((3, 2), (3, 2), lambda m, _which, s, rng: m - 2 * s + rng.normal(0, 2, m.size), 0.00, 0.00),
+}
+"""Margins of own and other (mean, spread), the lesion, and how often both tests and all signs said yes when the rule was first tried
+(150 simulations, with 20 and 40 groups of 5 items)."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [20, 40])
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_of_cases(name, groups):
+    """Linearised shares have more power than the plain ones of the table, at the same nominal level."""
+    own, other, hurt, *known = TABLE[name]
+    rng, yes, states = np.random.default_rng(7), [], []
+    for _ in range(200):
+        pair = []
+        for which, (mean, spread) in enumerate((own, other)):
+            group, m = margins(rng, mean, spread, groups=groups)
+            while (m > 0).mean() < 0.58:  # the gate
+                group, m = margins(rng, mean, spread, groups=groups)
+            lesioned = np.stack([hurt(m, which, s, rng) for s in STRENGTH])
+            pair.append(Drops.of(m > 0, lesioned > 0, m, lesioned, chance=0.5, groups=group))
+        found = specificity_test(*pair, n=199)
+        more = max(found.share.p_greater, found.log_odds.p_greater) <= 0.05
+        yes.append(more and min(map(min, found.by_fill)) > 0)
+        states.append(found.state)
+    if name.startswith("true"):
+        assert known[groups == 40] - 0.1 <= np.mean(yes) <= known[groups == 40] + 0.2
+        assert states.count("failed") <= 40  # what is real may be too small
+    else:
+        assert np.mean(yes) <= 0.085
+        assert states.count("passed") <= 17
+        assert states.count("failed") >= (30 if name != "equal shift, own slim" else 0)
+
+
+def test_the_spread_of_a_share_is_that_of_resampled_groups():
+    rng = np.random.default_rng(0)
+    group, m = margins(rng, 2, 2, groups=30)
+    lesioned = m - 2 + rng.normal(0, 1, m.size)
+    spared = drops(np.zeros(60), np.zeros(60), np.arange(60) // 2)
+    found = specificity_test(Drops.of(m > 0, lesioned > 0, m, lesioned, chance=0.5, groups=group), spared)
+    drawn = []
+    for _ in range(2000):
+        items = (5 * rng.integers(30, size=30)[:, None] + np.arange(5)).ravel()
+        drawn.append(Drops.of(m[items] > 0, lesioned[items] > 0, m[items], lesioned[items], chance=0.5).share_lost)
+    assert found.share.error == pytest.approx(np.std(drawn), rel=0.1)
+
+
+def test_limits_are_one_sided_and_failing_is_corrected_for_the_number_of_others():
+    rng = np.random.default_rng(2)
+    groups = np.repeat(np.arange(12), 4)
+    a, b = (rng.normal(m, 0.3, (1, 48)) for m in (0.1, 0.0))
+    one = specificity_test(drops(a, a, groups), drops(b, b, groups), smallest_share=1.0)
+    assert (one.share.low > 0) == (one.share.p_greater <= 0.05)
+    at = one.share.high + 1e-6
+    assert specificity_test(drops(a, a, groups), drops(b, b, groups), smallest_share=at).state == "failed"
+    many = specificity_test(drops(a, a, groups), drops(b, b, groups), smallest_share=at, others=5)
+    assert many.state != "failed"
+
+
+def test_too_few_arrangements_for_a_small_alpha_are_too_few_groups():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(5), 4)
+    a, b = (rng.normal(m, 0.1, (1, 20)) for m in (0.9, 0.0))
+    assert specificity_test(drops(a, a, groups), drops(b, b, groups), alpha=0.005).state == "passed"
+    found = specificity_test(drops(a, a, groups), drops(b, b, groups), alpha=0.003)  # 252 arrangements
+    assert (found.state, found.why) == ("undecided", "few groups")
+
+
 def drops(share, odds, groups):
     share, odds = np.atleast_2d(share), np.atleast_2d(odds)
     return Drops(share, odds, np.asarray(groups), np.ones(share.shape[1]))

@@ -7,13 +7,13 @@ Chung & Romano, 2013). Of single values it is Welch's t, of pairs Student's t of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.exchange import Arrangements, Groups, Sides, arrange
+from broca.stats.exchange import Groups, Sides, arrange
 from broca.stats.intervals import Array, block
 
 Tail = Literal["two-sided", "greater"]
@@ -32,6 +32,20 @@ class ShuffleTest:
     """How many arrangements were tried."""
     exact: bool
     """Whether these were all of them."""
+    p_greater: float
+    """One-sided, that a is above b."""
+    error: float
+    """Standard error, studentised by groups."""
+    drawn: Array = field(repr=False, compare=False)
+    """(arrangement,) statistics, sorted."""
+
+    def upper(self, alpha: float) -> float:
+        """The upper limit at one-sided alpha; infinite where none is possible."""
+        return self.value - self.error * _critical(self.drawn, alpha, exact=self.exact)
+
+    def lower(self, alpha: float) -> float:
+        """The lower limit at one-sided alpha."""
+        return self.value - self.error * -_critical(-self.drawn[::-1], alpha, exact=self.exact)
 
 
 def shuffle_test(
@@ -73,12 +87,20 @@ def shuffle_test(
     arrangements = arrange(sides, n=n, seed=seed, alpha=level)
     sums = _Sums.of(sides, (first, w_a), (second, w_b))
     t, _ = _statistics(sums, arrangements.flags)
-    (seen,), (scale,) = _statistics(sums, sides.observed_flags[None])
+    (seen,), (error,) = _statistics(sums, sides.observed_flags[None])
     value = float(np.average(first, weights=w_a) - np.average(second, weights=w_b))
-    compared = (np.abs(t), abs(seen)) if tail == "two-sided" else (t, seen)
-    reached = int((compared[0] >= compared[1] - 1e-9 * (1 + abs(seen))).sum())
-    low, high = (value - float(scale) * limit for limit in _limits(t, arrangements, tail, alpha))
-    return ShuffleTest(value, float(arrangements.p(reached)), low, high, len(t), arrangements.exact)
+    slack = 1e-9 * (1 + abs(seen))
+    p, greater = (
+        float(arrangements.p(int((drawn >= reached - slack).sum())))
+        for drawn, reached in ((np.abs(t), abs(seen)), (t, seen))
+    )
+    half = -float(error) * _critical(np.sort(-np.abs(t)), alpha, exact=arrangements.exact)
+    found = ShuffleTest(
+        value, p, value - half, value + half, len(t), arrangements.exact, greater, float(error), np.sort(t)
+    )
+    if tail == "two-sided":
+        return found
+    return replace(found, p=greater, low=found.lower(alpha), high=found.upper(alpha))
 
 
 def _read(values: Any, groups: Any | None, weights: Any | None) -> tuple[Array, Array | None, Array]:
@@ -150,14 +172,8 @@ def _statistics(sums: _Sums, flags: Array) -> tuple[Array, Array]:
     return t, error
 
 
-def _limits(t: Array, arrangements: Arrangements, tail: Tail, alpha: float) -> tuple[float, float]:
-    """The t that the low limit and the high limit are away."""
-    n, exact = len(t), arrangements.exact
+def _critical(ordered: Array, alpha: float, *, exact: bool) -> float:
+    """The largest of sorted statistics that so few lie at or below that alpha rejects it; none below minus infinity."""
+    n = len(ordered)
     allowed = int(alpha * (n + (not exact)) + 1e-9) - (not exact)
-    if allowed < 0:
-        return float("inf"), -float("inf")
-    if tail == "two-sided":
-        critical = float(np.sort(np.abs(t))[::-1][min(allowed, n - 1)])
-        return critical, -critical
-    ordered = np.sort(t)
-    return float(ordered[::-1][min(allowed, n - 1)]), float(ordered[min(allowed, n - 1)])
+    return float(ordered[min(allowed, n - 1)]) if allowed >= 0 else -float("inf")
