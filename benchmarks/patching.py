@@ -16,7 +16,7 @@ import statistics
 import numpy as np
 from ground import Row, arguments, interleaved, model, named, random_tokens, ratio, settle, write
 
-from broca.capture.gradient import LogitDifference
+from broca.capture.metrics import LogitDifference
 from broca.capture.patch_attribution import Lent, attribute_patches
 from broca.interventions.patching import Case, Cell, patch_grid, position_pairs
 from broca.models.lm import LM

@@ -15,7 +15,7 @@ import broca
 from broca.lazy import homes
 
 ROOT = Path(broca.__file__).parent
-ROOMS = ["broca", *sorted(f"broca.{stub.parent.name}" for stub in ROOT.glob("*/__init__.pyi"))]
+ROOMS = sorted(".".join(("broca", *stub.parent.relative_to(ROOT).parts)) for stub in ROOT.rglob("__init__.pyi"))
 NAMES = [(room, name, home) for room in ROOMS for name, home in homes(import_module(room).__file__).items()]
 
 READ = """

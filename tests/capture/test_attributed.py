@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.zoo import lm as tiny
 
-from broca.capture.gradient import LogitDifference
+from broca.capture.metrics import LogitDifference
 from broca.capture.patch_attribution import Lent, attribute_patches
 from broca.errors import StimulusError
 from broca.sites import Site

@@ -10,14 +10,8 @@ import torch
 
 import zoo
 from broca.capture import Gather
-from broca.capture.gradient import (
-    Logit,
-    LogitDifference,
-    attribution,
-    metric_values,
-    output_gradients,
-    squared_gradients,
-)
+from broca.capture.gradient import attribution, output_gradients, squared_gradients
+from broca.capture.metrics import Logit, LogitDifference, metric_values
 from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
 from broca.interventions import Lesion
 from broca.models.lm import LM

@@ -19,7 +19,8 @@ from transformers import (
 
 import zoo
 from broca.capture.activations import capture
-from broca.capture.gradient import LogitDifference, attribution
+from broca.capture.gradient import attribution
+from broca.capture.metrics import LogitDifference
 from broca.capture.reduce import Moments
 from broca.errors import BrocaError, GuardError, ModelError, StimulusError
 from broca.instruments.localize.spec import Localize

@@ -10,7 +10,8 @@ import zoo
 from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.models import attention, hooks
 from broca.models import tokens as tok
-from broca.models.attention import Look, attention_rows, check_tap, watch_attention
+from broca.models.attention import attention_rows, check_tap, watch_attention
+from broca.models.rows import Look
 from broca.sites import Site
 
 TEXTS = ("The cat sat on a mat, and slept.", "A dog ran by a")

@@ -16,7 +16,8 @@ import torch
 
 import zoo
 from broca.capture.activations import capture
-from broca.capture.gradient import LogitDifference, attribution
+from broca.capture.gradient import attribution
+from broca.capture.metrics import LogitDifference
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
 from broca.capture.reduce import Moments
 from broca.capture.weight_gradients import sensitivity

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import pictures
 import zoo
 from broca.capture import Gather, Moments, capture
-from broca.capture.gradient import Logit, attribution
+from broca.capture.gradient import attribution
+from broca.capture.metrics import Logit
 from broca.errors import GuardError, ModelError, SiteUnavailable
 from broca.instruments.localize.spec import Localize
 from broca.interventions import Lesion

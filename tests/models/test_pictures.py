@@ -16,7 +16,8 @@ import pictures
 import zoo
 from broca.capture import Gather, capture
 from broca.capture.attention import head_summary
-from broca.capture.gradient import Logit, attribution
+from broca.capture.gradient import attribution
+from broca.capture.metrics import Logit
 from broca.capture.objectives import AnsweredQuestion
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.interventions import Lesion

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from broca.capture.gradient import LogitDifference, metric_values
+from broca.capture.metrics import LogitDifference, metric_values
 from broca.errors import GuardError, SelectionError
 from broca.interventions.plant import text_key
 from broca.organisms.planting import (

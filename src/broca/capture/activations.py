@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.loop import look, reduce, shards
+from broca.capture.loop import look_up, reduce, shards
 from broca.capture.reduce import Reducer
 from broca.errors import GuardError, SiteUnavailable
-from broca.models.hooks import Read
 from broca.models.lm import LM
 from broca.models.pool import Pool, pool_tokens
 from broca.models.tokens import Batch, Span, Tokens
@@ -84,25 +82,18 @@ def _look(
     spans: Sequence[Span] | None,
 ) -> dict[Site, Tensor]:
     """Pooled activations of one batch at every site: one forward pass that ends at the last site asked for."""
-    found: dict[Site, Tensor] = {}
     last = batch.last if pool.how == "last" else None
     weights = batch.mask if last is not None else pool.weights(batch, spans)
 
-    def reader(site: Site) -> Read:
-        def show(values: Tensor) -> None:
-            if pool.magnitude == "mean-of-abs":
-                values = values.abs()
-            value = pool_tokens(values, weights, last)
-            found[site] = value.abs() if pool.magnitude == "abs-of-mean" else value
+    def pooled(values: Tensor) -> Tensor:
+        value = pool_tokens(values.abs() if pool.magnitude == "mean-of-abs" else values, weights, last)
+        return value.abs() if pool.magnitude == "abs-of-mean" else value
 
-        return show
-
-    look(lm, batch, {site: reader(site) for site in sites})
-    lm.assert_fired()
+    found = look_up(lm, batch, sites, pooled)
     if len(found) < len(sites):
         skipped = ", ".join(str(site) for site in sites if site not in found)
         raise GuardError(
             f"{skipped} never ran on {batch.tokens[0].text[:60]!r}: the model skips these modules on such input, as "
             "cross-attention to pictures is without one. Leave these layers out, or give every stimulus a picture."
         )
-    return {site: value.to("cpu", torch.float32) for site, value in found.items()}
+    return found

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from broca.errors import SiteUnavailable, StatisticsError, StimulusError
 from broca.items import Text
-from broca.models.attention import Look, Rows, watch_attention
+from broca.models.attention import watch_attention
 from broca.models.lm import LM
+from broca.models.rows import Look, Rows
 from broca.models.spans import span_matrix, sum_over_spans
 from broca.models.tokens import Batch, Chat, Span
 

@@ -23,11 +23,12 @@ from broca.capture.loop import SHARD, in_order
 from broca.capture.massive import massive_coordinates
 from broca.capture.pairs import AlignedPair, names
 from broca.errors import StatisticsError, StimulusError
-from broca.models.attention import Look, watch_attention
+from broca.models.attention import watch_attention
 from broca.models.hooks import read_sites
 from broca.models.lens import Lens
 from broca.models.lens import lens as proved_lens
 from broca.models.lm import LM
+from broca.models.rows import Look
 from broca.models.tokens import Batch, pad_tokens
 from broca.sites import Site
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from broca.capture.loop import reduce, shards
-from broca.capture.metrics import Logit, LogitDifference, Metric, metric_values
+from broca.capture.metrics import Metric
 from broca.capture.reduce import Moments, Reducer
 from broca.capture.towards import Positions, Towards, baseline_values, on_texts, refuse_unpaired
 from broca.errors import GuardError, SiteUnavailable
@@ -26,17 +26,6 @@ from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens
 from broca.models.wiring.anatomy import Anatomy
 from broca.sites import Kind, Site
-
-__all__ = [
-    "Logit",
-    "LogitDifference",
-    "Metric",
-    "attribution",
-    "differentiate",
-    "metric_values",
-    "output_gradients",
-    "squared_gradients",
-]
 
 R = TypeVar("R", bound=Reducer)
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StimulusError
-from broca.models.attention import Look, Queries, Rows, check_tap, watch_attention
+from broca.models.attention import check_tap, watch_attention
 from broca.models.lm import LM
+from broca.models.rows import Look, Queries, Rows
 from broca.models.tokens import Batch, Chat, Span, Tokens
 from broca.specs.pooling import PRESETS, Pooling, Step
 

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.gradient import Metric, differentiate
+from broca.capture.gradient import differentiate
+from broca.capture.metrics import Metric
 from broca.errors import StatisticsError, StimulusError
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM

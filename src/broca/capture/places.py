@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.loop import in_order, look, refuse_nan
+from broca.capture.loop import in_order, look_up, refuse_nan
 from broca.errors import StimulusError
-from broca.models.hooks import Read
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
@@ -50,19 +48,8 @@ def at_places(
 
 def _look(lm: LM, batch: Batch, sites: Sequence[Site], at: Tensor) -> dict[Site, Tensor]:
     columns = at[list(batch.index)].to(batch.ids.device) + batch.start[:, None]
-    found: dict[Site, Tensor] = {}
 
-    def reader(site: Site) -> Read:
-        def show(values: Tensor) -> None:
-            where = columns.to(values.device)
-            found[site] = values[torch.arange(len(values), device=values.device)[:, None], where]
+    def chosen(values: Tensor) -> Tensor:
+        return values[torch.arange(len(values), device=values.device)[:, None], columns.to(values.device)]
 
-        return show
-
-    look(lm, batch, {site: reader(site) for site in sites})
-    lm.assert_fired()
-    return {site: _wide(values) for site, values in found.items()}
-
-
-def _wide(values: Any) -> Tensor:
-    return values.to("cpu", torch.float32)
+    return look_up(lm, batch, sites, chosen)

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from broca.errors import SiteUnavailable, StimulusError
-from broca.models.attention import Look, Rows, check_tap, watch_attention
+from broca.models.attention import check_tap, watch_attention
 from broca.models.hooks import read_sites
 from broca.models.lm import LM
 from broca.models.rendering import Prompt
+from broca.models.rows import Look, Rows
 from broca.models.tokens import Batch, Chat, Tokens
 from broca.sites import Site
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,21 +225,21 @@ class Work:
         with tap_modules(self.lm.model, before={path: look(path) for path in self.sums.inputs}):
             yield
 
+    def _parts(self) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        """All sums, by a name of each."""
+        for name, parts in (("squares", self.sums.squares), ("sizes", self.sums.sizes), ("inputs", [self.sums.inputs])):
+            yield from ((f"{name}.{i}", part) for i, part in enumerate(parts))
+
     def state(self, done: int) -> dict[str, np.ndarray]:
         """All that another process needs to go on after `done` samples."""
         found = {"done": np.array([done, *self.sums.n])}
-        for name, parts in (
-            ("squares", self.sums.squares),
-            ("sizes", self.sums.sizes),
-            ("inputs", (self.sums.inputs,)),
-        ):
-            for i, part in enumerate(parts):
-                found |= {f"{name}.{i}.{path}": tensor.cpu().numpy() for path, tensor in part.items()}
+        for name, part in self._parts():
+            found |= {f"{name}.{path}": tensor.cpu().numpy() for path, tensor in part.items()}
         return found
 
     def clear_sums(self) -> None:
         """Forget all sums."""
-        for part in (*self.sums.squares, *self.sums.sizes, self.sums.inputs):
+        for _, part in self._parts():
             for tensor in part.values():
                 tensor.zero_()
         self.sums.n = [0] * len(self.sums.n)
@@ -249,14 +249,9 @@ class Work:
         left = draft.load() if draft is not None else None
         if left is None:
             return 0
-        for name, parts in (
-            ("squares", self.sums.squares),
-            ("sizes", self.sums.sizes),
-            ("inputs", (self.sums.inputs,)),
-        ):
-            for i, part in enumerate(parts):
-                for path, tensor in part.items():
-                    tensor.copy_(torch.from_numpy(np.array(left[f"{name}.{i}.{path}"])))
+        for name, part in self._parts():
+            for path, tensor in part.items():
+                tensor.copy_(torch.from_numpy(np.array(left[f"{name}.{path}"])))
         done, *self.sums.n = (int(value) for value in left["done"])
         return done
 

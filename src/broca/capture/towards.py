@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import SiteUnavailable, StimulusError
-from broca.models.hooks import Read, read_sites
+from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.sites import Site
@@ -39,17 +39,11 @@ def on_texts(
 ) -> dict[Site, Tensor]:
     """The activations of each text's pair, ``(batch, token, unit)``, or ``(batch, 1, unit)`` of its last token."""
     other = pad_tokens([pairs[i] for i in batch.index], range(len(batch)), lm.pad, side=batch.side, device=lm.device)
-    found: dict[Site, Tensor] = {}
-
-    def reader(site: Site) -> Read:
-        def show(x: Tensor) -> None:
-            found[site] = x.clone() if positions == "all" else x[torch.arange(len(x)), other.last.to(x.device)][:, None]
-
-        return show
-
-    with read_sites(lm.model, lm.anatomy, {site: reader(site) for site in sites}):
+    with copy_sites(lm.model, lm.anatomy, sites) as found:
         lm.call(other)
-    return found
+    if positions == "all":
+        return found
+    return {site: x[torch.arange(len(x)), other.last.to(x.device)][:, None] for site, x in found.items()}
 
 
 def refuse_unpaired(tokens: Sequence[Tokens], pairs: Sequence[Tokens], positions: Positions) -> None:

@@ -27,8 +27,6 @@ from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix
 from broca.specs.fields import Mode, Precision, Score
 
-__all__ = ["Mode", "Precision", "Score", "Sums", "asking", "sensitivity"]
-
 SHORT = 64
 """Up to so many tokens a text a batch is faster than one text at a time; at 128 hardly (`benchmarks/sensitivity.py`)."""
 

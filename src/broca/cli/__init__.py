@@ -21,7 +21,7 @@ from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.exporting import export
 from broca.cli.inspecting import inspect
-from broca.cli.options import RUNS, Loading, Working, given, refuse
+from broca.cli.options import RUNS, Loading, Verbose, Working, given, refuse
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.errors import BrocaError, RunError, SpecError, StimulusError
@@ -46,7 +46,7 @@ for _each in COMMANDS.values():
 
 
 @app.command
-def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
+def demo(*, working: Working = Working(), out: Path = RUNS, verbose: Verbose = False) -> None:
     """Test the belief networks of two small models, read a third one's reasoning, misspell for a fourth; with reports. No download.
 
     The first model's belief answers were taught to known places. Another says the second smallest number of a list: the way to it
@@ -66,7 +66,7 @@ def demo(*, working: Working = Working(), out: Path = RUNS) -> None:
         (DEMO, "beliefs", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
     ):
         after = command(following, "MODEL", options=options)
-        executed(study, Setting(model, Loading(), working, out), lambda _, after=after: [after])
+        executed(study, Setting(model, Loading(), working, out), lambda _, after=after: [after], verbose=verbose)
 
 
 @app.command
@@ -77,6 +77,7 @@ def run(
     loading: Loading = Loading(),
     working: Working = Working(),
     out: Path | None = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run a study from its spec.toml: a finished run's own, or one that you wrote.
 
@@ -111,7 +112,7 @@ def run(
             else around.parent
         )
     try:
-        check_expectation(study, executed(study, Setting(name, loading, working, out)))
+        check_expectation(study, executed(study, Setting(name, loading, working, out), verbose=verbose))
     except StimulusError as error:
         if not _relative(document["study"]):
             raise

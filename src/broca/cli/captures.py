@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
 from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for, study_of
-from broca.cli.options import Loading, Options, refuse
+from broca.cli.options import Loading, Options, given, refuse
 from broca.errors import SpecError
+from broca.instruments import COMMANDS, INSTRUMENTS
 
 if TYPE_CHECKING:
     from broca.compat.error_mechanisms.scores import Scorers
@@ -39,13 +41,27 @@ class Judging:
     """Where these models run: auto, cpu or cuda (auto)."""
 
 
-def capture(
+def __getattr__(name: str) -> Any:
+    """The command that keeps the texts of an instrument, by the instrument's name, for the command line to find when it is typed.
+
+    Its spec says which texts these are: ``rows_to_capture(lm)`` gives their ids and texts.
+    """
+    if name not in COMMANDS:
+        raise AttributeError(name)
+    kept = partial(_capture, name)
+    kept.__doc__, kept.__name__ = _capture.__doc__, "capture"  # type: ignore[attr-defined]
+    return kept
+
+
+def _capture(
+    kind: str,
+    /,
     model: str,
     *,
-    items: str = "sums",
+    items: str | None = None,
     options: Options = None,
     kinds: list[str] | None = None,
-    n: int = 200,
+    n: int | None = None,
     sites: list[str] | None = None,
     top: int = 10,
     new_tokens: int = 16,
@@ -67,17 +83,14 @@ def capture(
         out: Folder to write to.
     """
     from broca.capture.raw import CaptureParts, raw_bytes
-    from broca.instruments import INSTRUMENTS
-    from broca.instruments.perturb.stimuli import source_of
     from broca.runs.shards import write_raw
     from broca.sites import Site, check_pattern
     from broca.sites import sites as matching
     from broca.storage import probe
 
-    own = options_for(options, *INSTRUMENTS["perturb"].option_types({"items": items})) if options else {}
-    study = study_of(
-        {"kind": "perturb", "items": items, "options": own, "n": n, "kinds": kinds or [], "controls": False}
-    )
+    fields = given(items=items, n=n, kinds=kinds)
+    own = options_for(options, *INSTRUMENTS[kind].option_types(fields)) if options else {}
+    study = study_of({"kind": kind, **fields, "options": own})
     check_model(model, loading)
     for pattern in sites or []:
         check_pattern(pattern)
@@ -86,9 +99,7 @@ def capture(
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(model, loading)
-    texts = study.texts(lm)
-    rows = [(f"{source_of(pair)}/clean", pair.clean) for pair in texts.clean.values()]
-    rows += [(pair.id, pair.perturbed) for pair in texts.pairs]
+    rows = study.rows_to_capture(lm)
     chosen = tuple(site for each in sites or ["*.resid_post"] for site in matching(each, lm.anatomy.n_layers))
     wanted = CaptureParts(chosen, top=top, new_tokens=new_tokens)
     size = raw_bytes(lm, [text for _, text in rows], wanted)
@@ -119,9 +130,7 @@ def score(
     from broca.storage import probe
 
     if not pt_dir:
-        raise SpecError(
-            "No folder of captures is given. Give at least one: broca perturb score PT_DIR --items maths.json."
-        )
+        raise SpecError("No folder of captures is given. Give at least one before --items: PT_DIR --items maths.json.")
     models = [judging.reward, judging.semantic, None if judging.server else judging.judge]
     refuse({"label": judging.label}, "--reward", met=judging.reward)
     refuse({"server": judging.server}, "--judge", met=judging.judge)

@@ -75,7 +75,12 @@ def engine_of(how: Working) -> Engine:
 
 
 def executed(
-    study: Any, setting: Setting, then: Next | None = None, finish: Callable[[Any, LM], Any] = lambda study, _: study
+    study: Any,
+    setting: Setting,
+    then: Next | None = None,
+    finish: Callable[[Any, LM], Any] = lambda study, _: study,
+    *,
+    verbose: bool = False,
 ) -> Run:
     """Run a study into a directory, print the verdict, write its report, print where things are and what to type then.
 
@@ -84,6 +89,7 @@ def executed(
         setting: on which model, by whom, and into which folder.
         then: what to type next.
         finish: what of the study needs the model, such as heads that are to be lesioned.
+        verbose: print everything that the report shows, instead of what fits on a screen.
     """
     from broca.reports.build import report as build
     from broca.runs import run as execute
@@ -96,7 +102,7 @@ def executed(
     lm = loaded(setting.model, setting.loading)
     with terminal.progress() as tell:
         done = execute(finish(study, lm), lm, out=setting.out, progress=tell, engine=engine)
-    terminal.result(done)
+    terminal.result(done, verbose=verbose)
     page = build(done)
     following = then(done) if then else ()
     again = command("runs", *([setting.out] if setting.out != RUNS else []))

@@ -13,6 +13,9 @@ from broca.errors import SpecError
 from broca.page.shell import flag
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
+Verbose = Annotated[
+    bool, Parameter(name=("--verbose", "-v"), negative=(), help="Print everything that the report shows.")
+]
 RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
-from broca.cli.options import RUNS, Loading, Working
+from broca.cli.options import RUNS, Loading, Verbose, Working
 from broca.cli.selections import FORMS, read_mask, selection_of
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
@@ -36,6 +36,7 @@ _OURS = {
     "loading",
     "working",
     "out",
+    "verbose",
     *(each.name for group in (Loading, Working) for each in fields(group)),
 }
 """Options of every command: a field of one of these names is given in a spec file or in Python."""
@@ -78,8 +79,9 @@ def command_of(declared: Command) -> Callable[..., None]:
     def call(model: str, **given: Any) -> None:
         typed = _by_names_of_today({name: value for name, value in given.items() if value is not None}, former)
         groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
+        verbose = typed.pop("verbose", False)
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
-        _run(declared, options, Setting(model, *groups), typed, extras)
+        _run(declared, options, Setting(model, *groups), typed, extras, verbose=verbose)
 
     further = {each.name: Annotated[each.words | None, Parameter(help=each.help)] for each in declared.extras}
     hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
@@ -88,9 +90,12 @@ def command_of(declared: Command) -> Callable[..., None]:
     model = Annotated[str, Parameter(help="Directory, hub id or shipped organism.")]
     groups = [_parameter("loading", Loading, Loading())]
     groups += [_parameter("working", Working, Working())] if declared.works else []
-    out = _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS)
+    ends = [
+        _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS),
+        _parameter("verbose", Verbose, False),
+    ]
     first = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=model)
-    call.__signature__ = inspect.Signature([first, *own, *groups, out])  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature([first, *own, *groups, *ends])  # type: ignore[attr-defined]
     call.__doc__, call.__name__ = declared.help, declared.name
     return call
 
@@ -117,6 +122,8 @@ def _run(
     setting: Setting,
     given: Mapping[str, Any],
     extras: Mapping[Any, Any],
+    *,
+    verbose: bool,
 ) -> None:
     from broca.runs import open_run
 
@@ -140,7 +147,7 @@ def _run(
             terminal.err.print(f"about {max(1, said):.0f} s" if said < 120 else f"about {said / 60:.0f} minutes")
         return study
 
-    done = executed(study, setting, lambda run: study.following(replace(call, run=run)), finish)
+    done = executed(study, setting, lambda run: study.following(replace(call, run=run)), finish, verbose=verbose)
     for extra, value in extras.items():
         terminal.following(_named(extra.done)(done, value))
     check_expectation(study, done)

@@ -34,18 +34,14 @@ Values = Mapping[Site, NDArray[Any]]
 class Zero:
     """Hold each unit at 0."""
 
-    @property
-    def fingerprint(self) -> str:
-        return "zero"
+    fingerprint = "zero"
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
     """Hold at its own value: the *identity* guard. A lesion with this fill must change nothing at all."""
 
-    @property
-    def fingerprint(self) -> str:
-        return "keep"
+    fingerprint = "keep"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,10 +19,10 @@ from torch import Tensor
 from broca.errors import GuardError, SelectionError, StimulusError
 from broca.interventions.edges import heads_by_layer
 from broca.interventions.plant import text_key
-from broca.models.attention import RowReplacement, attention_rows, swap_attention
+from broca.models.attention import attention_rows, swap_attention
 from broca.models.lm import LM
 from broca.models.passes import Pass, current
-from broca.models.rows import Compute, carry_rows
+from broca.models.rows import Compute, RowReplacement, carry_rows
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
 from broca.units import UnitMask

@@ -23,27 +23,11 @@ from torch import Tensor, nn
 from broca.errors import GuardError, SiteUnavailable
 from broca.models import hooks
 from broca.models.lm import LM
-from broca.models.rows import Look, Queries, RowReplacement, Rows
+from broca.models.rows import Look, Queries, Rows
 from broca.models.spans import span_matrix, sum_over_spans
 from broca.models.tap import BASES, Cut, Show, Swap, from_weights, implementation_of, switch_tap
 from broca.models.tokens import Batch, Span, Tokens, pad_tokens
 from broca.models.wiring.plain_text import plain_texts
-
-__all__ = [
-    "Cut",
-    "Look",
-    "Queries",
-    "RowReplacement",
-    "Rows",
-    "Show",
-    "Swap",
-    "TapProof",
-    "attention_rows",
-    "check_tap",
-    "cut_attention",
-    "swap_attention",
-    "watch_attention",
-]
 
 T = TypeVar("T")
 

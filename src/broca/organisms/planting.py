@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from broca.capture import Moments, capture
-from broca.capture.gradient import Metric, metric_values, output_gradients
+from broca.capture.gradient import output_gradients
+from broca.capture.metrics import Metric, metric_values
 from broca.errors import GuardError, SelectionError
 from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from broca.evidence.maps import Floats
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.result import Result
 from broca.instruments.lesion.spec import CausalTest
 from broca.units import UnitMask
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CausalResult:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CausalResult(Result):
     """What a causal test found: see `broca.reports` for the tables, `Localization` for the maps."""
 
     spec: CausalTest
@@ -26,14 +26,8 @@ class CausalResult:
     baselines: pl.DataFrame
     flipped: pl.DataFrame
     selected: UnitMask
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
     estimate: Mapping[str, Any]
     selection: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
     dissociations: tuple[str, ...] = ()
     """Double dissociations between the localizers, in words."""
     layers: pl.DataFrame | None = None
@@ -46,9 +40,3 @@ class CausalResult:
     contrast: Mapping[str, Any] | None = None
     reliability: Mapping[str, Any] | None = None
     twins: pl.DataFrame | None = None
-
-    def __repr__(self) -> str:
-        return f"CausalResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from broca.evidence.maps import Floats
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.result import Result
 from broca.instruments.localize.spec import Localize
 from broca.sites import Site
 from broca.units import UnitMask, select
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Localization:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Localization(Result):
     """What a localizer found; each mapping has one array a site, one entry a unit or head.
 
     `t` is the statistic (Welch's t, or LD-t for heads), `p` its two-sided p, `q` the Benjamini-Hochberg adjusted p over
@@ -36,12 +36,6 @@ class Localization:
     selection: Mapping[str, Any]
     reliability: Mapping[str, Any]
     contrast: Mapping[str, Any]
-    model: Mapping[str, Any]
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
-    citations: tuple[str, ...]
     twins: pl.DataFrame | None = None
     across: pl.DataFrame | None = None
     """How alike the maps and selections of the further contrasts are."""
@@ -51,9 +45,6 @@ class Localization:
     def __repr__(self) -> str:
         s = self.selection
         return f"Localization({self.contrast['name']}: {s['k']} of {s['n_alive']} {self.spec.grain}s at {s['site']})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)
 
     def select(self, **how: Any) -> UnitMask:
         """Other units of the same ranking: the fields of `Select`, e.g. ``percent=1`` or ``count=64, side="bottom"``.

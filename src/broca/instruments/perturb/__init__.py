@@ -7,5 +7,5 @@ COMMAND = Command(
     name="perturb",
     help="Perturb texts, compare answers by item, and patch the runs whose answer turned; or score what was captured before.",
     spec="broca.instruments.perturb.spec:Perturb",
-    inside={"capture": "broca.cli.captures:capture", "score": "broca.cli.captures:score"},
+    inside={"capture": "broca.cli.captures:perturb", "score": "broca.cli.captures:score"},
 )

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress
-from broca.capture.gradient import LogitDifference
+from broca.capture.metrics import LogitDifference
 from broca.capture.patch_attribution import Lent, attribute_patches
 from broca.errors import StatisticsError
 from broca.evidence.verdict import Guard

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.result import Result
 from broca.instruments.perturb.spec import Perturb
 from broca.units import UnitMask
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class PerturbResult:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PerturbResult(Result):
     """What perturbations did, and what patches undid. Tables are empty where nothing was patched."""
 
     spec: Perturb
@@ -48,19 +48,7 @@ class PerturbResult:
     """One row a layer or head whose attention pattern was patched."""
     examples: pl.DataFrame
     """Texts to show: what was broken most, with tokens and edits."""
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
     estimate: Mapping[str, Any] | None
     method: str
     task: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
     selected: UnitMask | None = None
-
-    def __repr__(self) -> str:
-        return f"PerturbResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

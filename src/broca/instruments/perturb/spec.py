@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from broca.errors import StimulusError
-from broca.instruments.perturb.stimuli import StudyTexts, load_texts, way_for
+from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of, way_for
 from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
@@ -155,6 +155,12 @@ class Perturb(Spec):
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
+
+    def rows_to_capture(self, lm: LM) -> list[tuple[str, str]]:
+        """The ids and texts that ``broca perturb capture`` keeps: clean texts, then their variants without controls."""
+        texts = self.model_copy(update={"controls": False}).texts(lm)
+        rows = [(f"{source_of(pair)}/clean", pair.clean) for pair in texts.clean.values()]
+        return rows + [(pair.id, pair.perturbed) for pair in texts.pairs]
 
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:

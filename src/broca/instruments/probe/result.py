@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.result import Result
 from broca.instruments.probe.spec import Probe
 from broca.units import UnitMask
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ProbeResult:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ProbeResult(Result):
     """What a probe found. Tables that were not asked for are None."""
 
     spec: Probe
@@ -34,15 +34,9 @@ class ProbeResult:
     """The statements of a few trees, with their attention, for pictures."""
     answers: pl.DataFrame
     links: pl.DataFrame
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
     estimate: Mapping[str, Any] | None
     method: str
     task: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
     selected: UnitMask | None = None
     """The heads that the probe points to; None where no score is defined."""
     layer_scores: pl.DataFrame | None = None
@@ -52,9 +46,3 @@ class ProbeResult:
     edges: pl.DataFrame | None = None
     corruptions: pl.DataFrame | None = None
     corrupted: pl.DataFrame | None = None
-
-    def __repr__(self) -> str:
-        return f"ProbeResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

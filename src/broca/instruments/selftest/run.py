@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.capture.gradient import metric_values
+from broca.capture.metrics import metric_values
 from broca.errors import GuardError
 from broca.evidence.model import model_summary
 from broca.evidence.verdict import Guard, Rung, Verdict

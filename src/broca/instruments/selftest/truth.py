@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Json, Progress
-from broca.capture.gradient import LogitDifference
+from broca.capture.metrics import LogitDifference
 from broca.errors import SiteUnavailable, StimulusError
 from broca.interventions.plant import Plant, output_weights, text_key
 from broca.items import fingerprint

@@ -22,9 +22,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from broca.interventions.weights import WeightMask
-from broca.models.attention import Look, Rows, watch_attention
+from broca.models.attention import watch_attention
 from broca.models.hooks import tap_modules
 from broca.models.lm import LM
+from broca.models.rows import Look, Rows
 from broca.models.tokens import Tokens, pad_tokens
 from broca.models.weight_matrices import Matrix, matrices
 from broca.units.weights import WeightSet

@@ -11,10 +11,12 @@ import numpy as np
 from broca.cache.cache import Cache, Part, Progress, draft_of
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion, ObjectiveName
 from broca.capture.ranking import rank_weights
-from broca.capture.weight_gradients import Mode, Precision, Score, Sums, sensitivity
+from broca.capture.samples import Sums
+from broca.capture.weight_gradients import sensitivity
 from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix
+from broca.specs.fields import Mode, Precision, Score
 from broca.units.weight_ranking import MatrixRanking, Scope, WeightRanking
 
 FIELDS = ("index", "score", "rank")

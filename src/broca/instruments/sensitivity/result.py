@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from broca.evidence.verdict import Guard, Verdict, fragment
+from broca.evidence.result import Result
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.units.weights import WeightSet
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SensitivityResult:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SensitivityResult(Result):
     """What a sensitivity study found; the mask is also a file of its own, ``mask.safetensors``."""
 
     spec: Sensitivity
@@ -35,14 +35,8 @@ class SensitivityResult:
     """One row a matrix: how much of it is masked."""
     nulls: pl.DataFrame
     """One row a family of random masks."""
-    verdict: Verdict
-    guards: tuple[Guard, ...]
-    warnings: tuple[str, ...]
-    claim: str
     estimate: Mapping[str, Any]
     selection: Mapping[str, Any]
-    model: Mapping[str, Any]
-    citations: tuple[str, ...]
     method: str = ""
     """What was done, in the past tense."""
     published: pl.DataFrame | None = None
@@ -55,9 +49,3 @@ class SensitivityResult:
     """One row a layer and state (clean, masked): how queries stand to the first token's key and to the others."""
     cells: pl.DataFrame | None = None
     """Cells of theory-of-mind tasks by condition and kind, beside shortcuts."""
-
-    def __repr__(self) -> str:
-        return f"SensitivityResult({self.claim})"
-
-    def _repr_html_(self) -> str:
-        return fragment(self.claim, [asdict(rung) for rung in self.verdict.rungs], self.verdict.sentence)

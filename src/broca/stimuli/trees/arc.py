@@ -18,7 +18,7 @@ from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import expand_home
 from broca.stimuli.tables import short_repr
-from broca.stimuli.trees.files import Line, Reading, lines
+from broca.stimuli.trees.files import Line, Reading, lines, trees_of
 from broca.stimuli.trees.prompts import add_demos, add_question, check_demos, join_statements
 from broca.writing import words_in
 
@@ -26,30 +26,6 @@ _ANSWER = "the answer is"
 _LABEL = re.compile(r"\(?([A-Za-z0-9])[).:]\s")
 
 Edges = list[tuple[int, int]]
-
-
-def arc(
-    path: str | Path,
-    *,
-    n: int | None = None,
-    seed: int = 0,
-    shuffled: bool = False,
-    fragments: bool = False,
-    depth: int | None = None,
-    paper_compat: bool = False,
-    demos: int = 0,
-    demos_path: str | None = None,
-) -> tuple[Tree, ...]:
-    """The questions of one annotation file; see `read`.
-
-    Raises:
-        StimulusError: if the file is malformed, or no question is left.
-    """
-    found = read(
-        path, n=n, seed=seed, shuffled=shuffled, fragments=fragments, depth=depth, paper_compat=paper_compat, demos=demos,
-        demos_path=demos_path,
-    )  # fmt: skip
-    return found.require_trees(expand_home(path))
 
 
 def read(
@@ -100,6 +76,10 @@ def read(
         return kept
     pool = [_solved_questions(line) for line in lines(expand_home(demos_path or path))]
     return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
+
+
+arc = trees_of(read)
+"""The questions of one annotation file; see `read`."""
 
 
 def _solved_questions(line: Line) -> str:

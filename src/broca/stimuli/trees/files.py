@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Tree
 from broca.stimuli.json_values import parse_json
+from broca.stimuli.options import expand_home
 from broca.stimuli.tables import read_text, short_repr
 
 
@@ -113,3 +115,16 @@ class Reading:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "it has none"
             raise StimulusError(f"No question of {path.name} is left: {reasons}. Ask for others, or give another file.")
         return self.trees
+
+
+def trees_of(read: Callable[..., Reading]) -> Callable[..., tuple[Tree, ...]]:
+    """The trees alone of what a reader of a file finds: a function with the reader's options.
+
+    It raises StimulusError as the reader does, and if no question is left.
+    """
+
+    @wraps(read)
+    def trees(path: str | Path, **options: Any) -> tuple[Tree, ...]:
+        return read(path, **options).require_trees(expand_home(path))
+
+    return trees

@@ -15,35 +15,11 @@ from broca.errors import StimulusError
 from broca.items import CONCLUSION, Tree
 from broca.stimuli.options import expand_home
 from broca.stimuli.tables import short_repr
-from broca.stimuli.trees.files import Line, Reading, lines
+from broca.stimuli.trees.files import Line, Reading, lines, trees_of
 from broca.stimuli.trees.prompts import add_demos, add_question, check_demos, join_statements
 from broca.stimuli.trees.proofs import Proof, is_alternative, is_failure, proof
 
 ANSWERS = (" True", " False")
-
-
-def proofwriter(
-    path: str | Path,
-    *,
-    depth: int | None = None,
-    statements: int | None = None,
-    n: int | None = None,
-    seed: int = 0,
-    shuffled: bool = False,
-    paper_compat: bool = False,
-    demos: int = 0,
-    demos_path: str | None = None,
-) -> tuple[Tree, ...]:
-    """The questions of one ``meta-*.jsonl`` that have exactly one proof; see `read`.
-
-    Raises:
-        StimulusError: if the file is malformed, or no question is left.
-    """
-    found = read(
-        path, depth=depth, statements=statements, n=n, seed=seed, shuffled=shuffled, paper_compat=paper_compat, demos=demos,
-        demos_path=demos_path,
-    )  # fmt: skip
-    return found.require_trees(expand_home(path))
 
 
 def read(
@@ -100,6 +76,10 @@ def read(
         return kept
     pool = _solved_questions(expand_home(demos_path or path))
     return replace(kept, trees=add_demos(kept.trees, pool, demos, seed))
+
+
+proofwriter = trees_of(read)
+"""The questions of one ``meta-*.jsonl`` that have exactly one proof; see `read`."""
 
 
 def _solved_questions(path: Path) -> list[str]:
