@@ -16,6 +16,7 @@
 * specificity   does a lesion cost one ability more than another: share lost and log-odds
 * halves        one ability parted in two: by intact margin, by the values of its answers
 * collapse      whether answers fall on one value, whatever is asked
+* near_duplicates  texts that are nearly the same
 * robust        drop and flip rates, consistency over wordings, the noise floor of seeds
 * nulls         empirical p, bands and dose-response areas from draws
 * probing       small classifiers on features of grouped rows: folds, out-of-fold predictions, control tasks
