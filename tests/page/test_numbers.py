@@ -5,6 +5,7 @@ import math
 import pytest
 
 from broca.page import numbers as wording
+from broca.page.words import count
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,9 @@ from broca.page import numbers as wording
         (wording.limits(0.1, None), "(no interval: fewer than two groups)"),
         (wording.p_value(0.0213), "p = 0.021"),
         (wording.p_value(math.nan), "p is undefined"),
-        (wording.count(1, "group"), "1 group"),
-        (wording.count(2000, "group"), "2,000 groups"),
-        (wording.count(2, "is", "are"), "2 are"),
+        (count(1, "group"), "1 group"),
+        (count(2000, "group"), "2,000 groups"),
+        (count(2, "is", "are"), "2 are"),
     ],
 )
 def test_numbers_in_sentences(told, text):

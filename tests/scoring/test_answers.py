@@ -13,7 +13,6 @@ from broca.items import Item
 from broca.scoring.answers import (
     choices,
     completion_of,
-    echo_baseline,
     exact_match,
     f1,
     grade_answers,
@@ -99,7 +98,7 @@ def test_an_echo_earns_nothing_and_is_counted():
         "echo": 1.0,
         "length": 0.0,
     }
-    assert echo_baseline(["20", "21"], [ASKED, ASKED]) == 0
+    assert _echo(["20", "21"], [ASKED, ASKED]) == 0
     # without being told the prompt, its operands are still no answers
     assert grade_answers(["a"], ["21"], [ASKED])["unparsed"].to_list() == [True]
 
@@ -115,7 +114,7 @@ def test_the_real_file_an_echo_earns_nothing_and_an_explanation_costs_nothing(sh
     every = [pair for pair in found.pairs if pair.answer]
     assert len(every) == len(found.pairs)
     gold, prompts = [pair.answer for pair in every], [pair.perturbed for pair in every]
-    assert echo_baseline(gold, prompts) == 0
+    assert _echo(gold, prompts) == 0
     explained = [
         f"{_decimal(one)}. I worked with {p.rpartition(':')[2].strip(' =')}."
         for one, p in zip(gold, prompts, strict=True)
@@ -123,6 +122,11 @@ def test_the_real_file_an_echo_earns_nothing_and_an_explanation_costs_nothing(sh
     done = rates(grade_answers([pair.id for pair in every], gold, explained, prompts=prompts))
     assert done["correct"] == done["first_correct"] == 1
     assert done["unparsed"] == 0
+
+
+def _echo(gold: list[str], prompts: list[str]) -> float:
+    """The share that a model would be credited for writing its prompt and nothing else."""
+    return rates(grade_answers([str(i) for i in range(len(gold))], gold, prompts, prompts=prompts))["correct"]
 
 
 def _decimal(text: str) -> str:

@@ -29,7 +29,7 @@ from broca.items import fingerprint
 from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.models.tokens import Tokens
-from broca.page.numbers import count
+from broca.page.words import count
 from broca.sites import Site
 from broca.stats.mean_tests import welch, welch_from_samples
 

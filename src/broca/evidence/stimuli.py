@@ -13,7 +13,7 @@ from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus, cluster
 from broca.models.lm import LM
 from broca.models.tokens import Chat, Tokens
-from broca.page.numbers import count
+from broca.page.words import count
 from broca.stats.reliability import halves
 
 Split = Literal["random", "odd-even"]

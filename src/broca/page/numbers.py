@@ -14,11 +14,6 @@ def is_known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
-def count(n: int, one: str, many: str = "") -> str:
-    """``1 group``, ``2 groups``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
 def number(value: float | None, form: str = ".2f") -> str:
     """A number in some format, such as ``.2f``, ``+.1f`` or ``.0%``."""
     if value is None or math.isnan(value):

@@ -195,11 +195,6 @@ def rates(table: pl.DataFrame) -> dict[str, float]:
     return {name: float(table[name].cast(pl.Float64).sum() / table.height) for name in names}
 
 
-def echo_baseline(gold: Sequence[str], prompts: Sequence[str]) -> float:
-    """The share that a model would be credited for writing its prompt and nothing else: anything above 0 is the grader's."""
-    return rates(grade_answers([str(i) for i in range(len(gold))], gold, prompts, prompts=prompts))["correct"]
-
-
 def exact_match(text: str, gold: Sequence[str]) -> bool:
     """Whether a text is one of the right answers, case, articles, punctuation and white space aside (Rajpurkar et al., 2016)."""
     return any(_plain(text) == _plain(one) for one in gold)

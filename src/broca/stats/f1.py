@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, Interval, codes, require_draws, tails
+from broca.stats.intervals import Array, Interval, codes, require_draws
 
 
 def confusion(y: Any, predicted: Any, n_classes: int) -> Array:
@@ -59,7 +59,7 @@ def by_cluster(y: Any, predicted: Any, groups: Any, n_classes: int) -> Array:
 
 def f1_interval(clusters: Array, *, n: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
     """Macro-F1 with its percentile interval over resampled clusters (Field & Welsh, 2007)."""
-    return _interval(macro_f1(clusters.sum(0)), _bootstrap_f1([clusters], n, seed)[0], level)
+    return Interval.of(macro_f1(clusters.sum(0)), _bootstrap_f1([clusters], n, seed)[0], level)
 
 
 def score_interval(
@@ -85,13 +85,13 @@ def score_interval(
         )
     drawn_own, *drawn_random = _bootstrap_f1([own, *random], n, seed)
     value = probing_score(macro_f1(own.sum(0)), np.mean([macro_f1(each.sum(0)) for each in random]))
-    return _interval(value, probing_score(drawn_own, np.mean(drawn_random, axis=0)), level)
+    return Interval.of(value, probing_score(drawn_own, np.mean(drawn_random, axis=0)), level)
 
 
 def difference_interval(own: Array, other: Array, *, n: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
     """Macro-F1 of one classifier minus that of another on the same rows, with its interval over resampled clusters."""
     first, second = _bootstrap_f1([own, other], n, seed)
-    return _interval(macro_f1(own.sum(0)) - macro_f1(other.sum(0)), first - second, level)
+    return Interval.of(macro_f1(own.sum(0)) - macro_f1(other.sum(0)), first - second, level)
 
 
 def _bootstrap_f1(tables: Sequence[Array], n: int, seed: int) -> list[Array]:
@@ -103,9 +103,3 @@ def _bootstrap_f1(tables: Sequence[Array], n: int, seed: int) -> list[Array]:
     weights = generator.multinomial(size, np.full(size, 1 / size), size=require_draws(n)).astype(np.float64)
     shape = tables[0].shape[1:]
     return [macro_f1((weights @ table.reshape(size, -1)).reshape(n, *shape)) for table in tables]
-
-
-def _interval(value: Any, draws: Array, level: float) -> Interval:
-    known = draws[~np.isnan(draws)]
-    low, high = np.quantile(known, tails(level)) if known.size else (np.nan, np.nan)
-    return Interval(float(value), float(low), float(high))

@@ -21,6 +21,17 @@ class Interval:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, value: Any, draws: Array, level: float) -> Interval:
+        """An estimate with the range that holds `level` of its resamplings, of which those that are NaN are left out.
+
+        Raises:
+            StatisticsError: if `level` does not lie between 0 and 1.
+        """
+        known, limits = draws[~np.isnan(draws)], tails(level)
+        low, high = np.quantile(known, limits) if known.size else (np.nan, np.nan)
+        return cls(float(value), float(low), float(high))
+
     def __contains__(self, number: float) -> bool:
         return self.low <= number <= self.high
 

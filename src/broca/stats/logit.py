@@ -24,11 +24,6 @@ class Logit:
     n: int
     n_clusters: int
 
-    @property
-    def odds_ratio(self) -> float:
-        """By what the odds are multiplied when the predictor grows by 1."""
-        return float(np.exp(self.slope.value))
-
 
 def logit(y: Any, x: Any, *, groups: Any | None = None, level: float = 0.95) -> Logit:
     """Maximum-likelihood fit with cluster-robust errors (Liang & Zeger, 1986), small-sample factor as in Stata.

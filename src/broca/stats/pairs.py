@@ -71,8 +71,8 @@ def mean_interval(
     Raises:
         StatisticsError: if fewer than 2 groups have a value, lengths differ, or n or level is impossible.
     """
-    low, high = np.quantile(_bootstrap_means(values, groups, n, np.random.default_rng(seed)), tails(level))
-    return Interval(value=float(np.nanmean(np.asarray(values, np.float64))), low=float(low), high=float(high))
+    draws = _bootstrap_means(values, groups, n, np.random.default_rng(seed))
+    return Interval.of(np.nanmean(np.asarray(values, np.float64)), draws, level)
 
 
 def difference_interval(
@@ -91,12 +91,9 @@ def difference_interval(
     Raises:
         StatisticsError: if either set has fewer than 2 groups; and as `mean_interval`.
     """
-    limits = tails(level)
     generator = np.random.default_rng(seed)
     draws = _bootstrap_means(a, groups[0], n, generator) - _bootstrap_means(b, groups[1], n, generator)
-    low, high = np.quantile(draws, limits)
-    value = np.nanmean(np.asarray(a, np.float64)) - np.nanmean(np.asarray(b, np.float64))
-    return Interval(value=float(value), low=float(low), high=float(high))
+    return Interval.of(np.nanmean(np.asarray(a, np.float64)) - np.nanmean(np.asarray(b, np.float64)), draws, level)
 
 
 def difference_test(
@@ -151,8 +148,7 @@ def ratio_interval(
         picked = generator.integers(sums.shape[1], size=(min(step, n - start), sums.shape[1]))
         top, bottom = sums[:, picked].sum(-1)
         draws[start : start + step] = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
-    low, high = np.nanquantile(draws, tails(level))
-    return Interval(float(above[both].sum() / below[both].sum()), float(low), float(high))
+    return Interval.of(above[both].sum() / below[both].sum(), draws, level)
 
 
 def sign_flip_test(

@@ -204,14 +204,6 @@ def mcnemar_detectable(
     return float(optimize.brentq(lambda x: power_at(x) - power, 1e-9, most, xtol=1e-6))  # type: ignore[arg-type]
 
 
-def mcnemar_connor(lost: float, gained: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Items for McNemar's test by Connor's (1987) formula, without continuity correction: quick, a few per cent short."""
-    difference, changed = lost - gained, lost + gained
-    _effect(difference, "lost - gained")
-    z_level, z_power = special.ndtri(1 - _level(alpha, 1) / 2), special.ndtri(_share(power))
-    return float((z_level * changed**0.5 + z_power * (changed - difference**2) ** 0.5) ** 2 / difference**2)
-
-
 def _t_power(shift: float, df: float, alpha: float) -> float:
     """Of a two-sided t test whose statistic is noncentral by `shift`; SciPy's `nct` gives NaN for far tails."""
     critical = float(-special.stdtrit(df, alpha / 2))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from broca.errors import StatisticsError
-from broca.stats.intervals import Array, Interval, block, codes, require_draws, tails
+from broca.stats.intervals import Array, Interval, block, codes, require_draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,6 @@ def rank_agreement(
         StatisticsError: if shapes differ, fewer than 3 units are finite in both, a map is constant, or there are fewer
             than 2 groups.
     """
-    limits = tails(level)
     x, y, both = _finite(first, second)
     labels = np.arange(both.size) if groups is None else np.asarray(groups).ravel()
     if labels.size != both.size:
@@ -83,8 +82,7 @@ def rank_agreement(
         rows = min(step, n - start)
         weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=rows)
         rho[start : start + rows] = _rho(*ranks, weights[:, group].astype(np.float64))
-    low, high = np.nanquantile(rho, limits)
-    return Interval(value=value, low=float(low), high=float(high))
+    return Interval.of(value, rho, level)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from broca.errors import StatisticsError
 from broca.stats.exchange import Groups, Sides, random_flags
-from broca.stats.intervals import Array, Interval, require_draws, tails
+from broca.stats.intervals import Array, Interval, require_draws
 from broca.stats.reliability import chance_overlap
 from broca.stats.sums import GroupMoments, Side, group_sums, unit_shape
 
@@ -78,7 +78,6 @@ def bootstrap_overlap(
     Raises:
         StatisticsError: if there is nothing to resample or to choose from, or nothing is chosen; and as `Sides.of`.
     """
-    limits = tails(level)
     if require_draws(n) < 2:
         raise StatisticsError("1 resample has nothing to be compared with. Give at least 2; 100 make a steady overlap.")
     sides = _sides(a, b, groups, paired=paired)
@@ -91,11 +90,12 @@ def bootstrap_overlap(
 
     chosen, n_alive = masks(sides.observed_flags, n)
     jaccards = _jaccards(chosen)
-    interval = _interval(_pairs(jaccards), n, limits)
+    if not len(pairs := _pairs(jaccards)):
+        raise StatisticsError(f"Fewer than 2 of {n} resamples choose a unit. Choose by count, or less strictly.")
     k = float(chosen[1:].sum(1).mean())
     noise = [_pairs(_jaccards(masks(flags, NOISE_RESAMPLES)[0])) for flags in random_flags(sides, shuffles, generator)]
     return Stability(
-        jaccard=interval,
+        jaccard=Interval.of(pairs.mean(), pairs, level),
         whole=float(np.nanmean(jaccards[0, 1:])),
         chance=chance_overlap(round(k), round(k), n_alive).jaccard,
         noise=float(np.mean([found.mean() for found in noise if len(found)] or np.nan)),
@@ -103,13 +103,6 @@ def bootstrap_overlap(
         k=k,
         n=n,
     )
-
-
-def _interval(pairs: Array, n: int, limits: tuple[float, float]) -> Interval:
-    if not len(pairs):
-        raise StatisticsError(f"Fewer than 2 of {n} resamples choose a unit. Choose by count, or less strictly.")
-    low, high = np.quantile(pairs, limits)
-    return Interval(value=float(pairs.mean()), low=float(low), high=float(high))
 
 
 def _sides(a: Side, b: Side, groups: Groups, *, paired: bool) -> Sides:

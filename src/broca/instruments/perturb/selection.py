@@ -23,7 +23,7 @@ from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, s
 from broca.instruments.perturb.spec import What
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained_twin
-from broca.page.numbers import count as counted
+from broca.page.words import count as counted
 from broca.sites import Kind, Site
 from broca.stats.permutation import permutation_test
 from broca.stats.reliability import halves

@@ -16,7 +16,7 @@ from broca.interventions.weights import Edit, WeightMask
 from broca.items import Item
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix, matrices
-from broca.page.numbers import count
+from broca.page.words import count
 from broca.units.weight_draws import Match, random_weights
 from broca.units.weight_ranking import Ties, topped_up, without
 from broca.units.weights import WeightSet
