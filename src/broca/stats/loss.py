@@ -91,7 +91,7 @@ def loss_test(
     mean = lost.mean(0)
     labels = codes(np.arange(mean.size) if groups is None else np.asarray(groups))
     if labels.max() < 1:
-        value, least = float(np.mean(by_fill)), _least_groups(alpha)
+        value, least = float(np.mean(by_fill)), least_groups(alpha)
         return Loss("undecided", "few groups", value, -inf, inf, 1.0, 1.0, 1, by_fill, smallest, least)
     test = sign_flip_test(mean, groups=labels, weights=weights, n=n, seed=seed, alpha=alpha)
     state, why = _state(test, by_fill, smallest, alpha)
@@ -127,7 +127,7 @@ def _needed(
     k = len(sums)
     spread = (k / (k - 1)) ** 0.5 * np.sqrt(np.square(sums - value * sizes).sum() / k) / sizes.mean()
     distance = value if value >= smallest else smallest - value
-    least = _least_groups(alpha)
+    least = least_groups(alpha)
     if spread <= 1e-12:
         return least
     if distance / spread < 1e-4:
@@ -135,6 +135,6 @@ def _needed(
     return max(least, paired_needed(float(distance / spread), power=power, alpha=alpha))
 
 
-def _least_groups(alpha: float) -> int:
+def least_groups(alpha: float) -> int:
     """The fewest whose signs allow a two-sided p of alpha."""
     return ceil(log2(2 / alpha) - 1e-9)

@@ -14,7 +14,7 @@ from broca.stats.intervals import Array
 
 WIDTH = 5
 """Characters of an n-gram: long enough that unlike texts of one language share few."""
-ALIKE = 0.5
+ALIKE = 0.6
 """Jaccard similarity from which two texts are near-duplicates."""
 _COMMON = 0.1
 """Share of the texts from which an n-gram is counted in a dense table: there are never many such, and each would fill a sparse one."""

@@ -1,0 +1,275 @@
+"""How likely a lesion of a stated effect passes *causal and specific*, and what would make it 80 %: simulated, in seconds.
+
+Margins of an ability are normal in nats, partly shared within a group; an item is right when its margin is above 0. The lesion lowers
+those of the own ability, the more the stronger the fill, in some groups more than in others, and adds noise everywhere; matched random choices add noise, and a shift that
+differs from one to the next. The tests are those of the rungs, with Student's t over groups in the place of flips and shuffles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+from scipy import optimize, special
+
+from broca.errors import StatisticsError
+from broca.stats.intervals import Array
+from broca.stats.loss import SMALLEST_SHARE, least_groups
+from broca.stats.specificity import FEWEST_GROUPS, FLOOR
+from broca.stats.stopping import StoppingRule, operation, stopping_rule
+
+SPREAD, NOISE, SHIFT = 2.0, 1.0, 0.3
+"""In nats: standard deviation of margins, of what any lesion adds to each, and of the shifts of random choices."""
+STRENGTHS = (1.0, 0.8, 0.6)
+"""Of the fills, the claim's first."""
+UNLIKE = 4.0
+"""Shape of the gamma distribution by which groups differ in how much the lesion lowers them: by half of the mean."""
+MOST_GROUPS = 1 << 12
+"""Where a search gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is planned.
+
+    Raises:
+        StatisticsError: if a number is impossible.
+    """
+
+    loss: float
+    """Accuracy that the lesion costs the own ability, a share of 1, the mean over fills."""
+    groups: int = 20
+    """Groups of each ability."""
+    items: int = 5
+    """Items of each group."""
+    intact: float = 0.95
+    """Accuracy of the intact model, in each ability."""
+    chance: float = 0.5
+    others: int = 1
+    """Other abilities that must be spared."""
+    alike: float = 0.1
+    """Correlation of margins within groups."""
+    alpha: float = 0.05
+    claims: int = 1
+    """Claims that share alpha."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.chance < self.intact < 1 and 0 < self.loss < self.intact):
+            raise StatisticsError(
+                f"Accuracy is {self.intact} intact at a chance of {self.chance}, and {self.loss} is lost. Give chance below intact "
+                "below 1, and a loss above 0 and below intact."
+            )
+        if min(self.groups, self.items) < 1 or self.others < 0 or not 0 <= self.alike < 1:
+            raise StatisticsError(
+                f"There are {self.groups} groups of {self.items} items, alike by {self.alike}, and {self.others} others. Give 1 group of "
+                "1 item or more, and a correlation from 0 to below 1."
+            )
+
+    @property
+    def rule(self) -> StoppingRule:
+        """When its draws stop."""
+        return stopping_rule(self.alpha, claims=self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class LadderPower:
+    """Probabilities of passing, and what it costs."""
+
+    causal: float
+    specific: float
+    """1 where there are no other abilities."""
+    both: float
+    draws: float
+    """Expected number of matched draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class LadderNeeds:
+    """What a study needs to pass with the power asked for."""
+
+    study: Study
+    """The planned one, with as many groups as it needs."""
+    power: LadderPower
+    draws: int
+    """At most."""
+    twins: int
+    """Untrained ones, for *learned*."""
+
+    @property
+    def items(self) -> int:
+        """Of each ability."""
+        return self.study.groups * self.study.items
+
+
+def ladder_power(study: Study, *, simulations: int = 400, seed: int = 0) -> LadderPower:
+    """Probability that the lesion passes *causal*, *specific*, and both.
+
+    Args:
+        study: what is planned.
+        simulations: studies that are simulated; 400 give a probability of 0.8 within 0.04.
+        seed: of the simulation.
+
+    Raises:
+        StatisticsError: if there are no simulations.
+    """
+    if simulations < 1:
+        raise StatisticsError(
+            f"{simulations} studies are to be simulated. Give 1 or more; 400 are precise within 4 points."
+        )
+    generator, level = np.random.default_rng(seed), study.alpha / study.claims
+    enough = study.groups >= least_groups(level)
+    own = _simulate(study, _shift(study), generator, simulations)
+    causal = _causal(own, study, level) & enough
+    by_draws, draws = _stopped(study, own.as_costly)
+    specific, spared = np.full(simulations, study.groups >= FEWEST_GROUPS), np.ones(simulations)
+    for _ in range(study.others):
+        other = _simulate(study, 0.0, generator, simulations)
+        specific &= _specific(own, other, level, study.others)
+        spared = np.minimum(spared, _stopped(study, own.as_costly_beside(other))[0])
+    return LadderPower(
+        causal=float((causal * by_draws).mean()),
+        specific=float((specific * spared).mean()),
+        both=float((causal & specific) @ np.minimum(by_draws, spared) / simulations),
+        draws=float(draws.mean()),
+    )
+
+
+def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, seed: int = 0) -> LadderNeeds:
+    """The fewest groups with which the lesion passes *causal and specific* with a probability of `power`.
+
+    Args:
+        study: what is planned; its number of groups does not matter.
+        power: the probability wanted.
+        simulations: studies that are simulated for each number of groups.
+        seed: of the simulations.
+
+    Raises:
+        StatisticsError: if power is no probability, or no feasible number is enough.
+    """
+    if not 0 < power < 1:
+        raise StatisticsError(f"power is {power}. Give a probability between 0 and 1, for instance 0.8.")
+    low = max(least_groups(study.alpha / study.claims), FEWEST_GROUPS) - 1
+    high = low + 1
+    found = {}
+
+    def enough(groups: int) -> bool:
+        found[groups] = ladder_power(replace(study, groups=groups), simulations=simulations, seed=seed)
+        return found[groups].both >= power
+
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MOST_GROUPS:
+            raise StatisticsError(
+                f"{found[low].both:.0%} of studies with {low} groups pass causal and specific: a loss of {study.loss:.0%} is too close "
+                f"to the smallest one of interest ({SMALLEST_SHARE * (study.intact - study.chance):.1%}). Plan for a larger loss."
+            )
+    while high - low > max(1, high // 32):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    twins = ceil(study.claims / study.alpha - 1e-9) - 1
+    return LadderNeeds(replace(study, groups=high), found[high], study.rule.n, twins)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Ability:
+    """One ability in each simulation."""
+
+    lost: Array
+    """(fill, simulation, group) mean loss."""
+    share: Array
+    """(fill, simulation, group) mean of linearised shares lost."""
+    log_odds: Array
+    headroom: Array
+    """(simulation,)"""
+    drawn: tuple[Array, Array]
+    """(simulation,) mean and standard deviation of what a draw costs."""
+    step: float
+    """Between two possible losses."""
+
+    @property
+    def as_costly(self) -> Array:
+        """(simulation,) Probability that a draw costs at least as much as the selection under the claim's fill."""
+        mean, spread = self.drawn
+        return special.ndtr((mean - self.lost[0].mean(1) + self.step / 2) / spread)
+
+    def as_costly_beside(self, other: _Ability) -> Array:
+        """The same of the difference of shares lost."""
+        mean, spread = ((a / self.headroom, b / other.headroom) for a, b in zip(self.drawn, other.drawn, strict=True))
+        seen = self.lost[0].mean(1) / self.headroom - other.lost[0].mean(1) / other.headroom
+        return special.ndtr((mean[0] - mean[1] - seen) / np.hypot(*spread))
+
+
+def _shift(study: Study) -> float:
+    """By how many nats the claim's fill lowers margins."""
+    middle, quantiles = SPREAD * special.ndtri(study.intact), (np.arange(200) + 0.5) / 200
+    each = np.outer(STRENGTHS, special.gammaincinv(UNLIKE, quantiles) / UNLIKE)
+
+    def missing(shift: float) -> float:
+        return float(study.intact - special.ndtr((middle - shift * each) / np.hypot(SPREAD, NOISE)).mean() - study.loss)
+
+    return float(optimize.brentq(missing, -20 * SPREAD, 1e4 * SPREAD))  # type: ignore[arg-type]
+
+
+def _simulate(study: Study, shift: float, generator: np.random.Generator, n: int) -> _Ability:
+    shape = (n, study.groups, study.items)
+    shared = study.alike**0.5 * generator.normal(size=(*shape[:2], 1))
+    margin = SPREAD * (special.ndtri(study.intact) + shared + (1 - study.alike) ** 0.5 * generator.normal(size=shape))
+    strengths = np.array(STRENGTHS).reshape(-1, 1, 1, 1)
+    falls = shift * generator.gamma(UNLIKE, 1 / UNLIKE, size=(*shape[:2], 1))
+    after = margin - falls * strengths + NOISE * generator.normal(size=(len(STRENGTHS), *shape))
+    right = margin > 0
+    above = right - study.chance
+    lost = right - (after > 0).astype(np.float64)
+    headroom = np.maximum(above.mean((1, 2)), FLOOR)
+    ratio = lost.mean((2, 3)) / headroom
+    share = ratio[..., None, None] + (lost - ratio[..., None, None] * above) / headroom[:, None, None]
+    kept = special.ndtr(margin / NOISE)
+    moved = SHIFT * np.exp(-0.5 * (margin / NOISE) ** 2).mean((1, 2)) / (2 * np.pi) ** 0.5 / NOISE
+    size = study.groups * study.items
+    spread = np.sqrt((kept * (1 - kept)).sum((1, 2)) / size**2 + moved**2)
+    drawn = (right - kept).mean((1, 2)), np.maximum(spread, 1e-9)
+    return _Ability(lost.mean(3), share.mean(3), (margin - after).mean(3), headroom, drawn, 1 / size)
+
+
+def _causal(own: _Ability, study: Study, level: float) -> Array:
+    mean, error = _mean_error(own.lost.mean(0))
+    reach = special.stdtrit(study.groups - 1, 1 - level / 2) * error
+    smallest = SMALLEST_SHARE * own.headroom
+    signs = (own.lost.mean(2) > 0).all(0)
+    return (mean > reach) & (mean >= smallest) & signs
+
+
+def _specific(own: _Ability, other: _Ability, level: float, others: int) -> Array:
+    """Both measures fall more, under each fill by sign, and the difference of shares is not surely small."""
+    passed = np.ones(len(own.headroom), bool)
+    for name in ("share", "log_odds"):
+        a, b = getattr(own, name), getattr(other, name)
+        (mean_a, error_a), (mean_b, error_b) = _mean_error(a.mean(0)), _mean_error(b.mean(0))
+        error = np.maximum(np.hypot(error_a, error_b), 1e-12)
+        df = (a.shape[2] - 1) * error**4 / np.maximum(error_a**4 + error_b**4, 1e-48)
+        passed &= (mean_a - mean_b) / error >= special.stdtrit(df, 1 - level)
+        passed &= (a.mean(2) > b.mean(2)).all(0)
+        if name == "share":
+            passed &= mean_a - mean_b + special.stdtrit(df, 1 - level / others) * error >= SMALLEST_SHARE
+    return passed
+
+
+def _mean_error(groups: Array) -> tuple[Array, Array]:
+    """(simulation,) Mean over groups, and its standard error."""
+    k = groups.shape[1]
+    return groups.mean(1), groups.std(1, ddof=1) / k**0.5
+
+
+def _stopped(study: Study, p: Array) -> tuple[Array, Array]:
+    """Probability that draws of which each costs as much with probability p pass, and how many are expected."""
+    grid, passed, draws = _operations(study.rule)
+    return np.interp(p, grid, passed), np.interp(p, grid, draws)
+
+
+@lru_cache(maxsize=8)
+def _operations(rule: StoppingRule) -> tuple[Array, Array, Array]:
+    grid = np.concatenate([[0.0], rule.alpha * np.geomspace(0.02, 4, 40), np.linspace(5 * rule.alpha, 1, 10)])
+    found = [operation(rule, float(p)) for p in np.minimum(grid, 1)]
+    return grid, np.array([each.passed for each in found]), np.array([each.draws for each in found])
