@@ -27,7 +27,6 @@ FILES = {
 
 FUNCTIONS = {
     ("cli/__init__.py", "main"): "opens the null device",
-    ("lazy.py", "homes"): _OURS,
     ("models/export.py", "_settle"): "opens what it has written, to flush it",
     ("models/identity.py", "identity"): "its own JSON, made in the same line",
     ("models/memory.py", "_host"): _SYSTEM,
