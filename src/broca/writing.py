@@ -20,7 +20,8 @@ WORD_CHARACTER = r"[\w\p{N}]"
 """A pattern of `regex` for what words are written with: letters, their marks, joiners, numbers of every kind, underscores."""
 _MARKS = r"\p{M}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}"
 # Unicode parts a few vowels and tones of Myanmar and Ahom from their letter, and yet they are marks
-CLUSTER = r"\X(?:(?=\p{M})\X)*"
+# flags are written out, as \X counts back over all flags before each
+CLUSTER = rf"(?:\p{{GCB=Regional_Indicator}}{{2}}[{_MARKS}]*|\X)(?:(?=\p{{M}})\X)*"
 """A pattern of `regex` for a letter, sign or space with the marks that belong to it."""
 LETTER = rf"(?=\p{{L}}){CLUSTER}"
 """A pattern of `regex` for a letter with its marks."""

@@ -54,7 +54,7 @@ _NUMBER = re.compile(
 _OPERATOR = re.compile(
     r"\s*(?:[-+*/×÷−–^·]|\\times|\\div|\\cdot|\bplus\b|\bminus\b|\btimes\b|\b(?:divided|multiplied) by\b)\s*"
 )
-_EQUALS = re.compile(r"\s*(?:=|≈|\bis\b|\bequals\b|\bgives\b|\bmakes\b)\s*[$*\\(\[ ]*")
+_EQUALS = re.compile(r"\s*(?:=|≈|\bis\b|\bequals\b|\bgives\b|\bmakes\b)\s*+[$*\\(\[ ]*")
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _MARKED = re.compile(r"####\s*([^\n]+)")
 _SAID = re.compile(

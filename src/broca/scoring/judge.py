@@ -31,7 +31,7 @@ JUDGE_SCHEMA = pl.Schema(
 )
 """One row a completion, in the order given. `raw` is what the judge wrote; `score` is null where that is no score."""
 
-_SCORE = re.compile(r"(?:(?:score|rating|grade)\s*[:=]?\s*)?(-?\d+)(?:\s*/\s*(\d+))?\.?", re.IGNORECASE)
+_SCORE = re.compile(r"(?:(?:score|rating|grade)\s*+(?:[:=]\s*+)?)?(-?\d+)(?:\s*/\s*(\d+))?\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ HIDDEN = "(hidden)"
 _NAMES = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?)(?:$|_)")
 """In the names of variables that hold a secret."""
 _SHORTEST = 8
-_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=(.*)")
 
 
 def hide_secrets(text: str, also: Iterable[str] = ()) -> str:
@@ -67,9 +67,9 @@ def dotenv(folder: Path | None = None) -> dict[str, str]:
     found = {}
     for line in lines:
         if match := _LINE.fullmatch(line):
-            name, value = match[1], match[2]
+            name, value = match[1], match[2].strip()
             quoted = re.fullmatch(r"(['\"])(.*)\1(?:\s+#.*)?", value)
-            found[name] = quoted[2] if quoted else re.split(r"\s+#", value)[0].strip()
+            found[name] = quoted[2] if quoted else re.split(r"(?<=\s)#", value)[0].strip()
     return found
 
 

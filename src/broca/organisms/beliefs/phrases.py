@@ -55,4 +55,4 @@ def bank(name: str, split: Split) -> tuple[Phrase, ...]:
 def expand(pattern: str) -> Iterator[str]:
     """Each way to choose among the alternatives of `pattern`."""
     for chosen in product(*(part.split("|") for part in re.split(r"[()]", pattern))):
-        yield re.sub(r" +([.,:?]|$)", r"\1", re.sub(r" +", " ", "".join(chosen))).strip()
+        yield re.sub(r" ([.,:?]|$)", r"\1", re.sub(r" +", " ", "".join(chosen))).strip()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
@@ -32,7 +33,7 @@ _OPENERS = (
 _ASKING = "a an the of for to from with by is are was be in on at and or as that this what how"
 _OPEN_ENDED = frozenset(_ASKING.split())
 _CLOSE = re.compile(r"(?<=[a-z])(?=[:.?!](?:\s|$))")
-_LAST_WORD = regex.compile(rf"{LETTERS}$")
+_WORD = regex.compile(LETTERS)
 
 Made = tuple[str, tuple[Edit, ...]]
 
@@ -116,9 +117,7 @@ def _synonyms(word: Word) -> list[Edit]:
 def _places(text: str, kept: tuple[Span, ...]) -> list[int]:
     """Where a sentence or clause ends in a word that does not ask for more."""
     places = [found.start() for found in _CLOSE.finditer(text)]
-    last = {at: _LAST_WORD.search(text[:at]) for at in places}
-    return [
-        at
-        for at in places
-        if (word := last[at]) and word[0].lower() not in _OPEN_ENDED and not any(a < at <= b for a, b in kept)
-    ]
+    last = {found.end(): found[0].lower() for found in _WORD.finditer(text)}
+    before = [bisect_left(kept, (at,)) for at in places]  # how many of the spans begin before a place
+    inside = [n > 0 and at <= kept[n - 1][1] for at, n in zip(places, before, strict=True)]
+    return [at for at, hit in zip(places, inside, strict=True) if not hit and last[at] not in _OPEN_ENDED]

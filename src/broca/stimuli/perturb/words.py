@@ -39,11 +39,11 @@ _PROTECTED = regex.compile(
     r"```.*?(?:```|\Z)"  # a block of code
     r"|`[^`\n]+`"
     r"|(?:https?://|www\.)\S+"
-    r"|[\w.+-]+@[\w-]+\.[\w.-]+"
+    r"|[\w.+-]{1,64}@[\w-]+\.[\w.-]+"  # more than 64 signs before it are no address, and would be looked at again from each
     r"|<\|[^|<>]*\|>|</?[A-Za-z_][\w:-]*/?>|\[/?[A-Z_]{2,}\]"  # markers of templates, places of images
     r"|\{[^{}\n]*\}|\$[^$\n]+\$"  # fields to fill in, formulas
     rf"|(?:^|(?<=\n))[ \t]*[(（]?(?:{LETTER}|\d{{1,2}})(?:[.)][ \t]|[．）])[^\n]*"  # options under letters or numbers
-    rf"|{WORD_CHARACTER}*\p{{N}}(?:[\w\p{{N}}.,]*{WORD_CHARACTER})?"
+    rf"|(?:\G|(?<!{WORD_CHARACTER})){WORD_CHARACTER}*\p{{N}}(?:[\w\p{{N}}.,]*{WORD_CHARACTER})?"
     r"|[+*/=<>^%|\\×÷−±≤≥≠√∙·]+|(?<=[\s\d(])-(?=[\s\d(.])",
     regex.DOTALL,
 )

@@ -14,10 +14,10 @@ from broca.stimuli.answers import LETTERS
 from broca.stimuli.tables import short_repr
 
 _FIRST = r"(?:\(a\)|a:)"
-_LABEL = re.compile(rf"\s*(?:Options|Choices):(?=\s*{_FIRST})", re.IGNORECASE)
+_LABEL = re.compile(rf"(?:Options|Choices):(?=\s*{_FIRST})", re.IGNORECASE)
 _FIRST_LINE = re.compile(rf"^{_FIRST}", re.IGNORECASE | re.MULTILINE)
 _MARK = re.compile(r"(?:^|(?<=[\s,]))(?:\((?P<bracketed>[A-Za-z])\):?|(?P<plain>[A-Za-z]):)")
-_HINT = re.compile(r"\s*(?:Hint:.*?\n\s*(?=Question:))?(?:Question:|Hint:)?\s*", re.DOTALL)
+_HINT = re.compile(r"\s*(?:Hint:.*?\n[^\S\n]*(?=Question:))?(?:Question:|Hint:)?\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def listing(text: str) -> Listing:
             f"no options were found in {short_repr(text)}. They stand behind 'Options:', or on lines of their own, as 'A: x, B: y' or "
             "'(A) x (B) y', none of them empty."
         )
-    question = _HINT.sub("", text[:end], count=1).strip()
+    hint = _HINT.match(text, 0, end)
+    question = text[hint.end() if hint else 0 : end].strip()
     if not question:
         raise StimulusError(
             f"there is no question before the options of {short_repr(text)}. Mend the row, or leave it out."

@@ -28,11 +28,7 @@ TYPES = {
     2.4: "goal-future-actions",
 }
 """The kinds of question by their number in the file; they are the abilities of the items."""
-_WHOLE = re.compile(
-    r"(?P<story>.*?)\s*Question:\s*(?P<question>.*?)\s*\(a\)\s*(?P<a>.*?)\(b\)\s*(?P<b>.*?)"
-    r"(?:\s*Please respond with either a or b\.?)?\s*",
-    re.DOTALL,
-)
+_REQUEST = re.compile(r"Please respond with either a or b\.?$")
 _TL_CONTEXT = (
     "The following multiple-choice question is based on the story, with complementary text and images enhancing its context. "
     "The question is related to Theory-of-Mind. Read the story and then answer the question. Choose the best answer among "
@@ -77,16 +73,14 @@ def mmtom(
             )
         if types is not None and kind not in types:
             continue
-        parts = _parts(table, row)
-        told = parts["story"].strip()
+        told, asked, *options = _parts(table, row)
         told = told if story == "whole" else told.split("\n")[-1].strip()
-        options = (parts["a"], parts["b"])
         if style == "tl":  # theirs end at the first bracket
-            options = tuple(re.split(r"[()]", option, maxsplit=1)[0] for option in options)
+            options = [re.split(r"[()]", option, maxsplit=1)[0] for option in options]
         items.append(
             question(
                 item_id(table, row),
-                f"{label}{told}\nQuestion: {parts['question']}",
+                f"{label}{told}\nQuestion: {asked}",
                 options,
                 letter_index(table, row, "answer", options),
                 ability=TYPES[kind],
@@ -100,14 +94,22 @@ def mmtom(
     return check_items(table, items, types=types)
 
 
-def _parts(table: Table, row: Row) -> re.Match[str]:
+def _parts(table: Table, row: Row) -> tuple[str, str, str, str]:
     """The story, the question and its two statements."""
-    parts = _WHOLE.fullmatch(table.text(row, "question"))
-    if parts is None or not all(part.strip() for part in parts.groups()):
+    parts = _divide(table.text(row, "question"))
+    if not all(part.strip() for part in parts):
         raise StimulusError(
             f"{table.at(row)}: 'question' has another form. It must hold a story, 'Question:', '(a)' and '(b)'."
         )
     return parts
+
+
+def _divide(text: str) -> tuple[str, str, str, str]:
+    """As `_parts`; empty where there are none."""
+    story, _, rest = text.partition("Question:")
+    asked, _, rest = rest.partition("(a)")
+    first, _, second = rest.partition("(b)")
+    return story.strip(), asked.strip(), first.lstrip(), _REQUEST.sub("", second.strip()).rstrip()
 
 
 def _frames(table: Table, row: Row, videos: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from broca.errors import StimulusError
 
-_TOKENS = re.compile(r"\s*(->|[()\[\]]|[^\s()\[\]]+?(?=->|[\s()\[\]]|$))")
+_TOKENS = re.compile(r"->|[()\[\]]|[^\s()\[\]]+?(?=->|[\s()\[\]]|$)")
 _MARKS = frozenset({"(", ")", "[", "]", "->"})
 
 
