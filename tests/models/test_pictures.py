@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -318,6 +320,22 @@ def test_missing_and_damaged_pictures_are_named(drawn, tmp_path):
     for name in ("half.png", "words.png"):
         with pytest.raises(StimulusError, match=rf"The picture '.*{name}' is damaged, or no picture"):
             lm.tokenize([PicturedText("What?", (str(tmp_path / name),))])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory")
+def test_no_more_of_a_picture_is_read_than_there_is(drawn, tmp_path):
+    """Its header says 4 GiB, for which there is no room."""
+    whole = Path(drawn[0]).read_bytes()
+    at = whole.index(b"IDAT") - 4
+    (tmp_path / "long.png").write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**30, limits[1]))
+    try:
+        seen = processing.open_picture(str(tmp_path / "long.png"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert seen.size == processing.open_picture(drawn[0]).size
 
 
 def test_what_cannot_be_shown_is_refused(drawn):

@@ -51,6 +51,26 @@ def test_what_is_right_comes_back():
     assert parsed(b"rows = [1, 2]", parse_toml).rows == [1, 2]
 
 
+LONG = ["18446744073709551616", "-9223372036854775809", "0x" + "f" * 5000, "0o" + "7" * 9000, "0b" + "1" * 65]
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(parse_json, f'{{"a": {{"b": [[1, {n}]]}}}}') for n in LONG[:2]]
+    + [(parse_toml, f"a = {{b = [[1, {n}]]}}") for n in LONG],
+    ids=lambda value: str(value)[:30],
+)
+def test_integers_beyond_64_bits_are_refused_before_anybody_prints_them(read, text):
+    with pytest.raises(StimulusError, match=r"an integer in it is beyond 64 bits\. Get it again\."):
+        read(text, dict, name="x", error=StimulusError, advice="Get it again.")
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63, 2**64 - 1])
+def test_integers_of_64_bits_are_read(number):
+    assert parse_toml(f"a = {number}", dict, name="x", error=StimulusError, advice="") == {"a": number}
+    assert parse_json(f"[{number}]", list, name="x", error=StimulusError, advice="") == [number]
+
+
 def test_the_place_of_the_first_fault_is_named():
     with pytest.raises(StimulusError, match=r"rows\.1: Input should be a valid integer.*given 'x'"):
         parsed(b'{"rows": [1, "x"]}')

@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from broca.errors import ModelError, StimulusError
+from broca.errors import StimulusError
 from broca.models.rendering import TokenizerText
 from broca.models.tokens import Span
+from broca.storage.pictures import opening
 
 T = TypeVar("T")
 
@@ -128,19 +129,19 @@ def open_picture(path: str) -> Any:
 
     Raises:
         ModelError: if Pillow is not installed.
-        StimulusError: if there is no such picture, or it is damaged.
+        StimulusError: if there is no such picture, or it is damaged or too large.
     """
     try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ModelError("Pictures need Pillow: pip install 'broca[vision]'.") from error
-    try:
-        with Image.open(path) as image:
+        with opening(Path(path).read_bytes()) as image:
+            from PIL import ImageOps
+
             return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError as error:
         raise StimulusError(f"There is no picture {path!r}. Check where the pictures lie.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StimulusError(f"The picture {path!r} is damaged, or no picture: {error}. Get it again.") from error
+    except OSError as error:
+        raise StimulusError(f"The picture {path!r} cannot be read: {error}. Give the path of a picture.") from error
+    except ValueError as error:
+        raise StimulusError(f"The picture {path!r} is {error}. Get it again.") from error
 
 
 def state_of(path: str) -> Hashable:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import Any
 
-from broca.errors import BrocaError, StimulusError
+from broca.errors import StimulusError
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.options import expand_home
 from broca.stimuli.tables import Row, Table, read_bytes, short_repr
 from broca.storage import replacing
+from broca.storage.pictures import opening
 
 COLUMNS = ("image", "images")
 """Columns that name the pictures of a row: one, or several."""
@@ -26,7 +26,7 @@ def pictures_in(read: Table, row: Row, *columns: str) -> tuple[str, ...]:
 
     Raises:
         StimulusError: A picture is missing or damaged, or a cell is something else; the message names the row.
-        BrocaError: Pillow is not installed.
+        ModelError: Pillow is not installed.
     """
     found: list[str] = []
     for column in columns:
@@ -54,7 +54,7 @@ def squash(path: str, folder: Path, *, smallest: int = 0) -> str:
 
     Raises:
         StimulusError: The picture is missing or damaged.
-        BrocaError: Pillow is not installed.
+        ModelError: Pillow is not installed.
     """
     image = _picture(read_bytes(Path(path))).convert("L")
     from PIL.Image import Resampling
@@ -89,12 +89,7 @@ def _names(read: Table, row: Row, column: str) -> list[str]:
 
 def _picture(content: bytes) -> Any:
     try:
-        from PIL import Image
-    except ImportError as error:
-        raise BrocaError("Pictures need Pillow: pip install 'broca[vision]'.") from error
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StimulusError(f"damaged, or no picture ({error}). Get it again, or remove the row.") from error
-    return image
+        with opening(content) as image:
+            return image.copy()
+    except ValueError as error:
+        raise StimulusError(f"{error}. Get it again, or remove the row.") from error

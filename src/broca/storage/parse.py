@@ -1,6 +1,7 @@
 """JSON and TOML of anybody, read through a schema: one error for whatever is wrong with it.
 
 Untrusted text nests too deep, holds numbers of ten thousand digits or half a surrogate pair, or is a list where a table is meant.
+Integers beyond 64 bits are refused, as TOML demands: Python would hold them, and can neither print nor convert the longest.
 Each reader says what it wants as a type; what is not that raises the reader's own error, with the place.
 """
 
@@ -34,7 +35,7 @@ def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
     from pydantic_core import from_json  # not at the top: the command line answers before it is there
 
     try:
-        value = from_json(content)
+        value = _within_64_bits(from_json(content))
     except (ValueError, RecursionError) as reason:
         raise error(f"{name} is no JSON: {_short(reason)}. {advice}") from reason
     return validate(value, kind, name=name, error=error, advice=advice)
@@ -43,7 +44,7 @@ def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
 def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:
     """TOML as a value of a type; arguments and errors as `parse_json`."""
     try:
-        value = tomllib.loads(content if isinstance(content, str) else content.decode())
+        value = _within_64_bits(tomllib.loads(content if isinstance(content, str) else content.decode()))
     except UnicodeDecodeError as reason:
         raise error(f"{name} is no text in UTF-8. {advice}") from reason
     except (ValueError, RecursionError) as reason:
@@ -71,6 +72,20 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
+
+
+def _within_64_bits(value: Any) -> Any:
+    """The value, none of whose integers are beyond those that 64 bits hold, signed or not."""
+    left = [value]
+    while left:
+        match left.pop():
+            case dict() as table:
+                left += table.values()
+            case list() as items:
+                left += items
+            case int() as number if not -(2**63) <= number < 2**64:
+                raise ValueError("an integer in it is beyond 64 bits")
+    return value
 
 
 def _short(reason: BaseException) -> str:
