@@ -22,7 +22,8 @@ from ground import Row, arguments, interleaved, named, ratio, settle, write
 from broca.cache.mapping import with_pool
 from broca.cli.demo import DEMO
 from broca.evidence.conditions import LesionScorer
-from broca.instruments.lesion.plan import plan_conditions
+from broca.evidence.trial import Conduct, forces
+from broca.instruments.lesion.plan import ranked_trial
 from broca.models.lm import LM
 from broca.models.source import worker_source
 from broca.runs import run
@@ -44,7 +45,7 @@ class Control:
         fields = {"localizers": (), "sides": ("top",), "doses": (), "sizes": (), "draws": draws, "n_items": n_items}
         self.spec = DEMO.model_copy(update=fields)
         self.lm = lm
-        self.plan = plan_conditions(self.spec, lm, [DEMO.localizer.model_copy(update=alone).run(lm)])
+        self.trial = ranked_trial(self.spec, [DEMO.localizer.model_copy(update=alone).run(lm)])
         self.items = tuple(item for group in self.spec.abilities.values() for item in group)
         self.seen: set[str] = set()
 
@@ -54,8 +55,8 @@ class Control:
             bench = LesionScorer(
                 self.lm, self.items, self.spec.scorer, "auto", with_pool(Cells(Path(folder)), pool, self.lm)
             )
-            fills = bench.fills(("zero",), self.plan.sites, self.spec.seed)
-            self.seen.add(digest(table_to_bytes(pl.concat(bench.tables(self.plan.random, fills)))))
+            force = forces(bench, self.trial, Conduct(("zero",)))
+            self.seen.add(digest(table_to_bytes(pl.concat(bench.tables(self.trial.draws, force)))))
 
 
 @contextmanager

@@ -43,6 +43,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "heads": ["beliefs", "--heads", "0.1"],
         "units": ["beliefs", "--units", "0.z:1,2"],
         "run": ["beliefs", "--localizer", "RUN"],
+        "from": ["beliefs", "--from", "RUN"],
         "hub": ["owner/model"],
     },
     ("probe",): {
@@ -120,6 +121,7 @@ VALUES = {
     "--address": "HOST:1",
     "--out": "elsewhere",
     "--localizer": "RUN",
+    "--from": "RUN",
     "--units": "0.z:3",
     "plan --units": "3",
     "plan --cluster": "7",

@@ -112,7 +112,7 @@ def test_only_a_localize_run_can_be_a_localizer_and_any_run_gives_its_units(type
     code, _, err = typed("lesion", "tiny", "--localizer", run, *FEW)
     assert code == 1
     assert (
-        f"is a run of causal, and --localizer takes one of localize. To lesion what that run selected: --units {run}"
+        f"is a run of causal, and --localizer takes one of localize. To lesion what that run selected: --from {run}"
         in err
     )
     code, out, err = typed("score", "tiny", "--items", "q.jsonl", "--units", run)

@@ -127,18 +127,18 @@ def test_the_lesion_in_the_tables_is_the_lesion_by_hand(lm, items):
 
 
 def test_random_lesions_share_the_layers_and_avoid_the_selection(lm, items):
-    from broca.instruments.lesion.plan import plan_conditions
+    from broca.instruments.lesion.plan import ranked_trial
 
     spec = CausalTest(
         localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, percent=10, draws=5, gate="mark"
     )
     local = Localize(contrast=letters(), sites="*.mlp_act", select={"percent": 10}).run(lm)
-    plan = plan_conditions(spec, lm, [local])
-    assert len(plan.random) == 5
-    assert len({c.mask.fingerprint for c in plan.random}) == 5
-    for control in plan.random:
-        assert (control.mask & plan.mask).count == 0
-        assert {s: m.sum() for s, m in control.mask.at.items()} == {s: m.sum() for s, m in plan.mask.at.items()}
+    trial = ranked_trial(spec, [local])
+    assert len(trial.draws) == 5
+    assert len({c.mask.fingerprint for c in trial.draws}) == 5
+    for control in trial.draws:
+        assert (control.mask & trial.mask).count == 0
+        assert {s: m.sum() for s, m in control.mask.at.items()} == {s: m.sum() for s, m in trial.mask.at.items()}
 
 
 def test_a_selection_that_no_draw_can_match_says_so(items, lm):
@@ -251,7 +251,7 @@ def test_a_size_below_one_unit_is_left_out(lm, items):
 def test_a_given_selection_is_matched_on_size(lm, items):
     """Its draws come from the bins of size that it lies in; a layer of few heads is one bin."""
     from broca.evidence.conditions import LesionScorer
-    from broca.instruments.lesion.plan import plan_conditions
+    from broca.evidence.trial import Conduct, trial_of
 
     site = lm.anatomy.sites("mlp_act")[1]
     bench = LesionScorer(
@@ -263,12 +263,11 @@ def test_a_given_selection_is_matched_on_size(lm, items):
     ].result()
     np.testing.assert_allclose(size[site], np.sqrt((seen**2).mean(0)), rtol=0.02)
     largest = np.argsort(-size[site])
-    spec = CausalTest(selection=UnitMask.of({str(site): [int(largest[0])]}, n=48), items=items, draws=30)
-    drawn = {int(np.flatnonzero(c.mask.at[site])[0]) for c in plan_conditions(spec, lm, [], size).random}
-    assert drawn == set(largest[1:8].tolist())
-    heads = bench.sizes(lm.anatomy.sites("z"), "head")
-    one = CausalTest(selection=UnitMask.of({"1.z": [2]}, n=4, grain="head"), items=items, draws=9)
-    assert len(plan_conditions(one, lm, [], heads).random) == 3
+    one = UnitMask.of({str(site): [int(largest[0])]}, n=48)
+    trial = trial_of(bench, one, Conduct(), draws=30, match=("layer", "size"))
+    assert {int(np.flatnonzero(c.mask.at[site])[0]) for c in trial.draws} == set(largest[1:8].tolist())
+    head = UnitMask.of({"1.z": [2]}, n=4, grain="head")
+    assert len(trial_of(bench, head, Conduct(), draws=9, match=("layer", "size")).draws) == 3
 
 
 def test_draws_that_repeat_themselves_are_no_further_evidence(lm, items):

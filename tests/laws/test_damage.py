@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from broca.errors import BrocaError
-from broca.instruments.lesion.again import selection_again
+from broca.instruments.lesion.source import fields_of_run
 from broca.reports.build import report
 from broca.runs import list_runs, open_run, spec_of
 from broca.runs.verify import verify
@@ -108,7 +108,7 @@ def listed(path: Path) -> object:
 
 def localized(path: Path) -> object:
     run = open_run(path)
-    return json.dumps(selection_again(run, {}), default=str), run.units().fingerprint
+    return json.dumps(fields_of_run(run, {}), default=str), run.units().fingerprint
 
 
 def paged(path: Path) -> object:

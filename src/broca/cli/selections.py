@@ -18,21 +18,19 @@ FORMS = {
 }
 """The forms, and what each is."""
 
-_MANY = 1 << 20
-"""More units or heads than any site has: a selection is read before the model that says how many there are."""
-
 
 def read_mask(which: str, text: str) -> UnitMask:
-    """A selection as far as it can be read without the model: its file, or its form.
+    """A selection as far as it can be read without the model: its file, a run's, or its form, of open width.
 
     Raises:
         SelectionError: if there is no such file, or the text is of another form.
     """
     from broca.units import UnitMask
+    from broca.units.mask import OPEN
 
     if which == "heads":
-        return UnitMask.heads(text, n_heads=_MANY)
-    return UnitMask.parse(text, n=lambda *_: _MANY) if _is_written(text) else _stored(text)
+        return UnitMask.heads(text, n_heads=OPEN)
+    return UnitMask.parse(text, n=lambda *_: OPEN) if _is_written(text) else _stored(text)
 
 
 def _is_written(text: str) -> bool:
@@ -59,20 +57,6 @@ def selection_of(lm: LM, which: str, text: str) -> UnitMask:
         SelectionError: if the text is of another form, or a head does not exist.
         SiteUnavailable: if the model has no such site.
     """
-    from broca.units import UnitMask
+    from broca.units import fit
 
-    if which == "heads":
-        return UnitMask.heads(text, n_heads=lm.anatomy.n_heads, n_layers=lm.anatomy.n_layers)
-    return mask_of(lm, text)
-
-
-def mask_of(lm: LM, text: str) -> UnitMask:
-    """The mask of a file, of what a run selected, or of what is written.
-
-    Raises:
-        SelectionError: if it is none of these.
-        SiteUnavailable: if the model has no such site.
-    """
-    from broca.units import UnitMask
-
-    return UnitMask.parse(text, n=lm.anatomy.choices) if _is_written(text) else _stored(text)
+    return fit(read_mask(which, text), lm.anatomy)

@@ -16,13 +16,14 @@ from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.options import RUNS, Loading, Verbose, Working
-from broca.cli.selections import FORMS, read_mask, selection_of
+from broca.cli.selections import FORMS, read_mask
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import flag
-from broca.specs.command import Call, Command, Form, Selected, as_is
+from broca.specs.command import Call, Command, Form, as_is
 from broca.specs.faults import listed
 from broca.specs.spec import former_name
+from broca.units import UnitMask
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -135,11 +136,8 @@ def _run(
         call = replace(call, setting=setting)
     for extra, value in extras.items():
         _named(extra.check)(study, value)
-    masks = {name: options[name].path[0] for name in given if options[name].read == "mask"}
 
     def finish(study: Any, lm: LM) -> Any:
-        for name, field in masks.items():
-            study = study.model_copy(update={field: selection_of(lm, name, given[name])})
         for run in runs.values():
             study = _again(study, run, lm)
         if hasattr(study, "forecast"):
@@ -167,9 +165,9 @@ def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
     made = spec.commanded(made, call)
     if "options" in made and (types := spec.option_types(made)):
         made["options"] = typed_options(made["options"], *types)
-    for part in declared.parts:
-        if part in made and part not in call.runs:  # what is wrong with a part is said first, and in its own words
-            study_of({"kind": _spec_in(spec.model_fields[part].annotation).model_fields["kind"].default, **made[part]})
+    for name, part in declared.parts.items():
+        if name in made and not call.runs:  # what is wrong with a part is said first, and in its own words
+            study_of({"kind": part.kind, **made[name]})
     return study_of(made)
 
 
@@ -177,18 +175,17 @@ def _again(study: Any, run: Run, lm: LM) -> Any:
     """The study with what a run found, or as it is where this model, data or selection is another."""
     from typing import get_type_hints
 
-    from broca.runs.spec import Identity
-
-    found: Any = run.restore(get_type_hints(INSTRUMENTS[run.manifest["kind"]].work())["return"])
-    known = study.knowing(found) if run.made_on(Identity.of(found.spec, lm)) else None
+    kind = run.manifest["kind"]
+    if kind in COMMANDS and COMMANDS[kind].ranks:
+        found: Any = run.restore(get_type_hints(INSTRUMENTS[kind].work())["return"])
+        known = study.knowing(found) if run.made_on(found.spec, lm) else None
+        what = "of another model, data or selection than this test asks for: it is localized anew"
+    else:
+        known = study if run.made_by(lm) else None
+        what = "of another model: its selection is lesioned in this one, and what it says of the map is left out"
     if known is None:
-        terminal.err.print(
-            f"! {run.path} is of another model, data or selection than this test asks for: it is localized anew.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
-    return known or study
+        terminal.err.print(f"! {run.path} is {what}.", style="yellow", markup=False, soft_wrap=True)
+    return known or study.elsewhere()
 
 
 def _named(place: str) -> Any:
@@ -207,20 +204,24 @@ def _options(declared: Command) -> Iterator[Option]:
     spec = INSTRUMENTS[declared.kind]
     renamed: dict[str, str] = {path: option for option, path in declared.options.items()}
     for name, info in spec.model_fields.items():
-        inner = _spec_in(info.annotation) if name in declared.parts else None
-        if inner is not None:
-            for each in declared.parts[name]:
+        if part := declared.parts.get(name):
+            inner = INSTRUMENTS[part.kind]
+            for each in part.options:
                 yield from _plain(each, (name, each), inner.model_fields[each], _former(inner, each))
             yield Option(name, (name,), Path, f"A finished run: {_help(info)}", read="run")
-        elif selected := next((each for each in info.metadata if isinstance(each, Selected)), None):
-            for form in selected.forms:
-                yield Option(form, (name,), str, f"{_help(info)} {FORMS[form]}", read="mask")
+        elif _is_selection(info.annotation):
+            yield Option(
+                "from_", (name,), Path, f"{_help(info)} What a finished run of any instrument selected.", read="run"
+            )
+            for form, words in FORMS.items():
+                yield Option(form, (name,), str, f"{_help(info)} {words}", read="mask")
         elif name not in _OURS:
             yield from _plain(renamed.get(name) or name, (name,), info, () if name in renamed else _former(spec, name))
         for option, path in declared.options.items():
             first, _, rest = path.partition(".")
             if first == name and rest:
-                yield from _part(option, name, rest, info.annotation)
+                part = declared.parts.get(name)
+                yield from _part(option, name, rest, INSTRUMENTS[part.kind] if part else info.annotation)
 
 
 def _former(spec: Any, name: str) -> tuple[str, ...]:
@@ -251,9 +252,9 @@ def _part(option: str, name: str, rest: str, hint: Any) -> Iterator[Option]:
     yield Option(option, (name, rest), words_of(get_type_hints(part)[rest]), _sentence(told))
 
 
-def _spec_in(hint: Any) -> Any:
-    """The class of specs among the alternatives of a field's type."""
-    return next((each for each in (hint, *get_args(hint)) if hasattr(each, "model_fields")), None)
+def _is_selection(hint: Any) -> bool:
+    """Whether units, heads or weights are among what a type allows."""
+    return hint is UnitMask or any(map(_is_selection, get_args(hint)))
 
 
 def words_of(hint: Any) -> Any:

@@ -16,6 +16,7 @@ from broca.capture.activations import capture
 from broca.capture.reduce import Gather, Moments
 from broca.evidence.maps import cell
 from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
+from broca.interventions.weights import WeightMask
 from broca.items import Item, fingerprint
 from broca.models.force import Intervention
 from broca.models.lm import LM
@@ -29,9 +30,6 @@ CHUNK = 64
 
 DONORS = 64
 """Prompts that a resample fill draws from."""
-
-
-NO_FILLS: Mapping[str, Fill] = {}
 
 
 class Chosen(Protocol):
@@ -76,6 +74,11 @@ INTACT = Condition("intact", UnitMask({Site(0, "resid_post"): np.zeros(1, dtype=
 """The condition in which no unit is chosen."""
 
 
+def leave_intact(condition: Condition[Any], /) -> tuple[Intervention, ...]:  # noqa: ARG001 - as every force has it
+    """What the intact condition puts in force: nothing."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Lesioning:
     """What a condition on units puts in force: its units under its fill."""
@@ -87,6 +90,14 @@ class Lesioning:
         if condition.name == "intact":
             return ()
         return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightMasking:
+    """What a condition on weights puts in force: a mask is an intervention."""
+
+    def __call__(self, condition: Condition[WeightMask | None], /) -> tuple[WeightMask, ...]:
+        return () if condition.mask is None else (condition.mask,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +155,18 @@ class LesionScorer:
 
     def tables(
         self,
-        conditions: Sequence[Condition[UnitMask]],
-        fills: Mapping[str, Fill] = NO_FILLS,
-        positions: Positions = "all",
+        conditions: Sequence[Condition[Any]],
+        force: Callable[[Condition[Any]], tuple[Intervention, ...]] = leave_intact,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[pl.DataFrame]:
-        """Under each condition, one row an item."""
-        task = Scoring(tuple(self.items), self.scorer, Lesioning(fills, positions))
+        """Under each condition, one row an item.
+
+        Args:
+            conditions: of the table.
+            force: what each puts in force.
+            progress: told how many cells are done, of how many.
+        """
+        task = Scoring(tuple(self.items), self.scorer, force)
         return task.tables(self.lm, conditions, self.cache, progress)
 
     def fills(self, names: Sequence[FillName], sites: Sequence[Site], seed: int) -> dict[str, Fill]:

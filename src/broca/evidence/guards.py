@@ -13,10 +13,12 @@ from scipy.stats import binomtest
 from broca.errors import GuardError
 from broca.evidence.verdict import Guard
 from broca.interventions.lesion import Keep, Lesion
+from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.force import Intervention
 from broca.models.limits import pads, shift
 from broca.models.lm import LM
+from broca.models.load import weight_hash
 from broca.models.tokens import SIDES, Tokens
 from broca.page.numbers import p_value
 from broca.scoring import Likelihood, Permuted
@@ -50,6 +52,24 @@ def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
         )
     return Guard(
         "identity", "passed", "Holding the units at their own values changes no bit, and nothing stays behind."
+    )
+
+
+def restored(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> Guard:
+    """Masking weights and restoring them must leave every bit as it was.
+
+    Raises:
+        GuardError: if it does not.
+    """
+    before, hashed = lm.all_logits(tokens), weight_hash(lm.model)
+    with lm.under(mask):
+        lm.all_logits(tokens)
+    if weight_hash(lm.model) != hashed or not torch.equal(before, lm.all_logits(tokens)):
+        raise GuardError(
+            "Weights, or logits, are not what they were before a mask was in force. Report this model's class."
+        )
+    return Guard(
+        "identity", "passed", "After the mask every weight, and every logit of the probes, is bit for bit what it was."
     )
 
 

@@ -13,8 +13,8 @@ YOUR_CONTRAST = "YOUR_CONTRAST.csv"
 
 
 def flag(name: str) -> str:
-    """``--dose-draws`` for ``dose_draws``."""
-    return f"--{name.replace('_', '-')}"
+    """``--dose-draws`` for ``dose_draws``; ``--from`` for ``from_``, which is a word of Python's without its mark."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def command(name: str, *positional: object, options: Mapping[str, object] | None = None) -> str:

@@ -16,16 +16,17 @@ import polars as pl
 from broca import __version__
 from broca.errors import RunError
 from broca.evidence.verdict import fragment
+from broca.instruments import COMMANDS
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.formats import canonical, json_to_bytes, plain
 from broca.runs.journal import read_events
 from broca.runs.manifest import SCHEMA, Begun, FinishedManifest, check, read_manifest
 from broca.runs.migration import result_of_today, study_of_today
-from broca.runs.spec import Identity, parse_spec, read_spec
+from broca.runs.spec import Study, parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
-from broca.units import UnitMask
+from broca.units import UnitMask, WeightSet
 
 R = TypeVar("R")
 
@@ -170,6 +171,27 @@ class Run:
         return store.as_mask(self.at(field), self._arrays[1][field])
 
     @property
+    def selection(self) -> UnitMask | WeightSet:
+        """What the run selected, units, heads or weights: the field that its instrument declares for it.
+
+        Raises:
+            RunError: if it selected nothing, or its instrument is not installed.
+        """
+        kind = self.manifest["kind"]
+        if kind not in COMMANDS:
+            raise RunError(
+                f"{self.path} is a run of {kind}, which is not installed. Install the package that it is of."
+            )
+        field = COMMANDS[kind].selection
+        if field in self.masks:
+            return self.units(field)
+        if (file := f"{field}.safetensors") in self.manifest["files"]:
+            return WeightSet.from_bytes(self.file(file), str(self.path / file))
+        raise RunError(
+            f"{self.path} selected nothing: it has no {field}. Give a run that did; its report says what came of it."
+        )
+
+    @property
     def masks(self) -> tuple[str, ...]:
         """The fields of the result that are masks of units."""
         return tuple(name for name, shape in self._arrays[1].items() if isinstance(shape, dict))
@@ -185,11 +207,15 @@ class Run:
             content[store.RESULT] = json_to_bytes(self.result)
         return store.restore(content, kind, self.path)
 
-    def made_on(self, identity: Identity) -> bool:
-        """Whether it was made on this model, as it stands, and of these data; by whatever version."""
-        model = self.manifest["model"].get("identity")
-        data = {name: value for name, value in self.manifest["data"].items() if name in identity.data}
-        return canonical(model) == canonical(plain(identity.model)) and data == dict(identity.data)
+    def made_by(self, lm: Any) -> bool:
+        """Whether this model made it, as it stands."""
+        return canonical(self.manifest["model"].get("identity")) == canonical(plain(dict(lm.identity)))
+
+    def made_on(self, study: Study, lm: Any) -> bool:
+        """Whether it was made by this model, and of the data that a study has now; by whatever version."""
+        data = dict(getattr(study, "data_fingerprints", dict)())
+        there = {name: value for name, value in self.manifest["data"].items() if name in data}
+        return self.made_by(lm) and there == data
 
     def file(self, name: str) -> bytes:
         """The content of one of the run's own files.

@@ -23,10 +23,13 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """A field that is a selection, written in one of these forms, each of which is an option: ``units``, ``heads``."""
+class Part:
+    """A field that is a spec itself, and what of it is an option here; its own option takes a finished run of such a spec."""
 
-    forms: tuple[str, ...] = ("units", "heads")
+    kind: str
+    """Of the spec that the options are of."""
+    options: tuple[str, ...]
+    """Its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,12 @@ class Command:
     """``module:class``."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options called otherwise than their field, or of a field's part: ``{"percent": "select.percent"}``."""
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields that are specs themselves, and which of their fields are options here; the part's own option takes a finished run of it."""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """Fields that are specs themselves, by name."""
+    ranks: bool = False
+    """Whether its spec is a `broca.evidence.selector.Selector`: its runs rank, and a causal test can take any share of that."""
+    selection: str = "selected"
+    """The field of its result that holds what it selected, units or weights: what ``broca lesion --from RUN`` lesions."""
     one_of: tuple[str, ...] = ()
     """Options of which one is given at most."""
     flags: Mapping[str, str] = field(default_factory=dict)

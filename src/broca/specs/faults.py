@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
@@ -147,11 +147,12 @@ def _fields_at(model: Any, path: Path) -> tuple[str, ...]:
     """The fields of the part of a model, or of a dataclass, at a path; none where the path leads elsewhere."""
     for part in path:
         hint = _hint(model, str(part)) if isinstance(model, type) else None
-        parts = get_args(hint) or (hint,)
+        parts = [get_args(each)[0] if get_origin(each) is Annotated else each for each in get_args(hint) or (hint,)]
         model = next((each for each in parts if is_dataclass(each) or hasattr(each, "model_fields")), None)
     if model is None:
         return ()
-    return tuple(getattr(model, "model_fields", None) or (field.name for field in dataclass_fields(model)))
+    known = getattr(model, "model_fields", None)
+    return tuple(field.name for field in dataclass_fields(model)) if known is None else tuple(known)
 
 
 def _hint(model: Any, field: str) -> Any:

@@ -151,6 +151,14 @@ class Spec(BaseModel):
         """The same study, which takes a part of it from what was found before; None where that would be something else."""
         return None
 
+    def elsewhere(self) -> Self:
+        """The same study on another model than the runs that it takes something from were made on."""
+        return self
+
+    def fitted(self, lm: Any, /) -> Self:  # noqa: ARG002 - for those that hold something of a model
+        """The same study, what was written before the model was known made into something of this model."""
+        return self
+
     @classmethod
     def work(cls) -> Callable[..., Any]:
         """What does it: the function `run` in the module ``run`` beside the study's own module ``spec``."""
@@ -159,7 +167,7 @@ class Spec(BaseModel):
 
     def run(self, lm: Any, **how: Any) -> Any:
         """Do it: see `work`, which says what comes of it."""
-        return self.work()(self, lm, **how)
+        return self.work()(self.fitted(lm), lm, **how)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""

@@ -1,5 +1,8 @@
 # The public names of broca.units, with their types: loaded on first use.
 
+from broca.units.choices import Choice as Choice
+from broca.units.choices import fit as fit
+from broca.units.choices import read_choice as read_choice
 from broca.units.draws import Draw as Draw
 from broca.units.draws import draw_like as draw_like
 from broca.units.draws import random_like as random_like

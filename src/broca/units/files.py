@@ -81,15 +81,20 @@ class _About(BaseModel):
     fingerprint: str
 
 
-def field_schema(kind: type[Any]) -> Any:
-    """How pydantic reads and writes a mask: as `to_json` of its class has it."""
+def field_schema(kind: type[Any], from_text: Callable[[str], Any]) -> Any:
+    """How pydantic reads and writes a mask: as `to_json` of its class has it, or as it is typed.
+
+    Args:
+        kind: the class.
+        from_text: makes one of what is typed.
+    """
     from pydantic_core import core_schema
 
     def validate_mask(value: object) -> Any:
         if isinstance(value, kind):
             return value
         try:
-            return kind.from_json(value)
+            return from_text(value) if isinstance(value, str) else kind.from_json(value)
         except BrocaError as error:
             # pydantic collects ValueErrors, says where they are, and goes on to the other members of a union
             raise ValueError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Grain = Literal["unit", "head", "group"]
 """What is chosen: single coordinates of a site, whole heads of a `z`, or those of its heads that share a key-value head."""
+
+OPEN = 1 << 20
+"""The width of a site of a selection that was written before its model was known: more than any has; see `broca.units.choices.fit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,23 @@ class UnitMask:
             )
         (grain,) = grains
         return cls.of(chosen, n={site: n(site, grain) for site in chosen}, grain=grain)
+
+    @classmethod
+    def from_text(cls, text: str) -> UnitMask:
+        """A mask as it is written: heads (``0.4,1.2``), units (``3.mlp_act:0,2``), or its file. Widths are open but for a file's.
+
+        Raises:
+            SelectionError: if it is none of these.
+        """
+        if not text.strip():
+            raise SelectionError(
+                "'' names nothing. Give heads such as '0.4,1.2', units such as '3.mlp_act:0,2', or a file."
+            )
+        if os.path.exists(text):  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
+            return cls.load(text)
+        if ":" in text:
+            return cls.parse(text, n=lambda *_: OPEN)
+        return cls.heads(text, n_heads=OPEN) if re.fullmatch(r"[\d.,\s]+", text) else cls.load(text)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -275,7 +296,7 @@ class UnitMask:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        return files.field_schema(cls)
+        return files.field_schema(cls, cls.from_text)
 
     def _combine(self, other: UnitMask, rule: Any) -> UnitMask:
         if self.grain != other.grain:

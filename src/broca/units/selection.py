@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from math import inf, nextafter
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -138,6 +139,16 @@ def select(
 def share(base: int, percent: float) -> int:
     """How many whole units `percent` of `base` is; 0.3 percent of 1000 is 3, whatever floats make of it."""
     return int(Decimal(repr(float(percent))) * base / 100)
+
+
+def percent_of(count: int, of: int) -> float:
+    """A percentage that is so many of so many units: 1, or the least one."""
+    if share(of, 1.0) == count:
+        return 1.0
+    percent = 100 * count / of
+    while share(of, percent) < count:
+        percent = nextafter(percent, inf)
+    return percent
 
 
 def _quotas(layout: Layout, how: Select, alive: Array) -> list[tuple[Array, int]]:

@@ -6,13 +6,15 @@ One int64 tensor a matrix that has chosen entries, and one metadata entry, ``bro
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from broca.errors import SelectionError
 from broca.storage import Source, tensors_of, write
@@ -118,3 +120,44 @@ class _About(BaseModel):
     addresses: dict[str, tuple[int, str, _Count, _Count]]
     about: dict[str, Any]
     fingerprint: str
+
+
+class _Packed(BaseModel):
+    """Weights as plain data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    matrices: dict[str, tuple[int, str, _Count, _Count, str]]
+    about: dict[str, Any] = {}
+
+
+def pack(index: np.ndarray | None) -> str:
+    """Sorted indices as text: the gaps between them as int64, deflated, in base 64."""
+    gaps = np.diff(np.zeros(0, np.int64) if index is None else index, prepend=0).astype("<i8")
+    return base64.b64encode(zlib.compress(gaps.tobytes(), 9)).decode()
+
+
+def unpacked(data: Any) -> tuple[dict[str, tuple[int, str, int, int, np.ndarray]], dict[str, Any]]:
+    """Addresses and indices of each matrix, and what is said about them, of what `pack` and its like wrote.
+
+    Raises:
+        SelectionError: if it is anything else.
+    """
+    try:
+        said = _Packed.model_validate(data)
+        found = {
+            name: (layer, kind, rows, columns, _gaps(text, rows * columns))
+            for name, (layer, kind, rows, columns, text) in said.matrices.items()
+        }
+    except (ValueError, zlib.error) as error:
+        raise SelectionError(f"These are no weights that this version of broca wrote: {str(data)[:80]}.") from error
+    return found, said.about
+
+
+def _gaps(text: str, size: int) -> np.ndarray:
+    """Indices of a matrix of so many weights: whatever is packed, no more of it is unpacked."""
+    opened = zlib.decompressobj()
+    content = opened.decompress(base64.b64decode(text, validate=True), 8 * size + 8)
+    if not opened.eof or opened.unconsumed_tail or len(content) % 8 or len(content) > 8 * size:
+        raise ValueError("more indices than weights")
+    return np.cumsum(np.frombuffer(content, "<i8")).astype(np.int64)

@@ -90,6 +90,11 @@ class WeightSet:
         object.__setattr__(self, "addresses", {name: self.addresses[name] for name in sorted(self.addresses)})
 
     @property
+    def grain(self) -> str:
+        """What is chosen."""
+        return "weight"
+
+    @property
     def count(self) -> int:
         """How many weights are chosen."""
         return sum(index.size for index in self.at.values())
@@ -182,6 +187,25 @@ class WeightSet:
     def to_bytes(self) -> bytes:
         """The content of such a file."""
         return weight_files.to_bytes(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, indices packed: see `broca.units.weight_files.pack`."""
+        matrices = {
+            name: [a.layer, a.kind, a.rows, a.columns, weight_files.pack(self.at.get(name))]
+            for name, a in self.addresses.items()
+        }
+        return {"matrices": matrices, "about": dict(self.about)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> WeightSet:
+        """Weights from what `to_json` wrote.
+
+        Raises:
+            SelectionError: if `data` is anything else.
+        """
+        entries, about = weight_files.unpacked(data)
+        addresses = {name: Address(*entry[:4]) for name, entry in entries.items()}
+        return cls({name: entry[4] for name, entry in entries.items()}, addresses, about)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> WeightSet:

@@ -1,6 +1,6 @@
 """What breaks when a selection is gone, against matched controls?"""
 
-from broca.specs.command import Command
+from broca.specs.command import Command, Part
 
 COMMAND = Command(
     kind="causal",
@@ -8,12 +8,15 @@ COMMAND = Command(
     help="Lesion a selection, score abilities against matched random lesions, and climb the ladder.",
     spec="broca.instruments.lesion.spec:CausalTest",
     parts={
-        "localizer": (
-            *("contrast", "sites", "grain", "twins", "permutations", "also", "resamples", "lengths", "protect_massive"),
-            "chat",
+        "localizer": Part(
+            "localize",
+            (
+                *("contrast", "sites", "grain", "twins", "permutations", "also", "resamples", "lengths"),
+                *("protect_massive", "chat"),
+            ),
         )
     },
     options={"contrast_options": "localizer.options"},
-    one_of=("contrast", "localizer", "units", "heads"),
-    flags={"localizer": "--contrast or --localizer", "selection": "--units or --heads"},
+    one_of=("contrast", "localizer", "from_", "units", "heads"),
+    flags={"localizer": "--contrast or --localizer", "selection": "--from, --units or --heads"},
 )

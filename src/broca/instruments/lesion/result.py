@@ -11,7 +11,7 @@ import polars as pl
 from broca.evidence.maps import Floats
 from broca.evidence.result import Result
 from broca.instruments.lesion.spec import CausalTest
-from broca.units import UnitMask
+from broca.units import Choice
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -25,7 +25,7 @@ class CausalResult(Result):
     matrix: pl.DataFrame
     baselines: pl.DataFrame
     flipped: pl.DataFrame
-    selected: UnitMask
+    selected: Choice
     estimate: Mapping[str, Any]
     selection: Mapping[str, Any]
     dissociations: tuple[str, ...] = ()

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from broca.errors import SpecError
 from broca.evidence.abilities import abilities
-from broca.instruments.lesion.again import selection_again
+from broca.evidence.selector import Origin, Ranking, Selector
+from broca.instruments import INSTRUMENTS
 from broca.instruments.lesion.options import options_dealt
-from broca.instruments.localize.spec import Localize
+from broca.instruments.lesion.source import fields_of_run
+from broca.instruments.selectors import USUAL, AnySelection, AnySelector
 from broca.items import Item, fingerprint
 from broca.page.shell import flag
 from broca.scoring import AnyScorer, Likelihood
-from broca.specs.command import Call, Selected
+from broca.specs.command import Call
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Level, Natural, Percent, Positions, Positive
 from broca.specs.spec import Need, Spec
-from broca.units import UnitMask
+from broca.units import WeightSet, fit
 from broca.units.ranks import Side
-
-if TYPE_CHECKING:
-    from broca.instruments.localize.result import Localization
 
 
 class CausalTest(Spec):
     """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
 
     kind: Literal["causal"] = "causal"
-    localizer: Localize | None = None
+    localizer: AnySelector | None = None
     """The localizer whose selection is tested; its own `select` is replaced by `sides` and `percent`."""
-    selection: Annotated[UnitMask | None, Selected()] = None
-    """Units or heads to test instead of a localizer's."""
+    selection: AnySelection | None = None
+    """Units, heads or weights to test instead of a localizer's."""
+    origin: Origin | None = None
+    """The run that selected them, with what it found of the map: `--from` fills it in."""
     localizers: tuple[str, ...] = ()
     """Further contrasts for the localizer x ability matrix, localized like the first one."""
     items: str = "beliefs/false-belief"
@@ -85,6 +85,14 @@ class CausalTest(Spec):
             "a given selection has no ranking",
             strict=True,
         ),
+        Need(
+            ("positions", "among"),
+            (),
+            lambda spec: not isinstance(spec.selection, WeightSet),
+            "weights are masked for every token, and draws are of others",
+            beside="selection",
+            strict=True,
+        ),
         Need(("dose_draws",), ("doses",), lambda spec: {*spec.doses} - {spec.percent}),
         Need(("match", "among"), ("draws=1 or more",), lambda spec: spec.draws or (spec.doses and spec.dose_draws)),
     )
@@ -93,44 +101,54 @@ class CausalTest(Spec):
     def _one_source(self) -> CausalTest:
         if (self.localizer is None) == (self.selection is None):
             raise ValueError("give either a localizer or a selection to test, not both and not neither")
+        if self.origin is not None and self.selection is None:
+            raise ValueError(
+                "origin says which run selected what is given as selection, and none is given. Leave it out"
+            )
         return self
 
-    _known: Localization | None = PrivateAttr(None)
-    """What the main localizer found, where it was run before: it is not run again."""
+    _known: Any = PrivateAttr(None)
 
-    def knowing(self, found: Localization) -> CausalTest | None:
+    def knowing(self, found: Any) -> CausalTest | None:
         """The same test, which takes its localizer's maps from a run of it on the same model and data.
 
         None where the localizer of this test would select otherwise.
         """
-        main = self.every_localizer[0]
-        if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
-            # The usual 1 percent, but for the one unit at least that a small model is left with.
-            usual = replace(found.spec.select, percent=1.0)
-            found = replace(
-                found,
-                spec=found.spec.model_copy(update={"select": usual}),
-                selection={**found.selection, "percent": 1.0},
-            )
-        if found.spec != main:
+        usual = self.every_localizer[0].usual(found)
+        if usual is None:
             return None
         test = self.model_copy()
-        test._known = found  # noqa: SLF001 - one of our own
+        test._known = usual  # noqa: SLF001 - one of our own
         return test
 
     @property
-    def known(self) -> Localization | None:
-        """What the main localizer found, where it was run before."""
+    def known(self) -> Ranking | None:
+        """What the main localizer found, where it was run before: it is not run again."""
         return self._known
 
+    def elsewhere(self) -> CausalTest:
+        """The same test of another model than the run was made on, which says nothing of this one's map."""
+        return self.model_copy(update={"origin": None})
+
+    def fitted(self, lm: Any) -> CausalTest:
+        """The same test, its selection of this model.
+
+        Raises:
+            SelectionError: if the model has no such unit or head.
+            SiteUnavailable: if the model has no such site.
+        """
+        if self.selection is None:
+            return self
+        chosen = fit(self.selection, lm.anatomy)
+        return self if chosen is self.selection else self.model_copy(update={"selection": chosen})
+
     @property
-    def every_localizer(self) -> list[Localize]:
+    def every_localizer(self) -> list[Selector]:
         """The main localizer, selecting its percentage on the first side, and its variants for other contrasts."""
         if self.localizer is None:
             return []
-        first = replace(self.localizer.select, percent=self.percent, count=None, side=self.sides[0])
-        main = self.localizer.model_copy(update={"select": first})
-        return [main, *(main.alone.model_copy(update={"contrast": name, "options": {}}) for name in self.localizers)]
+        main = cast("Selector", self.localizer).selecting(self.percent, self.sides[0])
+        return [main, *(main.beside(name) for name in self.localizers)]
 
     @cached_property
     def abilities(self) -> dict[str, tuple[Item, ...]]:
@@ -147,7 +165,7 @@ class CausalTest(Spec):
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
         for spec in self.every_localizer:
             prints |= {
-                spec.stimuli.name if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()
+                spec.label if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()
             }
         return prints
 
@@ -162,12 +180,13 @@ class CausalTest(Spec):
         own.pop("localizer", None)
         if "chat" in of:
             own["scorer"] = {"kind": "likelihood", "chat": of["chat"]}
-        which = next((name for name in ("localizer", "units", "heads") if name in call.given), None)
+        which = next((name for name in ("localizer", "from_", "units", "heads") if name in call.given), None)
         if which is None:
-            given = Localize.commanded({"contrast": "belief", **of}, call)
+            given = INSTRUMENTS[USUAL].commanded({"contrast": "belief", **of}, call)
             return options_dealt(own, given)
         unheard = ["contrast_options" if name == "options" else name for name in of if name != "chat"]
         if unheard:
             raise SpecError(idle([*map(flag, unheard)], ["--contrast"], beside=flag(which)))
-        again = selection_again(call.runs[which], own) if which == "localizer" else {}
+        run = call.runs.get(which)
+        again = {} if run is None else fields_of_run(run, own, ranked=which == "localizer")
         return {**options_dealt(own, None), **again}

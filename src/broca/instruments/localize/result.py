@@ -57,6 +57,11 @@ class Localization(Result):
         ).mask
 
     @property
+    def label(self) -> str:
+        """The contrast: what the ranking is called in tables."""
+        return self.contrast["name"]
+
+    @property
     def alive(self) -> dict[Site, NDArray[np.bool_]]:
         """Which units have a statistic."""
         return {site: np.isfinite(values) for site, values in self.t.items()}

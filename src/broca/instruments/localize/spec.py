@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types, options_of
 from broca.units import Grain, Select
+from broca.units.selection import percent_of
 
 
 class Localize(Spec):
@@ -110,6 +112,42 @@ class Localize(Spec):
         known = options_of(self.contrast) if usual else ()
         shown = {name: value for name, value in usual.items() if name in known}
         return load_contrast(self.contrast, **(shown | dict(self.options)))
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables: its contrast."""
+        return self.stimuli.name
+
+    def selecting(self, percent: float, side: str) -> Localize:
+        """The same, with this share of this end of its ranking as its selection."""
+        return self.model_copy(update={"select": replace(self.select, percent=percent, count=None, side=side)})  # type: ignore[arg-type]
+
+    def beside(self, contrast: str) -> Localize:
+        """The same for another contrast, alone."""
+        return self.alone.model_copy(update={"contrast": contrast, "options": {}})
+
+    def usual(self, found: Any) -> Any:
+        """What a run of it found, a `Localization`; None where the run was of another spec.
+
+        The usual 1 percent is the same as no percentage, but for the one unit at least that a small model is left with.
+        """
+        if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
+            spec = found.spec.model_copy(update={"select": replace(found.spec.select, percent=1.0)})
+            found = replace(found, spec=spec, selection={**found.selection, "percent": 1.0})
+        return found if found.spec == self else None
+
+    @classmethod
+    def taken_from(cls, run: Any, /) -> tuple[dict[str, Any], float, str | None]:
+        """Of a finished run the fields without what it selected, and of that the percentage and the side.
+
+        What is selected is said by the two alone, so that the same test has one name, however it was asked for.
+        """
+        spec, found = run.spec["study"], run.result["selection"]
+        chosen = dict(spec.get("select", {}))
+        percent, side, _ = (chosen.pop(name, None) for name in ("percent", "side", "count"))
+        if percent is None:
+            percent = percent_of(found["k"], found["n_alive"])
+        return {**spec, "select": chosen}, percent, side
 
     @property
     def alone(self) -> Localize:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import comb, prod
 from typing import Literal
 
@@ -13,10 +12,10 @@ import polars as pl
 
 from broca.cache.cache import Cache, Progress
 from broca.evidence.abilities import abilities
+from broca.evidence.conditions import LesionScorer
 from broca.evidence.token_cache import TokenCachedLikelihood
-from broca.evidence.verdict import Guard
-from broca.instruments.lesion.result import CausalResult
-from broca.instruments.lesion.spec import CausalTest
+from broca.evidence.trial import Conduct, hold, rungs, trial_of
+from broca.evidence.verdict import Guard, Rung
 from broca.instruments.probe.head_maps import entropies, preference
 from broca.instruments.probe.pruning import importance_order, mask_of, probe_weights
 from broca.instruments.probe.statements import Floats, Statements
@@ -28,26 +27,13 @@ from broca.units import UnitMask
 
 @dataclass(frozen=True, eq=False)
 class After:
-    """What lesions gave: tables by name, guards and warnings; and the heads that the probe points to, with their test."""
+    """What lesions gave: tables by name, guards and warnings; and the heads that the probe points to, with the rungs that they climbed."""
 
     tables: Mapping[str, pl.DataFrame]
     guards: tuple[Guard, ...]
     warnings: tuple[str, ...]
     mask: UnitMask | None
-    tested: CausalResult | None
-
-
-class TreeTest(CausalTest):
-    """A causal test whose own items are given: the questions of trees."""
-
-    given: tuple[Item, ...] = ()
-
-    @cached_property
-    def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the given ones first: their own name for it stands in the tables."""
-        name = self.given[0].ability or self.items
-        own = {name: tuple(replace(item, ability=name) for item in self.given)}
-        return own | (abilities(self.others, self.options, self.n_items) if self.others else {})
+    rungs: tuple[Rung, ...]
 
 
 def importance(kept: Floats, statements: Statements) -> dict[str, Floats]:
@@ -109,29 +95,32 @@ def lesion_heads(
     chat: Chat,
     draws: int,
     others: Sequence[str],
-    alpha: float,
-    n_bootstrap: int,
-    seed: int,
+    how: Conduct,
     cache: Cache,
     progress: Progress,
-) -> CausalResult:
-    """Lesion the heads, beside random ones; see `CausalTest`.
+) -> tuple[Rung, Rung]:
+    """Lesion the heads, beside random ones: *causal* and *specific*.
 
     Random heads are of the same layers where there are enough of them for the draws, else of any.
+
+    Args:
+        mask: the heads.
+        lm: the model.
+        items: questions of trees that were not probed.
+        ability: what the questions are called in the tables.
+        chat: whether a chat template is used.
+        draws: how many random choices.
+        others: benchmarks of other abilities.
+        how: fills, and what to do where the model lacks the ability.
+        cache: what remembers.
+        progress: told what is being done.
     """
     others_of = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
     match: tuple[Literal["layer"], ...] = ("layer",) if prod(others_of) >= draws else ()
-    test = TreeTest(
-        selection=mask,
-        items=ability,
-        given=tuple(items),
-        others=tuple(others),
-        scorer=TokenCachedLikelihood(chat=chat),
-        draws=draws,
-        match=match,
-        gate="mark",
-        alpha=alpha,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
-    return test.run(lm, cache=cache, progress=progress)
+    asked = {ability: tuple(replace(item, ability=ability) for item in items)}
+    asked |= abilities(others, {}, None) if others else {}
+    every = tuple(item for group in asked.values() for item in group)
+    bench = LesionScorer(lm, every, TokenCachedLikelihood(chat=chat), chat, cache)
+    trial = trial_of(bench, mask, how, draws=draws, match=match)
+    scores, passed = hold(bench, trial, asked, how, progress)
+    return rungs(scores, passed)

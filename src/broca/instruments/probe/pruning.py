@@ -16,7 +16,7 @@ from broca.cache.cache import Cache, Progress
 from broca.errors import StatisticsError
 from broca.evidence import guards
 from broca.evidence.agreement import first_order_effects
-from broca.evidence.conditions import INTACT, Condition, LesionScorer
+from broca.evidence.conditions import INTACT, Condition, Lesioning, LesionScorer
 from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.verdict import Guard
 from broca.instruments.probe.spec import Pruning
@@ -131,7 +131,8 @@ def pruning_curves(
         guards.identity(lm, every[0].mask, checks),
         guards.effect(lm, Lesion(every[0].mask, fills[spec.fills[0]]), checks),
     )
-    tables = bench.tables([INTACT, *every], fills, "all", lambda done, total: progress("pruning heads", done, total))
+    force = Lesioning(fills, "all")
+    tables = bench.tables([INTACT, *every], force, lambda done, total: progress("pruning heads", done, total))
     labels = ["condition", "localizer", "side", "dose", "fill", "k", "seed"]
     curves = (
         pl.concat(tables)

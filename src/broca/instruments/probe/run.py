@@ -10,6 +10,7 @@ from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
 from broca.evidence.token_cache import TokenCachedLikelihood
+from broca.evidence.trial import CITATIONS
 from broca.evidence.verdict import Verdict
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import head_maps, robustness, steps
@@ -58,11 +59,7 @@ def _result(
 ) -> ProbeResult:
     spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
     reliable = head_maps.halves_agree(kept, statements, seed=spec.seed)
-    causal = () if after.tested is None else after.tested.verdict.rungs
-    verdict = Verdict.of(
-        *probe_findings.rungs(found, reliable, alpha=spec.alpha),
-        *(r for r in causal if r.name in ("causal", "specific")),
-    )
+    verdict = Verdict.of(*probe_findings.rungs(found, reliable, alpha=spec.alpha), *after.rungs)
     return ProbeResult(
         spec=spec,
         controls=pl.DataFrame([row for each in found for row in each.controls], schema=probe_findings.CONTROLS),
@@ -87,6 +84,6 @@ def _result(
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),
         task=probe_findings.task_summary(spec.task, statements),
         model=model_summary(lm),
-        citations=probe_findings.CITATIONS + (() if after.tested is None else after.tested.citations),
+        citations=probe_findings.CITATIONS + (CITATIONS if after.rungs else ()),
         **tables,  # type: ignore[arg-type]
     )

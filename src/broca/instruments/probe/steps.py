@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from broca.cache.cache import Cache, Progress
+from broca.evidence.trial import Conduct
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import heads as probe_heads
@@ -118,7 +119,7 @@ class Work:
         importance = probe_heads.importance(seen.kept, seen.statements)
         mask = probe_heads.choose_heads(heads, importance.get("probe"), layers, spec.percent)
         items, boot = [tree.item for tree in held], {"seed": spec.seed, "n_bootstrap": spec.n_bootstrap}
-        guards, warnings, tested = (), (), None
+        guards, warnings, climbed = (), (), ()
         if spec.pruning:
             orders, warnings = pruning.orders_of(
                 spec.pruning, lm, items, importance, layers, chat=spec.chat, cache=self.cache
@@ -129,11 +130,11 @@ class Work:
         if spec.edges:
             tables["edges"] = cuts.cut_edges(lm, held, **boot, cache=self.cache, progress=self.progress)
         if spec.draws and mask is not None:
-            tested = probe_heads.lesion_heads(
-                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others, alpha=spec.alpha, **boot,
-                cache=self.cache, progress=self.progress,
+            climbed = probe_heads.lesion_heads(
+                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others,
+                how=Conduct(gate="mark", alpha=spec.alpha, n_bootstrap=spec.n_bootstrap, seed=spec.seed), cache=self.cache, progress=self.progress,
             )  # fmt: skip
-        return probe_heads.After(tables, guards, warnings, mask, tested)
+        return probe_heads.After(tables, guards, warnings, mask, climbed)
 
     def robust(
         self, found: Sequence[TargetScore], statements: Statements, answers: pl.DataFrame

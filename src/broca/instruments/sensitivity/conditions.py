@@ -10,7 +10,7 @@ import polars as pl
 
 from broca.cache.cache import Cache
 from broca.cache.mapping import map_cached
-from broca.evidence.conditions import Condition, Scoring, concat_with_labels
+from broca.evidence.conditions import Condition, Scoring, WeightMasking, concat_with_labels
 from broca.interventions.weights import WeightMask
 from broca.items import Item, Stimulus, fingerprint
 from broca.models.lm import LM
@@ -30,9 +30,8 @@ def fraction(condition: Masked) -> float:
     return float(condition.mask.weights.about["m"]) if condition.mask else 0.0
 
 
-def force(condition: Masked, /) -> tuple[WeightMask, ...]:
-    """What a condition on weights puts in force: a mask is an intervention."""
-    return () if condition.mask is None else (condition.mask,)
+force = WeightMasking()
+"""What a condition puts in force."""
 
 
 @dataclass(frozen=True, slots=True)

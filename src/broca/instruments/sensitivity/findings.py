@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from broca.errors import GuardError, SiteUnavailable, StimulusError
-from broca.evidence import effects, guards
-from broca.evidence.abilities import prompts
+from broca.evidence import guards
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
-from broca.evidence.rungs import specific as specificity
+from broca.evidence.trial import TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import nulls as nulls_of
 from broca.instruments.sensitivity import words
@@ -22,10 +21,7 @@ from broca.instruments.sensitivity.profile import frequencies, geometry, lines, 
 from broca.instruments.sensitivity.result import SensitivityResult
 from broca.instruments.sensitivity.work import Work
 from broca.interventions.weights import WeightMask
-from broca.models.load import weight_hash
-from broca.models.tokens import Tokens
 from broca.scoring.sampling import Sampled
-from broca.stimuli.blind_rules import baselines
 from broca.stimuli.cell_items import accuracies, is_cell
 from broca.units.weights import WeightSet
 
@@ -53,111 +49,67 @@ def result(work: Work) -> SensitivityResult:
     passed.append(guards.gate(can, work.scored_items[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
     passed.append(guards.shortcut(intact, work.scored_items, alpha=spec.alpha))
     m, sweep = work.choice()
-    claim, beside = work.conditions(m)
-    assert claim.mask is not None
-    passed += [_identity(work, claim.mask, checks), _effect(work, claim.mask, checks)]
-    distinct = {tuple(c.address.values()): c for c in (claim, *(c for group in beside.values() for c in group))}
+    trial = work.trial(m)
+    claim, mask = trial.claim, trial.mask.weights
+    passed += [guards.restored(lm, trial.mask, checks), guards.effect(lm, trial.mask, checks)]
     scored = score_conditions(
         lm,
         every,
-        list(distinct.values()),
+        trial.conditions,
         scorer=spec.scorer,
         cache=work.cache,
         progress=work.step_progress("scoring masks"),
     )
-    items = pl.concat([intact, scored])
-    read_under = [INTACT, claim, *beside["sweep"], *beside[f"null {spec.nulls[0]}"]]
-    perplexity, windows = work.perplexities(read_under)
+    boot = {"n": spec.n_bootstrap, "seed": spec.seed}
+    scores = TrialScores(trial.whole, work.scored_items, pl.concat([intact, scored]), spec.alpha, boot)
+    perplexity, windows = work.perplexities([INTACT, claim, *trial.sweep, *trial.families[spec.nulls[0]]])
     passed.append(nulls_of.predictability_guard(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
     passed.append(nulls_of.fluent(perplexity, claim.address, spec.perplexity_limit))
     families = {
         family: {key: value for key, value in group[0].address.items() if key != "seed"}
-        for family in spec.nulls
-        if (group := beside[f"null {family}"])
+        for family, group in trial.families.items()
+        if group
     }
-    nulls = nulls_of.families(items, families, claim.address, own)
-    table, verdict = _climb(work, items, claim, beside, nulls=nulls, passed=passed)
-    cell = table.filter(pl.col("own")).row(0, named=True)
-    texts = prompts(work.scored_items)
-    mask = claim.mask.weights
+    nulls = nulls_of.families(scores.items, families, claim.address, own)
+    verdict = _climb(work, scores, nulls=nulls, passed=passed)
     return SensitivityResult(
         spec=spec,
-        mask=WeightSet(mask.at, mask.addresses, {**mask.about, "edit": asdict(claim.mask.edit)}),
-        items=items,
-        prompts=texts,
-        doses=effects.doses(items),
-        matrix=table,
-        baselines=baselines(every),
-        flipped=effects.flipped_items(items, texts, claim.address),
+        mask=WeightSet(mask.at, mask.addresses, {**mask.about, "edit": asdict(trial.mask.edit)}),
         windows=windows,
         perplexity=perplexity,
         sweep=sweep,
-        modules=modules(work, claim.mask),
+        modules=modules(work, trial.mask),
         nulls=nulls,
         verdict=verdict,
         guards=tuple(passed),
-        warnings=words.warnings(work, m, sweep, beside),
-        claim=effects.claim(cell, words.claim_text(work, m, claim), own, verdict.sentence),
-        estimate={
-            "value": cell["effect"],
-            "low": cell["low"],
-            "high": cell["high"],
-            "unit": "accuracy",
-            "n": cell["n"],
-        },
+        warnings=words.warnings(work, m, sweep, trial),
+        claim=scores.in_words(words.claim_text(work, m, claim), verdict.sentence),
         selection=_selection(work, m, mask),
         model=model_summary(lm),
         citations=CITATIONS,
         method=words.method(work, m),
         **_profile(work, claim),
-        published=_published_cells(work, m, claim, beside["sweep"]),
-        cells=_cells(work, items),
+        **scores.tables,
+        published=_published_cells(work, m, claim, trial.sweep),
+        cells=_cells(work, scores.items),
     )
 
 
-def _climb(
-    work: Work,
-    items: pl.DataFrame,
-    claim: Masked,
-    beside: Mapping[str, list[Masked]],
-    *,
-    nulls: pl.DataFrame,
-    passed: Sequence[Guard],
-) -> tuple[pl.DataFrame, Verdict]:
-    spec, own, boot = work.spec, work.own, {"n": work.spec.n_bootstrap, "seed": work.spec.seed}
-    assert claim.mask is not None
-    table = effects.matrix(items, [claim.address], own=own, boot=boot)
-    cell = table.filter(pl.col("own")).row(0, named=True)
-    able = [
-        name
-        for name, group in work.scored_items.items()
-        if name != own
-        and guards.gate(_intact(items, name), group, name, alpha=spec.alpha, stop=False).state == "passed"
-    ]
-    marked = {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = causal_rung.lesion(
-        items,
-        cell,
-        [claim.address, *(c.address for c in beside["edits"])],
-        [c.address for c in beside["sizes"]],
-        own=own,
-        alpha=spec.alpha,
+def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequence[Guard]) -> Verdict:
+    """The whole ladder; *causal* and *specific* from the trial's table."""
+    mask, marked = scores.trial.mask, {guard.name: guard.text for guard in passed if guard.state == "marked"}
+    causal = causal_rung.against_families(scores.causal(), nulls, work.spec.alpha).more(*scores.area())
+    specific = scores.specific()
+    for name in ("shortcut", "general texts", "perplexity"):
+        specific = specific.failed_if(marked.get(name))
+    m = fraction(scores.trial.claim)
+    return Verdict.of(
+        work.selective(mask.weights),
+        work.reliable(m),
+        *([work.learned_rung(m)] if work.spec.twins else []),
+        causal.failed_if(marked.get("gate")),
+        specific,
     )
-    causal = causal_rung.against_families(causal, nulls, spec.alpha).more(*effects.area(items, claim.address, own=own))
-    specific = specificity.lesion(items, claim.address, own=own, able=able, boot=boot)
-    return table, Verdict.of(
-        work.selective(claim.mask.weights),
-        work.reliable(fraction(claim)),
-        *([work.learned_rung(fraction(claim))] if spec.twins else []),
-        causal.undecided_if(marked.get("gate")),
-        specific.undecided_if(marked.get("shortcut"))
-        .undecided_if(marked.get("general texts"))
-        .failed_if(marked.get("perplexity")),
-    )
-
-
-def _intact(items: pl.DataFrame, ability: str) -> pl.DataFrame:
-    return items.filter((pl.col("condition") == "intact") & (pl.col("ability") == ability))
 
 
 def modules(work: Work, mask: WeightMask) -> pl.DataFrame:
@@ -193,35 +145,6 @@ def _profile(work: Work, claim: Masked) -> dict[str, pl.DataFrame | None]:
     except (GuardError, SiteUnavailable):
         found["sinks"] = None  # this class does not show its attention
     return found
-
-
-def _identity(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
-    """Masking and restoring must leave every weight bit as it was.
-
-    Raises:
-        GuardError: if it does not.
-    """
-    lm = work.lm
-    before, hashed = lm.all_logits(tokens), weight_hash(lm.model)
-    with lm.under(mask):
-        lm.all_logits(tokens)
-    if weight_hash(lm.model) != hashed or not bool((before == lm.all_logits(tokens)).all()):
-        raise GuardError(
-            "Weights, or logits, are not what they were before a mask was in force. Report this model's class."
-        )
-    return Guard(
-        "identity", "passed", "After the mask every weight, and every logit of the probes, is bit for bit what it was."
-    )
-
-
-def _effect(work: Work, mask: WeightMask, tokens: list[Tokens]) -> Guard:
-    lm = work.lm
-    before = lm.all_logits(tokens)
-    with lm.under(mask):
-        moved = float((lm.all_logits(tokens) - before).abs().max())
-    if moved == 0:
-        return Guard("effect", "marked", "The mask changes no logit at all: it is a no-op on these prompts.")
-    return Guard("effect", "passed", f"The mask changes next-token logits (by up to {moved:.2g}).")
 
 
 def _selection(work: Work, m: float, mask: WeightSet) -> dict[str, Any]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from broca.errors import SelectionError
 from broca.evidence.conditions import Condition
+from broca.evidence.draws import matched_weights
 from broca.instruments.sensitivity.conditions import Masked
 from broca.instruments.sensitivity.ranking import Ranking
 from broca.interventions.weights import Edit, WeightMask
 from broca.items import Item
 from broca.models.lm import LM
-from broca.models.weight_matrices import Matrix, matrices
+from broca.models.weight_matrices import Matrix
 from broca.page.words import count
-from broca.units.weight_draws import Match, random_weights
+from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Ties, topped_up, without
 from broca.units.weights import WeightSet
 
@@ -113,17 +114,5 @@ class Chooser:
 
     def randoms(self, lm: LM, like: Masked, n: int, match: Match, seed: int, *, label: str) -> list[Masked]:
         """Random masks that share `match` with one that was chosen; fewer than n where they repeat themselves."""
-        assert like.mask is not None
-        known = {m.name: m for m in matrices(lm.model, lm.anatomy)}
-
-        def sizes(name: str) -> Any:
-            matrix = known[name]
-            return matrix.of(lm.model.get_parameter(matrix.parameter).detach()).float().abs().cpu().numpy()
-
         general = self.controls[0].whole if self.controls else None
-        drawn = random_weights(like.mask.weights, n, seed=seed, match=match, sizes=sizes, general=general)
-        distinct = {each.fingerprint: (seed + i, each) for i, each in reversed(list(enumerate(drawn))) if each.count}
-        return [
-            replace(like, name="random", mask=WeightMask(each, like.mask.edit), seed=own, localizer=label)
-            for own, each in sorted(distinct.values(), key=lambda pair: pair[0])
-        ]
+        return matched_weights(lm, like, n, match, seed, label=label, general=general)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from broca.instruments.sensitivity.conditions import Masked
-from broca.instruments.sensitivity.work import Work
+from broca.instruments.sensitivity.work import Trial, Work
 
 
 def claim_text(work: Work, m: float, claim: Masked) -> str:
@@ -53,7 +51,7 @@ def method(work: Work, m: float) -> str:
     )
 
 
-def warnings(work: Work, m: float, sweep: pl.DataFrame, beside: Mapping[str, list[Masked]]) -> tuple[str, ...]:
+def warnings(work: Work, m: float, sweep: pl.DataFrame, trial: Trial) -> tuple[str, ...]:
     """What a reader should know before believing the numbers."""
     found = list(work.lm.notes)
     row = sweep.filter(pl.col("m") == m).row(0, named=True)
@@ -66,8 +64,8 @@ def warnings(work: Work, m: float, sweep: pl.DataFrame, beside: Mapping[str, lis
     if work.spec.precision == "float16" and str(work.lm.dtype) != "torch.float16":
         found.append(f"Sums are float16 as published, but the model is {work.lm.dtype}: load it with --dtype float16.")
     found += [
-        f"Only {len(beside[f'null {family}'])} distinct random masks of the family {family} exist (asked: {work.spec.draws})."
-        for family in work.spec.nulls
-        if len(beside[f"null {family}"]) < work.spec.draws
+        f"Only {len(draws)} distinct random masks of the family {family} exist (asked: {work.spec.draws})."
+        for family, draws in trial.families.items()
+        if len(draws) < work.spec.draws
     ]
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from broca.evidence import effects
 from broca.evidence.rungs import learned as learned_rung
 from broca.evidence.rungs import reliable, selective
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
+from broca.evidence.trial import LesionTrial
 from broca.evidence.verdict import Rung
 from broca.instruments.sensitivity.conditions import INTACT, Masked, read, score_conditions
 from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out
@@ -27,6 +28,7 @@ from broca.instruments.sensitivity.samples import Samples, of_items, of_source, 
 from broca.instruments.sensitivity.sources import nonblank
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
+from broca.interventions.weights import WeightMask
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix, matrices
@@ -174,26 +176,29 @@ class Work:
         ).row(0, named=True)
         return float(best["m"]), table
 
-    def conditions(self, m: float) -> tuple[Masked, dict[str, list[Masked]]]:
-        """The claim, and everything beside it by what it is for."""
+    def trial(self, m: float) -> Trial:
+        """The mask of a fraction, and everything that it is compared with."""
         spec, make = self.spec, self.chooser
         claim = make.condition(m, spec.edits[0], self.own)
         assert claim is not None
         sweep = [make.condition(each, spec.edits[0], self.own) for each in self.fractions if each != m]
         scaled = [make.condition(m * size, spec.edits[0], self.own) for size in spec.sizes if m * size <= 1]
         main = spec.nulls[0]
-        beside: dict[str, list[Masked]] = {
-            "edits": [c for edit in spec.edits[1:] if (c := make.condition(m, edit, self.own))],
-            "sizes": [c for c in scaled if c and c.mask and c.mask.weights != claim.mask.weights],  # type: ignore[union-attr]
-            "sweep": [c for c in sweep if c],
-            "band": [],
-        }
+        edits = [c for edit in spec.edits[1:] if (c := make.condition(m, edit, self.own))]
+        sizes = [c for c in scaled if c and c.mask and c.mask.weights != claim.mask.weights]  # type: ignore[union-attr]
+        swept_masks = [c for c in sweep if c]
+        families: dict[str, list[Masked]] = {}
         for family in spec.nulls:
             label = self.own if family == main else self.family(family)
-            beside[f"null {family}"] = make.randoms(self.lm, claim, spec.draws, family, spec.seed, label=label)
-        for each in beside["sweep"]:
-            beside["band"] += make.randoms(self.lm, each, spec.sweep_draws, main, spec.seed, label=self.own)
-        return claim, beside
+            families[family] = make.randoms(self.lm, claim, spec.draws, family, spec.seed, label=label)
+        band = [
+            draw
+            for each in swept_masks
+            for draw in make.randoms(self.lm, each, spec.sweep_draws, main, spec.seed, label=self.own)
+        ]
+        drawn = tuple(draw for family in families.values() for draw in family)
+        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band), wanted=spec.draws)
+        return Trial(trial, tuple(swept_masks), families)
 
     def family(self, name: str) -> str:
         """What the random masks of a further family are called in the tables."""
@@ -273,6 +278,35 @@ class Work:
     def step_progress(self, what: str) -> Any:
         """Progress of one step."""
         return lambda done, total: self.progress(what, done, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A mask on trial, and what of it is for what."""
+
+    whole: LesionTrial[WeightMask | None]
+    sweep: tuple[Masked, ...]
+    """Every other fraction."""
+    families: Mapping[str, list[Masked]]
+    """Random masks, by what they share with it."""
+
+    @property
+    def claim(self) -> Masked:
+        """The mask under the first edit."""
+        return self.whole.claim
+
+    @property
+    def mask(self) -> WeightMask:
+        """The same, which is never none."""
+        assert self.claim.mask is not None
+        return self.claim.mask
+
+    @property
+    def conditions(self) -> list[Masked]:
+        """Each condition once, in the order of the tables: draws come last."""
+        whole = self.whole
+        every = (*whole.lesions, *whole.sizes, *whole.beside, *whole.draws)
+        return list({tuple(c.address.values()): c for c in every}.values())
 
 
 @dataclass(frozen=True)
