@@ -106,6 +106,7 @@ ALIKE = {f"--{each.name.replace('_', '-')}" for group in (Loading, Working) for 
 VALUES = {
     "--contrast": "pain",
     "--items": "beliefs/memory",
+    "--expect.causal": "failed",
     "--options.seed": "12",
     "lesion --options.n": "12",
     "selftest --options.n": "12",
