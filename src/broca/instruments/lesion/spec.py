@@ -20,7 +20,8 @@ from broca.page.shell import flag
 from broca.scoring import AnyScorer, Likelihood
 from broca.specs.command import Call
 from broca.specs.faults import idle
-from broca.specs.fields import Above0, FillName, Level, Natural, Percent, Positions, Positive
+from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
+from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
 from broca.units.ranks import Side
@@ -40,8 +41,7 @@ class CausalTest(Spec):
     """Further contrasts for the localizer x ability matrix, localized like the first one."""
     items: str = "beliefs/false-belief"
     """The ability in question: a benchmark or a file of items."""
-    others: tuple[str, ...] = ()
-    """Other abilities, which a specific lesion leaves alone."""
+    others: Others = ()
     n_items: Positive | None = None
     """Score this many items of each ability at most, spread over the whole list."""
     options: Mapping[str, str | int | float | bool] = {}
@@ -69,10 +69,9 @@ class CausalTest(Spec):
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
-    gate: Literal["stop", "mark"] = "stop"
-    """What to do when the intact model does not have the ability."""
-    alpha: Level = 0.05
-    n_bootstrap: Positive = 2000
+    gate: Gate = "stop"
+    alpha: Alpha = 0.05
+    n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
 

@@ -16,7 +16,8 @@ from broca.registry import ORGANISMS
 from broca.sites import check_pattern
 from broca.specs import presets
 from broca.specs.command import Call, Form
-from broca.specs.fields import Chat, Level, Magnitude, Natural, Positive
+from broca.specs.fields import Level, Magnitude, Natural
+from broca.specs.groups import TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types, options_of
@@ -48,10 +49,8 @@ class Localize(Spec):
     """Whether the tokens that stand for images count in a mean, or no others do."""
     magnitude: Magnitude = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
-    truncate: Positive | None = None
-    """Keep this many tokens of each stimulus, BOS counted."""
-    chat: Chat = "auto"
-    """Whether to use the model's chat template: for chats only, never, or always."""
+    truncate: Truncation = None
+    chat: TemplateUse = "auto"
     select: Select = Select()
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"

@@ -13,7 +13,8 @@ from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
 from broca.specs.faults import listed
-from broca.specs.fields import Chat, Level, Natural, Positive
+from broca.specs.fields import Natural, Positive
+from broca.specs.groups import Alpha, BootstrapSamples, TemplateUse
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.benchmarks import option_types as types_of_items
@@ -58,8 +59,7 @@ class Perturb(Spec):
     """By the likelihood of an item's choices, or read from what is generated; auto takes choices where there are some."""
     max_new_tokens: Positive = 16
     """Of what is generated."""
-    chat: Chat = "auto"
-    """Whether to use the model's chat template."""
+    chat: TemplateUse = "auto"
     compare: Natural = 64
     """Pairs of each kind whose runs are compared inside, at most; 0 compares none."""
     probes: Natural = 0
@@ -80,8 +80,8 @@ class Perturb(Spec):
     """Random choices of the same size and layers."""
     twins: Natural = 19
     """Untrained networks of the same architecture at most: the first whose choice restores as much ends the comparison."""
-    alpha: Level = 0.05
-    n_bootstrap: Positive = 2000
+    alpha: Alpha = 0.05
+    n_bootstrap: BootstrapSamples = 2000
     examples: Natural = 6
     """Texts to show in the report."""
     seed: Natural = 0

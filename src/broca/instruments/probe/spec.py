@@ -12,7 +12,8 @@ from broca.evidence.abilities import abilities
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
-from broca.specs.fields import Chat, FillName, Level, Natural, Positive, Several
+from broca.specs.fields import FillName, Natural, Several
+from broca.specs.groups import Alpha, BootstrapSamples, Others, TemplateUse
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
@@ -94,18 +95,16 @@ class Probe(Spec):
     """Lesion the heads that the probe points to, and so many matched random ones: the causal rung. 200 give a steady band."""
     percent: Annotated[float, Field(gt=0, lt=100)] = 10.0
     """Share of the heads that the probe points to."""
-    others: tuple[str, ...] = ()
-    """Other abilities, which a specific lesion of these heads leaves alone."""
+    others: Others = ()
     n_items: Several = 256
     """Trees set aside for lesions, pruning and cuts: none of them is probed."""
     published: bool = False
     """Score as the published code does too: its labels and prompts, features, classifier, folds and baseline, whatever is said here."""
-    chat: Chat = "never"
-    """Whether to use the model's chat template."""
+    chat: TemplateUse = "never"
     examples: Natural = 3
     """Trees to draw in the report."""
-    alpha: Level = 0.05
-    n_bootstrap: Positive = 2000
+    alpha: Alpha = 0.05
+    n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
 

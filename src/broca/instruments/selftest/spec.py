@@ -17,7 +17,8 @@ from broca.items import Contrast
 from broca.page.shell import command
 from broca.sites import check_pattern
 from broca.specs.command import Call
-from broca.specs.fields import Above0, Chat, Level, Natural, Positive
+from broca.specs.fields import Above0, Level, Natural, Positive
+from broca.specs.groups import TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types
@@ -59,10 +60,8 @@ class Selftest(Spec):
     """Further numbers of stimuli on each side, for the power surface."""
     level: Level = 0.05
     """Level of the single test of which the power is told."""
-    truncate: Positive | None = None
-    """Keep this many tokens of each stimulus, BOS counted."""
-    chat: Chat = "auto"
-    """Whether to use the model's chat template: for chats only, never, or always."""
+    truncate: Truncation = None
+    chat: TemplateUse = "auto"
     seed: Natural = 0
     """Seed of the dealing, of the planted noise, of the rivals and of the random ranking."""
 

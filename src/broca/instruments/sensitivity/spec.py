@@ -18,7 +18,8 @@ from broca.page.shell import command
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
-from broca.specs.fields import Above0, Chat, Edit, Level, Mode, Natural, ObjectiveName, Positive, Precision, Score
+from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
+from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, TemplateUse
 from broca.specs.presets import filled, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -34,8 +35,7 @@ class Sensitivity(Spec):
     """Do as Wu et al. (2025) did: a set of fields, each of which can be given otherwise."""
     task: str = "beliefs/false-belief"
     """The ability in question: a benchmark or a file of items. Its first ability is the own one."""
-    others: tuple[str, ...] = ()
-    """Other abilities, which a specific mask leaves alone."""
+    others: Others = ()
     general: str = "plain"
     """Texts whose sensitive weights are left alone."""
     perplexity_source: str | None = None
@@ -71,6 +71,7 @@ class Sensitivity(Spec):
     objective: ObjectiveName = "gold"
     """What is differentiated on the task's items."""
     score: Score = "squared-gradient"
+    """What a weight is ranked by: see `broca.specs.fields.Score`."""
     scope: Scope = "matrix"
     """Within what a fraction is taken."""
     dtype: Literal["float32", "bfloat16", "float16", "float64"] | None = None
@@ -96,6 +97,7 @@ class Sensitivity(Spec):
     control: Annotated[float, Field(gt=0, le=1)] | None = None
     """Fraction of each control's ranking that is left alone; the same as the task's when None."""
     ties: Ties = "index"
+    """Exactly so many weights; or strictly those above the last of them in score, one fewer or less, as published."""
     top_up: bool = False
     """Fill up to the nominal size from further down the task's list."""
     edits: Annotated[
@@ -121,12 +123,12 @@ class Sensitivity(Spec):
     """Largest ratio of perplexities that counts as equal."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
-    chat: Chat = "auto"
-    gate: Literal["stop", "mark"] = "stop"
-    """What to do when the intact model does not have the ability."""
-    alpha: Level = 0.05
-    n_bootstrap: Positive = 2000
+    chat: TemplateUse = "auto"
+    gate: Gate = "stop"
+    alpha: Alpha = 0.05
+    n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
+    """Seed of the parts of the items, of where texts are cut, of random masks, twins and the bootstrap."""
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(

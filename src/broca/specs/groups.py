@@ -1,0 +1,38 @@
+"""Fields that several specs share, each with its meaning: a word means the same in all of them, and is described once.
+
+A spec that takes one gives it a name and a default, and no docstring::
+
+    alpha: Alpha = 0.05
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from broca.specs.fields import Chat, Level, Positive
+
+# stimuli
+
+TemplateUse = Annotated[
+    Chat, Field(description="Whether to use the model's chat template: for chats only, never, or always.")
+]
+Truncation = Annotated[Positive | None, Field(description="Keep this many tokens of each stimulus, BOS counted.")]
+
+# controls
+
+Alpha = Annotated[Level, Field(description="Level of each test: the share of true nulls that may be rejected.")]
+BootstrapSamples = Annotated[
+    Positive, Field(description="Bootstrap samples that each interval is made of, drawn by the groups of items.")
+]
+
+# scoring
+
+Others = Annotated[
+    tuple[str, ...],
+    Field(description="Other abilities, which a specific lesion leaves alone: benchmarks or files of items."),
+]
+Gate = Annotated[
+    Literal["stop", "mark"], Field(description="What to do when the intact model does not have the ability.")
+]
