@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -16,12 +17,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import zoo
+from broca.capture.raw import CaptureParts
 from broca.errors import BrocaError
 from broca.instruments.lesion.source import fields_of_run
 from broca.reports.build import report
 from broca.runs import list_runs, open_run, spec_of
+from broca.runs.shards import open_raw, write_raw
 from broca.runs.verify import verify
 from broca.scoring.answer_store import AnswerStore
+from broca.sites import Site
 from broca.units import UnitMask
 from reports.synthetic import causal_run, localize_run
 
@@ -239,6 +244,60 @@ def test_a_damaged_mask_is_named(home, tmp_path_factory, how, seed):
     [found] = _verified(place)
     assert bool(found) == (state == "named")
     shutil.rmtree(place.parent)
+
+
+WANTED = CaptureParts((Site(1, "resid_post"),), top=3, new_tokens=2)
+ROWS = [(f"r{i}", text) for i, text in enumerate(["3 + 4 =", "what is 12 - 5?", "sum: 1 1", "a", "b c"])]
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory):
+    """A folder of captures, another one of the same rows, and the model that both are of."""
+    lm, folder = zoo.lm("llama"), tmp_path_factory.mktemp("captures")
+    write_raw(folder / "whole", lm, ROWS, WANTED, shard=2)
+    write_raw(folder / "other", lm, ROWS, CaptureParts((Site(0, "resid_post"),), top=3, new_tokens=2), shard=2)
+    return Home((folder, lm))
+
+
+def contents(path: Path) -> list[object]:
+    return [[row.id, row.completion, *((k, v.tolist()) for k, v in row.tensors.items())] for row in open_raw(path)]
+
+
+def recaptured(captured, folder: Path, name: str, content: bytes | None) -> None:
+    """A file of captures has another content: it is named, and the same call makes it what it was or names it too."""
+    whole, lm = captured[0] / "whole", captured[1]
+    shutil.copytree(whole, folder)
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    true, state = contents(whole), told(lambda: contents(folder))
+    [found] = verify(folder)
+    assert (state[0] == "named") == bool(found.wrong)
+    assert found.kind == "capture"
+    assert state == ("said", true) or found.wrong
+    again = told(lambda: write_raw(folder, lm, ROWS, WANTED, shard=2))
+    if again[0] == "named":
+        assert name == "manifest.json"
+        assert re.search(r"manifest\.json is damaged|no manifest|something else", str(again[1]))
+        return
+    assert contents(folder) == true
+    assert [found.wrong for found in verify(folder)] == [()]
+    if state[0] == "named":
+        assert content is None or any(name in text for text in found.wrong)
+        assert all((folder / file.name).read_bytes() == file.read_bytes() for file in whole.iterdir())
+
+
+@settings(QUIET, max_examples=25)
+@given(which=st.integers(0, 3), how=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32))
+def test_damaged_captures_are_named_and_captured_again(captured, tmp_path_factory, which, how, seed):
+    file = sorted((captured[0] / "whole").iterdir())[which]
+    after = DAMAGES[how](file.read_bytes(), random.Random(seed)) if DAMAGES[how] else None
+    place = tmp_path_factory.mktemp("capture")
+    recaptured(captured, place / "raw", file.name, after)
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", ["shard-00001.safetensors", "manifest.json"])
+def test_what_belongs_to_another_capture_is_named(captured, tmp_path, name):
+    recaptured(captured, tmp_path / "raw", name, (captured[0] / "other" / name).read_bytes())
 
 
 @settings(QUIET, max_examples=30)

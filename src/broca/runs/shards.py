@@ -63,14 +63,14 @@ class RawCapture:
     def __iter__(self) -> Iterator[Row]:
         """Every row, in order, one shard in memory at a time."""
         for number, ids in enumerate(_cut(self.ids, self.manifest["shard"])):
-            found = _shard(self.path / _name(number), ids)
+            found = self._shard(number, ids)
             completions = found.completions or ("",) * len(ids)
             yield from (Row(*row) for row in zip(ids, split(found), completions, strict=True))
 
     def find_damage(self) -> Iterator[str]:
         """What is wrong with each shard; nothing where it is whole."""
         for number, ids in enumerate(_cut(self.ids, self.manifest["shard"])):
-            yield _wrong(self.path / _name(number), ids)
+            yield _wrong(self.path / _name(number), ids, self.manifest["config_hash"])
 
     def row(self, id: str) -> Row:  # noqa: A002 - what it is called in the manifest
         """One row.
@@ -84,8 +84,11 @@ class RawCapture:
             )
         at, size = self.ids.index(id), self.manifest["shard"]
         ids = _cut(self.ids, size)[at // size]
-        found = _shard(self.path / _name(at // size), ids)
+        found = self._shard(at // size, ids)
         return Row(id, list(split(found))[at % size], found.completions[at % size] if found.completions else "")
+
+    def _shard(self, number: int, ids: Sequence[str]) -> Raw:
+        return _shard(self.path / _name(number), ids, self.manifest["config_hash"])
 
 
 def write_raw(
@@ -131,16 +134,17 @@ def write_raw(
     with hold_lock(folder / ".lock"):
         sweep(folder, alone=True)
         _settle(folder, manifest)
+        of = manifest["config_hash"]
         for number, part in enumerate(_cut(range(len(rows)), shard)):
             path = folder / _name(number)
-            if path.exists() and (wrong := _wrong(path, [ids[i] for i in part])):
+            if path.exists() and (wrong := _wrong(path, [ids[i] for i in part], of)):
                 _log.warning("%s Its texts are captured again.", wrong)
                 path.unlink()
             if not path.exists():
                 _room(folder, volume * len(part) // len(rows))
                 found = raw(lm, [texts[i] for i in part], wanted, chat=chat, size=size)
                 tensors = {name: each.contiguous() for name, each in found.tensors.items()}
-                told = {"rows": [ids[i] for i in part], "completions": list(found.completions)}
+                told = {"rows": [ids[i] for i in part], "completions": list(found.completions), "capture": of}
                 header = json.dumps(told | {"sha256": _sum(told, tensors)})
                 write(path, save(tensors, {_HEADER: header}))
             if progress is not None:
@@ -187,10 +191,10 @@ def _manifest(
 
 
 def _settle(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest, or see that what is there is of the same capture.
+    """Write the manifest, also in the place of a damaged one, or see that what is there is of the same capture.
 
     Raises:
-        RunError: if it is of another one.
+        RunError: if it is of another one, or too damaged to tell.
     """
     path = folder / _MANIFEST
     if not path.exists():
@@ -201,13 +205,22 @@ def _settle(folder: Path, manifest: Mapping[str, Any]) -> None:
     try:
         there = store_json(read(inside(folder, _MANIFEST)), path)
     except RunError:
-        there = {}
-    if there.get("config_hash") != manifest["config_hash"]:
-        other = [name for name, value in manifest.items() if there.get(name) != json.loads(json.dumps(value))]
+        there = {SEAL: ""}
+    damaged = SEAL in there and not seal_fits(there)
+    if there.get("config_hash") == manifest["config_hash"]:
+        if damaged:
+            _log.warning("%s was damaged; it is written anew from what is asked.", path)
+            write(path, json_to_bytes(manifest))
+        return
+    if damaged:
         raise RunError(
-            f"{folder} has captures of something else: {', '.join(n for n in other if n not in ('config_hash', SEAL))} differ. Choose another "
-            "folder, or repeat the call as it was."
+            f"{path} is damaged, and nothing else says what the captures beside it are of. Remove {folder}, or choose another folder."
         )
+    other = [name for name, value in manifest.items() if there.get(name) != json.loads(json.dumps(value))]
+    raise RunError(
+        f"{folder} has captures of something else: {', '.join(n for n in other if n not in ('config_hash', SEAL))} differ. Choose another "
+        "folder, or repeat the call as it was."
+    )
 
 
 def _room(folder: Path, size: int) -> None:
@@ -219,12 +232,13 @@ def _room(folder: Path, size: int) -> None:
         )
 
 
-def _shard(path: Path, ids: Sequence[str]) -> Raw:
+def _shard(path: Path, ids: Sequence[str], of: str) -> Raw:
+    """A shard of these rows, of the capture with this hash; older ones do not say of which capture they are."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             found = Raw({name: file.get_tensor(name) for name in file.keys()}, tuple(header["completions"]))  # noqa: SIM118
-        same = header["rows"] == list(ids)
+        same = header["rows"] == list(ids) and header.get("capture", of) == of
         whole = "sha256" not in header or header["sha256"] == _sum(header, found.tensors)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(
@@ -233,13 +247,15 @@ def _shard(path: Path, ids: Sequence[str]) -> Raw:
     if not whole:
         raise RunError(f"{path} is damaged: it does not match its checksum. Repeat the call that wrote it.")
     if not same:
-        raise RunError(f"{path} holds other rows than the manifest says. Remove it and repeat the call that wrote it.")
+        raise RunError(
+            f"{path} holds other rows than the manifest says, or of another capture. Remove it and repeat the call that wrote it."
+        )
     return found
 
 
-def _wrong(path: Path, ids: Sequence[str]) -> str:
+def _wrong(path: Path, ids: Sequence[str], of: str) -> str:
     try:
-        _shard(path, ids)
+        _shard(path, ids, of)
     except RunError as error:
         return str(error)
     return ""

@@ -37,8 +37,10 @@ def verify(path: str | Path) -> Iterator[FileCheck]:
         RunError: if it is none of these.
     """
     path = Path(path)
-    if (path / MANIFEST).is_file():
-        yield _capture(path) if is_capture(path) else _run(path)
+    if path.is_dir() and is_capture(path):
+        yield _capture(path)
+    elif (path / MANIFEST).is_file():
+        yield _run(path)
     elif path.is_dir():
         places = [place for place in sorted(path.iterdir()) if (place / MANIFEST).is_file()]
         if not places:
