@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from broca.errors import RunError
 from broca.runs.execution import run
 from broca.runs.listing import list_runs, open_runs
+from reports.synthetic import localize_run
 from runs import toy
 from runs.toy import Toy, ToyLM
 
@@ -88,3 +92,12 @@ def test_another_table_may_be_asked_for(folder):
 def test_no_run_there(tmp_path):
     with pytest.raises(RunError, match="No finished run"):
         open_runs(tmp_path)
+
+
+def test_a_listing_opens_no_instrument(tmp_path):
+    localize_run(tmp_path / "a", n_layers=2, width=4)
+    code = "import sys; from broca.runs.listing import list_runs; rows = list_runs(sys.argv[1]); print(rows['status'][0], *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    status, *modules = done.stdout.split()
+    assert status == "finished"
+    assert not {"torch", "scipy.special", "broca.instruments.localize.spec"} & {*modules}

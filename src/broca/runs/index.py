@@ -13,7 +13,7 @@ from typing import Any
 
 from broca import __version__
 from broca.errors import RunError
-from broca.runs.formats import json_to_bytes
+from broca.runs.formats import canonical
 from broca.runs.manifest import Index, check, seal, seal_fits
 from broca.runs.store import parse_json
 from broca.storage import inside, read, write
@@ -36,7 +36,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 def write_index(folder: Path, runs: dict[str, Any]) -> None:
     """Keep what is known of the runs of a folder, where one may write."""
     with contextlib.suppress(RunError):
-        write(folder / INDEX, json_to_bytes(seal({"broca": __version__, "runs": runs})))
+        write(folder / INDEX, canonical(seal({"broca": __version__, "runs": runs})).encode())
 
 
 def file_stamps(place: Path, names: Iterable[str]) -> dict[str, list[int]] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import polars as pl
 from broca.errors import RunError
 from broca.runs.index import file_stamps, read_index, write_index
 from broca.runs.journal import seconds
-from broca.runs.reading import LOG, MANIFEST, Run, open_run, open_silently, partial_of, version_note
+from broca.runs.reading import LOG, MANIFEST, SPEC, Run, check_sizes, open_run, partial_of, version_note
+from broca.runs.spec import parse_spec
+from broca.runs.store import RESULT, parse_json
 from broca.storage import is_locked
 
 _log = logging.getLogger(__name__)
@@ -36,8 +39,9 @@ def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
     """The runs in a folder, oldest first: name, kind, status, model, contrast, verdict, why, created, seconds, path.
 
     Status is "finished", "partial" (stopped before its end: the same call resumes it) or "broken"; `why` says why one is not
-    finished, or that another version made it. What is said of finished runs is kept in an index file in the folder; a run
-    whose files are otherwise than they were is looked at again.
+    finished, or that another version made it. Of a finished run the files that say this are held against their checksums, and the
+    others against their sizes; `broca verify` reads them all. What is said is kept in an index file in the folder; a run whose
+    files are otherwise than they were is looked at again.
 
     Raises:
         RunError: if the folder does not exist.
@@ -54,9 +58,9 @@ def list_runs(folder: str | Path = "runs") -> pl.DataFrame:
             kept[name] = before
             rows.append(before["row"] | {"path": str(place)})
         elif (place / MANIFEST).is_file():
-            row = _row(place)
+            row, written = _row(place)
             rows.append(row)
-            if row["status"] == "finished" and (files := file_stamps(place, [MANIFEST, *Run(place).manifest["files"]])):
+            if row["status"] == "finished" and (files := file_stamps(place, written)):
                 kept[name] = {"row": {key: value for key, value in row.items() if key != "path"}, "seen": files}
     if kept != known:
         write_index(folder, kept)
@@ -110,44 +114,53 @@ def _label_rows(run: Run, table: str) -> pl.DataFrame:
     labels = {
         "run": run.path.name,
         "model": run.manifest["model"]["name"],
-        "contrast": _contrast(run.result, run.spec["study"]),
+        "contrast": _contrast(run.result) or _contrast(run.spec["study"]),
     }
     frame = run.tables[table]
     columns = [pl.lit(value, dtype=pl.String).alias(name) for name, value in labels.items()]
     return frame.select(*columns, pl.all().exclude(*labels))
 
 
-def _row(place: Path) -> dict[str, Any]:
-    partial = place.name.startswith(".")
-    name = _name(place)
-    row: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"name": name, "path": str(place), "status": "broken"}
+def _row(place: Path) -> tuple[dict[str, Any], list[str]]:
+    """What is said of a run, and the files that this rests on."""
+    run, row = Run(place), dict.fromkeys(_COLUMNS) | {"name": _name(place), "path": str(place), "status": "broken"}
     try:
-        run = Run(place)
-        manifest, spec = run.manifest, run.spec["study"]
-        row |= {"kind": manifest["kind"], "model": manifest["model"]["name"], "contrast": _contrast({}, spec)}
-        if partial and place == partial_of(place.with_name(name)):
-            events = run.log if (place / LOG).exists() else []
-            created = events[0]["time"] if events else None
-            return row | {
-                "status": "partial",
-                "created": created,
-                "seconds": seconds(events),
-                "why": _stop(place, events),
-            }
-        run = open_silently(place)
-        return row | {
-            "why": version_note(place, run.manifest) or None,
-            "status": "finished",
-            "contrast": _contrast(run.result, spec),
-            "verdict": (run.verdict or {}).get("sentence"),
-            "created": manifest["created"],
-            "seconds": manifest["seconds"],
-        }
+        row |= {"kind": run.manifest["kind"], "model": run.manifest["model"]["name"]}
+        return row | _state(run), [MANIFEST, *run.manifest["files"]]
     except RunError as error:
-        return row | {"why": str(error)}
-    except (KeyError, IndexError, TypeError) as error:
-        why = f"{place / MANIFEST} is not that of a run ({error!r}). Delete the directory and run its spec again."
-        return row | {"why": why}
+        row["why"] = str(error)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        row["why"] = (
+            f"{place / MANIFEST} is not that of a run ({error!r}). Delete the directory and run its spec again."
+        )
+    with contextlib.suppress(RunError):
+        row["contrast"] = _spec_contrast(run)
+    return row, []
+
+
+def _state(run: Run) -> dict[str, Any]:
+    """Of the files of a finished run only what it says is read and held against its checksum, of the others the size."""
+    place, manifest = run.path, run.manifest
+    if place.name.startswith(".") and place == partial_of(place.with_name(_name(place))):
+        contrast, events = _spec_contrast(run), run.log if (place / LOG).exists() else []
+        return {
+            "status": "partial",
+            "contrast": contrast,
+            "created": events[0]["time"] if events else None,
+            "seconds": seconds(events),
+            "why": _stop(place, events),
+        }
+    check_sizes(run)
+    run.file(SPEC)
+    result = parse_json(run.file(RESULT), place / RESULT)  # names of old fields make no difference here
+    return {
+        "status": "finished",
+        "contrast": _contrast(result) or _spec_contrast(run),
+        "verdict": (result.get("verdict") or {}).get("sentence"),
+        "created": manifest["created"],
+        "seconds": manifest["seconds"],
+        "why": version_note(place, manifest) or None,
+    }
 
 
 _AGAIN = "The same call resumes it."
@@ -181,10 +194,12 @@ def _name(place: Path) -> str:
     return place.name.removeprefix(".").removesuffix(".partial") if place.name.startswith(".") else place.name
 
 
-def _contrast(result: dict[str, Any], spec: dict[str, Any]) -> str | None:
-    """The contrast's name, as the result or else the spec has it."""
-    for contrast in (result.get("contrast"), spec.get("contrast")):
-        name = contrast.get("name") if isinstance(contrast, dict) else contrast
-        if isinstance(name, str):
-            return name
-    return None
+def _spec_contrast(run: Run) -> str | None:
+    return _contrast(parse_spec(run.file(SPEC), run.path / SPEC)["study"])
+
+
+def _contrast(told: Mapping[str, Any]) -> str | None:
+    """The name of the contrast of a result or a study."""
+    contrast = told.get("contrast")
+    name = contrast.get("name") if isinstance(contrast, dict) else contrast
+    return name if isinstance(name, str) else None

@@ -299,15 +299,23 @@ def open_silently(path: Path, *, unverified: bool = False) -> Run:
     run = Run(path, unverified)
     if run.manifest.get("status") == "partial":
         raise unfinished_error(path)
-    for name, written in run.manifest["files"].items():
-        if unverified:
-            continue
-        file = inside(path, name)
-        if not file.is_file():
-            raise RunError(f"{file} is missing, so this run is incomplete. Delete {path} and run its spec again.")
-        if file.stat().st_size != written["bytes"]:
-            raise store.corrupt(file, f"it has {file.stat().st_size} bytes instead of {written['bytes']}")
+    if not unverified:
+        check_sizes(run)
     return run
+
+
+def check_sizes(run: Run) -> None:
+    """See that each file of a run is there, no link, and as large as it was written.
+
+    Raises:
+        RunError: naming the first that is not.
+    """
+    for name, written in run.manifest["files"].items():
+        file = inside(run.path, name)
+        if not file.is_file():
+            raise RunError(f"{file} is missing, so this run is incomplete. Delete {run.path} and run its spec again.")
+        if (size := file.stat().st_size) != written["bytes"]:
+            raise store.corrupt(file, f"it has {size} bytes instead of {written['bytes']}")
 
 
 def spec_of(path: Path) -> dict[str, Any]:
