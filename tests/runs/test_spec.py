@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict
 
 from broca.errors import RunError
 from broca.models.hashes import tokenizer_hash
+from broca.runs.execution import run
 from broca.runs.spec import Identity, read_spec, spec_toml
 from broca.runs.toml import to_toml
 from runs.toy import Choice, Toy, ToyLM
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-scalars = st.booleans() | st.integers() | st.floats() | text
+integers = st.integers(-(2**63), 2**64 - 1)
+scalars = st.booleans() | integers | st.floats() | text
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(text, v, max_size=3), max_leaves=10)
 nullable = st.recursive(
     scalars | st.none(), lambda v: st.lists(v, max_size=3) | st.dictionaries(text, v, max_size=3), max_leaves=10
@@ -65,10 +67,10 @@ class Anything(BaseModel):
         raise NotImplementedError
 
 
-choices = st.builds(Choice, percent=st.none() | st.floats(), count=st.none() | st.integers(), seed=st.integers())
+choices = st.builds(Choice, percent=st.none() | st.floats(), count=st.none() | integers, seed=integers)
 specs = st.builds(
     Anything,
-    required=st.none() | st.integers(),
+    required=st.none() | integers,
     options=st.dictionaries(text, nullable, max_size=3),
     choice=choices,
     many=st.lists(st.none() | st.floats(), max_size=3).map(tuple),
@@ -83,6 +85,15 @@ def test_every_spec_comes_back_from_its_file(tmp_path_factory, spec):
     path.write_text(spec_toml(spec, ToyLM()), encoding="utf-8", newline="")
     again = Anything.model_validate(read_spec(path)["study"])
     assert _sorted(again.model_dump()) == _sorted(spec.model_dump())
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 16**5000], ids=["above", "below", "long"])
+def test_an_integer_that_could_not_be_read_back_is_not_written(tmp_path, seed):
+    with pytest.raises(RunError, match=r"choice\.seed is an integer beyond 64 bits"):
+        spec_toml(Anything(required=None, choice=Choice(seed=seed)), ToyLM())
+    with pytest.raises(RunError, match=r"study\.seed is an integer beyond 64 bits"):
+        run(Toy(seed=seed), ToyLM(), tmp_path / "a")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_spec_file_is_complete_and_says_how_to_repeat_it(tmp_path):

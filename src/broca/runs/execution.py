@@ -67,7 +67,7 @@ def run(
             it; if the disk refuses.
     """
     study = getattr(study, "fitted", lambda _: study)(lm)
-    identity = Identity.of(study, lm)
+    spec, identity = spec_toml(study, lm).encode(), Identity.of(study, lm)
     name = f"{_slug(getattr(study, 'name', None) or study.kind)}-{identity.hash[:6]}"
     final = Path(out) / name if path is None else Path(path).expanduser()
     if final.name in ("", ".."):
@@ -83,7 +83,7 @@ def run(
             return finished
         partial = partial_of(final)
         found = _prepare(partial, identity, final, resume=resume)
-        asked = _Request(provenance.opening(study, lm, identity, final), spec_toml(study, lm).encode())
+        asked = _Request(provenance.opening(study, lm, identity, final), spec)
         if not _is_whole(found, asked.spec):
             try:
                 asked.notes.extend(_begin(partial, found, asked))

@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from broca.errors import RunError
+from broca.storage.parse import fits_64_bits
 
 
 def to_toml(document: Mapping[str, Any]) -> str:
@@ -33,6 +34,10 @@ def _plain(value: Any, path: tuple[str, ...]) -> Any:
             return [_plain(item, (*path, str(i))) for i, item in enumerate(value)]
         case str():
             return _text(value, path)
+        case int() if not fits_64_bits(value):
+            raise RunError(
+                f"{'.'.join(path)} is an integer beyond 64 bits, which TOML cannot hold. Give a smaller one."
+            )
         case bool() | int() | float():
             return value
         case _:

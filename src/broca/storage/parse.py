@@ -74,8 +74,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def fits_64_bits(number: int) -> bool:
+    """Whether an integer is among those that 64 bits hold, signed or not."""
+    return -(2**63) <= number < 2**64
+
+
 def _within_64_bits(value: Any) -> Any:
-    """The value, none of whose integers are beyond those that 64 bits hold, signed or not."""
+    """The value, all of whose integers fit."""
     left = [value]
     while left:
         match left.pop():
@@ -83,7 +88,7 @@ def _within_64_bits(value: Any) -> Any:
                 left += table.values()
             case list() as items:
                 left += items
-            case int() as number if not -(2**63) <= number < 2**64:
+            case int() as number if not fits_64_bits(number):
                 raise ValueError("an integer in it is beyond 64 bits")
     return value
 
