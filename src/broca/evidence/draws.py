@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal
 
 import numpy as np
 
-from broca.evidence.conditions import Condition
+from broca.evidence.conditions import C, Condition
 from broca.evidence.maps import Floats
 from broca.interventions.weights import WeightMask
 from broca.models.lm import LM
@@ -32,6 +32,22 @@ def candidates(lm: LM, mask: UnitMask) -> dict[Site, Any]:
     }
 
 
+LEAST = 19
+"""Distinct choices that a match must allow, or it is loosened: the fewest with a p of .05."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws(Generic[C]):
+    """Random lesions, each a distinct choice."""
+
+    conditions: tuple[Condition[C], ...]
+    matched: str
+    """What they share with the selection, in words."""
+
+
+NO_DRAWS: Draws[Any] = Draws((), "")
+
+
 def matched_units(
     like: Condition[UnitMask],
     n: int,
@@ -39,13 +55,15 @@ def matched_units(
     alive: Mapping[Site, Any],
     size: Mapping[Site, Floats] | None,
     match: Sequence[Literal["layer", "size"]],
-    among: Literal["all", "rest"],
+    among: Literal["all", "rest"] = "all",
     seed: int,
-) -> tuple[Condition[UnitMask], ...]:
+) -> Draws[UnitMask]:
     """Distinct random lesions matched to `like`, under its fill: n of them where there are so many.
 
+    Where a match allows fewer than `LEAST` distinct choices it is loosened: fewer bins of size, then no size, then no layer.
+
     Args:
-        like: what they are compared with.
+        like: what they are compared with. It is no draw itself.
         n: how many.
         alive: the units that may be drawn.
         size: of each of them, where draws are matched on size.
@@ -56,17 +74,42 @@ def matched_units(
     Raises:
         SelectionError: if too few units are left to draw from.
     """
+    found: Draws[UnitMask] = Draws((), "")
+    for shared, bins, words in _matches(like, alive, match):
+        drawn = {_chosen(like.mask): (-1, like.mask)}
+        for own in range(seed, seed + 10 * n):
+            mask = random_like(like.mask, seed=own, alive=alive, among=among, match=shared, size=size, n_bins=bins)
+            # Where few selections match, draws repeat themselves: a repeated draw is no further evidence.
+            drawn.setdefault(_chosen(mask), (own, mask))
+            if len(drawn) > n:
+                break
+        masks = [each for each in drawn.values() if each[0] >= 0]
+        found = Draws(tuple(replace(like, name="random", mask=mask, seed=own) for own, mask in masks), words)
+        if len(masks) >= min(n, LEAST):
+            break
+    return found
+
+
+def _chosen(mask: UnitMask) -> frozenset[tuple[Site, int]]:
+    """The units of a mask, whatever other sites it names."""
+    return frozenset((site, int(i)) for site, on in mask.at.items() for i in np.flatnonzero(on))
+
+
+def _matches(
+    like: Condition[UnitMask], alive: Mapping[Site, Any], match: Sequence[Literal["layer", "size"]]
+) -> Iterator[tuple[tuple[Literal["layer", "size"], ...], int, str]]:
+    """What draws may share with a selection, the tightest first: the match, bins of size, and both in words."""
     pools = [int(on.sum()) for site, on in alive.items() if like.mask.at.get(site, on[:0]).any()]
     pool = min(pools) if "layer" in match else sum(int(on.sum()) for on in alive.values())
-    bins = min(10, max(1, pool // IN_BIN))
-    # Where few selections match, draws repeat themselves: a repeated draw is no further evidence.
-    drawn: dict[str, tuple[int, UnitMask]] = {}
-    for own in range(seed, seed + 10 * n):
-        mask = random_like(like.mask, seed=own, alive=alive, among=among, match=tuple(match), size=size, n_bins=bins)
-        drawn.setdefault(mask.fingerprint, (own, mask))
-        if len(drawn) == n:
-            break
-    return tuple(replace(like, name="random", mask=mask, seed=own) for own, mask in drawn.values())
+    bins = min(10, max(1, pool // IN_BIN)) if "size" in match else 1
+    layer: tuple[Literal["layer", "size"], ...] = ("layer",) if "layer" in match else ()
+    several = [each for each in dict.fromkeys((bins, 2)) if 1 < each <= bins]
+    for each in several:
+        where = " and layer" if layer else ""
+        yield (*layer, "size"), each, f"matched on size ({each} bins){where}"
+    if layer:
+        yield layer, 1, "matched on layer"
+    yield (), 1, "of as many"
 
 
 def matched_weights(

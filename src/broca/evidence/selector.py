@@ -84,6 +84,10 @@ class Selector(Protocol):
         """The same for another contrast, without what only the claim needs."""
         ...
 
+    def fits(self, lm: Any, /) -> None:
+        """Refuse what a model has not, before anything is scored: SiteUnavailable, SelectionError."""
+        ...
+
     def usual(self, found: Any, /) -> Any:
         """What a run of it found, its selection said as this spec says it; None where it is of another spec."""
         ...

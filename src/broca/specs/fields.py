@@ -12,6 +12,7 @@ Positive = Annotated[int, Field(ge=1)]
 Several = Annotated[int, Field(ge=2)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(gt=0, le=100)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 """Numbers within limits."""
 

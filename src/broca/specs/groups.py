@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from broca.specs.fields import Chat, Level, Positive
+from broca.specs.fields import Chat, Level, Positive, Share
 
 # stimuli
 
@@ -35,4 +35,11 @@ Others = Annotated[
 ]
 Gate = Annotated[
     Literal["stop", "mark"], Field(description="What to do when the intact model does not have the ability.")
+]
+SmallestEffect = Annotated[
+    Share | None,
+    Field(
+        description="The smallest loss of accuracy that is of interest, as a share of 1; by default a fifth of what the intact model has "
+        "above chance."
+    ),
 ]

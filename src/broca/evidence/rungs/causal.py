@@ -1,84 +1,162 @@
-"""The *causal* rung: does taking it away cost the ability more than matched random choices do?"""
+"""The *causal* rung: does taking it away cost the ability enough, and more than matched random choices do?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.evidence.effects import limits, matches, points, rows_of
+from broca.errors import StatisticsError
+from broca.evidence.ability_scores import AbilityScores
+from broca.evidence.controls import collapse
+from broca.evidence.effects import limits, points
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits as bounds
 from broca.page.numbers import number, p_value
+from broca.page.words import count
+from broca.stats.loss import Loss, loss_test
 from broca.stats.nulls import empirical_p, quantile_band
-from broca.stats.power import mcnemar_detectable
+from broca.stats.stopping import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedDraws:
+    """What random choices like the selection decide, and how they are like it."""
+
+    decision: Decision
+    matched: str
+    """In words: "that match it in layer and size"."""
+    wanted: int
+    """Draws that were asked for."""
+
+    @property
+    def until(self) -> str:
+        """Where they stopped before their end, in words."""
+        stopped = self.decision.state in ("passed", "failed") and self.decision.draws < self.wanted
+        return f"; decided before all {self.wanted} were drawn" if stopped else ""
 
 
 def lesion(
-    items: pl.DataFrame,
-    cell: dict[str, Any],
-    lesions: Sequence[dict[str, Any]],
-    sizes: Sequence[dict[str, Any]],
-    *,
-    own: str,
-    alpha: float,
+    scores: AbilityScores, draws: MatchedDraws, *, alpha: float, smallest_effect: float | None = None, seed: int = 0
 ) -> Rung:
-    """Does the lesion cost the ability more than matched random lesions of its size do, whatever the fill and the size?
+    """Does the lesion cost the ability enough, under every fill and size, and more than matched random choices do?
 
     Args:
-        items: rows of all conditions.
-        cell: the own cell of the matrix.
-        lesions: the labels of the main lesion under each fill, the main one first.
-        sizes: those of the smaller and the larger selection of the same ranking, if any were lesioned.
-        own: the ability in question.
+        scores: of the own ability.
+        draws: what the matched draws decide, and how they were matched.
         alpha: level of both tests.
+        smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
+        seed: of sign flips.
     """
-    of = items.filter(pl.col("ability") == own)
-    intact = rows_of(of, {"condition": "intact"})["correct"].mean()
+    try:
+        found = loss_test(
+            scores.intact, scores.lesioned, scores.chance, groups=scores.groups, weights=scores.weights,
+            smallest_effect=smallest_effect, alpha=alpha, seed=seed,
+        )  # fmt: skip
+    except StatisticsError as error:
+        return Rung("causal", "undecided", str(error), {"alpha": alpha})
+    by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
+    robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
+    states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
+    text, numbers = _words(scores, draws, found, by_size), _numbers(scores, draws, found, by_size) | {"alpha": alpha}
+    if "failed" in states:
+        return Rung("causal", "failed", text, numbers)
+    if not draws.decision.draws:
+        return Rung("causal", "not tested", f"{text} No matched random choices were drawn (--draws 200).", numbers)
+    if states == {"passed"}:
+        return Rung("causal", "passed", text, numbers).undecided_if(collapse(scores, alpha=alpha))
+    return Rung("causal", "undecided", text + _what_would_decide(found, draws, alpha, robust=robust), numbers)
 
-    def change(labels: dict[str, Any]) -> float:
-        return float(rows_of(of, labels)["correct"].mean() - intact)  # type: ignore[operator]
 
-    by_fill = {labels["fill"]: change(labels) for labels in lesions}
-    by_size = {f"{labels['dose']:g} %": change(labels) for labels in sizes}
-    agree, robust = (
-        all(np.sign(effect) == np.sign(cell["effect"]) for effect in found.values()) for found in (by_fill, by_size)
-    )
-    numbers = {
-        "effect": cell["effect"],
-        "p_mcnemar": cell["p"],
-        "p_random": cell["p_random"],
-        "random_median": cell["random_median"],
-        "draws": int(items.filter(matches(lesions[0] | {"condition": "random"}, skip=("seed",)))["seed"].n_unique()),
-        "alpha": alpha,
-        **{f"effect_{name}": effect for name, effect in (by_fill | by_size).items()},
+def without_massive(rung: Rung, rest: float, taken: int) -> Rung:
+    """The rung with what is lost when the massive coordinates of the selection are left alone.
+
+    Args:
+        rung: *causal*.
+        rest: loss of the selection without them.
+        taken: how many they are.
+    """
+    smallest = rung.numbers.get("smallest_effect")
+    text = f" Without its {count(taken, 'massive coordinate')} the selection costs {100 * rest:.1f} points."
+    rung = rung.more(text, {"loss_without_massive": rest, "massive": taken})
+    if rung.state == "passed" and smallest is not None and rest < smallest:
+        return replace(rung, caveat="carried by massive coordinates")
+    return rung
+
+
+def _numbers(
+    scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float]
+) -> dict[str, float | int | None]:
+    n, as_costly = draws.decision.draws, draws.decision.as_costly
+    by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
+    return {
+        "loss": found.value,
+        "low": found.low if isfinite(found.low) else None,
+        "high": found.high if isfinite(found.high) else None,
+        "p": found.p,
+        "smallest_effect": found.smallest_effect,
+        "groups": found.groups,
+        "groups_needed": found.needed,
+        "draws": n,
+        "as_costly": as_costly,
+        "p_random": (1 + as_costly) / (1 + n) if n else None,
+        "random_median": float(np.median(-scores.draw_losses[:n])) if n else None,
+        **{f"effect_{name}": effect for name, effect in (by_fill | dict(by_size)).items()},
     }
-    seen = mcnemar_detectable(cell["n"], alpha=alpha)
-    numbers["detectable"] = seen if np.isfinite(seen) else None
-    power = (
-        f" {cell['n']} items show a loss of {100 * seen:.0f} points with 80 % power."
-        if np.isfinite(seen)
-        else f" {cell['n']} items are too few to show any loss with 80 % power."
-    )
-    if cell["p_random"] is None:
-        return Rung("causal", "not tested", "No matched random lesions were drawn (draws = 0).", numbers)
-    passed = cell["effect"] < 0 and cell["p"] <= alpha and cell["p_random"] <= alpha and agree and robust
-    more = _agreement("Fills", by_fill, agree=agree) if len(by_fill) > 1 else ""
-    more += _agreement("Sizes", by_size, agree=robust) if by_size else ""
-    return Rung(
-        "causal",
-        "passed" if passed else "failed",
-        f"The lesion changes {own} accuracy by {points(cell['effect'])} (McNemar {p_value(cell['p'])}); {numbers['draws']} "
-        f"matched random lesions by {points(cell['random_median'])} in the median (95 % of them within "
-        f"{limits(cell['random_low'], cell['random_high'])}; {p_value(cell['p_random'])}).{more}{power}",
-        numbers,
-    )
 
 
-def _agreement(what: str, found: Mapping[str, float], *, agree: bool) -> str:
+def _words(scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float]) -> str:
+    by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
+    fills = f" in the mean over {len(by_fill)} fills" if len(by_fill) > 1 else ""
+    balanced = "; positions and answers balanced" if scores.balanced else ""
+    text = (
+        f"The lesion changes {scores.name} accuracy by {points(-found.value)} {limits(-found.high, -found.low)}{fills} (sign flips "
+        f"over {count(found.groups, 'group')}, {p_value(found.p)}{balanced}); the smallest loss of interest is "
+        f"{100 * found.smallest_effect:.1f} points."
+    )
+    if n := draws.decision.draws:
+        band = quantile_band(-scores.draw_losses[:n])
+        text += (
+            f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} cost as much (median "
+            f"{points(band.value)}, 95 % of them within {limits(band.low, band.high)}{draws.until})."
+        )
+    text += _agreement("Fills", by_fill) if len(by_fill) > 1 else ""
+    return text + (_agreement("Sizes", by_size) if by_size else "")
+
+
+def _what_would_decide(found: Loss, draws: MatchedDraws, alpha: float, *, robust: bool) -> str:
+    """Why a rung is undecided, and what would decide it."""
+    reasons = []
+    if found.why == "few groups":
+        reasons.append(f"{count(found.groups, 'group')} allow no p ≤ {alpha:g}: {found.needed} are the fewest that do")
+    elif found.why == "fills disagree":
+        reasons.append("not every fill costs something")
+    elif found.state == "undecided":
+        reasons.append(
+            "the interval neither lies beyond zero with a loss that large nor below it; "
+            + (
+                f"about {found.needed} groups like these would decide it"
+                if found.needed
+                else "more groups would hardly decide it"
+            )
+        )
+    if not robust:
+        reasons.append("selections of other sizes change it the other way")
+    if draws.decision.state == "undecided":
+        reasons.append(
+            f"only {count(draws.decision.draws, 'distinct choice')} of this size can be drawn, so p cannot be below "
+            f"{1 / (draws.decision.draws + 1):.2g}: select another number of them, or of more"
+        )
+    return f" Undecided: {'; '.join(reasons)}."
+
+
+def _agreement(what: str, found: Mapping[str, float]) -> str:
+    agree = len({np.sign(effect) for effect in found.values()}) == 1
     listed = ", ".join(f"{name} {points(effect)}" for name, effect in found.items())
     return f" {what} {'agree' if agree else 'disagree'} in sign ({listed})."
 

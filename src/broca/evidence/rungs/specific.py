@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,43 +12,131 @@ import polars as pl
 from numpy.typing import NDArray
 
 from broca.errors import StatisticsError
+from broca.evidence.ability_scores import AbilityScores
+from broca.evidence.controls import collapse, negative_control, shares_answers
 from broca.evidence.effects import clusters, limits, points, rows_of
+from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
+from broca.page.numbers import UNDEFINED, number, p_value
 from broca.page.numbers import limits as bounds
-from broca.page.numbers import number
+from broca.specs.expectation import State
 from broca.stats.intervals import Interval
+from broca.stats.loss import SMALLEST_SHARE
 from broca.stats.pairs import difference_interval, paired_bootstrap
+from broca.stats.specificity import specificity_test
 
 
-def lesion(items: pl.DataFrame, labels: dict[str, Any], *, own: str, able: Sequence[str], boot: dict[str, int]) -> Rung:
-    """Does the lesion cost the own ability more than each other ability that the intact model has?
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """How the own ability is compared with each other one."""
+
+    draws: MatchedDraws
+    smallest_share: float
+    alpha: float
+    others: int
+    seed: int
+
+
+def lesion(
+    own: AbilityScores,
+    others: Sequence[AbilityScores],
+    draws: MatchedDraws,
+    *,
+    alpha: float,
+    smallest_effect: float | None = None,
+    seed: int = 0,
+) -> Rung:
+    """Does the lesion cost the own ability more than each other one, as a share of what each has to lose and in log-odds?
+
+    All others must pass, each at `alpha`, and the difference of shares must be larger than under matched draws.
 
     Args:
-        items: rows of all conditions.
-        labels: of the main lesion.
-        own: the ability in question.
-        able: the other abilities that the intact model has.
-        boot: `n` and `seed` of the bootstrap.
+        own: scores of the ability in question.
+        others: those of the other abilities that the intact model has.
+        draws: of the causal rung.
+        alpha: level of each test, one-sided.
+        smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
+        seed: of shuffled groups.
     """
-    if not able:
-        return Rung("specific", "not tested", "No other ability that the intact model has was scored.", {})
+    if not others:
+        return Rung("specific", "not tested", "No other ability that the intact model has was scored (--others).", {})
+    smallest = SMALLEST_SHARE if smallest_effect is None else smallest_effect / own.headroom
+    how = _Test(draws, smallest, alpha, len(others), seed)
+    each = [_against(own, other, how) for other in others]
+    states = {one.state for one in each}
+    state: State = "failed" if "failed" in states else "undecided" if "undecided" in states else "passed"
+    text = f"{own.name} loses {own.drops.share_lost:.0%} of what it has above chance. "
+    numbers = {name: value for one in each for name, value in one.numbers.items()}
+    numbers |= {"alpha": alpha, "smallest_share": smallest}
+    rung = Rung("specific", state, text + " ".join(one.text for one in each), numbers)
+    if state == "passed":
+        rung = rung.undecided_if(collapse(own, alpha=alpha))
+        rung = rung.undecided_if(negative_control(own, smallest_share=smallest, alpha=alpha, seed=seed))
+        if not any(shares_answers(own, other) for other in others):
+            rung = replace(rung, caveat="answers not controlled")
+    return rung
 
-    level = 1 - 0.05 / len(able)
-    found = {ability: more_than(items, labels, own, ability, level=level, boot=boot) for ability in able}
-    alone = [ability for ability, interval in found.items() if np.isnan(interval.high)]
-    if alone:
-        return Rung(
-            "specific", "not tested", f"{own} or {alone[0]} has one item only, so that nothing can be resampled.", {}
-        )
-    worst = max(found, key=lambda ability: found[ability].high)
-    text = "; ".join(f"{a}: {points(i.value)} {limits(i.low, i.high)}" for a, i in found.items())
-    return Rung(
-        "specific",
-        "passed" if found[worst].high < 0 else "failed",
-        f"Effect on {own} minus effect on each other ability (95 % intervals, Bonferroni over {len(able)}): {text}.",
-        {f"own_minus_{ability}": interval.value for ability, interval in found.items()}
-        | {"worst_high": found[worst].high},
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """The own ability against another one."""
+
+    state: State
+    text: str
+    numbers: Mapping[str, float | int | None]
+
+
+_WHY = {
+    "few groups": "with fewer than 5 groups on a side no test of the difference can be trusted",
+    "fills disagree": "under one fill the other ability loses more",
+    "measures disagree": "share lost and log-odds disagree",
+    "interval": "the interval decides nothing, more groups would",
+    "no margins": "this scorer gives no log-odds, and accuracy alone is fooled by difficulty",
+}
+
+
+def _against(own: AbilityScores, other: AbilityScores, how: _Test) -> _Comparison:
+    found = specificity_test(
+        own.drops, other.drops, smallest_share=how.smallest_share, alpha=how.alpha, others=how.others, seed=how.seed
     )
+    beyond, as_large = _beyond_draws(own, other, how.draws)
+    p = (1 + as_large) / (1 + beyond)
+    state, why = found.state, _WHY.get(found.why, "")
+    if state == "passed" and p > how.alpha:
+        state = "undecided"
+        why = (
+            f"{as_large} of {beyond} random choices cost {own.name} as much more"
+            if beyond
+            else "no random choices were drawn"
+        )
+    numbers = {f"share_{other.name}": found.share_other, f"p_random_{other.name}": p if beyond else None}
+    told = [f"{beyond - as_large} of {beyond} random choices less"] if beyond else []
+    for name, test in (("log_odds", found.log_odds), ("share", found.share)):
+        if test is None:
+            continue
+        show = _shares if name == "share" else _nats
+        told.insert(0, f"{show(test.value)} more [{show(test.low)}, {show(test.high)}], {p_value(test.p_greater)}")
+        numbers |= {f"{name}_own_minus_{other.name}": test.value, f"{name}_p_{other.name}": test.p_greater}
+    word = {"passed": "less", "failed": "no less", "undecided": f"undecided, since {why}"}[state]
+    beside = f" ({own.name} {'; '.join(told)})" if told else ""
+    return _Comparison(state, f"{other.name} loses {found.share_other:.0%}{beside}: {word}.", numbers)
+
+
+def _beyond_draws(own: AbilityScores, other: AbilityScores, draws: MatchedDraws) -> tuple[int, int]:
+    """Draws, and how many of them take as much more from the own ability, as shares, under the claim's fill."""
+    n = min(draws.decision.draws, len(own.draws), len(other.draws))
+    if not n:
+        return 0, 0
+    random = own.draw_losses[:n] / own.headroom - other.draw_losses[:n] / other.headroom
+    return n, int((random >= own.loss / own.headroom - other.loss / other.headroom - 1e-9).sum())
+
+
+def _shares(value: float) -> str:
+    return f"{100 * value:+.0f} %".replace("-", "−") if isfinite(value) else UNDEFINED
+
+
+def _nats(value: float) -> str:
+    return f"{value:+.2f} nats".replace("-", "−") if isfinite(value) else UNDEFINED
 
 
 def dissociations(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broca.evidence.conditions import Condition
-from broca.evidence.draws import matched_units
+from broca.evidence.draws import Draws, matched_units
 from broca.evidence.selector import Ranking
 from broca.evidence.trial import LesionTrial
 from broca.units import UnitMask
@@ -35,7 +35,7 @@ def ranked_trial(spec: CausalTest, found: Sequence[Ranking]) -> LesionTrial[Unit
         mask = of.select(percent=percent, side=side, seed=spec.seed)
         return Condition("lesion", mask, localizer=of.label, side=side, dose=percent, fill=spec.fills[0])
 
-    def draws(like: Lesioned, n: int) -> tuple[Lesioned, ...]:
+    def draws(like: Lesioned, n: int) -> Draws[UnitMask]:
         return matched_units(
             like, n, alive=first.alive, size=first.size, match=spec.match, among=spec.among, seed=spec.seed
         )
@@ -45,7 +45,7 @@ def ranked_trial(spec: CausalTest, found: Sequence[Ranking]) -> LesionTrial[Unit
     for percent in spec.doses:
         if percent != spec.percent:
             curve = [lesion(first, side, percent) for side in spec.sides]
-            beside += [*curve, *draws(curve[0], spec.dose_draws)]
+            beside += [*curve, *draws(curve[0], spec.dose_draws).conditions]
     beside += [lesion(other, spec.sides[0], spec.percent) for other in rest]
     # Of few units a smaller share may be none.
     least = 100 / first.selection["n_alive"]

@@ -8,18 +8,20 @@ from typing import Any
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence import agreement
 from broca.evidence.conditions import LesionScorer
+from broca.evidence.holding import examine, hold, rungs, trial_of
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
 from broca.evidence.selector import MAP_RUNGS, Ranking
-from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores, hold, rungs, trial_of
+from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.lesion.plan import ranked_trial
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
+from broca.interventions.lesion import check_mask
 from broca.models.lm import LM
 from broca.scoring import chat_of
 from broca.sites import Site
-from broca.units import Choice, WeightSet
+from broca.units import Choice, UnitMask, WeightSet
 
 
 def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> CausalResult:
@@ -32,16 +34,29 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
     """
     items = tuple(item for group in spec.abilities.values() for item in group)
     bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), cache)
+    how = Conduct(
+        spec.fills,
+        spec.positions,
+        spec.gate,
+        spec.alpha,
+        spec.smallest_effect,
+        n_bootstrap=spec.n_bootstrap,
+        seed=spec.seed,
+    )
+    for each in spec.every_localizer:
+        each.fits(lm)
+    if isinstance(spec.selection, UnitMask):
+        check_mask(lm, spec.selection)
+    examined = examine(bench, spec.abilities, how)
     found: list[Ranking] = [
         spec.known if spec.known and i == 0 else each.run(lm, cache=cache, progress=progress)
         for i, each in enumerate(spec.every_localizer)
     ]
-    how = Conduct(spec.fills, spec.positions, spec.gate, spec.alpha, spec.n_bootstrap, spec.seed)
     if spec.selection is None:
         trial = ranked_trial(spec, found)
     else:
         trial = trial_of(bench, spec.selection, how, draws=spec.draws, match=spec.match, among=spec.among)
-    scores, passed = hold(bench, trial, spec.abilities, how, progress)
+    scores, passed = hold(bench, trial, spec.abilities, how, progress=progress, examined=examined)
     effects = None
     if found:
         progress("attributing", 0, 1)
@@ -70,9 +85,11 @@ def _result(
     more = [agreement.agreement(local.t, attribution, trial.mask)] if local and attribution else []
     maps: dict[str, Any] = {name: getattr(local, name, None) for name in _FROM_LOCALIZER} if local else {}
     below = local.verdict.rungs if local else spec.origin.rungs if spec.origin else ()
+    causal, specific = rungs(scores, passed, more=more)
     verdict = Verdict.of(
         *(rung for rung in below if rung.name in MAP_RUNGS),
-        *rungs(scores, passed, more=more),
+        causal.undecided_if(_REST if spec.among == "rest" else None),
+        specific,
     )
     return CausalResult(
         spec=spec,
@@ -99,6 +116,7 @@ def _result(
     )
 
 
+_REST = "Draws came from the other units alone (among = rest), and the p of draws holds for draws from all."
 _FROM_LOCALIZER = ("layers", "t", "p", "q", "d", "contrast", "reliability", "twins")
 
 

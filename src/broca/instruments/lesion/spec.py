@@ -21,7 +21,7 @@ from broca.scoring import AnyScorer, Likelihood
 from broca.specs.command import Call
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others
+from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
 from broca.units.ranks import Side
@@ -57,19 +57,20 @@ class CausalTest(Spec):
     sizes: tuple[Above0, ...] = (0.5, 1.5)
     """Lesion so many times that share too: the effect must keep its sign."""
     draws: Natural = 200
-    """Matched random lesions of the claim's size. The smallest p that n draws can give is 1 / (n + 1)."""
+    """Matched random lesions of the claim's size at most: they stop when their end is plain."""
     dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
     match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
     """What random lesions share with the selection: units (or heads) a layer, and size of activation, in up to ten bins of
     eight or more; a layer of few heads is one bin."""
-    among: Literal["all", "rest"] = "rest"
-    """Draw random units from all, or from those that are not selected."""
+    among: Literal["all", "rest"] = "all"
+    """Draw random units from all, or from those that are not selected: then the causal rung stays undecided."""
     fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("zero", "mean", "resample")
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
     gate: Gate = "stop"
+    smallest_effect: SmallestEffect = None
     alpha: Alpha = 0.05
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0

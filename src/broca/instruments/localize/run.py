@@ -27,7 +27,7 @@ from broca.models.tokens import Tokens
 from broca.sites import Site, sites
 from broca.specs import presets
 from broca.stimuli.lengths import length_match
-from broca.units import Selection, select
+from broca.units import Select, Selection, select
 
 
 def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> Localization:
@@ -38,11 +38,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         SelectionError: if nothing would be selected.
         StatisticsError: if an activation is NaN, or there are too few stimuli.
     """
-    where = _sites(spec, lm)
-    how = replace(spec.select, idle=sum(_widths(spec, lm, _idle_sites(spec, lm)).values()))
-    # A selection that no map could satisfy is refused now, not after the last stimulus.
-    every = {site: np.arange(float(n)) for site, n in _widths(spec, lm, where).items()}
-    select(every, how, grain=spec.grain)
+    where, how = places(spec, lm)
     positive, negative = tokenize_contrast(
         spec.stimuli,
         lm,
@@ -100,6 +96,20 @@ def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, prog
         *local.verdict.rungs, learned.unit_map(twins.figures(local), table, most=spec.twins, alpha=spec.alpha)
     )
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
+
+
+def places(spec: Localize, lm: LM) -> tuple[tuple[Site, ...], Select]:
+    """Where to look, and how to select there.
+
+    Raises:
+        SiteUnavailable: if the model has no such sites, or heads are asked of sites other than z.
+        SelectionError: if no map could satisfy the selection: it is refused now, not after the last stimulus.
+    """
+    where = _sites(spec, lm)
+    how = replace(spec.select, idle=sum(_widths(spec, lm, _idle_sites(spec, lm)).values()))
+    every = {site: np.arange(float(n)) for site, n in _widths(spec, lm, where).items()}
+    select(every, how, grain=spec.grain)
+    return where, how
 
 
 def _sites(spec: Localize, lm: LM) -> tuple[Site, ...]:

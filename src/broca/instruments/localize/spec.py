@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -124,6 +125,10 @@ class Localize(Spec):
     def beside(self, contrast: str) -> Localize:
         """The same for another contrast, alone."""
         return self.alone.model_copy(update={"contrast": contrast, "options": {}})
+
+    def fits(self, lm: Any) -> None:
+        """Refuse sites that a model has not, and a selection that no map could satisfy: SiteUnavailable, SelectionError."""
+        import_module(f"{__package__}.run").places(self, lm)
 
     def usual(self, found: Any) -> Any:
         """What a run of it found, a `Localization`; None where the run was of another spec.

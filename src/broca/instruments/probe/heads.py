@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb, prod
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,8 +11,9 @@ import polars as pl
 from broca.cache.cache import Cache, Progress
 from broca.evidence.abilities import abilities
 from broca.evidence.conditions import LesionScorer
+from broca.evidence.holding import hold, rungs, trial_of
 from broca.evidence.token_cache import TokenCachedLikelihood
-from broca.evidence.trial import Conduct, hold, rungs, trial_of
+from broca.evidence.trial import Conduct
 from broca.evidence.verdict import Guard, Rung
 from broca.instruments.probe.head_maps import entropies, preference
 from broca.instruments.probe.pruning import importance_order, mask_of, probe_weights
@@ -115,12 +114,10 @@ def lesion_heads(
         cache: what remembers.
         progress: told what is being done.
     """
-    others_of = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
-    match: tuple[Literal["layer"], ...] = ("layer",) if prod(others_of) >= draws else ()
     asked = {ability: tuple(replace(item, ability=ability) for item in items)}
     asked |= abilities(others, {}, None) if others else {}
     every = tuple(item for group in asked.values() for item in group)
     bench = LesionScorer(lm, every, TokenCachedLikelihood(chat=chat), chat, cache)
-    trial = trial_of(bench, mask, how, draws=draws, match=match)
-    scores, passed = hold(bench, trial, asked, how, progress)
+    trial = trial_of(bench, mask, how, draws=draws, match=("layer",))
+    scores, passed = hold(bench, trial, asked, how, progress=progress)
     return rungs(scores, passed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import polars as pl
@@ -12,16 +12,18 @@ from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.evidence import guards
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
-from broca.evidence.trial import TrialScores
+from broca.evidence.trial import Conduct, TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import nulls as nulls_of
 from broca.instruments.sensitivity import words
 from broca.instruments.sensitivity.conditions import INTACT, Masked, fraction, repetition_cells, score_conditions
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
 from broca.instruments.sensitivity.result import SensitivityResult
-from broca.instruments.sensitivity.work import Work
+from broca.instruments.sensitivity.work import Trial, Work
 from broca.interventions.weights import WeightMask
+from broca.items import Item
 from broca.scoring.sampling import Sampled
+from broca.stats.stopping import EVERY
 from broca.stimuli.cell_items import accuracies, is_cell
 from broca.units.weights import WeightSet
 
@@ -52,16 +54,7 @@ def result(work: Work) -> SensitivityResult:
     trial = work.trial(m)
     claim, mask = trial.claim, trial.mask.weights
     passed += [guards.restored(lm, trial.mask, checks), guards.effect(lm, trial.mask, checks)]
-    scored = score_conditions(
-        lm,
-        every,
-        trial.conditions,
-        scorer=spec.scorer,
-        cache=work.cache,
-        progress=work.step_progress("scoring masks"),
-    )
-    boot = {"n": spec.n_bootstrap, "seed": spec.seed}
-    scores = TrialScores(trial.whole, work.scored_items, pl.concat([intact, scored]), spec.alpha, boot)
+    scores = _scores(work, trial, every, intact)
     perplexity, windows = work.perplexities([INTACT, claim, *trial.sweep, *trial.families[spec.nulls[0]]])
     passed.append(nulls_of.predictability_guard(perplexity, lm.model.get_input_embeddings().weight.shape[0]))
     passed.append(nulls_of.fluent(perplexity, claim.address, spec.perplexity_limit))
@@ -95,19 +88,53 @@ def result(work: Work) -> SensitivityResult:
     )
 
 
+def _scores(work: Work, trial: Trial, every: Sequence[Item], intact: pl.DataFrame) -> TrialScores:
+    """The mask and what it is compared with, then random masks until they have decided."""
+    spec = work.spec
+    how = Conduct(
+        gate=spec.gate,
+        alpha=spec.alpha,
+        smallest_effect=spec.smallest_effect,
+        n_bootstrap=spec.n_bootstrap,
+        seed=spec.seed,
+    )
+
+    def score(conditions: Sequence[Masked], what: str) -> pl.DataFrame:
+        progress = work.step_progress(what)
+        return score_conditions(work.lm, every, conditions, scorer=spec.scorer, cache=work.cache, progress=progress)
+
+    scores = TrialScores(
+        trial.whole, work.scored_items, pl.concat([intact, score(trial.conditions, "scoring masks")]), how
+    )
+    draws = trial.whole.draws.conditions
+    for start in range(0, len(draws), EVERY):
+        if scores.decision.decision.state in ("passed", "failed"):
+            break
+        more = score(draws[start : start + EVERY], "scoring random masks")
+        scores = replace(scores, items=pl.concat([scores.items, more]))
+    return scores
+
+
+_CHOSEN = (
+    "The fraction was chosen on the items that test it (choose_on = test): choose it on others (choose_on = apart)."
+)
+
+
 def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequence[Guard]) -> Verdict:
     """The whole ladder; *causal* and *specific* from the trial's table."""
     mask, marked = scores.trial.mask, {guard.name: guard.text for guard in passed if guard.state == "marked"}
     causal = causal_rung.against_families(scores.causal(), nulls, work.spec.alpha).more(*scores.area())
     specific = scores.specific()
-    for name in ("shortcut", "general texts", "perplexity"):
-        specific = specific.failed_if(marked.get(name))
+    chosen = _CHOSEN if work.spec.choose_on == "test" else None
+    for why in (marked.get("gate"), marked.get("shortcut"), marked.get("general texts"), chosen):
+        specific = specific.undecided_if(why)
+    specific = specific.failed_if(marked.get("perplexity"))
     m = fraction(scores.trial.claim)
     return Verdict.of(
         work.selective(mask.weights),
         work.reliable(m),
         *([work.learned_rung(m)] if work.spec.twins else []),
-        causal.failed_if(marked.get("gate")),
+        causal.undecided_if(marked.get("gate")).undecided_if(chosen),
         specific,
     )
 

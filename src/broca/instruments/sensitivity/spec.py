@@ -19,7 +19,7 @@ from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
-from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect, TemplateUse
 from broca.specs.presets import filled, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -125,6 +125,7 @@ class Sensitivity(Spec):
     """How an answer is judged."""
     chat: TemplateUse = "auto"
     gate: Gate = "stop"
+    smallest_effect: SmallestEffect = None
     alpha: Alpha = 0.05
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0

@@ -16,6 +16,7 @@ from broca.capture.ranking import rank_weights
 from broca.capture.weight_samples import chosen_shares
 from broca.errors import SelectionError
 from broca.evidence import effects
+from broca.evidence.draws import Draws
 from broca.evidence.rungs import learned as learned_rung
 from broca.evidence.rungs import reliable, selective
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
@@ -196,8 +197,9 @@ class Work:
             for each in swept_masks
             for draw in make.randoms(self.lm, each, spec.sweep_draws, main, spec.seed, label=self.own)
         ]
-        drawn = tuple(draw for family in families.values() for draw in family)
-        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band), wanted=spec.draws)
+        further = [draw for family, draws in families.items() if family != main for draw in draws]
+        drawn = Draws(tuple(families[main]), f"matched on {main}")
+        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band, *further), wanted=spec.draws)
         return Trial(trial, tuple(swept_masks), families)
 
     def family(self, name: str) -> str:
@@ -303,10 +305,9 @@ class Trial:
 
     @property
     def conditions(self) -> list[Masked]:
-        """Each condition once, in the order of the tables: draws come last."""
+        """Each condition once but for the draws, which come last."""
         whole = self.whole
-        every = (*whole.lesions, *whole.sizes, *whole.beside, *whole.draws)
-        return list({tuple(c.address.values()): c for c in every}.values())
+        return list({tuple(c.address.values()): c for c in (*whole.lesions, *whole.sizes, *whole.beside)}.values())
 
 
 @dataclass(frozen=True)
