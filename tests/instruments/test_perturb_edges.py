@@ -19,7 +19,7 @@ from tests.zoo import tokenizer
 
 from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError
-from broca.instruments.perturb.answers import ANSWERS, Asking
+from broca.instruments.perturb.answers import ANSWERS, answers
 from broca.instruments.perturb.blocks import best_patches, blocks
 from broca.instruments.perturb.cases import flipped_pairs
 from broca.instruments.perturb.patterns import _rows_to_replace
@@ -124,15 +124,15 @@ def test_in_a_chat_the_template_behind_the_text_belongs_to_the_answer(items):
     lm.tokenizer.chat_template = "{% for m in messages %}Q: {{ m['content'] }}{% endfor %} A: "
     asked = spec(items, chat="always", compare=0)
     texts = asked.texts(lm)
-    answers = Asking(lm, "choices", "always", 1, no_cache, silent).answers(texts)
-    cases, _ = flipped_pairs(lm, texts, answers, way="choices", chat="always", most=8, seed=0)
+    found = answers(lm, texts, "choices", chat="always", max_new_tokens=1, cache=no_cache, progress=silent)
+    cases, _ = flipped_pairs(lm, texts, found, way="choices", chat="always", most=8, seed=0)
     assert cases
     for one in cases:
         places = one.case.places["answer"]
         assert (places[0][-1], places[1][-1]) == (len(one.case.donor) - 1, len(one.case.run) - 1)
     last = Site(lm.anatomy.n_layers - 1, "resid_post")
-    found = patch_grid(lm, [one.case for one in cases], [Cell("answer", {last: None})])
-    np.testing.assert_allclose(found.restoration[:, 0], found.lost, atol=1e-4)
+    patched = patch_grid(lm, [one.case for one in cases], [Cell("answer", {last: None})])
+    np.testing.assert_allclose(patched.restoration[:, 0], patched.lost, atol=1e-4)
 
 
 def test_what_was_generated_is_forced_as_it_was_said(lm, items):

@@ -12,6 +12,8 @@ from broca.cache.mapping import map_cached
 from broca.errors import BrocaError
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
+from broca.instruments.perturb.spec import Perturb
+from broca.models.lm import LM
 from broca.runs import open_run, run
 from broca.runs.cells import Cells
 from broca.workers import Local, Ray
@@ -65,6 +67,16 @@ def test_two_processes_end_with_the_bytes_of_one(spec, lm, whole, tmp_path):
     assert made.manifest["environment"]["threads"] == 1
     done = [(n, total) for what, n, total in told if what == "scoring lesions"]
     assert [n for n, _ in done] == list(range(done[0][1] + 1))
+
+
+def test_processes_share_what_is_asked_of_perturbed_texts(tmp_path):
+    sums = LM.load("sums", device="cpu")
+    spec = Perturb(items="sums", n=12, kinds=("case", "delete"), compare=0, cases=0, n_bootstrap=200)
+    alone = run(spec, sums, tmp_path / "alone", engine=Local(threads=1))
+    made = run(spec, sums, tmp_path / "shared", engine=Local(workers=2, threads=1))
+    assert contents(made.path) == contents(alone.path)
+    assert made.manifest["engine"] == {"kind": "local", "workers": 2}
+    assert not any("were started" in text for text in made.manifest["warnings"])
 
 
 @pytest.mark.slow

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import polars as pl
 
-from broca.cache.cache import Cache, Progress
+from broca.cache.cache import Cache, Json, Progress
+from broca.cache.mapping import map_cached
 from broca.errors import StatisticsError
 from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of
 from broca.items import Item, Pair
@@ -43,53 +43,60 @@ KINDS = {
 """One row a kind. Differences are perturbed minus clean, or minus control, of the same sources; p is McNemar's, exact."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asking:
-    """How a model is asked."""
+@dataclass(frozen=True, slots=True)
+class _Text:
+    id: str
+    source: str
+    kind: str
+    of: str
+    pair: Pair
+    said: str
 
-    lm: LM
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Condition:
+    """Texts that are asked together: of one kind, and of controls for one kind."""
+
+    kind: str
+    of: str
+    texts: tuple[_Text, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asking:
+    """How a model is asked; a task of which each condition is a part."""
+
+    fingerprint: str
+    """Of all texts."""
+    items: Mapping[str, Item]
     way: Way
     chat: Chat
     max_new_tokens: int
-    cache: Cache
-    progress: Progress
 
-    def answers(self, texts: StudyTexts) -> pl.DataFrame:
-        """`ANSWERS` of every clean text, variant and control."""
-        by_condition: dict[tuple[str, str], list[_Text]] = {}
-        for text in _texts(texts):
-            by_condition.setdefault((text.kind, text.of), []).append(text)
-        parts = []
-        for done, ((kind, of), some) in enumerate(by_condition.items()):
-            self.progress("asking", done, len(by_condition))
-            key = {"cell": "answers", "kind": kind, "of": of, "texts": texts.fingerprint, "condition": list(self.lm.condition),
-                   "way": self.way, "chat": self.chat, "max_new_tokens": self.max_new_tokens}  # fmt: skip
-            part = self.cache(key, partial(self._answer_table, texts.items, some))
-            assert isinstance(part, pl.DataFrame)
-            parts.append(part)
-        self.progress("asking", len(by_condition), len(by_condition))
-        return pl.concat(parts)
+    def key(self, lm: LM, part: _Condition) -> dict[str, Json]:
+        return {"cell": "answers", "kind": part.kind, "of": part.of, "texts": self.fingerprint, "condition": list(lm.condition),
+                "way": self.way, "chat": self.chat, "max_new_tokens": self.max_new_tokens}  # fmt: skip
 
-    def _answer_table(self, items: Mapping[str, Item], some: Sequence[_Text]) -> pl.DataFrame:
-        said = self._choose_options(items, some) if self.way == "choices" else self._generate_answers(some)
+    def __call__(self, lm: LM, part: _Condition) -> pl.DataFrame:
+        said = self._choose_options(lm, part.texts) if self.way == "choices" else self._generate_answers(lm, part.texts)
         rows = [
             {"id": text.id, "source": text.source, "kind": text.kind, "of": text.of, "group": text.pair.cluster,
              "gold": text.pair.answer, **own}
-            for text, own in zip(some, said, strict=True)
+            for text, own in zip(part.texts, said, strict=True)
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ANSWERS)
 
-    def _choose_options(self, items: Mapping[str, Item], some: Sequence[_Text]) -> list[dict[str, object]]:
-        asked = [replace(items[text.source], id=text.id, prompt=text.said) for text in some]
-        found = Likelihood(chat=self.chat)(self.lm, asked)
+    def _choose_options(self, lm: LM, some: Sequence[_Text]) -> list[dict[str, object]]:
+        asked = [replace(self.items[text.source], id=text.id, prompt=text.said) for text in some]
+        found = Likelihood(chat=self.chat)(lm, asked)
         return [
             {"said": row["text"], "correct": row["correct"], "unparsed": row["invalid"]}
             for row in found.iter_rows(named=True)
         ]
 
-    def _generate_answers(self, some: Sequence[_Text]) -> list[dict[str, object]]:
+    def _generate_answers(self, lm: LM, some: Sequence[_Text]) -> list[dict[str, object]]:
         prompts = [text.said for text in some]
-        made = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self.chat)
+        made = lm.generate(prompts, max_new_tokens=self.max_new_tokens, chat=self.chat)
         if all(number(text.pair.answer) is not None for text in some):
             read = grade_answers([text.id for text in some], [text.pair.answer for text in some], made, prompts=prompts)
             return [
@@ -106,14 +113,30 @@ class Asking:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    id: str
-    source: str
-    kind: str
-    of: str
-    pair: Pair
-    said: str
+def answers(
+    lm: LM, texts: StudyTexts, way: Way, *, chat: Chat, max_new_tokens: int, cache: Cache, progress: Progress
+) -> pl.DataFrame:
+    """`ANSWERS` of every clean text, variant and control.
+
+    Args:
+        lm: the model.
+        texts: what is asked.
+        way: by choices, or by what is generated.
+        chat: whether the chat template is used.
+        max_new_tokens: of what is generated.
+        cache: remembers the answers of each condition.
+        progress: told the conditions.
+    """
+    by_condition: dict[tuple[str, str], list[_Text]] = {}
+    for text in _texts(texts):
+        by_condition.setdefault((text.kind, text.of), []).append(text)
+    conditions = [_Condition(kind, of, tuple(some)) for (kind, of), some in by_condition.items()]
+    asking = _Asking(texts.fingerprint, texts.items, way, chat, max_new_tokens)
+    parts = []
+    for part in map_cached(asking, conditions, lm, cache, lambda done, total: progress("asking", done, total)):
+        assert isinstance(part, pl.DataFrame)
+        parts.append(part)
+    return pl.concat(parts)
 
 
 def _texts(texts: StudyTexts) -> list[_Text]:

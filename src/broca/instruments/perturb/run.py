@@ -15,7 +15,6 @@ from broca.evidence.model import model_summary
 from broca.evidence.verdict import RUNGS, Rung, Verdict
 from broca.instruments.perturb import answers as asked
 from broca.instruments.perturb import summary as told
-from broca.instruments.perturb.answers import Asking
 from broca.instruments.perturb.cases import CASES, FlippedPair, Left, flipped_pairs, table
 from broca.instruments.perturb.comparison import Comparisons, comparisons
 from broca.instruments.perturb.grid import BY_KIND, RECOVERY, Grid, Patches, grid
@@ -42,7 +41,9 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
         raise StimulusError(
             "Pairs from a file have no choices. Read answers from what is generated: answers='generated'."
         )
-    answers = Asking(lm, way, spec.chat, spec.max_new_tokens, cache, progress).answers(texts)
+    answers = asked.answers(
+        lm, texts, way, chat=spec.chat, max_new_tokens=spec.max_new_tokens, cache=cache, progress=progress
+    )
     boot = {"n": spec.n_bootstrap, "seed": spec.seed}
     found = asked.by_kind(answers, texts.kinds, **boot)
     inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, cache=cache, progress=progress)
