@@ -155,6 +155,16 @@ def test_a_probe_leaves_nothing_and_counts_the_room(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_probe_leaves_that_was_killed_the_next_one_takes_away(tmp_path, there):
+    assert killed_at(lambda folder: probe(folder / "out", folder=True), tmp_path, 1)
+    assert [TEMPORARY in name for name in names(tmp_path)] == [True]
+    if there:
+        (tmp_path / "out").mkdir()
+    probe(tmp_path / "out", folder=True)
+    assert names(tmp_path) == ["out"] * there
+
+
 # -- locks ---------------------------------------------------------------------------------------------------------------
 
 

@@ -176,6 +176,8 @@ def probe(path: Path, *, folder: bool = False, size: int = 0) -> None:
             nearest = nearest.parent
         if not nearest.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        for place in {nearest, path.parent}:  # where one who died has probed before the folder was there
+            sweep(place, only=path)
         temporary = nearest / temporary_of(path).name
         try:
             with temporary.open("wb") as file:
