@@ -114,6 +114,7 @@ VALUES = {
     "--contrast-options.n": "12",
     "--sites": "0.z",
     "--also": "pain language",
+    "--confounds": "topic year",
     "--localizers": "pain language",
     "--others": "beliefs/memory beliefs/reality",
     "sensitivity --controls": "beliefs/memory beliefs/reality",

@@ -103,11 +103,11 @@ def test_a_misspelt_preset_or_field_is_named():
 
 def test_equal_sides_select_nothing_and_the_ladder_says_so(lm):
     draw = np.random.default_rng(0)
-    texts = ["".join(chr(97 + c) for c in draw.integers(0, 26, 12)) for _ in range(80)]
+    texts = ["".join(chr(97 + c) for c in draw.integers(0, 26, 12)) for _ in range(160)]
     same = Contrast(
         "nothing",
-        tuple(Stimulus(f"p{i}", t) for i, t in enumerate(texts[:40])),
-        tuple(Stimulus(f"n{i}", t) for i, t in enumerate(texts[40:])),
+        tuple(Stimulus(f"p{i}", t) for i, t in enumerate(texts[:80])),
+        tuple(Stimulus(f"n{i}", t) for i, t in enumerate(texts[80:])),
     )
     found = Localize(contrast=same, select={"percent": 5}).run(lm)
     assert found.verdict.first_failure == "selective"
@@ -116,7 +116,9 @@ def test_equal_sides_select_nothing_and_the_ladder_says_so(lm):
 
 
 def test_a_real_difference_is_selective_and_reliable(lm):
-    found = Localize(contrast=two_sides(26, apart="q"), pool="mean", select={"percent": 5}).run(lm)
+    # Neither side has an opening or ending of its own.
+    sides = ([Stimulus(f"{x}{i}", f"{chr(97 + i)} {x * 9} {chr(97 + i)}") for i in range(26)] for x in "qy")
+    found = Localize(contrast=Contrast("letters", *map(tuple, sides)), pool="mean", select={"percent": 5}).run(lm)
     assert [rung.state for rung in found.verdict.rungs[:2]] == ["passed", "passed"]
     assert found.verdict.sentence.startswith("Map: yes, as far as tested (selective and reliable; learned not tested).")
 

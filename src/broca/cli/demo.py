@@ -27,7 +27,10 @@ DEMO = CausalTest(
 """In `beliefs`: heads that tell stories about beliefs from stories about pictures."""
 
 ROUTED = CausalTest(
-    localizer=Localize(contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", twins=19),
+    # Stories in which a belief goes out of date are longer.
+    localizer=Localize(
+        contrast="beliefs/outdated", options={"detail": 0.0}, sites="*.z", grain="head", lengths=True, twins=19
+    ),
     items="beliefs/false-belief",
     others=("beliefs/photograph", "beliefs/reality", "beliefs/memory", "beliefs/arithmetic-easy"),
     options={"detail": 0.0},

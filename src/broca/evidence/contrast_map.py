@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from broca.evidence.maps import Floats, Found, Maps
 from broca.evidence.verdict import Guard
 from broca.items import Contrast
-from broca.page.numbers import number, p_value
 from broca.sites import Site
 from broca.stats.corrections import bh
 from broca.stats.massive import massive
@@ -123,19 +122,6 @@ def massive_units(size: Mapping[Site, Floats], selection: Selection) -> Guard:
             "may break the model whatever the task. Leave them out with protect_massive.",
         )
     return Guard("massive activations", "passed", f"{n} units carry massive activations, none of them is selected.")
-
-
-def lengths_match(match: LengthMatch) -> Guard:
-    """Marks a contrast whose sides differ in length, which any pooled activation can pick up."""
-    worst = max(match.measures, key=lambda m: abs(m.t))
-    if worst.p < 0.05:
-        return Guard(
-            "length match",
-            "marked",
-            f"The sides differ in {worst.measure} ({number(worst.percent, '+.1f')} %, {p_value(worst.p)}), so units that follow the "
-            "length of a text can pass for selective ones.",
-        )
-    return Guard("length match", "passed", match.sentence)
 
 
 def warnings(contrast: Contrast, selection: Selection, protected: int) -> tuple[str, ...]:

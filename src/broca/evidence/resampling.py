@@ -1,12 +1,12 @@
-"""What a map is worth when its stimuli are shuffled, drawn again, or told apart by their length.
+"""What a map is worth when its stimuli are shuffled, or drawn again.
 
-All three need the pooled activations themselves, so memory grows with the stimuli: 4 bytes a stimulus and unit.
+Both need the pooled activations themselves, so memory grows with the stimuli: 4 bytes a stimulus and unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -15,40 +15,47 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Json, Progress
 from broca.cache.mapping import map_cached
-from broca.evidence.maps import Floats, stimulus_values
+from broca.errors import StatisticsError
+from broca.evidence.maps import Floats, Values, by_head
 from broca.evidence.stimuli import TokenizedSide
 from broca.models.lm import LM
-from broca.models.pool import Pool
 from broca.sites import Site
-from broca.stats.confounds import partial_welch
+from broca.stats.confounds import residuals
+from broca.stats.discriminant import Discriminants, folds
 from broca.stats.exchange import Arrangements, Sides, arrange
 from broca.stats.permutation import MaxT
 from broca.stats.stability import Stability, bootstrap_overlap
+from broca.stats.true_discoveries import p_of_t
 from broca.units import Select, select
 
 CITATIONS = {
-    "permutations": "Westfall & Young (1993), Resampling-based multiple testing.",
-    "resamples": "Efron (1979), Ann Stat 7:1-26.",
-    "lengths": "MacKinnon & White (1985), J Econometrics 29:305-325.",
+    "permutations": (
+        "Westfall & Young (1993), Resampling-based multiple testing.",
+        "Blain, Thirion & Neuvial (2022), NeuroImage 260:119492.",
+    ),
+    "resamples": ("Efron (1979), Ann Stat 7:1-26.",),
+    "lengths": ("Anderson & Robinson (2001), Aust NZ J Stat 43:75-88.",),
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """What was asked for; the rest is None or empty."""
-
-    p_max: Mapping[Site, Floats] = field(default_factory=dict)
-    """Family-wise p of every unit (max-T over all units of all sites)."""
-    scheme: str = ""
-    """What was shuffled: stimuli, groups, pairs, mixed."""
-    n: int = 0
-    """Arrangements."""
-    stability: Stability | None = None
-    p_length: Mapping[Site, Floats] = field(default_factory=dict)
-    """p of Welch's t after regressing out the length of each stimulus in tokens."""
+DISTINCT = 1 - 1e-9
+"""R² of the side on covariates from which on these tell the sides apart completely."""
 
 
-NOTHING = Resampling()
+@dataclass(frozen=True, slots=True, eq=False)
+class Shuffled:
+    """The map among those of other arrangements of the sides, over all units of all sites."""
+
+    p: Mapping[Site, Floats]
+    """Two-sided p by Student's t: what the bound on true discoveries is read from; NaN for dead units."""
+    p_max: Mapping[Site, Floats]
+    """Family-wise p."""
+    pivots: Floats
+    """(arrangement,) what calibrates the bound."""
+    critical: float
+    """The statistic that a unit must exceed to be significant family-wise."""
+    arrangements: Arrangements
+    overlap: float = 0.0
+    """R² of the side on what was regressed out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,86 +63,89 @@ class Shuffling:
     """The task of comparing one site's values, of either side, with those of every arrangement."""
 
     arrangements: Arrangements
+    fold: NDArray[np.int64] | None = None
+    """(stimulus,) of both sides, where values are of heads, whose directions are learned anew in every arrangement."""
+    covariates: tuple[Floats, Floats] | None = None
+    """(stimulus, covariate) of each side, to be regressed out."""
 
     def key(self, _lm: LM, part: tuple[NDArray[Any], NDArray[Any]], /) -> dict[str, Json]:
         of = self.arrangements
-        arrays = (*part, of.flags, of.sides.a, of.sides.b)
-        return {"cell": "max-T", "data": [sha256(each.tobytes()).hexdigest() for each in arrays]}
+        arrays = [*part, of.flags, of.sides.a, of.sides.b, *(self.covariates or ())]
+        arrays += [] if self.fold is None else [self.fold]
+        data: list[Json] = [sha256(each.tobytes()).hexdigest() for each in arrays]
+        return {"cell": "calibrated max-T", "data": data, "shape": list(part[0].shape)}
 
     def __call__(self, _lm: LM, part: tuple[NDArray[Any], NDArray[Any]], /) -> dict[str, NDArray[Any]]:
-        test = MaxT(self.arrangements)
-        test.update(*part)
+        a, b = part
+        if self.covariates is not None:
+            rest_a, rest_b, _ = residuals(a.reshape(len(a), -1), b.reshape(len(b), -1), *self.covariates)
+            a, b = rest_a.reshape(a.shape), rest_b.reshape(b.shape)
+        test = MaxT(self.arrangements, calibrate=True)
+        if self.fold is None:
+            test.update(a, b)
+        else:
+            test.update_refit(Discriminants(a, b, self.arrangements.sides, self.fold))
         return test.arrays
 
 
-def resample(
+def shuffle(
     lm: LM,
     sides: tuple[TokenizedSide, TokenizedSide],
-    sites: Sequence[Site],
-    pool: Pool,
-    how: Select,
+    values: Values,
+    heads: Mapping[Site, int] | None,
     *,
-    permutations: int,
-    resamples: int,
-    lengths: bool,
+    covariates: tuple[Floats, Floats] | None,
+    n: int,
     seed: int,
     alpha: float,
     cache: Cache,
     progress: Progress,
-) -> Resampling:
-    """Shuffle, resample, and regress out lengths.
+) -> Shuffled | str:
+    """The map among those of other arrangements; or, where too few are possible for alpha, why and what would do.
 
     Args:
         lm: the model.
-        sides: positive and negative stimuli; those of a group are shuffled and drawn together.
-        sites: where to look.
-        pool: how tokens become one value.
-        how: the selection whose stability is asked.
-        permutations: arrangements of the sides; 0 for none.
-        resamples: bootstrap samples of the stimuli; 0 for none.
-        lengths: whether to regress out lengths.
-        seed: of arrangements and samples.
+        sides: positive and negative stimuli; those of a group move together.
+        values: their pooled activations.
+        heads: the width of a head at each site, where heads are what was ranked.
+        covariates: (stimulus, covariate) of each side, to be regressed out.
+        n: arrangements.
+        seed: of random ones.
         alpha: a level that p must be able to reach.
-        cache: of the pass over the stimuli.
+        cache: of the sites.
         progress: told what is done.
-
-    Raises:
-        StatisticsError: if there are too few stimuli or groups; the message says how many would do.
     """
-    if not (permutations or resamples or lengths):
-        return NOTHING
-    first, second = stimulus_values(
-        lm, *sides, sites, pool, cache=cache, progress=lambda done, total: progress("looking again", done, total)
-    )
-    groups = (np.asarray(sides[0].groups), np.asarray(sides[1].groups))
-    made: dict[str, Any] = {}
-    if permutations:
-        arrangements = arrange(Sides.of(*map(len, groups), groups=groups), n=permutations, seed=seed, alpha=alpha)
-        test, task = MaxT(arrangements), Shuffling(arrangements)
-        parts = [(first[site], second[site]) for site in sites]
-        for found in map_cached(task, parts, lm, cache, lambda done, total: progress("shuffling", done, total)):
-            assert isinstance(found, dict)
-            test.include(found)
-        tested = test.result()
-        made |= {"p_max": {site: part.p_max for site, part in zip(sites, tested, strict=True)}}
-        made |= {"scheme": tested[0].scheme, "n": len(arrangements)}
-    if resamples:
-        made["stability"] = _stability(first, second, groups, how, n=resamples, seed=seed)
-    if lengths:
-        tokens = [np.array([len(text) for text in side.tokens], np.float64) for side in sides]
-        made["p_length"] = {site: partial_welch(first[site], second[site], *tokens).p for site in sites}
-    return Resampling(**made)
+    groups = (sides[0].groups, sides[1].groups)
+    try:
+        arrangements = arrange(Sides.of(*map(len, groups), groups=groups), n=n, seed=seed, alpha=alpha)
+        overlap = 0.0
+        if covariates is not None:
+            nothing = [np.zeros((len(each), 1)) for each in groups]
+            overlap = residuals(nothing[0], nothing[1], *covariates)[2]
+    except StatisticsError as error:
+        return str(error)
+    task = Shuffling(arrangements, None if heads is None else np.concatenate(folds(*groups)), covariates)
+    parts = [
+        tuple(side[site] if heads is None else by_head(side[site], heads[site]) for side in values)
+        for site in values[0]
+    ]
+    test = MaxT(arrangements, calibrate=True)
+    for found in map_cached(task, parts, lm, cache, lambda done, total: progress("shuffling", done, total)):  # type: ignore[arg-type]
+        assert isinstance(found, dict)
+        test.include(found)
+    tested = dict(zip(values[0], test.result(), strict=True))
+    whole = next(iter(tested.values()))
+    assert whole.pivots is not None
+    p = {site: p_of_t(part.t, arrangements.sides) for site, part in tested.items()}
+    p_max = {site: part.p_max for site, part in tested.items()}
+    return Shuffled(p, p_max, whole.pivots, whole.critical(alpha), arrangements, overlap)
 
 
-def _stability(
-    first: Mapping[Site, NDArray[Any]],
-    second: Mapping[Site, NDArray[Any]],
-    groups: tuple[NDArray[Any], NDArray[Any]],
-    how: Select,
-    *,
-    n: int,
-    seed: int,
+def stability(
+    sides: tuple[TokenizedSide, TokenizedSide], values: Values, how: Select, *, n: int, seed: int
 ) -> Stability:
+    """How alike the selections are that bootstrap samples of the stimuli make."""
+    first, second = values
     sites = list(first)
     cuts = np.cumsum([first[site].shape[1] for site in sites])[:-1]
 
@@ -144,4 +154,5 @@ def _stability(
         return np.concatenate([chosen.at[site] for site in sites])
 
     joined = (np.concatenate([side[site] for site in sites], axis=1) for side in (first, second))
+    groups = (np.asarray(sides[0].groups), np.asarray(sides[1].groups))
     return bootstrap_overlap(*joined, choose=choose, groups=groups, n=n, seed=seed)

@@ -35,6 +35,12 @@ class TokenizedSide:
         """0 to 3: both halvings at once."""
         return 2 * self.half + self.odd
 
+    def part(self, kept: NDArray[np.bool_]) -> TokenizedSide:
+        """Some of its stimuli."""
+        at = np.flatnonzero(kept).tolist()
+        tokens, groups = [self.tokens[i] for i in at], [self.groups[i] for i in at]
+        return TokenizedSide(tokens, self.half[kept], self.odd[kept], groups)
+
 
 def tokenize_contrast(
     contrast: Contrast, lm: LM, *, chat: Chat, truncate: int | None, seed: int, advice: str = ""

@@ -76,6 +76,29 @@ def partial_welch(a: Any, b: Any, covariates_a: Any, covariates_b: Any) -> Parti
     return Partial(t, df, 2 * special.stdtr(df, -np.abs(t)), difference, kept, float(max(overlap, 0)))
 
 
+def residuals(a: Any, b: Any, covariates_a: Any, covariates_b: Any) -> tuple[Array, Array, float]:
+    """The values of both sides without what covariates explain of them, whatever the side; and how well these tell the sides apart.
+
+    For a permutation test: the side's own effect shrinks with the R² of the side on the covariates, the third value, that of
+    other arrangements does not, so that the test errs towards caution (Anderson & Robinson, 2001).
+
+    Args:
+        a: (stimulus, unit) values of one side.
+        b: those of the other.
+        covariates_a: (stimulus, covariate) of a; constant or redundant ones do no harm.
+        covariates_b: those of b.
+
+    Raises:
+        StatisticsError: if shapes do not fit, or a covariate is not finite.
+    """
+    n = len(a) + len(b)
+    basis = _basis(covariates_a, covariates_b, len(a), n)
+    side = np.repeat([1.0, 0.0], [len(a), len(b)])
+    rest = _without(basis, side)
+    values = _without(basis, np.concatenate([a, b]).astype(np.float64))
+    return values[: len(a)], values[len(a) :], float(max(1 - rest @ rest / (len(a) * len(b) / n), 0))
+
+
 def _basis(covariates_a: Any, covariates_b: Any, n_a: int, n: int) -> Array:
     """An orthonormal basis of the constant and the covariates."""
     parts = [np.asarray(part, np.float64) for part in (covariates_a, covariates_b)]

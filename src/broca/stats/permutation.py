@@ -191,24 +191,43 @@ class MaxT:
 
         return tuple(of(block) for block in self._blocks)
 
+    def update_refit(self, statistic: Callable[[Array], Array]) -> None:
+        """Take in units by a statistic that is refitted: from arrangements (row, group) to (row, unit), NaN for dead units."""
+        t = statistic(self.arrangements.sides.observed_flags[None].astype(np.float64))[0]
+        alive = np.isfinite(t)
+
+        def squares(flags: Array) -> Array:
+            return np.square(np.where(alive, statistic(flags), 0))
+
+        self._blocks.append(_Block(t.shape, t, self._count(np.where(alive, t, 0), squares, alive)))
+
     def _tile(self, sums: GroupSums) -> tuple[Array, Array]:
         """Statistics of some units, and how many arrangements reach it; raises the record of each arrangement."""
         every = self.arrangements
         parts = (_student if every.sides.scheme == "pairs" else _welch)(sums, every.sides)
         difference, error = parts(every.sides.observed_flags[None].astype(np.float64))
         t = (difference / np.sqrt(error))[0]
-        bar = np.square(_bar(t))
+
+        def squares(flags: Array) -> Array:
+            difference, error = parts(flags)
+            return np.divide(np.square(difference, out=difference), error, out=error)
+
+        reached = self._count(t, squares, sums.alive)
+        t[~sums.alive] = np.nan
+        return t, reached
+
+    def _count(self, t: Array, squares: Callable[[Array], Array], alive: Array) -> Array:
+        """How many arrangements are as extreme as t in each unit; raises the record of each arrangement."""
+        every, bar = self.arrangements, np.square(_bar(t))
         reached = np.zeros(t.size, np.int64)
         for start in range(0, len(every), ROWS):
             at = slice(start, start + ROWS)
-            difference, error = parts(every.flags[at].astype(np.float64))
-            squared = np.divide(np.square(difference, out=difference), error, out=error)
+            squared = squares(every.flags[at].astype(np.float64))
             reached += np.add.reduce(squared >= bar, axis=0, dtype=np.uint8)
             np.maximum(self._largest[at], squared.max(1), out=self._largest[at])
             if self._pivots is not None:
-                self._pivots.update(at, squared, sums.alive)
-        t[~sums.alive] = np.nan
-        return t, reached
+                self._pivots.update(at, squared, alive)
+        return reached
 
 
 def _bar(t: Array) -> Array:

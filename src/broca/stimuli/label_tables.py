@@ -15,12 +15,15 @@ from broca.stimuli.tables import Row, Table, read_table, short_repr, whole_numbe
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
 _NEGATIVE = frozenset({"negative", "neg", "0", "false"})
 
+_USED = {"text", "label", "positive", "negative", "group", "id", *COLUMNS}
+_USED |= {f"{side}_{kind}" for side in ("positive", "negative") for kind in ("image", "images")}
+
 
 def table_contrast(path: str | Path, *, positive: str | None = None, negative: str | None = None) -> Contrast:
     """A contrast from a CSV, TSV, JSONL, JSON or Parquet table.
 
     Columns are ``text`` and ``label``, or ``positive`` and ``negative`` (then the contrast is paired); ``group`` and
-    ``id`` are optional, others are left alone. A label is positive/pos/1/true or negative/neg/0/false in any case,
+    ``id`` are optional, others become tags. A label is positive/pos/1/true or negative/neg/0/false in any case,
     unless `positive` names one.
 
     Pictures stand in ``image`` or ``images``, as `broca.stimuli.pictures.pictures_in` reads them, those of one side of a pair in
@@ -57,7 +60,7 @@ def _of_pairs(read: Table, positive: str | None, negative: str | None) -> Contra
     for row, name in zip(read.rows, names, strict=True):
         for side, stimuli in sides.items():
             images = pictures_in(read, row, *COLUMNS, f"{side}_image", f"{side}_images")
-            stimuli.append(Stimulus(f"{name}-{side}", text_in(read, row, side), read.group(row), images=images))
+            stimuli.append(Stimulus(f"{name}-{side}", text_in(read, row, side), read.group(row), _tags(row), images))
     for row, one, other in zip(read.rows, sides["positive"], sides["negative"], strict=True):
         if one.content == other.content:
             raise StimulusError(
@@ -83,7 +86,7 @@ def _of_labels(read: Table, positive: str | None, negative: str | None) -> Contr
         text = text_in(read, row, "text")
         if side is None:
             continue
-        stimulus = Stimulus(name, text, read.group(row), images=pictures_in(read, row, *COLUMNS))
+        stimulus = Stimulus(name, text, read.group(row), _tags(row), pictures_in(read, row, *COLUMNS))
         if first.setdefault(stimulus.content, (side, row))[0] is not side:
             raise StimulusError(
                 f"{read.at(row)}: the text {short_repr(text)} has the other label in {first[stimulus.content][1].where}. Remove one."
@@ -135,6 +138,15 @@ def _standard(read: Table, label: str) -> bool:
 def _label(read: Table, row: Row) -> str:
     value = whole_number(row.cells["label"])
     return str(value) if isinstance(value, bool | int) else read.word(row, "label")
+
+
+def _tags(row: Row) -> dict[str, str]:
+    """Words and numbers of the columns that have no other use: confounds may be named among them."""
+    return {
+        name: str(value).strip()
+        for name, value in row.cells.items()
+        if name not in _USED and isinstance(value, str | int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - NaN
+    }
 
 
 def _build(read: Table, positive: list[Stimulus], negative: list[Stimulus], *, kind: str, paired: bool) -> Contrast:

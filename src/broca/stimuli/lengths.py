@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import special
 
-from broca.items import Contrast, Text
+from broca.items import Contrast, Stimulus, Text
 from broca.page.numbers import number, p_value
 
 
@@ -84,6 +85,13 @@ def length_match(contrast: Contrast, tokens: Callable[[str], int] | Sequence[int
     if tokens is not None and not callable(tokens):
         found.append(_difference("tokens", tokens[: len(sides[0])], tokens[len(sides[0]) :]))
     return LengthMatch(contrast.name, tuple(found))
+
+
+def lengths(stimuli: Sequence[Stimulus], tokens: Sequence[int]) -> NDArray[np.float64]:
+    """Characters, words and tokens of each stimulus, ``(stimulus, 3)``; tokens are given."""
+    texts = [plain(stimulus.text) for stimulus in stimuli]
+    table = [(len(text), len(text.split()), n) for text, n in zip(texts, tokens, strict=True)]
+    return np.array(table, np.float64)
 
 
 def plain(text: Text) -> str:

@@ -3,78 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from broca.evidence.contrast_map import flat, q_values
+from broca.evidence.contrast_map import flat
 from broca.evidence.maps import Floats
-from broca.evidence.resampling import NOTHING, Resampling
+from broca.evidence.resampling import DISTINCT, Shuffled
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
+from broca.page.words import enumeration
 from broca.sites import Site
+from broca.specs.expectation import State
 from broca.stats.corrections import bh, true_share
 from broca.stats.mean_tests import welch_from_samples
 from broca.stats.pairs import difference_test
-from broca.stats.power import welch_detectable
+from broca.stats.true_discoveries import calibrated_share
 from broca.units import Selection
 
+HALF = 0.5
+"""Share of the selection that must be truly selective, at the least."""
+SIZE = 1.0
+"""Standard deviations between the sides that a study must be able to see before it can say that half of a selection has none such."""
 SELECTIVE_SHARE = 0.95
-"""Share of the selection that must be significant."""
+"""Share of chosen heads or neurons that must be significant family-wise."""
 
 
 def unit_map(
-    p: Mapping[Site, Floats],
     q: Mapping[Site, Floats],
     selection: Selection,
+    shuffled: Shuffled | str | None,
     *,
-    sides: tuple[int, int],
     alpha: float,
-    more: Resampling = NOTHING,
+    without: Sequence[str] = (),
 ) -> Rung:
-    """Do the selected units tell the two sides apart, after correction over all units?
+    """Is at least half of the selection truly selective, whatever else was searched?
+
+    *Passed*: of the selection at least half is, by the lower bound at 1 - alpha confidence that the arrangements of the groups
+    calibrate (Blain, Thirion & Neuvial, 2022). *Failed*: the bound is 0, no selected unit is significant family-wise, and the
+    groups are enough to see one standard deviation: if half of the selection had that, some of it would be significant with
+    probability 0.95, however the units hang together (Markov's inequality). Anything else is *undecided*.
 
     Args:
-        p: of every unit.
-        q: adjusted over all of them.
+        q: Benjamini-Hochberg adjusted p of every unit, by the statistic's own distribution.
         selection: the selected ones.
-        sides: stimuli on each side.
-        alpha: level of the corrections.
-        more: what shuffling and regressing out lengths gave, if it was asked for.
+        shuffled: the map among those of other arrangements; why there are none; None where nobody asked.
+        alpha: level.
+        without: what was regressed out of the activations before they were shuffled, in words.
     """
-    adjusted_p, chosen = flat(q), flat(selection.mask.at)
-    hits = int((adjusted_p[chosen] <= alpha).sum())
-    anywhere = int((adjusted_p <= alpha).sum())
-    bound = true_share(flat(p), chosen, alpha=alpha)
-    seen = welch_detectable(*sides, alpha=alpha, tests=selection.n_alive)
-    extra: dict[str, float | int] = {"detectable_d": seen}
-    text = f" {sides[0]} + {sides[1]} stimuli show d = {number(seen)} in a given {selection.mask.grain} with 80 % power (Bonferroni)."
-    if more.p_max:
-        extra["family_wise_selected"] = int((flat(more.p_max)[chosen] <= alpha).sum())
-        extra["arrangements"] = more.n
-        text += (
-            f" By max-T over {more.n} arrangements of {more.scheme}, {extra['family_wise_selected']} of them are significant "
-            f"family-wise ({alpha:g})."
+    chosen = flat(selection.mask.at)
+    adjusted = flat(q)
+    numbers = {
+        "k": selection.k,
+        "share_significant": float((adjusted <= alpha).sum() / selection.n_alive),
+        "alpha": alpha,
+    }
+    grain = selection.mask.grain
+    if shuffled is None:
+        text = "The sides were not shuffled (--permutations 1000 does)."
+        return Rung(
+            "selective", "not tested", text, numbers | {"significant_selected": int((adjusted[chosen] <= alpha).sum())}
         )
-    if more.p_length:
-        extra["significant_without_length"] = int((flat(q_values(more.p_length))[chosen] <= alpha).sum())
-        text += f" With the length of the stimuli regressed out, {extra['significant_without_length']} remain (BH)."
+    if isinstance(shuffled, str):
+        return Rung("selective", "undecided", shuffled, numbers)
+    significant = flat(shuffled.p_max) <= alpha
+    hits, anywhere = int(significant[chosen].sum()), int(significant.sum())
+    p = flat(shuffled.p)
+    level = {"exact": shuffled.arrangements.exact, "alpha": alpha}
+    alive = np.isfinite(p)
+    # A selected unit without a statistic, of which nothing was left when covariates were regressed out, is no discovery.
+    p = np.where(chosen & ~alive, 1.0, p)
+    bound = calibrated_share(p, chosen, shuffled.pivots, **level)
+    whole = calibrated_share(p, alive | chosen, shuffled.pivots, **level)
+    seen = detectable(shuffled)
+    state, more = _state(bound, hits, seen, shuffled)
+    numbers |= {
+        "significant_selected": hits,
+        "significant": anywhere,
+        "true_share": bound,
+        "true_share_whole": whole,
+        "detectable_d": seen,
+        "arrangements": len(shuffled.arrangements),
+        "overlap": shuffled.overlap,
+    }
+    if without:
+        more = f" This is with {enumeration([*without])} regressed out (R² of the side on it {shuffled.overlap:.2f}).{more}"
+    of = {"pairs": "pairs", "stimuli": "stimuli"}.get(shuffled.arrangements.sides.scheme, "groups")
     return Rung(
         "selective",
-        "passed" if hits >= SELECTIVE_SHARE * selection.k else "failed",
-        f"{hits} of {selection.k} selected {selection.mask.grain}s are significant (BH, q = {alpha:g}; {anywhere} of {selection.n_alive} "
-        f"in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} of the selection is truly selective.{text}",
-        {
-            "k": selection.k,
-            "significant_selected": hits,
-            "significant": anywhere,
-            "share_significant": anywhere / selection.n_alive,
-            "true_share": bound,
-            "alpha": alpha,
-            **extra,
-        },
+        state,
+        f"{hits} of {selection.k} selected {grain}s are significant family-wise (max-T over {len(shuffled.arrangements)} arrangements of "
+        f"{of}, {alpha:g}; {anywhere} of {selection.n_alive} in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} "
+        f"of the selection is truly selective, and at least {whole:.0%} of the whole model ({HALF:.0%} of the selection is asked).{more}",
+        numbers,
     )
+
+
+def detectable(shuffled: Shuffled) -> float:
+    """How far apart a unit's sides must lie, in standard deviations, to be significant family-wise with probability 0.95."""
+    sides = shuffled.arrangements.sides
+    shift = shuffled.critical + stats.norm.ppf(0.95)
+    if sides.scheme == "pairs":
+        return float(shift / np.sqrt(sides.n_both))
+    return float(shift * np.sqrt(1 / (sides.n_only_a + sides.n_both) + 1 / (sides.n_only_b + sides.n_both)))
+
+
+def _state(bound: float, hits: int, seen: float, shuffled: Shuffled) -> tuple[State, str]:
+    """The rung's state, and what would decide it where nothing does."""
+    if bound >= HALF:
+        return "passed", ""
+    if shuffled.overlap > DISTINCT:
+        return "undecided", " What was regressed out tells the sides apart completely: match the sides in it."
+    sides = shuffled.arrangements.sides
+    now = min(sides.n_only_a, sides.n_only_b) + sides.n_both
+    what = "pairs" if sides.scheme == "pairs" else "stimuli a side" if sides.scheme == "stimuli" else "groups a side"
+    enough = f"about {ceil(now * (seen / SIZE) ** 2)} {what} (here {now})" if np.isfinite(seen) else "more arrangements"
+    if hits or bound:
+        return "undecided", f" More {what} raise the bound, or a smaller selection."
+    if seen <= SIZE:
+        return "failed", (
+            f" If half of it lay {SIZE:g} standard deviation apart, some of it would be significant with 95 % probability: "
+            f"{seen:.2f} is seen."
+        )
+    return "undecided", f" Only {seen:.2f} standard deviations would be seen; {enough} show {SIZE:g}, and would decide."
 
 
 Shares = NDArray[np.float64]

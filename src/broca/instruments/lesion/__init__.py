@@ -12,7 +12,7 @@ COMMAND = Command(
             "localize",
             (
                 *("contrast", "sites", "grain", "twins", "permutations", "also", "resamples", "lengths"),
-                *("protect_massive", "chat"),
+                *("confounds", "protect_massive", "chat"),
             ),
         )
     },

@@ -9,15 +9,16 @@ import numpy as np
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SiteUnavailable
-from broca.evidence import contrast_map
-from broca.evidence import resampling as resampled
-from broca.evidence.maps import Maps, head_maps, unit_maps
+from broca.evidence import confounds, contrast_map, resampling
+from broca.evidence.duplicates import warn_of_near_duplicates
+from broca.evidence.maps import Maps, contrast_maps
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import learned, reliable, selective
-from broca.evidence.stimuli import Split, tokenize_contrast
-from broca.evidence.verdict import Verdict
+from broca.evidence.stimuli import Split, TokenizedSide, tokenize_contrast
+from broca.evidence.verdict import Rung, Verdict
 from broca.instruments.localize import agreement as across
 from broca.instruments.localize import twins
+from broca.instruments.localize.resamples import Resampled, resample
 from broca.instruments.localize.result import Localization
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast
@@ -47,14 +48,14 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         seed=spec.seed,
         advice=presets.preset(spec.preset).advice if spec.preset else "",
     )
-    pooling = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images)
-    look = unit_maps if spec.grain == "unit" else head_maps
-    found = look(
+    sides = (positive, negative)
+    found, values = contrast_maps(
         lm,
-        positive,
-        negative,
+        sides,
         where,
-        pooling,
+        Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images),
+        spec.grain,
+        keep=bool(spec.permutations or spec.resamples),
         cache=cache,
         progress=lambda done, total: progress("localizing", done, total),
     )
@@ -62,23 +63,16 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     whole, splits = contrast_map.without_massive(found) if spec.protect_massive else found
     whole = whole if spec.select_on == "all" else splits["random"][0]
     selection = select(whole.t, how, grain=spec.grain)
-    more = resampled.resample(
+    local = _localization(
+        spec.model_copy(update={"select": how}),
         lm,
-        (positive, negative),
-        where,
-        pooling,
-        how,
-        permutations=spec.permutations,
-        resamples=spec.resamples,
-        lengths=spec.lengths,
-        seed=spec.seed,
-        alpha=spec.alpha,
-        cache=cache,
-        progress=progress,
+        selection,
+        whole,
+        splits,
+        more=resample(spec, lm, sides, values, cache=cache, progress=progress),
+        sides=sides,
+        protected=protected,
     )
-    own = spec.model_copy(update={"select": how})
-    tokens = (*positive.tokens, *negative.tokens)
-    local = _localization(own, lm, selection, whole, splits, more=more, tokens=tokens, protected=protected)
     return _compared(spec, local, lm, cache=cache, progress=progress)
 
 
@@ -176,21 +170,25 @@ def _localization(
     whole: Maps,
     splits: Mapping[Split, tuple[Maps, Maps]],
     *,
-    more: resampled.Resampling,
-    tokens: Sequence[Tokens],
+    more: Resampled,
+    sides: tuple[TokenizedSide, TokenizedSide],
     protected: int,
 ) -> Localization:
-    contrast, match = spec.stimuli, length_match(spec.stimuli, tokens=[len(each) for each in tokens])
-    q = contrast_map.q_values(whole.p)
-    tells = selective.unit_map(
-        whole.p,
-        q,
-        selection,
-        sides=(len(contrast.positive), len(contrast.negative)),
-        alpha=spec.alpha,
-        more=more,
+    contrast, tokens = spec.stimuli, (sides[0].tokens, sides[1].tokens)
+    match = length_match(contrast, tokens=[len(each) for side in tokens for each in side])
+    beside = (
+        confounds.lengths_match(match),
+        confounds.ends_match(contrast, tokens, cut=spec.truncate is not None),
+        *confounds.columns_match(contrast, spec.confounds),
     )
-    repeats = reliable.unit_map(splits, spec.select, spec.grain, more.stability)
+    q = contrast_map.q_values(whole.p)
+    shuffled, stability = more
+    without = (*["length"] * spec.lengths, *spec.confounds)
+    tells = selective.unit_map(q, selection, shuffled, alpha=spec.alpha, without=without)
+    # What a confound adds helps a map to pass: one that failed all the same has failed.
+    if (refused := confounds.refusal(beside, length=spec.lengths)) and tells.state in ("passed", "undecided"):
+        tells = replace(tells, state="undecided", text=f"{tells.text} {refused}")
+    repeats = reliable.unit_map(splits, spec.select, spec.grain, stability)
     return Localization(
         spec=spec,
         t=whole.t,
@@ -208,24 +206,36 @@ def _localization(
         guards=(
             contrast_map.varies(whole.t),
             contrast_map.massive_units(whole.size, selection),
-            contrast_map.lengths_match(match),
+            *beside,
         ),
         warnings=(
             *contrast_map.warnings(contrast, selection, protected),
-            *_cut(spec, tokens),
+            *_cut(spec, [*tokens[0], *tokens[1]]),
+            *warn_of_near_duplicates(
+                "stimuli",
+                [s.text for s in (*contrast.positive, *contrast.negative)],
+                [*sides[0].groups, *sides[1].groups],
+            ),
             *_idle(spec, lm),
             *lm.notes,
         ),
-        claim=(
-            f"{tells.numbers['significant_selected']} of the {selection.k} selected {spec.grain}s at {spec.sites} of "
-            f"{lm.name} tell {contrast.name} stimuli from their controls (Benjamini-Hochberg, q = {spec.alpha})."
-        ),
+        claim=_claim(spec, lm, selection, tells),
         citations=(
             *contrast_map.citations(spec.grain, spec.preset),
-            *(text for name, text in resampled.CITATIONS.items() if getattr(spec, name)),
+            *(text for name, texts in resampling.CITATIONS.items() if getattr(spec, name) for text in texts),
         ),
-        p_max=more.p_max or None,
+        p_max=shuffled.p_max if isinstance(shuffled, resampling.Shuffled) else None,
     )
+
+
+def _claim(spec: Localize, lm: LM, selection: Selection, tells: Rung) -> str:
+    """What was selected, and how much of it tells the sides apart, in one sentence."""
+    hits = tells.numbers.get("significant_selected")
+    whose = f"the {selection.k} selected {spec.grain}s at {spec.sites} of {lm.name}"
+    if hits is None:
+        return f"Whether {whose} tell {spec.stimuli.name} stimuli from their controls is undecided."
+    how = f"family-wise, α = {spec.alpha:g}" if spec.permutations else f"Benjamini-Hochberg, q = {spec.alpha:g}"
+    return f"{hits} of {whose} tell {spec.stimuli.name} stimuli from their controls ({how})."
 
 
 def _selection_summary(spec: Localize, selection: Selection, protected: int) -> dict[str, object]:

@@ -56,33 +56,36 @@ class Localize(Spec):
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"
     """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
-    permutations: Natural = 0
-    """Shuffle the sides this often (pairs and groups together) for family-wise p by max-T. Units only."""
+    permutations: Natural = 1000
+    """Shuffle the sides this often, groups and pairs together: the rung *selective*. 0 for none."""
     resamples: Natural = 0
     """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
     also: tuple[str, ...] = ()
     """Further contrasts for the same ability: how alike are their maps and selections? Each costs one localization."""
     lengths: bool = False
-    """Regress out the length of each stimulus in tokens, and count what remains. Units only."""
+    """Regress out the length of each stimulus, in tokens, words and characters, before the sides are shuffled."""
+    confounds: tuple[str, ...] = ()
+    """Columns of the stimuli's table that may differ between the sides, regressed out likewise: numbers as they are, words by class."""
     protect_massive: bool = False
     """Never select units with massive activations, which every task needs."""
     twins: Natural = 0
     """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
     alpha: Level = 0.05
-    """Level of the Benjamini-Hochberg correction over all units."""
+    """Level of the tests over all units."""
     seed: Natural = 0
-    """Seed of the split into halves."""
+    """Seed of the split into halves, and of arrangements."""
 
     renamed: ClassVar[Mapping[str, str]] = {"pictures": "images"}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(("bos", "sinks", "images"), ("pool=mean",), lambda spec: spec.pool == "mean", strict=True),
         Need(
-            ("permutations", "resamples", "lengths"),
+            ("resamples",),
             ("grain=unit",),
             lambda spec: spec.grain == "unit",
             "a head's statistic is itself learned from the labels",
             strict=True,
         ),
+        Need(("lengths", "confounds"), ("permutations=1 or more",), lambda spec: spec.permutations, strict=True),
     )
 
     @model_validator(mode="before")
@@ -156,7 +159,8 @@ class Localize(Spec):
     @property
     def alone(self) -> Localize:
         """The same localizer without its twins and resamplings: what is done to each twin, and for other contrasts."""
-        return self.model_copy(update={"twins": 0, "permutations": 0, "resamples": 0, "lengths": False, "also": ()})
+        plain = {"twins": 0, "permutations": 0, "resamples": 0, "lengths": False, "confounds": (), "also": ()}
+        return self.model_copy(update=plain)
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the stimuli: a file may change under its name."""
