@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from broca.cache.cache import Progress, silent
 from broca.errors import RunError
-from broca.storage import Source, read_tensors, replacing
+from broca.storage import Source, read_tensors, write
 
 CHECKPOINT = "checkpoint.safetensors"
 POINT = 50
@@ -152,8 +152,8 @@ class Course:
                 for name, value in state.items():
                     tensors[f"state/{number}/{index}/{name}"] = torch.as_tensor(value)
         words = {"stamp": self.stamp, "past": json.dumps([past.step, past.curve, past.looks, past.recent])}
-        with replacing(self.folder / CHECKPOINT) as partial:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata=words)
+        content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, words)
+        write(self.folder / CHECKPOINT, content)
 
     def _resume(self) -> Past:
         path = self.folder / CHECKPOINT
