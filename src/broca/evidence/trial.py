@@ -181,7 +181,7 @@ class TrialScores:
     def decision(self) -> MatchedDraws:
         """What the matched draws decide so far."""
         decision = decide(self.own_scores.as_costly, self.trial.rule(self.how.alpha))
-        return MatchedDraws(decision, self.trial.draws.matched, self.trial.wanted)
+        return MatchedDraws(decision, self.trial.draws.matched, len(self.trial.draws.conditions))
 
     def causal(self) -> Rung:
         """Does taking it away cost the ability enough, and more than matched random choices do?"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -19,8 +18,8 @@ from broca.evidence.verdict import Rung
 from broca.page.numbers import limits as bounds
 from broca.page.numbers import number, p_value
 from broca.page.words import count
-from broca.stats.loss import Loss, loss_test
-from broca.stats.nulls import empirical_p, quantile_band
+from broca.stats.loss import SMALLEST_SHARE, Loss, loss_test
+from broca.stats.nulls import quantile_band
 from broca.stats.stopping import Decision
 
 
@@ -32,7 +31,7 @@ class MatchedDraws:
     matched: str
     """In words: "that match it in layer and size"."""
     wanted: int
-    """Draws that were asked for."""
+    """Draws that were asked for, or that there are."""
 
     @property
     def until(self) -> str:
@@ -177,42 +176,49 @@ def against_families(rung: Rung, table: pl.DataFrame, alpha: float) -> Rung:
     return rung.failed_if(f"It is not beyond random masks of the family {', '.join(lost)}." if lost else None)
 
 
-class PatchChoice(Protocol):
-    """What was chosen to be patched, and against what it is tested."""
-
-    @property
-    def what(self) -> str: ...
-
-    @property
-    def percent(self) -> float: ...
-
-    @property
-    def draws(self) -> int: ...
-
-    @property
-    def alpha(self) -> float: ...
-
-
 def patch_choice(
-    own: tuple[float, float, float], drawn: NDArray[np.float64], n: int, how: PatchChoice, *, matched: bool
+    own: tuple[float, float, float],
+    drawn: NDArray[np.float64],
+    draws: MatchedDraws,
+    *,
+    cases: int,
+    what: str,
+    alpha: float,
 ) -> Rung:
-    """Does the choice, patched as a whole, restore more than random choices of its size do?"""
+    """Does the choice, patched as a whole, restore enough, and more than random choices of its size do?
+
+    Args:
+        own: share of the lost logit difference that it restores: low, value, high.
+        drawn: share that each random choice restores, in the order in which they were drawn.
+        draws: what they decide.
+        cases: how many were patched; none of them chose.
+        what: heads or neurons.
+        alpha: level.
+    """
     low, share, high = own
-    numbers = {"share": share, "low": low, "high": high, "cases": n, "draws": len(drawn)}
-    if 1 / (len(drawn) + 1) > how.alpha:
-        few = f"percent = {how.percent:g} leaves too few {how.what} to draw from: "
-        why = (
-            (few if len(drawn) < how.draws else "")
-            + f"{len(drawn)} random choices cannot give p ≤ {how.alpha:g}; draw {int(np.ceil(1 / how.alpha)) - 1} or more."
-        )
-        return Rung("causal", "not tested", why, numbers)
-    band, p = quantile_band(drawn), float(empirical_p(share, drawn, "greater"))
-    return Rung(
-        "causal",
-        "passed" if p <= how.alpha and low > 0 else "failed",
-        f"Patched together in {n} cases that did not choose them, the chosen {how.what} restore {number(share, '.0%')} "
-        f"{bounds(low, high, '.0%')} of the lost logit difference; {len(drawn)} random choices of the same size"
-        f"{' and layers' if matched else ''} {number(band.value, '.0%')} in the median (95 % of them within "
-        f"{bounds(band.low, band.high, '.0%')}; {p_value(p)}).",
-        numbers | {"random_median": band.value, "random_low": band.low, "random_high": band.high, "p_random": p},
+    n, as_much = draws.decision.draws, draws.decision.as_costly
+    numbers: dict[str, float | int | None] = {"share": share, "low": low, "high": high, "cases": cases, "draws": n}
+    numbers |= {"smallest_effect": SMALLEST_SHARE}
+    text = (
+        f"Patched together in {cases} cases that did not choose them, the chosen {what} restore {number(share, '.0%')} "
+        f"{bounds(low, high, '.0%')} of the lost logit difference; {SMALLEST_SHARE:.0%} is the smallest of interest."
     )
+    if n:
+        band = quantile_band(drawn[:n])
+        numbers |= {"random_median": band.value, "random_low": band.low, "random_high": band.high}
+        numbers |= {"p_random": (1 + as_much) / (1 + n)}
+        text += (
+            f" Of {count(n, 'distinct random choice')} {draws.matched} {as_much} restore as much (median {number(band.value, '.0%')}, "
+            f"95 % of them within {bounds(band.low, band.high, '.0%')}{draws.until})."
+        )
+    if high < SMALLEST_SHARE or draws.decision.state == "failed":
+        return Rung("causal", "failed", text, numbers)
+    if not n:
+        return Rung("causal", "not tested", f"{text} No random choices were drawn (--draws 200).", numbers)
+    if draws.decision.state == "undecided":
+        why = f"{count(n, 'random choice')} cannot give p ≤ {alpha:g}: draw more, or choose another number of {what}"
+        return Rung("causal", "undecided", f"{text} Undecided: {why}.", numbers)
+    if low > 0 and share >= SMALLEST_SHARE:
+        return Rung("causal", "passed", text, numbers)
+    why = "the interval neither lies beyond zero with a share that large nor below it, more cases would decide it"
+    return Rung("causal", "undecided", f"{text} Undecided: {why}.", numbers)

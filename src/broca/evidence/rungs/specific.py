@@ -195,16 +195,29 @@ def patch_choice(
     groups: np.ndarray,
     boot: Mapping[str, int],
 ) -> Rung:
-    """Does the clean run of another text restore less than the text's own?"""
+    """Does the clean run of another text restore less than the text's own?
+
+    *Failed* where the whole interval lies below a fifth of what was lost.
+    """
     try:
         found = paired_bootstrap(own, foreign, groups=groups, **boot)
     except StatisticsError:
         found = Interval(float((own - foreign).mean()), float("nan"), float("nan"))
-    share = float(np.nansum(foreign) / lost.sum())
+    share, smallest = float(np.nansum(foreign) / lost.sum()), SMALLEST_SHARE * float(lost.mean())
+    enough = found.low > 0 and found.value >= smallest
+    state: State = "failed" if found.high < smallest else "passed" if enough else "undecided"
+    more = " Undecided: more cases would decide it." if state == "undecided" else ""
     return Rung(
         "specific",
-        "passed" if found.low > 0 else "failed",
+        state,
         f"With the clean run of another text, whose answer is another, the same patch restores {number(share, '.0%')}: "
-        f"{number(found.value)} logits {bounds(found.low, found.high)} less than with the text's own.",
-        {"share_other": share, "difference": found.value, "low": found.low, "high": found.high},
+        f"{number(found.value)} logits {bounds(found.low, found.high)} less than with the text's own; {number(smallest)} is the "
+        f"smallest difference of interest.{more}",
+        {
+            "share_other": share,
+            "difference": found.value,
+            "low": found.low,
+            "high": found.high,
+            "smallest_effect": smallest,
+        },
     )

@@ -12,7 +12,7 @@ from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import StimulusError
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
-from broca.evidence.verdict import RUNGS, Rung, Verdict
+from broca.evidence.verdict import PLACE, RUNGS, Rung, Verdict
 from broca.instruments.perturb import answers as asked
 from broca.instruments.perturb import summary as told
 from broca.instruments.perturb.cases import CASES, FlippedPair, Left, flipped_pairs, table
@@ -99,7 +99,6 @@ class _Seen:
 
 def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     texts, answers, kinds, cases, left = seen.texts, seen.answers, seen.kinds, seen.cases, seen.left
-    verdict = Verdict.of(*after.selected.rungs)
     recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
     guards = (
         told.gate(answers, texts, seen.way),
@@ -108,6 +107,8 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         *(after.grid.guards if after.grid else ()),
     )
     lost = np.array([]) if after.grid is None else after.grid.lost
+    refused = next((guard.text for guard in guards if (guard.name, guard.state) == ("gate", "marked")), None)
+    verdict = Verdict.of(*(rung.undecided_if(refused if rung.name in PLACE else None) for rung in after.selected.rungs))
     return PerturbResult(
         spec=spec,
         kinds=kinds,

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb, prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from broca.errors import SiteUnavailable, StatisticsError
+from broca.evidence.conditions import Condition
+from broca.evidence.draws import candidates, matched_units
 from broca.evidence.rungs import causal, learned, reliable, selective, specific
+from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, share_of
 from broca.instruments.perturb.spec import What
@@ -27,8 +29,8 @@ from broca.page.words import count as counted
 from broca.sites import Kind, Site
 from broca.stats.permutation import permutation_test
 from broca.stats.reliability import halves
+from broca.stats.stopping import EVERY, decide, stopping_rule
 from broca.units import UnitMask
-from broca.units.draws import random_like
 
 _SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
 ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
@@ -219,25 +221,32 @@ def _t(values: Floats) -> Floats:
 
 def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
     """The causal and the specific rung, in cases that chose nothing."""
-    others = (comb(len(flags) - int(flags.sum()), int(flags.sum())) for flags in mask.at.values())
-    layer: tuple[Literal["layer"], ...] = ("layer",) if prod(others) >= how.draws else ()
-    enough = 2 * mask.count <= sum(map(len, mask.at.values()))
-    draws = range(how.draws if enough else 0)
-    random = [random_like(mask, seed=how.seed + i, match=layer, among="rest") for i in draws]
-    cells = [_jointly(held, each) for each in (mask, *random)]
-    groups = np.asarray(held.groups)
-    arrays = held.run("patching the choice", [one.case for one in held.cases], cells)
-    gains = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
-    low, share, high = share_of(gains[:, 0], lost, groups, how.boot)
-    drawn = gains[:, 1:].sum(0) / lost.sum()
-    restores = causal.patch_choice((low, share, high), drawn, len(lost), how, matched=bool(layer))
+    like = Condition("lesion", mask)
+    random = matched_units(like, how.draws, alive=candidates(held.lm, mask), size=None, match=("layer",), seed=how.seed)
+    groups, cases = np.asarray(held.groups), [one.case for one in held.cases]
+    own = _gains(held, cases, [mask])[:, 0]
+    low, share, high = share_of(own, lost, groups, how.boot)
+    n, drawn = len(random.conditions), np.zeros(0)
+    rule = stopping_rule(how.alpha, draws=max(how.draws, 1), distinct=n if n < how.draws else None)
+    for start in range(0, n, EVERY):
+        some = [condition.mask for condition in random.conditions[start : start + EVERY]]
+        drawn = np.concatenate([drawn, _gains(held, cases, some).sum(0) / lost.sum()])
+        if decide(drawn >= share - 1e-9, rule).state in ("passed", "failed"):
+            break
+    decided = MatchedDraws(decide(drawn >= share - 1e-9, rule), random.matched, n)
+    restores = causal.patch_choice((low, share, high), drawn, decided, cases=len(lost), what=how.what, alpha=how.alpha)
     others = donor_cases(held.cases)
     if not others:
         why = "All these cases have the same right answer, so none can lend a run with another."
         return restores, Rung("specific", "not tested", why, {})
-    other = held.run("patching the choice from other texts", others, cells[:1])
-    foreign = other["after"][:, 0, 0] - other["before"][:, 0]
-    return restores, specific.patch_choice(gains[:, 0], foreign, lost, groups, how.boot)
+    foreign = _gains(held, others, [mask], "patching the choice from other texts")[:, 0]
+    return restores, specific.patch_choice(own, foreign, lost, groups, how.boot)
+
+
+def _gains(held: Patches, cases: Sequence[Any], masks: Sequence[UnitMask], what: str = "patching the choice") -> Floats:
+    """``(case, mask)`` How much of the logit difference each choice restores."""
+    arrays = held.run(what, cases, [_jointly(held, mask) for mask in masks])
+    return arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
 
 
 def _table(
