@@ -58,7 +58,7 @@ LONG = ["18446744073709551616", "-9223372036854775809", "0x" + "f" * 5000, "0o" 
     ("read", "text"),
     [(parse_json, f'{{"a": {{"b": [[1, {n}]]}}}}') for n in LONG[:2]]
     + [(parse_toml, f"a = {{b = [[1, {n}]]}}") for n in LONG],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: value[:30] if isinstance(value, str) else value.__name__,
 )
 def test_integers_beyond_64_bits_are_refused_before_anybody_prints_them(read, text):
     with pytest.raises(StimulusError, match=r"an integer in it is beyond 64 bits\. Get it again\."):
