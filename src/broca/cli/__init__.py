@@ -21,7 +21,7 @@ from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.exporting import export
 from broca.cli.inspecting import inspect
-from broca.cli.options import RUNS, Loading, Verbose, Working, given, refuse
+from broca.cli.options import RUNS, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.errors import BrocaError, RunError, SpecError, StimulusError
@@ -147,53 +147,61 @@ def report(run: Path, *, interactive: bool = False) -> None:
 @app.command
 def plan(
     *,
-    loss: float = 0.1,
-    gained: float = 0.02,
-    abilities: int = 1,
+    loss: float = 0.15,
+    intact: float = 0.95,
+    chance: float = 0.5,
+    groups: int = 20,
+    items: int = 5,
+    others: int = 1,
+    claims: int = 1,
+    rho: float = 0.1,
     d: float = 0.5,
     units: int = 1,
-    cluster: float | None = None,
-    rho: float | None = None,
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> None:
-    """Say how many items, stimuli and random lesions are needed to find a given effect.
+    """Say how probable it is that a lesion passes causal and specific, and how much of everything makes it so.
 
     Args:
-        loss: Accuracy that the lesion is to cost, as a share (0.1 is ten points).
-        gained: Share of items that turn right by chance under a lesion.
-        abilities: Abilities that share the level (Bonferroni).
+        loss: Accuracy that the lesion costs, as a share (0.15 is 15 points).
+        intact: Accuracy of the intact model.
+        chance: What guessing gets right.
+        groups: Groups (templates, stories) of each ability.
+        items: Items of each group; and stimuli of each template.
+        others: Other abilities that must be spared.
+        claims: Claims that share the level.
+        rho: Correlation among the items of a group.
         d: Difference between the sides of the contrast, in standard deviations.
         units: Units that share the level (Bonferroni).
-        cluster: Items, or stimuli, of one template (1); needs --rho.
-        rho: Correlation among those of one template (0); needs --cluster.
         power: Probability of finding the effect.
-        alpha: Level of each test, two-sided.
+        alpha: Level of each test.
     """
-    from math import ceil
+    from broca.stats.ladder_power import Study, ladder_needs, ladder_power
+    from broca.stats.power import welch_needed
 
-    from broca.stats.power import mcnemar_needed, welch_needed
-
-    refuse({"cluster": cluster}, "--rho", met=rho is not None)
-    refuse({"rho": rho}, "--cluster", met=cluster is not None)
-    shared = {"power": power, "alpha": alpha, "m": 1 if cluster is None else cluster, "rho": rho or 0.0}
-    items = mcnemar_needed(loss + gained, gained, tests=abilities, **shared)
-    stimuli = welch_needed(d, tests=units, **shared)
-    draws = ceil(1 / alpha - 1e-9) - 1
+    study = Study(
+        loss, groups, items, intact=intact, chance=chance, others=others, alike=rho, alpha=alpha, claims=claims
+    )
+    here, needs = ladder_power(study), ladder_needs(study, power=power)
+    stimuli = welch_needed(d, tests=units, power=power, alpha=alpha, m=items, rho=rho)
     terminal.facts(
         [
-            ("items of each ability", f"{items:,} to find a loss of {100 * loss:g} points (exact McNemar test)"),
+            (
+                "causal and specific",
+                f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)",
+            ),
+            (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
+            ("random lesions", f"{needs.draws:,} at most, they stop when their end is plain"),
+            ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
             ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
-            ("random lesions", f"{draws:,} at least, for p = {alpha:g}; 200 for a steady band"),
-            ("untrained twins", f"{draws:,} at least, for p = {alpha:g}"),
         ]
     )
     asked = {
         "contrast": YOUR_CONTRAST,
         "items": YOURS,
-        "n_items": items,
-        "draws": max(200, draws),
-        "twins": max(20, draws),
+        "n_items": needs.items,
+        "draws": needs.draws,
+        "twins": needs.twins,
     }
     terminal.following({}, command("lesion", "MODEL", options=asked))
 
