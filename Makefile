@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all fuzz check bench calibrate coverage tables clean
+.PHONY: demo test test-all fuzz check bench calibrate certify coverage tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -29,6 +29,9 @@ bench: $(VENV)/installed-dev
 
 calibrate: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate.py
+
+certify: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/certify.py
 
 coverage: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py

@@ -1,0 +1,1 @@
+"""What `make certify` counts: claims of the ladder on studies whose truth is known."""

@@ -1,0 +1,85 @@
+"""A small part of `make certify`, with fixed seeds: nothing is claimed of nothing, what is true is, and no bound breaks unseen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from certificate import cases, maps, page, parts, truths
+from certificate.rows import Row, share
+from certificate.studies import Outcome
+
+FEW = 6
+
+
+def places(name, made, n=FEW):
+    of = parts.outcome(name, made)
+    return [Outcome(*of(k)).place for k in range(n)]
+
+
+@pytest.fixture(scope="module")
+def recommended():
+    return next(size for size in truths.sizes() if size.size == "as recommended")
+
+
+@pytest.mark.parametrize("kind", ["null", "adversary"])
+def test_nothing_is_claimed_of_nothing(kind):
+    states = [s for case in cases.CASES if case.kind == kind for s in places(case.name, case.made)]
+    row = share(kind, "all", states, bound=0.05)
+    assert row.n >= 60
+    assert row.met, row.states
+    assert row.states["failed"] >= row.n / 5
+
+
+@pytest.mark.parametrize("case", [c for c in cases.CASES if c.claim == "specific"], ids=lambda c: c.name)
+def test_few_groups_are_not_specific(case):
+    of = parts.outcome(case.name, case.made)
+    assert share("null", case.name, [of(k)[1] for k in range(20)], bound=0.05).met
+
+
+def test_a_truth_is_found_at_the_recommended_size_and_nothing_is_said_to_be_nothing(recommended):
+    kinds = recommended.kinds
+    assert share("size", "truth", places("truth", kinds["truth"], 12), bound=0.8, side="at least").met
+    assert places("nothing", kinds["nothing lost"], 12).count("failed") >= 8
+
+
+@pytest.mark.parametrize("case", maps.CASES, ids=lambda c: c.name)
+def test_maps(case):
+    states = [case.state(parts.generator(case.name, k)) for k in range(12)]
+    if case.true:
+        assert states.count("passed") >= 10
+    elif case.fails:
+        assert states.count("failed") >= 8
+    else:
+        assert share("map", case.name, states, bound=0.05).met, states
+
+
+def test_cases_have_names_of_their_own():
+    names = [case.name for case in (*cases.CASES, *maps.CASES)]
+    assert len(set(names)) == len(names)
+
+
+def test_a_single_row_breaks_a_bound_with_its_whole_interval_and_a_pooled_one_with_any_of_it():
+    row = Row("null", "x", "passed", 200, 14, bound=0.05)
+    assert row.met
+    assert not replace(row, strict=True).met
+    assert not replace(row, claimed=30).met
+    assert replace(row, claimed=150, bound=0.8, side="at least").met
+    assert not replace(row, claimed=140, bound=0.8, side="at least").met
+    assert replace(row, bound=None).met is None
+
+
+def test_the_page_says_which_bounds_are_broken(tmp_path):
+    rows = [Row("null", "one", "passed", 200, 1, bound=0.05), Row("null", "two", "passed", 200, 100, bound=0.05)]
+    results, target = tmp_path / "certify.json", tmp_path / "certify.md"
+    results.write_text(json.dumps({"rows": [asdict(row) | {"met": row.met} for row in rows]}))
+    page.write(results, target)
+    text = target.read_text()
+    assert "1 of 2 bounds are **broken**" in text
+    assert "| two | passed | 200 | 100 (50.0 % [42.9 %, 57.1 %]) | ≤ 5 % | **no** |" in text
