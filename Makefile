@@ -38,6 +38,7 @@ coverage: $(VENV)/installed-dev
 
 tables: $(VENV)/installed-dev
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/extending.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from broca.errors import UnknownName
@@ -13,9 +14,17 @@ from broca.errors import UnknownName
 class Registry:
     """A name, and the ``module:attribute`` that is imported when somebody first asks for it."""
 
-    def __init__(self, what: str, entries: dict[str, str]) -> None:
+    def __init__(self, what: str, entries: dict[str, str], *, group: str = "") -> None:
+        """Names of ours, and those of other packages.
+
+        Args:
+            what: what the names are of, for errors.
+            entries: ``module:attribute`` by name.
+            group: the entry points by which other packages add names; a name of ours stays ours.
+        """
         self.what = what
-        self._entries = dict(entries)
+        found = entry_points(group=group) if group else ()
+        self._entries = {each.name: each.value for each in found} | entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

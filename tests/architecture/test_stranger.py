@@ -31,7 +31,11 @@ def installed(tmp_path_factory) -> dict[str, str]:
     about = place / "norms-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: norms\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[broca.instruments]\nnorms = norms\n")
+    (about / "entry_points.txt").write_text(
+        "[broca.instruments]\nnorms = norms\n"
+        "[broca.benchmarks]\nevenness = parts.evenness:evenness\n"
+        "[broca.scorers]\nconfident = parts.confident:Confident\n"
+    )
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(place), os.environ.get("PYTHONPATH", "")])}
 
 
@@ -83,3 +87,45 @@ def test_it_goes_on_where_it_was_stopped(installed, tmp_path):
     }
     for file in ("result.json", "tensors.safetensors", "tables/heads.parquet"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+PARTS = """
+import json, sys
+import numpy as np
+import broca
+from broca.capture import capture
+from broca.sites import Site
+from parts.largest import Largest
+from parts.layer_off import LayerOff
+
+lm = broca.LM.load("beliefs")
+tokens = lm.tokenize(["Anna puts the key in the box .", "Ben waits ."])
+site = Site(1, "mlp_act")
+seen = capture(lm, tokens, [site], Largest)[site].result()
+with lm.under(LayerOff(1)):
+    off = capture(lm, tokens, [Site(1, "resid_post")], Largest)
+before = capture(lm, tokens, [Site(1, "resid_pre")], Largest)
+same = np.allclose(off[Site(1, "resid_post")].result(), before[Site(1, "resid_pre")].result())
+units = broca.UnitMask.of({"0.z": [1]}, n=4, grain="head")
+spec = broca.CausalTest(selection=units, items="evenness", options={"n": 24}, scorer={"kind": "confident", "nats": 0.5},
+                        draws=2, gate="mark", n_bootstrap=50)
+run = broca.run(spec, lm, sys.argv[1])
+rows = run.tables["items"]
+print(json.dumps({"same": bool(same), "units": int(seen.size), "right": bool((rows["correct"] == (rows["score"] >= 0.5)).all()),
+                  "items": rows["id"].n_unique(), "kind": run.spec["study"]["scorer"]["kind"]}))
+"""
+
+
+def test_a_strangers_intervention_scorer_benchmark_and_reducer_are_a_file_each(installed, tmp_path):
+    assert all(len(path.read_text().splitlines()) < 40 for path in (HERE / "parts").glob("*.py"))
+    done = python(PARTS, tmp_path / "run", env=installed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {"same": True, "units": found["units"], "right": True, "items": 24, "kind": "confident"}
+    again = python(
+        CALL, "run", tmp_path / "run" / "spec.toml", "--out", tmp_path / "again", env=installed, cwd=tmp_path
+    )
+    assert again.returncode == 0, again.stderr
+    scored = python(CALL, "score", "beliefs", "--items", "evenness", "--options.n", 8, env=installed, cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    assert "evenness" in scored.stdout

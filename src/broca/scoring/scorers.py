@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
@@ -12,8 +13,13 @@ from broca.scoring.orders import Permuted
 from broca.scoring.sampling import Sampled
 from broca.specs.fields import Chat
 
-AnyScorer = Annotated[Likelihood | Generation | Permuted | Sampled, Field(discriminator="kind")]
-"""Every scorer that a study's spec can name, told apart by `kind`."""
+if TYPE_CHECKING:
+    AnyScorer = Annotated[Likelihood | Generation | Permuted | Sampled, Field(discriminator="kind")]
+else:
+    _STRANGERS = tuple(each.load() for each in entry_points(group="broca.scorers"))
+    AnyScorer = Annotated[Union[(Likelihood, Generation, Permuted, Sampled, *_STRANGERS)], Field(discriminator="kind")]
+"""Every scorer that a study's spec can name, told apart by `kind`: ours, and those of packages with an entry point in
+``broca.scorers``, whose modules import no torch."""
 
 
 def chat_of(scorer: object) -> Chat:

@@ -56,8 +56,9 @@ BENCHMARKS = Registry(
         "passkey": "broca.stimuli.passkey:passkey",
         "sums": "broca.stimuli.sums:sums",
     },
+    group="broca.benchmarks",
 )
-"""The benchmarks that come with broca. ``beliefs`` is all abilities of the belief world, one after the other;
+"""The benchmarks that come with broca, and those of packages with an entry point in ``broca.benchmarks``. ``beliefs`` is all abilities of the belief world, one after the other;
 ``beliefs/belief`` is false and true belief, half and half. ``cells`` is theory-of-mind tasks told in cells; below it are
 their names and those of their abilities."""
 

@@ -1,0 +1,1 @@
+"""A stranger's intervention, scorer, benchmark and reducer: a file each."""
