@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -83,3 +84,13 @@ def test_the_page_says_which_bounds_are_broken(tmp_path):
     text = target.read_text()
     assert "1 of 2 bounds are **broken**" in text
     assert "| two | passed | 200 | 100 (50.0 % [42.9 %, 57.1 %]) | ≤ 5 % | **no** |" in text
+
+
+def test_each_trap_is_seen_by_a_test_that_exists():
+    root = Path(__file__).parents[2]
+    text = (root / "docs/traps.md").read_text(encoding="utf-8")
+    assert sorted(map(int, re.findall(r"^\*\*(\d+)\.", text, re.MULTILINE))) == list(range(1, 21))
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) >= 20
+    missing = [name for path, name in named if f"def {name}(" not in (root / path).read_text(encoding="utf-8")]
+    assert not missing
