@@ -14,8 +14,8 @@ _OPENING = """# How often the ladder is wrong
 `make certify` counts claims on studies whose truth is known, by the functions that decide the rungs, writes the counts to
 `benchmarks/results/certify.json`, and this page from them. It ends with code 1 where a bound is broken. Intervals are exact binomial
 95 % (Clopper and Pearson, 1934). A single row breaks its bound where its whole interval lies beyond it; where all nulls or all
-adversaries are pooled, the whole interval must keep the bound. *Before* is what rules without these repairs claimed, where that was
-measured. [Traps](traps.md) tells the stories; [the ladder](ladder.md) the rules.
+adversaries are pooled, the whole interval must keep the bound. *Before* is what rules without these repairs claimed in studies of the
+same kind, where that was measured. [Traps](traps.md) tells the stories; [the ladder](ladder.md) the rules.
 """
 
 _SECTIONS: tuple[tuple[str, str, str], ...] = (
@@ -64,7 +64,7 @@ _MISSING = """## What is not here
 * Planted truth in several architectures, in weights, edges and directions.
 * Massive coordinates, and the format of questions in maps of weights, by rate: the traps show them.
 * Learned and reliable.
-
+{absent}
 Absence from the table is no finding.
 """
 
@@ -83,7 +83,10 @@ def write(results: Path, target: Path) -> None:
         own = [row for row in rows if row.part == part]
         if own:
             parts.append(f"## {title}\n\n{text}\n\n{_table(own)}")
-    parts += [_cost(rows), _MISSING]
+    absent = "".join(
+        f"* {title}: not counted yet.\n" for part, title, _ in _SECTIONS if part not in {row.part for row in rows}
+    )
+    parts += [_cost(rows), _MISSING.format(absent=absent)]
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -140,5 +143,5 @@ def _cost(rows: list[Row]) -> str:
     return (
         f"## Cost\n\nThe matched draws until they had decided. By the rule's arithmetic they are {null.draws:.0f} for a lesion that is exchangeable "
         f"with its draws, at an error of the first kind of {null.passed:.4f}, and {true.draws:.0f} where no draw ever costs as much.\n\n"
-        f"| studies | draws in the mean | without stopping |\n| --- | --- | --- |\n{told}"
+        + (f"| studies | draws in the mean | without stopping |\n| --- | --- | --- |\n{told}" if told else "")
     )

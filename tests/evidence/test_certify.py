@@ -94,3 +94,10 @@ def test_each_trap_is_seen_by_a_test_that_exists():
     assert len(named) >= 20
     missing = [name for path, name in named if f"def {name}(" not in (root / path).read_text(encoding="utf-8")]
     assert not missing
+
+
+def test_the_page_of_the_results_is_theirs(tmp_path):
+    root = Path(__file__).parents[2]
+    target = tmp_path / "certify.md"
+    page.write(root / "benchmarks/results/certify.json", target)
+    assert target.read_text(encoding="utf-8") == (root / "docs/certify.md").read_text(encoding="utf-8")
