@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from broca.items import Text
+from broca.items import Item, Text
 from broca.stats.near_duplicates import ALIKE, WIDTH, near_duplicates
 from broca.stimuli.ends import bare_texts
 from broca.stimuli.lengths import plain
 
 FEW = 0.1
 """Share of the texts that may be like one of another group without a word about it."""
+
+
+def warn_of_near_duplicate_items(abilities: Mapping[str, Sequence[Item]]) -> tuple[str, ...]:
+    """The same for the items of each ability."""
+    return tuple(
+        warning
+        for name, items in abilities.items()
+        for warning in warn_of_near_duplicates(
+            f"items of {name}", [i.prompt for i in items], [i.cluster for i in items]
+        )
+    )
 
 
 def warn_of_near_duplicates(what: str, texts: Sequence[Text], groups: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 * mean_tests    Welch and paired t from moments or samples, differences of means with their intervals
 * corrections   Benjamini-Hochberg, Holm, and the share of a chosen set that is surely true
 * true_discoveries  the same share, calibrated by permutations
+* discriminant  a head's linear-discriminant t, and that of every other arrangement of its stimuli
+* answer_lots   the share of chosen weights in a summed gradient, against that with answers by lot
 * exchange      which stimuli, groups or pairs may trade places, and whether there are enough of them
 * permutation   max-T: p per unit, and family-wise, over shuffled labels or flipped signs
 * sums          sums over groups that are exact, so that no result depends on how the work was cut

@@ -14,6 +14,7 @@ from broca.evidence.maps import Maps
 from broca.evidence.stimuli import Split
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
+from broca.specs.expectation import State
 from broca.stats.reliability import SplitHalf, chance_overlap, overlap, spearman_brown, split_half
 from broca.stats.stability import Stability
 from broca.units import Grain, Select, select
@@ -21,6 +22,22 @@ from broca.units.weights import WeightSet
 
 RELIABLE = 0.8
 """Split-half reliability (Spearman-Brown) that a map must reach."""
+BEYOND = 0.05
+"""Of an overlap of the halves' selections at least as large by chance."""
+
+
+def _state(r: float, full: float, p_overlap: float, what: str) -> tuple[State, str]:
+    """*Passed*: reliable, and the halves' selections overlap beyond chance; *failed*: neither; and what would decide anything else."""
+    beyond = p_overlap <= BEYOND
+    if full >= RELIABLE and beyond:
+        return "passed", ""
+    if full >= RELIABLE:
+        return "undecided", f" The maps agree and their selections do not: select more, or give more {what}."
+    if beyond and r > 0:
+        # Spearman-Brown for a map of so many times as long a test; the whole is two halves.
+        times = RELIABLE * (1 - r) / (r * (1 - RELIABLE)) / 2
+        return "undecided", f" About {times:.1f} times as many {what} would reach {RELIABLE}."
+    return "failed", ""
 
 
 def unit_map(
@@ -38,7 +55,7 @@ def unit_map(
         ordered = split_half(*(flat(part.t) for part in splits["odd-even"]))
         chosen = [select(part.t, how, grain=grain) for part in parts]
     except (StatisticsError, SelectionError) as error:
-        return Rung("reliable", "not tested", f"Too few stimuli or units for two halves: {error}", {})
+        return Rung("reliable", "undecided", f"Too few stimuli or units for two halves: {error}", {})
     masks = [flat(selection.mask.at) for selection in chosen]
     n = min(selection.n_alive for selection in chosen)
     shared = overlap(*masks)
@@ -51,7 +68,7 @@ def unit_map(
         float(np.mean([np.nanmean(np.sign(d[by][masks[by]]) * d[on][masks[by]]) for by, on in pairs]))
         for pairs in (((0, 1), (1, 0)), ((0, 0), (1, 1)))
     )
-    passed = stable.full >= RELIABLE and p_overlap <= 0.05
+    state, more = _state(stable.r, stable.full, p_overlap, "stimuli")
     extra, text = {}, ""
     if stability is not None:
         extra = {
@@ -64,14 +81,15 @@ def unit_map(
             f"each other (95 % of pairs {limits(stability.jaccard.low, stability.jaccard.high, '.0%')}; shuffled labels "
             f"{number(stability.noise, '.0%')}; 80 % is good)."
         )
-        passed = passed and stability.jaccard.value > stability.noise
+        if state == "passed" and stability.jaccard.value <= stability.noise:
+            state = "failed"
     return Rung(
         "reliable",
-        "passed" if passed else "failed",
+        state,
         f"Split-half r = {number(stable.r)} ({number(stable.full)} for the whole by Spearman-Brown, {RELIABLE} is asked; odd "
         f"against even {number(ordered.full)}). The halves' selections share {number(shared.jaccard, '.0%')} (Jaccard; chance "
         f"{number(chance.jaccard, '.1%')}, {p_value(p_overlap)}). Effect size of the selection on stimuli that did not select it: "
-        f"d = {number(held_out)}, against {number(same)} on its own.{text}",
+        f"d = {number(held_out)}, against {number(same)} on its own.{text}{more}",
         {
             "r": stable.r,
             "r_full": stable.full,
@@ -89,12 +107,16 @@ def unit_map(
     )
 
 
-def weight_mask(halves: Sequence[WeightSet], r: float) -> Rung:
+def weight_mask(halves: Sequence[WeightSet], r: float, r_all: float) -> Rung:
     """Would other samples of the kind have given the same scores and the same mask?
+
+    Matrices differ in scale, whatever is asked, so that scores of any two sets of samples correlate over all weights. The correlation is
+    that within matrices, pooled by Fisher's z.
 
     Args:
         halves: the mask that each half of the task's samples, and of the control's, gives; empty where not kept.
-        r: correlation of the halves' log scores over all weights.
+        r: correlation of the halves' log scores within matrices.
+        r_all: over all weights.
     """
     if len(halves) != 2 or not np.isfinite(r):
         return Rung(
@@ -103,26 +125,36 @@ def weight_mask(halves: Sequence[WeightSet], r: float) -> Rung:
     full, shared = spearman_brown(r), halves[0].overlap(halves[1])
     # The shared counts of the matrices are hypergeometric; their sum, of rare events, is close to Poisson.
     p = float(poisson.sf(shared.shared - 1, shared.expected)) if shared.shared else 1.0
+    state, more = _state(r, full, p, "samples (--n-score)")
     return Rung(
         "reliable",
-        "passed" if full >= RELIABLE and p <= 0.05 else "failed",
-        f"Split-half r = {number(r)} of log scores over all weights ({number(full)} for the whole by Spearman-Brown, {RELIABLE} is "
-        f"asked). The halves' masks share {shared.shared} of {halves[0].count} and {halves[1].count} weights (Jaccard "
-        f"{number(shared.jaccard, '.0%')}; {number(shared.expected, '.2g')} expected by chance, {p_value(p)}).",
-        {"r": r, "r_full": full, "jaccard": shared.jaccard, "expected": shared.expected, "p_overlap": p},
+        state,
+        f"Split-half r = {number(r)} of log scores within matrices ({number(full)} for the whole by Spearman-Brown, {RELIABLE} is "
+        f"asked; over all weights r = {number(r_all)}). The halves' masks share {shared.shared} of {halves[0].count} and {halves[1].count} weights (Jaccard "
+        f"{number(shared.jaccard, '.0%')}; {number(shared.expected, '.2g')} expected by chance, {p_value(p)}).{more}",
+        {
+            "r": r,
+            "r_full": full,
+            "r_all": r_all,
+            "jaccard": shared.jaccard,
+            "expected": shared.expected,
+            "p_overlap": p,
+        },
     )
 
 
 def head_map(halves: SplitHalf | None) -> Rung:
     """Do two halves of the theories say alike which heads look at useful statements?"""
     if halves is None:
-        return Rung("reliable", "not tested", "Too few heads or theories for the maps of two halves.", {})
+        few = "Too few heads or theories for the maps of two halves: 3 heads and 4 theories are the fewest."
+        return Rung("reliable", "undecided", few, {})
     text = (
         f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
         f"(Spearman-Brown; {RELIABLE} is asked)."
     )
-    state = "passed" if halves.full >= RELIABLE else "failed"
-    return Rung("reliable", state, text, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
+    # A map of heads selects none: there is no overlap to ask for.
+    state, more = _state(halves.r, halves.full, 0.0, "theories")
+    return Rung("reliable", state, text + more, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
 
 
 def patch_choice(first: NDArray[np.float64], second: NDArray[np.float64], count: int, what: str) -> Rung:
@@ -130,13 +162,15 @@ def patch_choice(first: NDArray[np.float64], second: NDArray[np.float64], count:
     try:
         stable = split_half(first, second)
     except StatisticsError as error:
-        return Rung("reliable", "not tested", str(error), {})
+        return Rung("reliable", "undecided", str(error), {})
     tops = [np.isin(np.arange(len(each)), np.argsort(-each, kind="stable")[:count]) for each in (first, second)]
     shared, chance = overlap(*tops), chance_overlap(count, count, len(first))
+    p = float(hypergeom.sf(shared.shared - 1, len(first), count, count))
+    state, more = _state(stable.r, stable.full, p, "cases")
     return Rung(
         "reliable",
-        "passed" if stable.full >= RELIABLE else "failed",
+        state,
         f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
-        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance).",
-        {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared},
+        f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance, {p_value(p)}).{more}",
+        {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared, "p_overlap": p},
     )

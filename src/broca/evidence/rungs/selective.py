@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from broca.errors import StatisticsError
 from broca.evidence.contrast_map import flat
 from broca.evidence.maps import Floats
 from broca.evidence.resampling import DISTINCT, Shuffled
@@ -18,6 +19,7 @@ from broca.page.numbers import limits, number, p_value
 from broca.page.words import enumeration
 from broca.sites import Site
 from broca.specs.expectation import State
+from broca.stats.answer_lots import AnswerTest
 from broca.stats.corrections import bh, true_share
 from broca.stats.mean_tests import welch_from_samples
 from broca.stats.pairs import difference_test
@@ -28,8 +30,6 @@ HALF = 0.5
 """Share of the selection that must be truly selective, at the least."""
 SIZE = 1.0
 """Standard deviations between the sides that a study must be able to see before it can say that half of a selection has none such."""
-SELECTIVE_SHARE = 0.95
-"""Share of chosen heads or neurons that must be significant family-wise."""
 
 
 def unit_map(
@@ -132,47 +132,91 @@ def _state(bound: float, hits: int, seen: float, shuffled: Shuffled) -> tuple[St
 
 
 Shares = NDArray[np.float64]
+GAIN = 0.05
+"""Macro-F1 beyond a baseline that is of interest."""
+MORE = 0.1
+"""How much more of a summed gradient than with answers by lot is of interest."""
 _FLOOR = 1e-6
 """Shares are compared as logs; smaller ones than this count as this."""
 
 
-def weight_mask(task: Shares, general: Shares, *, alpha: float) -> Rung:
-    """Does the mask take a greater share of the gradient of task items than of other texts, neither of which chose it?
+def weight_mask(
+    task: Shares, general: Shares, answers: AnswerTest | str, *, groups: Sequence[str], alpha: float
+) -> Rung:
+    """Does the mask take more of the gradient of task items than of other texts, and more of it with right answers than with answers by lot?
 
     The claim is about the mask as a whole, so its whole share is tested; how many of its weights show it by themselves
-    stands beside.
+    stands beside. *Passed*: both tests at alpha. *Failed*: it takes less of the task's gradient than of texts', or surely not a tenth more
+    with right answers than with those by lot. Anything else is *undecided*.
 
     Args:
         task: ``(sample, weight)`` shares of held-out items, in multiples of an even share.
         general: those of held-out texts.
-        alpha: level of the test, and of the correction over weights.
+        answers: of the same items with answers by lot; why there is no such test.
+        groups: of the items.
+        alpha: level of the tests, and of the correction over weights.
     """
     if min(len(task), len(general)) < 3:
-        return Rung("selective", "not tested", "Fewer than 3 held-out items or texts.", {})
+        return Rung("selective", "undecided", "Fewer than 3 held-out items or texts: give more (--n-items).", {})
     a, b = _log(task.mean(1)), _log(general.mean(1))
     whole = welch_from_samples(a, b)
-    p = float(difference_test(a, b, alpha=alpha).p) if np.ptp(np.concatenate([a, b])) > 0 else 1.0
+    alone = [f"text {i}" for i in range(len(b))]
+    try:
+        p = (
+            float(difference_test(a, b, groups=(groups, alone), alpha=alpha).p)
+            if np.ptp(np.concatenate([a, b]))
+            else 1.0
+        )
+    except StatisticsError as error:
+        return Rung("selective", "undecided", str(error), {})
     d = float(whole.d) if np.isfinite(whole.d) else 0.0
     each = welch_from_samples(_log(task), _log(general))
     known = np.where(np.isfinite(each.p), each.p, 1.0)
     one_sided = np.where(each.t > 0, known / 2, 1 - known / 2)
     hits, k = int((bh(one_sided) <= alpha).sum()), task.shape[1]
     bound = true_share(one_sided, np.ones(k, dtype=bool), alpha=alpha)
-    return Rung(
-        "selective",
-        "passed" if p <= alpha and d > 0 else "failed",
+    numbers = {
+        "k": k,
+        "p": p,
+        "d_held_out": d,
+        "significant_selected": hits,
+        "share_significant": hits / k,
+        "true_share": bound,
+        "alpha": alpha,
+    }
+    text = (
         f"On {len(task)} held-out items the masked weights have {np.median(10**a):.1f} times their even share of the squared gradient "
         f"in the median, on {len(general)} held-out texts {np.median(10**b):.1f} times (d = {number(d)}, permutation {p_value(p)}). By "
-        f"themselves {hits} of {k} weights show it (BH, q = {alpha:g}); with {1 - alpha:.0%} confidence at least {bound:.0%} do.",
-        {
-            "k": k,
-            "p": p,
-            "d_held_out": d,
-            "significant_selected": hits,
-            "share_significant": hits / k,
-            "true_share": bound,
-            "alpha": alpha,
-        },
+        f"themselves {hits} of {k} weights show it (BH, q = {alpha:g}); with {1 - alpha:.0%} confidence at least {bound:.0%} do."
+    )
+    if p <= alpha and d < 0:
+        return Rung("selective", "failed", text, numbers)
+    if isinstance(answers, str):
+        return Rung("selective", "undecided", f"{text} {answers}", numbers)
+    numbers |= {"share_answers": answers.share, "share_lots": answers.usual, "p_answers": answers.p}
+    text += (
+        f" Of the squared sum of the items' gradients, each towards its right answer, they have {answers.share:.1%}, with answers by "
+        f"lot {answers.usual:.1%} ({p_value(answers.p)})."
+    )
+    state, more = _by_lot(answers, alpha)
+    if state == "passed" and p > alpha:
+        state, more = "undecided", " More held-out items or texts would decide (--n-items, --n-read)."
+    return Rung("selective", state, text + more, numbers)
+
+
+def _by_lot(answers: AnswerTest, alpha: float) -> tuple[State, str]:
+    if answers.smallest_p > alpha:
+        return "undecided", f" {answers.n_groups} groups of items are too few for any p ≤ {alpha:g}: give 6 or more."
+    if answers.p <= alpha:
+        return "passed", ""
+    z = stats.norm.ppf(1 - alpha)
+    if np.log(answers.more) + z * answers.spread < np.log(1 + MORE):
+        return "failed", f" It is surely not {MORE:.0%} more."
+    # By how much the lots must spread less for as large a share to be significant.
+    wanted = (z * answers.spread / np.log(max(answers.more, 1 + MORE))) ** 2
+    return (
+        "undecided",
+        f" About {ceil(answers.n_groups * max(wanted, 1)) + 1} groups of held-out items would decide (here {answers.n_groups}; --n-items).",
     )
 
 
@@ -193,9 +237,12 @@ class ProbedTarget(Protocol):
     def baselines(self) -> Sequence[Mapping[str, Any]]: ...
 
 
-def probe_scores(defined: Sequence[ProbedTarget], questions: Mapping[str, str], alpha: float) -> Rung:
-    """Do probes of attention beat shuffled labels, and what is read from the surface of the text alone?"""
-    texts, numbers, passed = [], {}, True
+def probe_scores(defined: Sequence[ProbedTarget], questions: Mapping[str, str], *, shuffles: int, alpha: float) -> Rung:
+    """Do probes of attention beat shuffled labels, and what is read from the surface of the text alone?
+
+    All targets must, each at `alpha` (intersection-union; Berger, 1982).
+    """
+    texts, numbers, states = [], {}, []
     for each in defined:
         row, name = each.row, each.row["symbol"]
         best = max(each.baselines, key=lambda b: b["f1"])
@@ -208,21 +255,41 @@ def probe_scores(defined: Sequence[ProbedTarget], questions: Mapping[str, str], 
         )
         numbers |= {f"f1_{each.name}": row["f1"], f"p_{each.name}": row["p"]}
         numbers |= {f"margin_{each.name}": row["margin"], f"gain_{each.name}": best["gain"]}
-        passed &= row["p"] is not None and row["p"] <= alpha / len(defined) and best["gain_low"] > 0
+        states.append(_probe_state(row, best, shuffles, alpha))
     if any(each.row["p"] is None for each in defined):
         return Rung(
             "selective", "not tested", " ".join(texts) + " Labels were not shuffled (permutations = 0).", numbers
         )
-    return Rung("selective", "passed" if passed else "failed", " ".join(texts), numbers)
+    state: State = next((s for s in ("failed", "undecided") if s in states), "passed")  # type: ignore[assignment]
+    if state == "undecided":
+        texts.append(f"More texts would decide (--n), or more shuffles (--permutations {ceil(1 / alpha) - 1} or more).")
+    return Rung("selective", state, " ".join(texts), numbers)
+
+
+def _probe_state(row: Mapping[str, Any], best: Mapping[str, Any], shuffles: int, alpha: float) -> State:
+    """Of one target: *failed* where attention surely adds less than `GAIN`, or the shuffles are decided against it."""
+    if row["p"] is None:
+        return "not tested"
+    if best["gain_high"] < GAIN:
+        return "failed"
+    if row["p"] > alpha:
+        return "undecided" if 1 / (1 + shuffles) > alpha else "failed"
+    return "passed" if best["gain_low"] > 0 else "undecided"
 
 
 def patch_choice(p_max: NDArray[np.float64], what: str, alpha: float) -> Rung:
-    """Do the chosen ones restore more than arbitrary signs of the cases' changes would have it?"""
-    hits = int((p_max <= alpha).sum())
+    """Do the chosen ones restore more than arbitrary signs of the cases' changes would have it?
+
+    With 1 - alpha confidence all that are significant family-wise do: *passed* where that is at least half of them, *failed* where
+    it is none.
+    """
+    hits, k = int((p_max <= alpha).sum()), len(p_max)
+    state: State = "passed" if hits >= HALF * k else "undecided" if hits else "failed"
     return Rung(
         "selective",
-        "passed" if hits >= SELECTIVE_SHARE * len(p_max) else "failed",
-        f"{hits} of {len(p_max)} chosen {what} restore more than arbitrary signs of the cases' changes would have it (max-T, "
-        f"family-wise {alpha:g}).",
-        {"k": len(p_max), "significant_selected": hits},
+        state,
+        f"{hits} of {k} chosen {what} restore more than arbitrary signs of the cases' changes would have it (max-T, "
+        f"family-wise {alpha:g}; {HALF:.0%} is asked)."
+        + (" More cases would decide (--cases)." if state == "undecided" else ""),
+        {"k": k, "significant_selected": hits, "true_share": hits / k},
     )

@@ -8,6 +8,7 @@ from typing import Any
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence import agreement
 from broca.evidence.conditions import LesionScorer
+from broca.evidence.duplicates import warn_of_near_duplicate_items
 from broca.evidence.holding import examine, hold, rungs, trial_of
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
@@ -100,6 +101,7 @@ def _result(
             *(local.warnings if local else lm.notes),
             *trial.warnings,
             *_seen_before(spec),
+            *warn_of_near_duplicate_items(spec.abilities),
             *(
                 f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
                 for name in scores.unable

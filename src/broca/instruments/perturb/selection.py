@@ -177,7 +177,7 @@ def _sign_flip_test(
         )
     except StatisticsError as error:
         nothing = np.full(values.shape[1], np.nan)
-        return nothing, nothing, Rung("selective", "not tested", f"In the half that chose: {error}", {})
+        return nothing, nothing, Rung("selective", "undecided", f"In the half that chose: {error}", {})
     return test.t, test.p_max, selective.patch_choice(test.p_max[chosen], how.what, how.alpha)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
+from broca.evidence.duplicates import warn_of_near_duplicates
 from broca.evidence.effects import limits, points
 from broca.evidence.guards import too_few
 from broca.evidence.verdict import Guard
@@ -120,7 +121,8 @@ def warnings(kinds: pl.DataFrame, left: Left, texts: StudyTexts) -> tuple[str, .
     silent = kinds.filter(pl.col("unparsed") > 0.05)["kind"].to_list()
     if silent:
         out.append(f"More than 5 % of the answers could not be read under {', '.join(silent)}: these count as wrong.")
-    return tuple(out)
+    clean = {pair.clean: pair.cluster for pair in texts.pairs}
+    return (*out, *warn_of_near_duplicates("texts", [*clean], [*clean.values()]))
 
 
 def method(items: str, texts: StudyTexts, grid: Grid | None, left: Left) -> str:

@@ -94,7 +94,7 @@ def rungs(found: Sequence[TargetScore], reliable: SplitHalf | None, *, alpha: fl
             for name in ("selective", "reliable", "learned")
         )
     return (
-        selective.probe_scores(defined, ASKED, alpha),
+        selective.probe_scores(defined, ASKED, shuffles=defined[0].target.how.permutations, alpha=alpha),
         reliable_rung.head_map(reliable),
         learned.probe_scores(defined, alpha),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
+from broca.evidence.duplicates import warn_of_near_duplicates
 from broca.evidence.guards import joins
 from broca.evidence.model import model_summary
 from broca.evidence.token_cache import TokenCachedLikelihood
@@ -20,6 +21,7 @@ from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.scores import TargetScore
 from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
+from broca.items import Tree
 from broca.models.lm import LM
 from broca.specs.pooling import pooling
 
@@ -45,6 +47,10 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
     robust = work.robust(found, statements, answers)
     tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
     return _result(work, seen, found, answers, tables, after=after, missing=missing)
+
+
+def _alike(trees: Sequence[Tree]) -> tuple[str, ...]:
+    return warn_of_near_duplicates("texts", [tree.text for tree in trees], [tree.cluster for tree in trees])
 
 
 def _result(
@@ -78,7 +84,7 @@ def _result(
             *after.guards,
             *joins(lm, [tree.item for tree in statements.trees], TokenCachedLikelihood(chat=spec.chat)),
         ),
-        warnings=(*probe_findings.warnings(found), *missing, *after.warnings, *lm.notes),
+        warnings=(*probe_findings.warnings(found), *missing, *after.warnings, *_alike(statements.trees), *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
         method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),

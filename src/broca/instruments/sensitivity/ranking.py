@@ -44,7 +44,9 @@ class Ranking:
     whole: WeightRanking
     halves: tuple[WeightRanking, ...]
     r: float
-    """Correlation of the halves' log scores over all weights; NaN without halves."""
+    """Correlation of the halves' log scores within matrices; NaN without halves."""
+    r_all: float
+    """The same over all weights: high wherever matrices differ in scale."""
     n: int
     """Samples."""
 
@@ -67,7 +69,7 @@ def ranking(
     """
     addresses = {m.name: m.address for m in matrices}
     key = {
-        "cell": "weight ranking",
+        "cell": "weight ranking by matrix",
         "samples": fingerprint([[a.question.shared.ids, a.question.options, a.answer] for a in samples]),
         "objective": objective,
         "score": [how.score, how.scope, how.most, how.halves, how.precision, how.nonfinite, how.mode],
@@ -77,7 +79,7 @@ def ranking(
 
     def compute() -> Part:
         found: dict[str, list[Any]] = {}
-        moments = np.zeros(6)
+        moments: list[np.ndarray] = []
         for i, group in enumerate(_groups(matrices, how.layer_groups)):
             draft = draft_of(cache, {**key, "group": i})
             sums = sensitivity(
@@ -97,16 +99,17 @@ def ranking(
             for half in (None, 0, 1) if how.halves else (None,):
                 for name, listed in _rank(lm, sums, group, how, half).lists.items():
                     found.setdefault(name, []).append(listed)
-            moments += _moments(lm, sums, group, how) if how.halves else 0
+            moments += _moments(lm, sums, group, how) if how.halves else []
             if draft is not None:
                 draft.drop()
-        return _pack(found, moments)
+        return _pack(found, np.array(moments).reshape(-1, 6))
 
     stored = cache(key, compute)
     assert isinstance(stored, dict)
     lists = _unpack(stored, list(addresses))
     rankings = [WeightRanking(each, addresses, how.scope, how.most) for each in lists]
-    return Ranking(rankings[0], tuple(rankings[1:]), _correlation(stored["moments"]), len(samples))
+    moments = stored["moments"]
+    return Ranking(rankings[0], tuple(rankings[1:]), _within(moments), _correlation(moments.sum(0)), len(samples))
 
 
 def _groups(matrices: Sequence[Matrix], n: int) -> list[list[Matrix]]:
@@ -125,17 +128,27 @@ def _rank(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring, half: int |
     return rank_weights(values, {m.name: m.address for m in group}, scope=how.scope, most=how.most)
 
 
-def _moments(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring) -> np.ndarray:
-    """Count, sums, sums of squares and of products of both halves' log scores, where both are above 0."""
-    total = np.zeros(6)
+def _moments(lm: LM, sums: Sums, group: Sequence[Matrix], how: Scoring) -> list[np.ndarray]:
+    """Of each matrix count, sums, sums of squares and of products of both halves' log scores, where both are above 0."""
+    found = []
     for m in group:
         weight = lm.model.get_parameter(m.parameter)
         a, b = (sums.score(m, weight, how.score, half).double().flatten() for half in (0, 1))
         both = (a > 0) & (b > 0) & a.isfinite() & b.isfinite()
         x, y = a[both].log(), b[both].log()
         parts = (x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum())
-        total += np.array([float(both.sum()), *(float(part) for part in parts)])
-    return total
+        found.append(np.array([float(both.sum()), *(float(part) for part in parts)]))
+    return found
+
+
+def _within(moments: np.ndarray) -> float:
+    """Correlations of the matrices, pooled: Fisher's z, each weighed by the matrix's weights (Fisher, 1921)."""
+    r = np.array([_correlation(each) for each in moments])
+    known = np.isfinite(r)
+    if not known.any():
+        return float("nan")
+    z = np.arctanh(np.clip(r[known], -1 + 1e-12, 1 - 1e-12))
+    return float(np.tanh(np.average(z, weights=np.maximum(moments[known, 0] - 3, 1))))
 
 
 def _correlation(moments: np.ndarray) -> float:

@@ -7,38 +7,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Json, Progress, no_cache, silent
-from broca.capture.objectives import OBJECTIVES
 from broca.capture.ranking import rank_weights
-from broca.capture.weight_samples import chosen_shares
 from broca.errors import SelectionError
 from broca.evidence import effects
 from broca.evidence.draws import Draws
 from broca.evidence.rungs import learned as learned_rung
-from broca.evidence.rungs import reliable, selective
+from broca.evidence.rungs import reliable
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
 from broca.evidence.trial import LesionTrial
 from broca.evidence.verdict import Rung
+from broca.instruments.sensitivity import held_out
 from broca.instruments.sensitivity.conditions import INTACT, Masked, read, score_conditions
 from broca.instruments.sensitivity.plan import Chooser, automatic, shared_out
 from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
 from broca.instruments.sensitivity.samples import Samples, of_items, of_source, of_texts
-from broca.instruments.sensitivity.sources import nonblank
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
 from broca.interventions.weights import WeightMask
-from broca.items import Item, fingerprint
+from broca.items import Item
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix, matrices
 from broca.registry import COMPAT
 from broca.scoring.windows import perplexity
 from broca.units.weights import WeightSet
-
-HELD_OUT = 32
-"""Items, and texts, whose gradients are looked at one by one for the rung 'selective'."""
 
 
 @dataclass
@@ -99,7 +93,7 @@ class Work:
         if spec.published is not None:
             chunks = [COMPAT["score-chunks"](folder, self.lm) for folder in spec.published]
             lists = [rank_weights(scores, scores.addresses, scope=spec.scope, most=most) for scores in chunks]
-            return [Ranking(each, (), float("nan"), 0) for each in lists]
+            return [Ranking(each, (), float("nan"), float("nan"), 0) for each in lists]
         sets = [
             self.task,
             of_texts(spec, self.lm, spec.texts[0]),
@@ -228,35 +222,14 @@ class Work:
 
     def selective(self, mask: WeightSet) -> Rung:
         """The rung 'selective', on items and texts that chose nothing."""
-        spec = self.spec
-        held = of_items(spec, self.lm, self.parts[2], HELD_OUT, "held-out items")
-        texts = of_texts(spec.model_copy(update={"windows": "start"}), self.lm, nonblank(spec.texts[1])[:HELD_OUT])
-
-        def compute() -> dict[str, np.ndarray]:
-            found: dict[str, np.ndarray] = {}
-            for name, samples in (("task", held), ("general", texts)):
-                self.progress("looking at held-out gradients", len(found), 2)
-                objective = OBJECTIVES[samples.objective]
-                found[name] = chosen_shares(self.lm, samples.asked, objective, self.matrices, mask)
-            return found
-
-        key = {
-            "cell": "held-out gradients",
-            "mask": mask.fingerprint,
-            "samples": fingerprint(
-                [[a.question.shared.ids, a.question.options, a.answer] for a in (*held.asked, *texts.asked)]
-            ),
-            "objectives": [held.objective, texts.objective],
-            "condition": list(self.lm.condition),
-        }
-        found = self.cache(key, compute)
-        assert isinstance(found, dict)
-        return selective.weight_mask(found["task"], found["general"], alpha=spec.alpha)
+        return held_out.selective(
+            self.spec, self.lm, mask, self.parts[2], self.matrices, cache=self.cache, progress=self.progress
+        )
 
     def reliable(self, m: float) -> Rung:
         """The rung 'reliable'."""
         halves = [self.chooser.weights(m, half) for half in (0, 1)] if self.chooser.task.halves else []
-        return reliable.weight_mask(halves, self.chooser.task.r)
+        return reliable.weight_mask(halves, self.chooser.task.r, self.chooser.task.r_all)
 
     def learned_rung(self, m: float) -> Rung:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
