@@ -91,7 +91,7 @@ def test_the_maps_of_a_run_are_read_from_it(typed, here, monkeypatch):
     code, _, err = typed("lesion", "tiny", *localized, *FEW, "--percent", 5, "--sides", "bottom", "--out", "fresh")
     assert code == 0, err
     with monkeypatch.context() as patch:
-        patch.setattr(localizing, "unit_maps", None)  # to call it would be an error
+        patch.setattr(localizing, "contrast_maps", None)  # to call it would be an error
         code, _, err = typed("lesion", "tiny", "--localizer", run, *FEW, "--out", "read")
     assert code == 0, err
     assert "localized anew" not in err

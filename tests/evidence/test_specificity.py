@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 
 from broca.evidence import effects
-from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specificity
 from broca.evidence.verdict import Rung
 
@@ -35,19 +34,6 @@ INTACT = scored(labels("intact"), {"a": 0, "b": 0, "c": 0})
 FIRST, SECOND = labels("lesion", "first", 1.0, "zero"), labels("lesion", "second", 1.0, "zero")
 
 
-@pytest.mark.parametrize(
-    ("lost", "state"), [({"a": 20, "b": 1, "c": 0}, "passed"), ({"a": 20, "b": 18, "c": 0}, "failed")]
-)
-def test_a_lesion_is_specific_when_it_spares_each_other_ability(lost, state):
-    rung = specificity.lesion(table(INTACT, scored(FIRST, lost)), FIRST, own="a", able=["b", "c"], boot=BOOT)
-    assert rung.state == state, rung.text
-    assert rung.numbers["own_minus_b"] == pytest.approx((lost["b"] - lost["a"]) / N)
-
-
-def test_without_another_ability_nothing_is_specific():
-    assert specificity.lesion(table(INTACT), FIRST, own="a", able=[], boot=BOOT).state == "not tested"
-
-
 @pytest.mark.parametrize(("second", "found"), [({"a": 1, "b": 20, "c": 2}, 1), ({"a": 20, "b": 20, "c": 2}, 0)])
 def test_a_double_dissociation_needs_both_directions(second, found):
     rows = table(INTACT, scored(FIRST, {"a": 20, "b": 1, "c": 19}), scored(SECOND, second))
@@ -58,32 +44,14 @@ def test_a_double_dissociation_needs_both_directions(second, found):
     )
 
 
-def causal(fills, sizes, draws=39):
-    main = [labels("lesion", "first", 1.0, fill) for fill in fills]
-    around = [labels("lesion", "first", dose, "zero") for dose in sizes]
-    rows = [
-        scored(m, {"a": lost, "b": 0, "c": 0})
-        for m, lost in zip((*main, *around), (*fills.values(), *sizes.values()), strict=True)
-    ]
-    rows += [scored(labels("random", "first", 1.0, "zero", s), {"a": s % 3, "b": 0, "c": 0}) for s in range(draws)]
-    items = table(INTACT, *rows)
-    cells = effects.matrix(items, [main[0]], own="a", boot=BOOT)
-    return causal_rung.lesion(items, cells.filter("own").row(0, named=True), main, around, own="a", alpha=0.05), cells
-
-
-def test_causal_means_that_fills_and_sizes_agree():
-    assert causal({"zero": 20}, {})[0].state == "passed"
-    assert causal({"zero": 20, "mean": 15}, {0.5: 8, 1.5: 25})[0].state == "passed"
-    assert "Fills disagree" in causal({"zero": 20, "mean": 0}, {})[0].text
-    assert causal({"zero": 20, "mean": 0}, {})[0].state == "failed"
-    rung = causal({"zero": 20}, {0.5: 0, 1.5: 25})[0]
-    assert rung.state == "failed"
-    assert "Sizes disagree in sign (0.5 % 0.0 points, 1.5 % −62.5 points)" in rung.text
+def cells(lost):
+    items = table(INTACT, scored(FIRST, {"a": lost, "b": 0, "c": 0}))
+    return effects.matrix(items, [FIRST], own="a", boot=BOOT)
 
 
 def test_p_is_corrected_over_the_cells_of_the_matrix():
-    cells = causal({"zero": 6}, {})[1]
-    assert cells["p_holm"].to_list() == pytest.approx([min(1, 3 * cells["p"][0]), 1.0, 1.0])
+    found = cells(6)
+    assert found["p_holm"].to_list() == pytest.approx([min(1, 3 * found["p"][0]), 1.0, 1.0])
 
 
 def test_the_area_sums_up_the_whole_curve_against_random_ones():

@@ -201,19 +201,6 @@ def test_rows_of_older_runs_are_compared_too(groups):
     assert np.isfinite([found.low, found.high]).all()
 
 
-def test_one_item_is_no_interval_and_no_crash():
-    rows = [
-        {"ability": ability, "condition": condition, "group": "", "correct": condition == "intact"}
-        for ability, n in (("own", 1), ("other", 4))
-        for condition in ("intact", "lesion")
-        for _ in range(n)
-    ]
-    rung = specificity.lesion(
-        pl.DataFrame(rows), {"condition": "lesion"}, own="own", able=["other"], boot={"n": 50, "seed": 0}
-    )
-    assert (rung.state, "one item" in rung.text) == ("not tested", True)
-
-
 def test_statements_are_put_in_from_trees_without_groups():
     made = [replace(tree, group="") for tree in trees("rules", n=6)]
     assert corrupt(made[0], "insert", others=made[1:]).index is not None

@@ -7,7 +7,7 @@ from broca.instruments.probe.spec import Probe
 
 
 def test_trees_of_depth_two_are_read_from_attention_far_above_chance() -> None:
-    spec = Probe(task="rules", options={"depth": 2}, n=240, twins=5, permutations=40, maps=False, n_bootstrap=300)
+    spec = Probe(task="rules", options={"depth": 2}, n=240, twins=19, permutations=40, maps=False, n_bootstrap=300)
     found = spec.run(broca.LM.load("rules"))
     useful, step = found.scores.iter_rows(named=True)
     for row in (useful, step):

@@ -150,6 +150,8 @@ def test_a_range_with_a_mistyped_number_is_not_counted_out(read, text):
 
 
 LOOPS = {
+    # a percentage that grows by what a float can say, until it selects one unit more
+    "units/selection.py:percent_of",
     # walks towards an end that is there
     "stimuli/edits.py:edited_words",
     "stimuli/trees/proofs.py:group",

@@ -30,7 +30,10 @@ def massive_coordinates(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site])
         real = batch.mask.bool()
 
         def read(values: Tensor, site: Site) -> None:
-            flags[site] = massive(values[real.to(values.device)].float().cpu().numpy()).units
+            # Parts beside the text, such as a vision tower, have tokens of their own, none of them padding.
+            text = values.shape[:2] == real.shape
+            rows = values[real.to(values.device)] if text else values.reshape(-1, values.shape[-1])
+            flags[site] = massive(rows.float().cpu().numpy()).units
 
         look(lm, batch, {site: lambda values, site=site: read(values, site) for site in sites})
         return flags

@@ -11,7 +11,7 @@ import polars as pl
 from broca.cache.cache import Progress
 from broca.capture.massive import massive_coordinates
 from broca.evidence import guards
-from broca.evidence.conditions import INTACT, Condition, Lesioning, LesionScorer, WeightMasking
+from broca.evidence.conditions import CHUNK, INTACT, Condition, Lesioning, LesionScorer, WeightMasking
 from broca.evidence.draws import Draws, candidates, matched_units, matched_weights
 from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Rung
@@ -135,9 +135,15 @@ def hold(
     waiting = {tuple(each.address.values()) for each in trial.draws.conditions}
     first = [each for each in trial.conditions if tuple(each.address.values()) not in waiting]
 
+    chunks = -(-len(bench.items) // CHUNK)
+    most = chunks * len(trial.conditions)
+
     def score(conditions: Sequence[Condition[Any]], before: int) -> list[pl.DataFrame]:
-        most = len(trial.conditions)
-        return bench.tables(conditions, force, lambda done, _: progress("scoring lesions", before + done, most))
+        def tell(done: int, _: int) -> None:
+            if done or not before:
+                progress("scoring lesions", before * chunks + done, most)
+
+        return bench.tables(conditions, force, tell)
 
     tables = [known.intact, *score(first, 0)]
     scores = TrialScores(trial, abilities, pl.concat(tables), how)
@@ -146,6 +152,8 @@ def hold(
             break
         tables += score(trial.draws.conditions[start : start + EVERY], len(first) + start)
         scores = TrialScores(trial, abilities, pl.concat(tables), how)
+    if scores.decision.until:
+        progress("scoring lesions", most, most)
     return scores, passed
 
 

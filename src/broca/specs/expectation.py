@@ -38,4 +38,11 @@ def _from_words(words: Mapping[str, str]) -> dict[str, Any]:
     return {name: text.split(",") if name == "loss" else text for name, text in words.items()}
 
 
-Expected = Annotated[Expectation | None, Form(dict[str, str], _from_words)]
+Expected = Annotated[
+    Expectation | None,
+    Form(dict[str, str], _from_words),
+    Field(
+        description="What is expected of the run: states of rungs and a range for the loss. Where it is otherwise, the command ends with "
+        "code 3."
+    ),
+]

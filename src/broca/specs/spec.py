@@ -13,7 +13,6 @@ from pydantic_core import PydanticCustomError
 
 from broca.errors import SpecError
 from broca.specs.command import Call
-from broca.specs.expectation import Expected
 from broca.specs.faults import IDLE, idle, sentences
 
 _log = logging.getLogger(__name__)
@@ -44,9 +43,6 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
-
-    expect: Expected = None
-    """What is expected of the run: states of rungs and a range for the loss. Where it is otherwise, the command ends with code 3."""
 
     needs: ClassVar[tuple[Need, ...]] = ()
 

@@ -19,6 +19,7 @@ from broca.items import Item, fingerprint
 from broca.page.shell import flag
 from broca.scoring import AnyScorer, Likelihood
 from broca.specs.command import Call
+from broca.specs.expectation import Expected
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
 from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect
@@ -75,6 +76,7 @@ class CausalTest(Spec):
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
+    expect: Expected = None
 
     renamed: ClassVar[Mapping[str, str]] = {"dose": "percent"}
     needs: ClassVar[tuple[Need, ...]] = (

@@ -17,6 +17,7 @@ from broca.registry import ORGANISMS
 from broca.sites import check_pattern
 from broca.specs import presets
 from broca.specs.command import Call, Form
+from broca.specs.expectation import Expected
 from broca.specs.fields import Level, Magnitude, Natural
 from broca.specs.groups import TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
@@ -74,6 +75,7 @@ class Localize(Spec):
     """Level of the tests over all units."""
     seed: Natural = 0
     """Seed of the split into halves, and of arrangements."""
+    expect: Expected = None
 
     renamed: ClassVar[Mapping[str, str]] = {"pictures": "images"}
     needs: ClassVar[tuple[Need, ...]] = (

@@ -12,6 +12,7 @@ from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of,
 from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
+from broca.specs.expectation import Expected
 from broca.specs.faults import listed
 from broca.specs.fields import Natural, Positive
 from broca.specs.groups import Alpha, BootstrapSamples, TemplateUse
@@ -86,6 +87,7 @@ class Perturb(Spec):
     """Texts to show in the report."""
     seed: Natural = 0
     """Seed of edits, controls, cases, bootstrap, draws and twins."""
+    expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(("rewriter_server",), ("rewriter",), lambda spec: spec.rewriter is not None, strict=True),

@@ -12,6 +12,7 @@ from broca.evidence.abilities import abilities
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
+from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
 from broca.specs.groups import Alpha, BootstrapSamples, Others, TemplateUse
 from broca.specs.pooling import Pooling, pooling
@@ -107,6 +108,7 @@ class Probe(Spec):
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
+    expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(("others",), ("draws=1 or more",), lambda spec: spec.draws),

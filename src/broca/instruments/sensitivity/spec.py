@@ -18,6 +18,7 @@ from broca.page.shell import command
 from broca.scoring import AnyScorer, Likelihood
 from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
+from broca.specs.expectation import Expected
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
 from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect, TemplateUse
 from broca.specs.presets import filled, preset
@@ -130,6 +131,7 @@ class Sensitivity(Spec):
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the parts of the items, of where texts are cut, of random masks, twins and the bootstrap."""
+    expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
