@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, isinf
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,13 @@ def points(value: float) -> str:
 
 def limits(low: float, high: float) -> str:
     """An interval of such differences: [−3.1, +1.6], or why there is none."""
-    return f"[{_signed_percent(low)}, {_signed_percent(high)}]" if isfinite(low) and isfinite(high) else NO_INTERVAL
+    return (
+        f"[{_signed_percent(low)}, {_signed_percent(high)}]" if isfinite(low) and isfinite(high) else _no_interval(low)
+    )
+
+
+def _no_interval(low: float) -> str:
+    return "(no interval: too few groups for its level)" if isinf(low) else NO_INTERVAL
 
 
 def _signed_percent(value: float) -> str:
