@@ -10,7 +10,7 @@ import torch
 import zoo
 from broca.capture.activations import capture
 from broca.capture.reduce import Moments
-from broca.cli.selections import mask_of
+from broca.cli.selections import selection_of
 from broca.errors import SelectionError, SiteUnavailable
 from broca.instruments.lesion.spec import CausalTest
 from broca.interventions.lesion import Lesion
@@ -202,12 +202,12 @@ def test_the_routing_of_experts_is_captured_like_any_site():
 
 def test_masks_as_they_are_written(tmp_path):
     lm = zoo.lm("mixtral")
-    experts = mask_of(lm, "0.experts:0,2 2.experts:1")
+    experts = selection_of(lm, "units", "0.experts:0,2 2.experts:1")
     assert experts == UnitMask.of({"0.experts": [0, 2], "2.experts": [1]}, n=4)
-    assert mask_of(lm, "1.group:1") == UnitMask.of({"1.z": [1]}, n=2, grain="group")
-    assert mask_of(lm, "1.head:1,3") == UnitMask.heads("1.1,1.3", n_heads=4)
-    assert mask_of(lm, "2.resid_post:31").total == 32
-    assert mask_of(lm, str(experts.save(tmp_path / "mask.safetensors"))) == experts
+    assert selection_of(lm, "units", "1.group:1") == UnitMask.of({"1.z": [1]}, n=2, grain="group")
+    assert selection_of(lm, "units", "1.head:1,3") == UnitMask.heads("1.1,1.3", n_heads=4)
+    assert selection_of(lm, "units", "2.resid_post:31").total == 32
+    assert selection_of(lm, "units", str(experts.save(tmp_path / "mask.safetensors"))) == experts
     for text, told in (
         ("1.group:2", "Its units are 0 to 1"),
         ("0.experts:", "names no units"),
@@ -216,7 +216,7 @@ def test_masks_as_they_are_written(tmp_path):
         ("9.z:0", "layers 0 to 2"),
     ):
         with pytest.raises((SelectionError, SiteUnavailable), match=told):
-            mask_of(lm, text)
+            selection_of(lm, "units", text)
 
 
 @pytest.mark.parametrize(("name", "text"), [("mixtral", "1.experts:0"), ("llama", "1.group:1")])
@@ -224,9 +224,9 @@ def test_the_causal_test_takes_every_kind_and_draws_random_ones_like_it(name, te
     rows = [f"where is {word}?,box|bag,{i % 2}" for i, word in enumerate(("key", "cup", "hat", "pen", "map", "fan"))]
     (tmp_path / "items.csv").write_text("\n".join(["prompt,choices,answer", *rows]))
     lm = zoo.lm(name)
-    mask = mask_of(lm, text)
+    mask = selection_of(lm, "units", text)
     asked = str(tmp_path / "items.csv")
     found = CausalTest(selection=mask, items=asked, draws=2, gate="mark", fills=("zero", "mean")).run(lm)
-    (causal,) = (rung for rung in found.verdict.rungs if rung.name == "causal")
-    assert causal.state != "not tested"
-    assert "random" in causal.text
+    random = found.items.filter(found.items["condition"] == "random")
+    assert random["seed"].n_unique() == min(2, mask.total - 1)
+    assert found.verdict["causal"].state in ("undecided", "failed")

@@ -9,7 +9,18 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
-from broca.stats.ladder_power import NOISE, SHIFT, SPREAD, STRENGTHS, UNLIKE, Study, _shift, ladder_needs, ladder_power
+from broca.stats.ladder_power import (
+    NOISE,
+    SHIFT,
+    SPREAD,
+    STRENGTHS,
+    UNLIKE,
+    Study,
+    _shift,
+    _simulate,
+    ladder_needs,
+    ladder_power,
+)
 from broca.stats.loss import loss_test
 from broca.stats.specificity import Drops, specificity_test
 from broca.stats.stopping import decide
@@ -71,6 +82,38 @@ def test_a_few_studies_agree():
     causal, specific, both, _ = rates(STUDIES[0], 40)
     found = ladder_power(STUDIES[0])
     assert (found.causal, found.specific, found.both) == pytest.approx((causal, specific, both), abs=0.25)
+
+
+def test_random_choices_cost_as_much_as_often_as_they_do_item_by_item():
+    study = Study(0.1, groups=10, items=4)
+    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(1)
+    own, other = (_simulate(study, shift, generator, 4000) for shift in (_shift(study), 0.0))
+    labels, alone, beside = np.repeat(np.arange(10), 4), [], []
+    for _ in range(800):
+        losses, drawn, headroom = [], [], []
+        for shift in (_shift(study), 0.0):
+            margin = rng.normal(size=10)[labels] * study.alike**0.5 + rng.normal(size=40) * (1 - study.alike) ** 0.5
+            margin = SPREAD * (stats.norm.ppf(study.intact) + margin)
+            fall = shift * rng.gamma(UNLIKE, 1 / UNLIKE, 10)[labels]
+            random = margin - SHIFT * rng.normal(size=(400, 1)) - NOISE * rng.normal(size=(400, 40))
+            losses.append(np.mean(margin > 0) - np.mean(margin - fall + NOISE * rng.normal(size=40) > 0))
+            drawn.append(np.mean(margin > 0) - (random > 0).mean(1))
+            headroom.append(np.mean(margin > 0) - study.chance)
+        alone.append(np.mean(drawn[0] >= losses[0] - 1e-9))
+        gap = drawn[0] / headroom[0] - drawn[1] / headroom[1]
+        beside.append(np.mean(gap >= losses[0] / headroom[0] - losses[1] / headroom[1] - 1e-9))
+    assert own.as_costly.mean() == pytest.approx(np.mean(alone), abs=0.025)
+    assert own.as_costly_beside(other).mean() == pytest.approx(np.mean(beside), abs=0.025)
+
+
+def test_each_condition_counts():
+    assert ladder_power(Study(0.2, groups=6, items=2)).causal < 0.35, "the interval reaches zero; .7 are large enough"
+    assert ladder_power(Study(0.06, groups=60)).causal < 0.05, "surely beyond zero, and too small to matter"
+    near = ladder_power(Study(0.06, groups=60, others=1))
+    assert near.specific < 0.1
+    few = Study(0.1, groups=10, items=4)
+    assert ladder_power(replace(few, others=4)).specific < 0.75 * ladder_power(few).specific
 
 
 def test_more_loss_more_groups_and_fewer_others_make_it_likelier():

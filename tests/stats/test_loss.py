@@ -8,6 +8,7 @@ import pytest
 from broca.errors import StatisticsError
 from broca.stats.loss import loss_test
 from broca.stats.pairs import sign_flip_test
+from broca.stats.power import paired_needed
 
 
 @pytest.fixture
@@ -39,6 +40,20 @@ def test_a_loss_whose_interval_lies_below_the_smallest_effect_has_failed_even_if
     real = loss_test(intact.astype(float), intact - rng.uniform(0.01, 0.03, 1200), groups=labels, smallest_effect=0.1)
     assert real.p <= 0.05
     assert (real.state, real.needed) == ("failed", None)
+
+
+def test_a_loss_that_is_real_and_seems_too_small_is_undecided_until_groups_part_it_from_the_smallest_effect():
+    lost = np.array([0.05, 0.1, 0.15, 0.2, 0.25, 0.05, 0.1, 0.15, 0.2, 0.25])
+    found = loss_test(np.ones(10), 1 - lost, smallest_effect=0.16)
+    assert found.low > 0
+    assert found.value < 0.16 < found.high
+    assert (found.state, found.why) == ("undecided", "interval")
+    assert found.needed == paired_needed((0.16 - found.value) / lost.std(ddof=1))
+    larger = loss_test(np.ones(10), 1 - (lost - 0.05), smallest_effect=0.04)
+    assert (larger.value, larger.state) == (pytest.approx(0.1), "passed")
+    vague = loss_test(np.ones(6), 1 - np.array([0.5, -0.3, 0.6, -0.1, 0.4, 0.1]), smallest_effect=0.1)
+    spread = np.std([0.5, -0.3, 0.6, -0.1, 0.4, 0.1], ddof=1)
+    assert (vague.state, vague.needed) == ("undecided", paired_needed(0.2 / spread))
 
 
 def test_five_groups_decide_nothing_and_six_are_named():

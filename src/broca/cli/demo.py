@@ -70,7 +70,7 @@ TREES = Probe(
     permutations=100,
     pruning=Pruning(levels=(25.0, 50.0, 75.0), fills=("zero",), modes=("remove",)),
     edges=True,
-    draws=20,
+    draws=100,
 )
 """In `kth`, which says the second smallest number of a list: is the way to it readable from attention, and is it the way?"""
 
