@@ -62,7 +62,10 @@ def test_two_processes_end_with_the_bytes_of_one(spec, lm, whole, tmp_path):
     )
     assert contents(made.path) == contents(whole.path)
     assert made.manifest["hash"] == whole.manifest["hash"]
-    assert made.manifest["cells"] == whole.manifest["cells"]
+    here, there = (dict(each.manifest["cells"]) for each in (whole, made))
+    # Workers may run ahead of a stop: what they computed past it stays in the cache, and is in no table.
+    assert there.pop("computed") >= here.pop("computed")
+    assert there == here
     assert made.manifest["engine"] == {"kind": "local", "workers": 2}
     assert made.manifest["environment"]["threads"] == 1
     done = [(n, total) for what, n, total in told if what == "scoring lesions"]
