@@ -23,7 +23,6 @@ from broca.models.tokens import Tokens
 from broca.page.words import count
 from broca.scoring import chat_of
 from broca.specs.fields import Edit
-from broca.stats.stopping import EVERY
 from broca.units import UnitMask, WeightSet
 
 
@@ -138,20 +137,15 @@ def hold(
     chunks = -(-len(bench.items) // CHUNK)
     most = chunks * len(trial.conditions)
 
-    def score(conditions: Sequence[Condition[Any]], before: int) -> list[pl.DataFrame]:
+    def score(conditions: Sequence[Condition[Any]], before: int) -> pl.DataFrame:
         def tell(done: int, _: int) -> None:
             if done or not before:
                 progress("scoring lesions", before * chunks + done, most)
 
-        return bench.tables(conditions, force, tell)
+        return pl.concat(bench.tables(conditions, force, tell))
 
-    tables = [known.intact, *score(first, 0)]
-    scores = TrialScores(trial, abilities, pl.concat(tables), how)
-    for start in range(0, len(trial.draws.conditions), EVERY):
-        if scores.decision.decision.state in ("passed", "failed"):
-            break
-        tables += score(trial.draws.conditions[start : start + EVERY], len(first) + start)
-        scores = TrialScores(trial, abilities, pl.concat(tables), how)
+    scores = TrialScores(trial, abilities, pl.concat([known.intact, score(first, 0)]), how)
+    scores = scores.until_decided(lambda draws, before: score(draws, len(first) + before))
     if scores.decision.until:
         progress("scoring lesions", most, most)
     return scores, passed

@@ -6,7 +6,7 @@ Of units, heads, weights or edges alike. The *causal* and the *specific* rung of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Literal
 
@@ -24,7 +24,7 @@ from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
 from broca.items import Item
 from broca.specs.fields import FillName, Positions
-from broca.stats.stopping import StoppingRule, decide, stopping_rule
+from broca.stats.stopping import EVERY, StoppingRule, decide, stopping_rule
 from broca.stimuli.blind_rules import baselines
 
 CITATIONS = (
@@ -100,11 +100,10 @@ class LesionTrial(Generic[C]):
         )
         return (text,)
 
-    @property
-    def rule(self) -> Callable[[float], StoppingRule]:
+    def rule(self, alpha: float) -> StoppingRule:
         """When its draws have decided, at a level."""
         n = len(self.draws.conditions)
-        return lambda alpha: stopping_rule(alpha, draws=max(self.wanted, 1), distinct=n if n < self.wanted else None)
+        return stopping_rule(alpha, draws=max(self.wanted, 1), distinct=n if n < self.wanted else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +181,19 @@ class TrialScores:
         """What the matched draws decide so far."""
         decision = decide(self.own_scores.as_costly, self.trial.rule(self.how.alpha))
         return MatchedDraws(decision, self.trial.draws.matched, len(self.trial.draws.conditions))
+
+    def until_decided(self, score: Callable[[Sequence[Condition[Any]], int], pl.DataFrame]) -> TrialScores:
+        """With the rows of random lesions, in their order, until they have decided.
+
+        Args:
+            score: some of them, and how many were scored before: one row an item and condition.
+        """
+        scores, draws = self, self.trial.draws.conditions
+        for start in range(0, len(draws), EVERY):
+            if scores.decision.decision.state in ("passed", "failed"):
+                break
+            scores = replace(scores, items=pl.concat([scores.items, score(draws[start : start + EVERY], start)]))
+        return scores
 
     def causal(self) -> Rung:
         """Does taking it away cost the ability enough, and more than matched random choices do?"""

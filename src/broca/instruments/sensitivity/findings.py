@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -23,7 +23,6 @@ from broca.instruments.sensitivity.work import Trial, Work
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.scoring.sampling import Sampled
-from broca.stats.stopping import EVERY
 from broca.stimuli.cell_items import accuracies, is_cell
 from broca.units.weights import WeightSet
 
@@ -103,16 +102,9 @@ def _scores(work: Work, trial: Trial, every: Sequence[Item], intact: pl.DataFram
         progress = work.step_progress(what)
         return score_conditions(work.lm, every, conditions, scorer=spec.scorer, cache=work.cache, progress=progress)
 
-    scores = TrialScores(
-        trial.whole, work.scored_items, pl.concat([intact, score(trial.conditions, "scoring masks")]), how
-    )
-    draws = trial.whole.draws.conditions
-    for start in range(0, len(draws), EVERY):
-        if scores.decision.decision.state in ("passed", "failed"):
-            break
-        more = score(draws[start : start + EVERY], "scoring random masks")
-        scores = replace(scores, items=pl.concat([scores.items, more]))
-    return scores
+    items = pl.concat([intact, score(trial.conditions, "scoring masks")])
+    scores = TrialScores(trial.whole, work.scored_items, items, how)
+    return scores.until_decided(lambda draws, _: score(draws, "scoring random masks"))
 
 
 _CHOSEN = (
