@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from broca.evidence.ability_scores import AbilityScores
+from broca.evidence.controls import collapse
 from broca.evidence.rungs import causal, specific
 from broca.evidence.rungs.causal import MatchedDraws
 from broca.items import Item
@@ -105,9 +106,9 @@ def test_a_lesion_that_gives_one_answer_to_everything_is_said_to_collapse():
     made = items("own")
     first = np.array([1 if item.answer == 0 else -1 for item in made])
     own = scores("own", lambda margin, _s, _rng: np.abs(margin) * first, made=made)
-    alone = climb(own, scores("other", shift(0.0)))[1]
-    assert alone.state != "passed"
-    assert "one position" in alone.text or "negative control" in alone.text.lower() or alone.state == "failed"
+    assert "one position" in (collapse(own, alpha=0.05) or "")
+    assert collapse(scores("own", shift(4)), alpha=0.05) is None
+    assert climb(own, scores("other", shift(0.0)))[1].state != "passed"
 
 
 def test_a_fill_that_helps_the_own_ability_leaves_both_undecided():
@@ -175,3 +176,12 @@ def test_a_difficulty_artefact_within_the_own_ability_is_found_by_halves_of_marg
 def test_an_ability_at_chance_has_nothing_to_lose():
     own = scores("own", shift(4), mean=-0.2)
     assert climb(own)[0].state in ("undecided", "failed")
+
+
+def test_an_effect_that_massive_coordinates_carry_is_said_to_be_theirs():
+    found = climb(scores("own", shift(4)))[0]
+    assert found.state == "passed"
+    small, large = found.numbers["smallest_effect"] / 2, found.numbers["smallest_effect"] * 2
+    assert causal.without_massive(found, small, 3).caveat == "carried by massive coordinates"
+    assert causal.without_massive(found, large, 3).caveat == ""
+    assert "3 massive coordinates" in causal.without_massive(found, large, 3).text

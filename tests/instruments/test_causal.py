@@ -304,3 +304,47 @@ def test_two_benchmarks_of_one_ability_are_refused(items):
     spec = CausalTest(localizer=Localize(contrast=letters()), items=items, others=(items,))
     with pytest.raises(StimulusError, match="comes from two benchmarks"):
         _ = spec.abilities
+
+
+def test_the_gate_comes_before_anything_is_localized(lm, tmp_path):
+    rows = [
+        {"prompt": f"where is {name}?", "choices": "box|bag", "answer": "box" if i % 2 else "bag"}
+        for i, name in enumerate(NAMES)
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "coin.csv")
+    asked = []
+
+    def cache(key, compute):
+        asked.append(key["cell"])
+        return compute()
+
+    with pytest.raises(GuardError, match="does not have the ability"):
+        CausalTest(localizer=Localize(contrast=letters()), items=str(tmp_path / "coin.csv"), percent=5).run(
+            lm, cache=cache
+        )
+    assert set(asked) == {"score"}
+
+
+def test_draws_from_the_rest_alone_decide_nothing(lm, items):
+    mask = UnitMask.of({"1.mlp_act": [3, 7]}, n=48)
+    found = CausalTest(selection=mask, items=items, draws=20, among="rest").run(lm)
+    assert found.verdict["causal"].state == "undecided"
+    assert "among = rest" in found.verdict["causal"].text
+
+
+def test_a_massive_coordinate_among_given_units_is_a_condition_of_its_own(lm, items):
+    site = lm.anatomy.sites("mlp_act")[1]
+    up = lm.model.get_submodule(f"{lm.anatomy.path}.1.mlp.up_proj").weight
+    with torch.no_grad():
+        kept = up[5].clone()
+        up[5] *= 1e5
+    try:
+        found = CausalTest(selection=UnitMask.of({str(site): [5, 9]}, n=48), items=items, draws=0, gate="mark").run(lm)
+    finally:
+        with torch.no_grad():
+            up[5] = kept
+    guard = next(guard for guard in found.guards if guard.name == "massive coordinates")
+    assert (guard.state, "1.mlp_act:5" in guard.text) == ("marked", True)
+    without = found.items.filter(pl.col("localizer") == "without massive coordinates")
+    assert without["k"].unique().to_list() == [1]
+    assert found.verdict["causal"].numbers.get("massive") in (1, None)

@@ -58,6 +58,10 @@ REFERENCES = {
     "variances are involved. Biometrika, 34, 28–35.",
     "Benjamini & Hochberg, 1995": "Benjamini, Y., & Hochberg, Y. (1995). Controlling the false discovery rate: a "
     "practical and powerful approach to multiple testing. Journal of the Royal Statistical Society B, 57, 289–300.",
+    "Westfall & Young, 1993": "Westfall, P. H., & Young, S. S. (1993). Resampling-based multiple testing. Wiley.",
+    "Blain et al., 2022": "Blain, A., Thirion, B., & Neuvial, P. (2022). Notip: Non-parametric true discovery proportion control for "
+    "brain imaging. NeuroImage, 260, 119492.",
+    "Fisher, 1935": "Fisher, R. A. (1935). The design of experiments. Oliver & Boyd.",
     "McNemar, 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika, 12, 153–157.",
     "Phipson & Smyth, 2010": "Phipson, B., & Smyth, G. K. (2010). Permutation p-values should never be zero. "
@@ -177,8 +181,15 @@ def _comparison(fields: _Fields) -> list[str]:
     alpha = fields.look("alpha")
     if finite(alpha):
         sentences.append(
-            f"p values were adjusted over all that were alive, with the false discovery rate held at {as_text(alpha)} "
+            f"p values of the map were adjusted over all that were alive, with the false discovery rate held at {as_text(alpha)} "
             "(Benjamini & Hochberg, 1995)."
+        )
+    shuffles = fields.look("permutations")
+    if finite(shuffles) and shuffles:
+        sentences.append(
+            f"Whether the selection is selective was decided by {count(shuffles, 'arrangement')} of the groups of stimuli at most, with the "
+            "largest statistic over all places (Westfall & Young, 1993) and the bound on true discoveries that they calibrate "
+            "(Blain et al., 2022)."
         )
     also = fields.take("also")
     if isinstance(also, list) and also:
@@ -188,8 +199,8 @@ def _comparison(fields: _Fields) -> list[str]:
     twins = fields.look("twins")
     if finite(twins) and twins:
         sentences.append(
-            f"The same was done in {count(twins, 'untrained twin')} of the model (same config, fresh weights) and in one whose "
-            "weights were put in random order."
+            f"The same was done in at most {count(twins, 'untrained twin')} of the model (same config, fresh weights), as many as decided, and "
+            "in one whose weights were put in random order."
         )
     return sentences
 
@@ -239,8 +250,9 @@ def _lesions(fields: _Fields) -> list[str]:
         rest = ", drawn from those that were not selected" if among == "rest" else ""
         also = f" ({number(fewer)} at each further dose)" if finite(fewer) and further else ""
         sentences.append(
-            f"The lesion was compared with {count(draws, 'random draw')}{also} of as many units{alike}{rest}; the "
-            "empirical p counts the observed effect among the draws (Phipson & Smyth, 2010)."
+            f"The lesion was compared with at most {count(draws, 'random draw')}{also} of as many units{alike}{rest}, each another choice; "
+            "they ended when the rank of the lesion among all of them was plain, and where too few choices match, the match was loosened as "
+            "the rung says. The empirical p counts the observed effect among the draws (Phipson & Smyth, 2010)."
         )
     return sentences
 
@@ -259,8 +271,10 @@ def _scoring(fields: _Fields, result: Spec) -> list[str]:
         draws = fields.take("n_bootstrap")
         boot = f" from {count(draws, 'bootstrap sample')}" if finite(draws) else ""
         sentences.append(
-            f"Intact and lesioned answers were paired by item (exact test of McNemar, 1947); intervals are 95 %{boot}. The "
-            "intact model had to answer more items than chance and than each shortcut would."
+            "The loss was tested by flipping signs of groups of items (Fisher, 1935), positions and answers weighed equally, and against other "
+            "abilities as the share lost of what each had above chance and in log-odds, groups shuffled. Beside that stand cells that are paired "
+            f"by item (exact test of McNemar, 1947), with 95 % intervals{boot}. The intact model had to answer more items than chance and than "
+            "each shortcut would."
         )
     return sentences
 
