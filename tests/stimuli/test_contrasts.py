@@ -20,7 +20,9 @@ def test_every_name_gives_a_contrast_with_a_source(name):
 
 
 def test_a_misspelt_name_and_a_missing_path():
-    with pytest.raises(UnknownName, match=r"Contrast 'belive' is not known. Did you mean 'belief'\?"):
+    with pytest.raises(
+        UnknownName, match=r"Contrast 'belive' is not known. Did you mean 'belief' or 'stories/belief'\?"
+    ):
         contrast("belive")
     with pytest.raises(StimulusError, match=r"There is no file 'belief.csv'"):
         contrast("belief.csv")

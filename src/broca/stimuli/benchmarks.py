@@ -2,6 +2,7 @@
 
 benchmark("beliefs/false-belief", n=100)
 benchmark("cells/contents", form="question")
+benchmark("facts/capitals", level="hard", wording=2)
 benchmark("tomi.csv", order="first", belief="both")
 benchmark("fantom_v1.json", preset="tl")
 benchmark("SeacowX/OpenToM")
@@ -21,6 +22,8 @@ from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cell_items import TASKS as CELL_TASKS
 from broca.stimuli.degeneracy import refuse_constant
+from broca.stimuli.natural import ABILITIES as NATURAL
+from broca.stimuli.natural.controls import RECALLED
 from broca.stimuli.options import call, expand_home, hints, looks_like_path
 from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in
@@ -50,6 +53,8 @@ BENCHMARKS = Registry(
     | dict.fromkeys(
         (_CELLS, *(f"{_CELLS}/{which}" for which in (*CELL_TASKS, *CELL_ABILITIES))), "broca.stimuli.cell_stories:cells"
     )
+    | dict.fromkeys(NATURAL, "broca.stimuli.natural:natural")
+    | dict.fromkeys(RECALLED, "broca.stimuli.natural.controls:recall")
     | {
         "belief-stories": "broca.stimuli.stories:belief_stories",
         "photograph-stories": "broca.stimuli.stories:photograph_stories",
@@ -60,7 +65,8 @@ BENCHMARKS = Registry(
 )
 """The benchmarks that come with broca, and those of packages with an entry point in ``broca.benchmarks``. ``beliefs`` is all abilities of the belief world, one after the other;
 ``beliefs/belief`` is false and true belief, half and half. ``cells`` is theory-of-mind tasks told in cells; below it are
-their names and those of their abilities."""
+their names and those of their abilities. ``facts/capitals`` and the like are in natural language (`broca.stimuli.natural`), and ``recall/capitals``
+the control with the same answers."""
 
 
 def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
@@ -81,6 +87,8 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
     """
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         make, what = BENCHMARKS[name_or_path], f"benchmark {name_or_path!r}"
+        if name_or_path in NATURAL or name_or_path in RECALLED:
+            return call(what, make, name_or_path, options=options)
         world, _, ability = name_or_path.partition("/")
         if world not in (_BELIEFS, _CELLS):
             return call(what, make, options=options)

@@ -14,6 +14,7 @@ from typing import Any
 from broca.items import Contrast
 from broca.registry import Registry, unknown
 from broca.stimuli.lengths import LengthDifference, LengthMatch, length_match
+from broca.stimuli.natural.controls import CONTRASTS as NATURAL
 from broca.stimuli.options import call, expand_home, hints, looks_like_path, option_names
 from broca.stimuli.readers import reader_for
 from broca.stimuli.tables import SUFFIXES
@@ -31,9 +32,11 @@ CONTRASTS = Registry(
         "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
         "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",
         "pain": "broca.stimuli.stories:pain",
+        "stories/belief": "broca.stimuli.natural.controls:belief_contrast",
+        **dict.fromkeys(NATURAL, "broca.stimuli.natural.controls:natural_contrast"),
     },
 )
-"""The contrasts that come with broca."""
+"""The contrasts that come with broca; those of abilities in natural language have the name of the ability."""
 
 
 def options_of(name_or_path: str | Path) -> tuple[str, ...]:
@@ -77,6 +80,7 @@ def contrast(name_or_path: str | Path, **options: object) -> Contrast:
     """
     make = _maker(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in CONTRASTS:
-        return call(f"contrast {name_or_path!r}", make, options=options)
+        own = (name_or_path,) if name_or_path in NATURAL else ()
+        return call(f"contrast {name_or_path!r}", make, *own, options=options)
     path = expand_home(name_or_path)
     return call(f"contrast {path.name!r}", make, path, options=options)

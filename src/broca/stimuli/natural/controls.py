@@ -1,0 +1,140 @@
+"""What stands beside an ability in natural language: the same answers repeated from the text, and contrasts that localize it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from broca.items import Contrast, Item, Stimulus
+from broca.stimuli import paradigms
+from broca.stimuli.natural import ABILITIES, Number, ability_draws, natural, tales
+from broca.stimuli.natural.questions import Draw, Level, Wording, draw
+from broca.stimuli.natural.texts import NAMES
+from broca.stimuli.options import Seed
+
+RECALLED = {
+    f"recall/{name.rpartition('/')[2]}": name
+    for name in ABILITIES
+    if name.partition("/")[0] in ("facts", "kinds", "colours", "grammar", "arithmetic", "sentiment")
+    or name in ("incontext/antonyms", "incontext/past", "incontext/plural")
+    if name != "arithmetic/comparison"
+}
+"""The controls by name, and the ability whose answers each has. Where what is asked about stands in the text already, there is none."""
+
+_SAYINGS = ("{} says {}.", "{}'s word is {}.")
+
+Pairs = Annotated[int, Field(ge=2, le=10_000)]
+Sides = tuple[str, str]
+
+
+def recall(
+    name: str, *, n: Number = 240, seed: Seed = 0, level: Level = "usual", wording: Wording = 1
+) -> tuple[Item, ...]:
+    """The control of an ability: its very answers among its very choices, which people have said just before.
+
+    "Tom says Oslo. Mary says Rome. Tom says" is answered without knowing any capital. Item by item, group and answer are those of the
+    ability with these options.
+
+    Args:
+        name: of `RECALLED`.
+        n: items.
+        seed: of all draws.
+        level: of the ability.
+        wording: 1 or 2: the same items in other words.
+    """
+    asked = natural(RECALLED[name], n=n, seed=seed, level=level)
+    return tuple(_recalled(name, item, f"{name}/{seed}/{number}", wording) for number, item in enumerate(asked))
+
+
+def _recalled(name: str, item: Item, seed: str, wording: Wording) -> Item:
+    stream = random.Random(seed)  # noqa: S311 - stimuli, no secrets
+    saying = _SAYINGS[wording - 1]
+    people = stream.sample([who for who in NAMES if who not in item.choices], len(item.choices))
+    said = [saying.format(who, word) for who, word in zip(people, item.choices, strict=True)]
+    asked = saying.format(people[item.answer], "").removesuffix(" .")
+    text = " ".join([*stream.sample(said, len(said)), asked])
+    tags = {**item.tags, "wording": str(wording), "examples": ""}
+    return replace(item, prompt=text, ability=name, tags=tags)
+
+
+def _shown(drawn: Draw, wording: Wording) -> Sides:
+    """Examples as they are, and with their answers moved on by one: the same words, and no relation between them."""
+    answers = [each.answer for each in drawn.examples]
+    return drawn.prompt(wording), drawn.prompt(wording, [*answers[1:], *answers[:1]])
+
+
+def _completed(drawn: Draw, wording: Wording) -> Sides:
+    """The sentence as it goes on rightly, and wrongly."""
+    asked = drawn.prompt(wording)
+    return f"{asked} {drawn.question.answer}", f"{asked} {next(c for c in drawn.choices if c != drawn.question.answer)}"
+
+
+class Kind(NamedTuple):
+    """What the two sides of a contrast are."""
+
+    sides: Callable[[Draw, Wording], Sides]
+    shots: int
+    """Examples before each."""
+    source: str
+
+
+_SHOTS = Kind(_shown, 5, f"what examples show, against the same words in another order. Paradigm: {paradigms.SHOTS}")
+_GRAMMAR = Kind(_completed, 0, f"sentences that agree, against those that do not. Paradigm: {paradigms.AGREEMENT}")
+
+CONTRASTS: dict[str, Kind] = {
+    **dict.fromkeys((name for name in ABILITIES if name.startswith("facts/")), _SHOTS),
+    **dict.fromkeys(("kinds", "colours", "incontext/antonyms", "incontext/past", "incontext/plural"), _SHOTS),
+    **dict.fromkeys(("grammar/agreement", "grammar/anaphora"), _GRAMMAR),
+}
+"""The contrasts that localize an ability, by its name."""
+
+
+def natural_contrast(
+    name: str, *, n: Pairs = 120, seed: Seed = 0, level: Level = "usual", wording: Wording = 1
+) -> Contrast:
+    """The contrast that localizes an ability in natural language, in pairs of the same words.
+
+    Args:
+        name: of `CONTRASTS`.
+        n: pairs.
+        seed: of all draws.
+        level: how hard.
+        wording: 1 or 2: the same pairs in other words.
+    """
+    sides, shots, source = CONTRASTS[name]
+    drawn: Sequence[Draw] = ability_draws(name, n=n, seed=seed, shots=shots, level=level)
+    positive: list[Stimulus] = []
+    negative: list[Stimulus] = []
+    for number, each in enumerate(drawn):
+        for side, sign, text in zip((positive, negative), "+-", sides(each, wording), strict=True):
+            side.append(Stimulus(f"{name.rpartition('/')[2]}:{number}{sign}", text, each.question.group))
+    return Contrast(
+        name, tuple(positive), tuple(negative), paired=True, source=f"Generated for this project: {source}."
+    )
+
+
+def belief_contrast(*, n: Pairs = 120, seed: Seed = 0, level: Level = "usual", wording: Wording = 1) -> Contrast:
+    """Stories of what somebody believes (positive) against stories of what a photograph shows: pairs of the same people, things and places.
+
+    Args:
+        n: pairs, half of them of what is out of date.
+        seed: of all draws.
+        level: how hard.
+        wording: 1 or 2: the same pairs in other words.
+    """
+    positive, negative = (
+        tuple(
+            Stimulus(f"{ask}:{number}", each.prompt(wording), each.question.group)
+            for number, each in enumerate(draw("stories", tales.tale(ask), n=n, seed=seed, shots=0, level=level))
+        )
+        for ask in ("belief", "photograph")
+    )
+    source = (
+        "Generated for this project: stories of beliefs against stories of photographs, out of date half and half. "
+    )
+    source += f"Paradigm: {paradigms.BELIEF}."
+    return Contrast("stories/belief", positive, negative, paired=True, source=source)
