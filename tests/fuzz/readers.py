@@ -302,6 +302,26 @@ reader("model-adapter", "m/adapter_config.json", lambda: as_json({"base_model_na
 reader("model-index-located", "m/model.safetensors.index.json", lambda: as_json(_INDEX), _MODEL)(_locate)
 
 
+@reader(
+    "cached-model",
+    "m/model.safetensors",
+    lambda: _weights() + _mask(),
+    {"m/config.json": lambda: b"{}", "m/tokenizer.json": lambda: b"{}"},
+)
+def _cached(path: Path) -> object:
+    from broca.models.conversion import is_whole
+
+    return is_whole(path.parent)
+
+
+@reader("model-gguf", "m/model.gguf", samples.gguf)
+def _gguf_header(path: Path) -> object:
+    from broca.models.conversion import cached_folder
+    from broca.models.gguf import read_header
+
+    return cached_folder(path), read_header(path)
+
+
 @reader("old-capture", "activations.pt", samples.captures)
 def _capture(path: Path) -> object:
     from broca.compat.error_mechanisms.captures import read_old_capture

@@ -270,6 +270,26 @@ def converted() -> list[bytes]:
         return [made.read_bytes()]
 
 
+def gguf() -> list[bytes]:
+    import gguf as library
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "x.gguf")
+        writer = library.GGUFWriter(path, "llama")
+        writer.add_block_count(1)
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_list(["a", "b", "ab"])
+        writer.add_token_types([1, 1, 1])
+        writer.add_tensor("token_embd.weight", np.arange(32, dtype=np.float32).reshape(4, 8))
+        writer.add_tensor("output_norm.weight", np.ones(8, dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return [path.read_bytes()]
+
+
 def course(folder: Path) -> Any:
     import torch
 

@@ -6,9 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -27,6 +24,7 @@ from broca.models.embedding import Embedder
 from broca.models.export import save
 from broca.models.lm import LM
 from broca.models.load import announcement, footprint
+from loopback import hub
 
 
 @pytest.fixture(scope="module")
@@ -92,17 +90,8 @@ def inside(name):
 
 ADAPTER = {"base_model_name_or_path": "owner/base", "peft_type": "LORA"}
 INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
-WITH_GGUF = r"GGUF is not built yet: take the same model as safetensors .* gguf_file='m.gguf'.* hand both to LM.wrap\(model, tokenizer\)"
 PICKLES = r"pickles, can run code when they are read, and are not read: .*use_safetensors=False"
 FOLDERS = {
-    "gguf alone": (
-        lambda f: bare(f, m__gguf="GGUF"),
-        f"directory without config.json, with m.gguf, and reading {WITH_GGUF}",
-    ),
-    "gguf beside a config": (
-        lambda f: without_weights(f, "m.gguf"),
-        f"config.json and no model.safetensors, but weights in m.gguf, .*{WITH_GGUF}",
-    ),
     "an adapter": (
         lambda f: bare(f, adapter_config__json=json.dumps(ADAPTER), adapter_model__safetensors=""),
         r"an adapter \(PEFT\) of 'owner/base', and whole models are studied: .*merge_and_unload",
@@ -203,7 +192,6 @@ def test_parts_of_a_model_that_are_all_there_are_read(folder):
 
 
 FILES = {
-    "m.gguf": "is one file, a model in GGUF, and reading GGUF is not built yet",
     "model.safetensors": "is one file, and a model is a directory of several: give '.*model'",
     "config.json": "is one file, and a model is a directory of several: give '.*model'",
     "../alone.bin": f"is one file, with weights, which are {PICKLES}",
@@ -271,44 +259,6 @@ def test_the_device_of_a_model_of_sentences():
 # ---- the hub
 
 
-@contextmanager
-def hub(monkeypatch, answer):
-    """A hub on loopback that gives every request the answer, and writes down what was asked."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def give(self):
-            asked.append(f"{self.command} {self.path}")
-            status, headers, body = answer(self.path)
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_GET = do_HEAD = give  # noqa: N815 - the library's own names
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    try:
-        yield asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 REFUSALS = {
     "gone": (404, "RepoNotFound", "There is no 'owner/no-such-model' on the hub, or it is private and HF_TOKEN"),
     "private": (401, "RepoNotFound", "There is no 'owner/no-such-model' on the hub, or it is private and HF_TOKEN"),
@@ -352,8 +302,9 @@ def test_no_network(monkeypatch):
         ModelError, match=r"no directory here, and the hub cannot be reached to ask for it .* Check the connection"
     ):
         LM.load("owner/name")
-    with pytest.raises(ModelError, match="Did you mean 'beliefs'"):
-        LM.load("beleifs")
+    for wrong, right in {"beleifs": "beliefs", "smolm2": "smollm2"}.items():
+        with pytest.raises(ModelError, match=f"Did you mean '{right}'"):
+            LM.load(wrong)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="not in the cache of the hub, and HF_HUB_OFFLINE says not to fetch it"):
         LM.load("owner/name")

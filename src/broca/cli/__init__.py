@@ -1,6 +1,6 @@
 """The command line: parses, calls one thing, prints where the result is and what to type next.
 
-MODEL is everywhere a directory, a hub id or the name of a shipped organism. Heavy rooms are imported inside commands, so
+MODEL is everywhere a directory, a GGUF file, a hub id, or the name of a shipped organism or of smollm2. Heavy rooms are imported inside commands, so
 that help answers at once.
 """
 
@@ -95,7 +95,7 @@ def run(
         raise RunError(f"{spec} names no model. Give one: broca run {spec} --model MODEL.")
     study = study_of(document["study"], commanded=False)
     if model is None:
-        kept = given(revision=loading.revision or named.get("revision"))
+        kept = given(revision=loading.revision or named.get("revision"), gguf=loading.gguf or named.get("gguf"))
         if loading.dtype == "auto":
             kept |= given(dtype=named.get("dtype"))
         loading = replace(loading, **kept)

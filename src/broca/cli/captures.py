@@ -73,7 +73,7 @@ def _capture(
     The size is said before anything runs. The same command goes on after a kill, with the same bytes.
 
     Args:
-        model: Directory, hub id or shipped organism.
+        model: Directory, GGUF file, hub id, shipped organism, or smollm2.
         items: Items by name, or a file of items or pairs.
         kinds: Kinds of perturbation; all, or all that the file has.
         n: Clean texts at most.

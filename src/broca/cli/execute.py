@@ -32,7 +32,7 @@ def loaded(name: str, how: Loading) -> LM:
 
     check_model(name, how)
     quiet()
-    said, tight = announcement(name, how.dtype, how.device)
+    said, tight = announcement(name, how.dtype, how.device, how.gguf)
     if tight:
         terminal.err.print(f"! {said}", style="yellow", markup=False)
     with terminal.err.status(f"loading {said or name}"):
@@ -51,11 +51,14 @@ def check_model(name: str, how: Loading) -> None:
     from broca.registry import unknown
 
     if not isinstance(name, str) or not name.strip():
-        raise ModelError(f"The model is called {name!r}. Give a directory, a hub id or a shipped organism.")
+        raise ModelError(
+            f"The model is called {name!r}. Give a directory, a GGUF file, a hub id or a shipped organism."
+        )
     if how.dtype not in get_args(Dtype):
         raise unknown("dtype", str(how.dtype), get_args(Dtype))
-    if Path(locate(name)).is_dir():
-        refuse({"revision": how.revision}, "a hub id", beside=f"{name}, which is a directory")
+    if (place := Path(locate(name, gguf=how.gguf))).exists():
+        kind = "directory" if place.is_dir() else "file"
+        refuse({"revision": how.revision}, "a hub id", beside=f"{name}, which is a {kind}")
     check_device(how.device)
 
 

@@ -26,7 +26,7 @@ def export(
     Args:
         target: A finished sensitivity run, or a mask file.
         to: Directory to write; there must be nothing yet.
-        model: The model that is masked, where a mask file is given: directory, hub id or shipped organism.
+        model: The model that is masked, where a mask file is given: directory, GGUF file, hub id, shipped organism, or smollm2.
         check: Load what was written once more, and compare every weight.
     """
     from broca.interventions.weights import WeightMask

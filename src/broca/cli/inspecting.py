@@ -20,14 +20,20 @@ def inspect(model: str, *, loading: Loading = Loading()) -> None:
     What a failed check narrows is said; a lesion that leaves a trace, or moves what comes before it, is an error.
 
     Args:
-        model: Directory, hub id or shipped organism.
+        model: Directory, GGUF file, hub id, shipped organism, or smollm2.
     """
     from broca.instruments.selftest.checkup import checkup
     from broca.models.load import footprint
     from broca.sites import KINDS, Kind, Site
 
     check_model(model, loading)
-    size = footprint(model, revision=loading.revision, trust_remote_code=loading.trust_remote_code)
+    with terminal.err.status(f"reading {model}"):
+        size = footprint(
+            model,
+            revision=loading.revision,
+            trust_remote_code=loading.trust_remote_code,
+            gguf=loading.gguf,
+        )
     memory = ", ".join(f"{name} {terminal.bytes_in_words(n)}" for name, n in size["bytes"].items())
     terminal.facts([("class", size["class"]), ("parameters", f"{size['parameters']:,}"), ("memory", memory)])
     lm = loaded(model, loading)

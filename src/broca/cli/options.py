@@ -36,6 +36,8 @@ class Loading:
     """auto, cpu, cuda, or balanced over several and main memory."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
+    gguf: str | None = None
+    """Name of a GGUF file, where a directory or a hub id has several files."""
 
 
 @Parameter(name="*")

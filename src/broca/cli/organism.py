@@ -58,7 +58,7 @@ def train(
 
     Args:
         name: Which organism; with --model, a task (kth, rules, proofwriter, arc) or a file of trees.
-        model: Directory, hub id or shipped organism to start from.
+        model: Directory, GGUF file, hub id, shipped organism, or smollm2, to start from.
         out: Directory to write the model to.
         seed: Seed of weights and world.
         steps: Training steps, where not the usual number.

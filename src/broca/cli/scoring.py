@@ -36,7 +36,7 @@ def score(
     """Score a model, intact or lesioned, on items beside what shortcuts score, or on tasks of lm-eval; or a server's on items.
 
     Args:
-        model: Directory, hub id or shipped organism; with --server its name there, where it serves several.
+        model: Directory, GGUF file, hub id, shipped organism, or smollm2; with --server its name there, where it serves several.
         items: A benchmark, a published benchmark's file, folder or hub id, or a table of items.
         chat: Whether the model's chat template is used: for chats only (auto), never, or always.
         rows: Write one row an item (and repetition) to this file: .parquet, .csv or .jsonl.

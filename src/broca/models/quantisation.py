@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from broca.errors import GuardError
+from broca.models.gguf import FLOATS
 
 
 def packing_of(model: Any) -> str | None:
@@ -21,6 +22,19 @@ def packing_of(model: Any) -> str | None:
         return str(getattr(method, "value", method) or "by its config")
     packed = (_packing(tensor) for module in model.modules() for tensor in _own(module))
     return next((name for name in packed if name), None)
+
+
+def unpacking_note(config: Any) -> str | None:
+    """Of a model whose weights were unpacked from GGUF, what they were packed as; None where they were plain numbers."""
+    types = (getattr(config, "gguf", None) or {}).get("types", {})
+    packed = {name: n for name, n in types.items() if name not in FLOATS}
+    if not packed:
+        return None
+    parts = ", ".join(f"{n} {name}" for name, n in packed.items())
+    return (
+        f"The weights come from GGUF, quantised ({parts}, of {sum(types.values())} tensors), and are unpacked: what is found is "
+        "found in these values, not in those of the model that they were made from."
+    )
 
 
 def stored_weights(model: Any) -> dict[str, Tensor]:

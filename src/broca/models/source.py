@@ -113,8 +113,8 @@ def worker_source(lm: LM, *, here: bool = True) -> Iterator[Source]:
     if lm.loaded is not None:
         remote = lm.loaded["trust_remote_code"]
         options = {name: value for name, value in lm.loaded.items() if name not in ("name", "device")}
-        folder = Path(lm.loaded["name"]).expanduser()
-        path = str(folder.resolve()) if folder.is_dir() else lm.loaded["name"]
+        place = Path(lm.loaded["name"]).expanduser()
+        path = str(place.resolve()) if place.exists() else lm.loaded["name"]
         own = {"tokenizer": None, "processor": None} if remote else {}
         yield replace(source, path=path, options=options, **own)
         return

@@ -45,8 +45,8 @@ class Record:
 
     @property
     def loading(self) -> dict[str, str]:
-        """How the model was loaded, as options: its revision and dtype, where they are known."""
-        named = {"revision": self.model.get("revision"), "dtype": self.model.get("dtype")}
+        """How the model was loaded, as options: its revision, dtype and GGUF file, where they are known."""
+        named = {name: self.model.get(name) for name in ("revision", "dtype", "gguf")}
         return {name: str(value) for name, value in named.items() if value}
 
     @property

@@ -100,6 +100,7 @@ def _model(lm: Any) -> dict[str, Any]:
         "class": type(lm.model).__name__ if getattr(lm, "model", None) is not None else None,
         "fingerprint": lm.fingerprint,
         "dtype": dtype_name(lm),
+        "gguf": getattr(config, "gguf", None),
         "generation": _generation(lm),
         "attention": getattr(config, "_attn_implementation", None),
         "batch_size": getattr(lm, "batch_size", None),

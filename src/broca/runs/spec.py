@@ -81,7 +81,8 @@ def spec_toml(study: Study, lm: Any) -> str:
     if pointers := list(_needed_nulls(study, dumped)):
         document["none"] = pointers
     document["study"] = _without_none(dumped)
-    model = {"name": lm.name or None, "revision": getattr(lm, "revision", None), "dtype": dtype_name(lm)}
+    file = (getattr(lm, "loaded", None) or {}).get("gguf")
+    model = {"name": lm.name or None, "revision": getattr(lm, "revision", None), "dtype": dtype_name(lm), "gguf": file}
     document["model"] = model
     return (_LESIONED if getattr(lm, "condition", ()) else _FIRST) + "\n" + to_toml(document)
 

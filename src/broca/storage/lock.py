@@ -16,20 +16,25 @@ from broca.storage.files import writing
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path, *, seconds: float = 0.0, what: str = "this run") -> Iterator[None]:
     """Hold the lock file `path` during the body; it is gone afterwards.
 
     A dead holder, also one that nobody has reaped, holds nothing.
 
+    Args:
+        path: the lock file.
+        seconds: to wait for another process that holds it.
+        what: is worked on, for the error.
+
     Raises:
         RunError: if another process holds it, naming it and its host; or the file cannot be written.
     """
-    lock = FileLock(path, timeout=0, thread_local=False)
+    lock = FileLock(path, timeout=seconds, thread_local=False)
     with writing(path):
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(f"{_holder(path)} works on this run. Wait until it ends, or choose another path.") from None
+            raise RunError(f"{_holder(path)} works on {what}. Wait until it ends, or choose another path.") from None
         # Beside what the system holds: for people, and for the message above.
         path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
     try:
