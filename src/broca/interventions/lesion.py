@@ -129,6 +129,12 @@ class Lesion:
 
     reads_prompt = False  # it goes by the pass under way
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether it acts on a beginning by what follows: at places counted from the end, or by a value drawn for each prompt."""
+        from_end = self.positions == "last" or (isinstance(self.positions, tuple) and min(self.positions) < 0)
+        return from_end or isinstance(self.fill, Resample)
+
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the lesion in force.

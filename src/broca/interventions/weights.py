@@ -55,6 +55,7 @@ class WeightMask:
         return fingerprint(["weight mask", self.weights.fingerprint, asdict(self.edit)])
 
     reads_prompt = False
+    reads_ahead = False
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[None]:
@@ -123,6 +124,7 @@ class WeightDeltas:
         return fingerprint(["weight deltas", [mask.fingerprint for mask in self.masks], list(self.rows)])
 
     reads_prompt = False
+    reads_ahead = False
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[None]:

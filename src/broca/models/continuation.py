@@ -1,41 +1,51 @@
 """Log-probabilities of continuations: all options of a question over one reading of its prompt.
 
-The only room that knows caches. A prompt is read once; the distribution after its last token prices the first token of
-every option. Where an option has more tokens, the cache is repeated once an option and one further forward pass prices
-the rest. The plain way, in which each option is read behind its own copy of the prompt, is kept as the reference: the
-first time a model is asked, the two must agree, or the plain way is taken and the model's notes say so.
+A beginning that prompts share (examples, an instruction) is read once for all of them. Each prompt is read once from there on; the
+distribution after its last token prices the first token of every option. Where an option has more tokens, the cache is repeated
+once an option and one further forward pass prices the rest. The plain way, in which each option is read behind its own copy of the
+prompt, is kept as the reference: the first time a model is asked, they must agree, or the plain way is taken and the model's notes
+say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from broca.errors import GuardError
+from broca.models.beginnings import Family, families
 from broca.models.fitting import is_out_of_memory
+from broca.models.force import reads_ahead
 from broca.models.hooks import suspend
 from broca.models.limits import pads
 from broca.models.lm import LM
+from broca.models.option_prices import padded_options, separate_prices, shared_prompt_prices
 from broca.models.questions import Question, split
 from broca.models.rendering import Prompt
-from broca.models.tokens import Batch, Chat, Side
+from broca.models.tokens import Chat, Side
 
-Way = Literal["cached", "plain", "alone"]
-"""Shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of its own."""
+Way = Literal["prefix", "cached", "plain", "alone"]
+"""Shared beginnings of prompts; shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of
+its own."""
 
 _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.05}
 """Largest difference between two ways, in nats a token. Double precision models keep single precision parts, such as
 rotary angles; bfloat16 (0.25) rounds logits near 30 to the nearest 1/8."""
 
+_INCAPABLE = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What a cache raises that cannot do what is asked of it."""
+
 _proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool, bool], Way]] = WeakKeyDictionary()
 """By model, then by (pictures, options of more than one token, prompts of several lengths): the first way that passed the guard."""
+
+_prefix_proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool], bool]] = WeakKeyDictionary()
+"""By model, then by (options of more than one token, prompts of several lengths): whether beginnings may be shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +103,13 @@ def logprobs(
     for group in _groups(questions):
         asked = [questions[i] for i in group]
         how = way or _way(lm, asked)
-        if how != "cached":
+        if how in ("plain", "alone"):
             _refuse_whole(lm)
-        for i, values in zip(group, _option_prices(lm, asked, how, size=size, side=side), strict=True):
-            options = questions[i].options
-            sums, missed = values[: len(options)].T.tolist()
-            found[i] = Continuations(tuple(sums), tuple(map(len, options)), tuple(n == 0 for n in missed))
+        for rows, values in _prices(lm, asked, how, insists=way is not None, size=size, side=side):
+            for k, value in zip(rows, values, strict=True):
+                options = asked[k].options
+                sums, missed = value[: len(options)].T.tolist()
+                found[group[k]] = Continuations(tuple(sums), tuple(map(len, options)), tuple(n == 0 for n in missed))
     lm.assert_fired()
     return found
 
@@ -112,138 +123,24 @@ def _groups(questions: Sequence[Question]) -> Iterable[list[int]]:
     return groups.values()
 
 
-def _option_prices(
-    lm: LM, questions: Sequence[Question], way: Way, *, size: int | None, side: Side
-) -> NDArray[np.float64]:
-    """``(question, option, 2)``: summed log-probabilities, and how many tokens are not the most probable one.
-
-    Rows of questions with fewer options end in zeros.
-    """
-    if way == "cached":
-        return _shared_prompt_prices(lm, questions, size)
-    return _separate(lm, questions, 1 if way == "alone" else size, side)
-
-
-# -- one reading a prompt ------------------------------------------------------------------------------------------
-
-
-def _shared_prompt_prices(lm: LM, questions: Sequence[Question], size: int | None) -> NDArray[np.float64]:
-    ids, mask = _options(questions)
-    out = np.zeros((*ids.shape[:2], 2))
-
-    def step(batch: Batch) -> NDArray[np.float64]:
-        rows = list(batch.index)
-        return (
-            _continuation_prices(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]))
-            .cpu()
-            .double()
-            .sum(0)
-            .numpy()
-        )
-
-    for batch, values in lm.each([q.shared for q in questions], step, size=size):
-        out[list(batch.index)] = values
-    return out
+def _prices(
+    lm: LM, questions: Sequence[Question], way: Way, *, insists: bool, size: int | None, side: Side
+) -> Iterable[tuple[Sequence[int], NDArray[np.float64]]]:
+    """Some questions' places, and their prices ``(question, option, 2)``; until all are priced."""
+    every = tuple(range(len(questions)))
+    shares = way == "prefix" or (way == "cached" and not insists and _may_share_beginnings(lm, questions))
+    for family in families(questions) if shares else [Family(every)]:
+        own = [questions[i] for i in family.rows]
+        prefix = family.prefix if insists or _prefix_holds(lm, own, family.prefix) else 0
+        if way in ("plain", "alone"):
+            yield family.rows, separate_prices(lm, own, size=1 if way == "alone" else size, side=side)
+        else:
+            yield family.rows, shared_prompt_prices(lm, own, size=size, prefix=prefix)
 
 
-def _options(questions: Sequence[Question]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids and mask, ``(question, option, token)``, padded on the right."""
-    shape = (len(questions), max(len(q.options) for q in questions), max(q.longest for q in questions))
-    ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    for i, question in enumerate(questions):
-        for k, option in enumerate(question.options):
-            ids[i, k, : len(option)] = option
-            mask[i, k, : len(option)] = 1
-    return ids, mask
-
-
-def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
-    """``(token, prompt, option, 2)``: what `_id_prices` says of a batch padded on the left; `ids` and `mask` as in `_options`."""
-    several = ids.shape[2] > 1
-    output = lm.call(batch, use_cache=several, **_keep(lm, 1))
-    ids, mask = ids.to(output.logits.device), mask.to(output.logits.device)
-    real = mask.permute(2, 0, 1).bool()[..., None]
-    first = _id_prices(output.logits[:, -1], ids[:, :, 0])
-    if not several:
-        return torch.where(real, first[None], 0.0)
-    cache, n = output.past_key_values, ids.shape[1]
-    cache.batch_repeat_interleave(n)
-    fed = mask[:, :, 1:].flatten(0, 1).to(batch.ids.device)
-    start = batch.mask.repeat_interleave(n, 0)
-    rest = Batch(
-        ids=ids[:, :, :-1].flatten(0, 1).to(batch.ids.device),
-        mask=torch.cat([start, fed], 1),
-        # Padding repeats the last real position, so that no position lies outside the model's context.
-        positions=start.sum(1, keepdim=True) + (fed.cumsum(1) - 1).clamp(min=0),
-        index=tuple(i for i in batch.index for _ in range(n)),
-        tokens=tuple(tokens for tokens in batch.tokens for _ in range(n)),
-        beside={
-            name: _onward(values, n, fed.shape[1]) for name, values in batch.beside.items() if _by_token(values, batch)
-        },
-    )
-    logits = lm.call(rest, past=batch.ids.shape[1], use_cache=True, past_key_values=cache).logits
-    # One position at a time: the vocabulary is wide, and its float32 copy wider.
-    later = [
-        _id_prices(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])
-    ]
-    # A padded position may hold anything, infinities too, so it is left out rather than multiplied by 0.
-    return torch.where(real, torch.stack([first, *later]), 0.0)
-
-
-def _by_token(values: Tensor, batch: Batch) -> bool:
-    """Whether it says of every token what it sees of the pictures."""
-    return values.ndim > 2 and values.shape[:2] == batch.ids.shape
-
-
-def _onward(values: Tensor, n: int, width: int) -> Tensor:
-    """What `width` tokens after a prompt see of its pictures, for each of `n` options: as much as its last one."""
-    return values[:, -1:].repeat_interleave(n, 0).expand(-1, width, *values.shape[2:])
-
-
-def _keep(lm: LM, n: int) -> Mapping[str, Any]:
-    """Ask the model for the logits of the last `n` positions alone, where it can."""
-    return {"logits_to_keep": n} if "logits_to_keep" in lm.accepts else {}
-
-
-def _id_prices(logits: Tensor, ids: Tensor) -> Tensor:
-    """``(row, id, 2)`` log-probabilities of some ids at one position of each row, and 1 where another one is more probable."""
-    logprobs = _log_softmax(logits)
-    other = ids != logprobs.argmax(-1, keepdim=True)
-    return torch.stack([logprobs.gather(-1, ids), other.to(logprobs.dtype)], -1)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.log_softmax(-1, dtype=torch.float64 if logits.dtype == torch.float64 else torch.float32)
-
-
-# -- the reference -------------------------------------------------------------------------------------------------
-
-
-def _separate(lm: LM, questions: Sequence[Question], size: int | None, side: Side) -> NDArray[np.float64]:
-    ids, mask = _options(questions)
-    out = np.zeros((*ids.shape[:2], 2))
-    where = [(i, k) for i, question in enumerate(questions) for k in range(len(question.options))]
-    # The last token of an option is priced but never read.
-    rows = [questions[i].shared.with_answer(questions[i].options[k][:-1]) for i, k in where]
-
-    def step(batch: Batch) -> list[list[float]]:
-        cells = [where[row] for row in batch.index]
-        n = max(int(mask[cell].sum()) for cell in cells)
-        logits = lm.call(batch, **(_keep(lm, n) if side == "left" else {})).logits
-        dropped = batch.ids.shape[1] - logits.shape[1]
-        ends = (batch.last + 1 - dropped).tolist()
-        values = []
-        for row, (cell, end) in enumerate(zip(cells, ends, strict=True)):
-            option = torch.from_numpy(ids[cell][: int(mask[cell].sum())]).to(logits.device)
-            values.append(
-                _id_prices(logits[row, end - len(option) : end], option[:, None]).double().sum((0, 1)).tolist()
-            )
-        return values
-
-    for batch, values in lm.each(rows, step, size=size, side=side):
-        for row, value in zip(batch.index, values, strict=True):
-            out[where[row]] = value
-    return out
+def _may_share_beginnings(lm: LM, questions: Sequence[Question]) -> bool:
+    """Whether what is in force does the same to the beginning of a prompt, whatever follows; pictures are not looked into."""
+    return questions[0].shared.view is None and not any(map(reads_ahead, lm.interventions))
 
 
 # -- the guard -----------------------------------------------------------------------------------------------------
@@ -267,17 +164,16 @@ def _way(lm: LM, questions: Sequence[Question]) -> Way:
 
 
 def _prove(lm: LM, probe: Sequence[Question]) -> Way:
-    counts = np.maximum(_options(probe)[1].sum(-1), 1)
-    alone = _separate(lm, probe, 1, "left")[..., 0] / counts
+    counts = np.maximum(padded_options(probe)[1].sum(-1), 1)
+    alone = separate_prices(lm, probe, size=1)[..., 0] / counts
     tolerance = _TOLERANCE.get(lm.dtype, 0.25)
     found = []
     ways: tuple[Way, ...] = ("cached", "plain")
     for way in ways:
         try:
-            worst = float(
-                np.abs(_option_prices(lm, probe, way, size=len(probe), side="left")[..., 0] / counts - alone).max()
-            )
-        except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            price = shared_prompt_prices if way == "cached" else separate_prices
+            worst = float(np.abs(price(lm, probe, size=len(probe))[..., 0] / counts - alone).max())
+        except _INCAPABLE as error:
             if is_out_of_memory(error):
                 raise
             found.append(f"{way}: {type(error).__name__}")
@@ -295,6 +191,39 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
             f"is read with {how}."
         )
     return way
+
+
+def _prefix_holds(lm: LM, questions: Sequence[Question], prefix: int) -> bool:
+    """Whether prompts go on from a shared beginning as they do from the start; looked into once for each kind of batch."""
+    if not prefix:
+        return False
+    by_length = sorted(questions, key=lambda q: len(q.shared))
+    probe = [by_length[-1], by_length[0]]
+    kind = any(q.longest > 1 for q in questions), len(probe[0].shared) != len(probe[1].shared)
+    proved = _prefix_proved.setdefault(lm.model, {})
+    if kind not in proved:
+        with suspend():
+            proved[kind] = _prove_prefix(lm, probe, prefix)
+    return proved[kind]
+
+
+def _prove_prefix(lm: LM, probe: Sequence[Question], prefix: int) -> bool:
+    counts = np.maximum(padded_options(probe)[1].sum(-1), 1)
+    whole = shared_prompt_prices(lm, probe)[..., 0] / counts
+    try:
+        worst = float(np.abs(shared_prompt_prices(lm, probe, prefix=prefix)[..., 0] / counts - whole).max())
+    except _INCAPABLE as error:
+        if is_out_of_memory(error):
+            raise
+        why = type(error).__name__
+    else:
+        if worst <= _TOLERANCE.get(lm.dtype, 0.25) or not np.isfinite(whole).all():
+            return True
+        why = f"off by {worst:.2g} nats a token"
+    lm.notes.append(
+        f"Scoring: of this model a beginning that prompts share cannot be read once for all of them ({why})."
+    )
+    return False
 
 
 def _refuse_whole(lm: LM) -> None:

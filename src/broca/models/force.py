@@ -107,6 +107,15 @@ class Forces:
             raise _silent(silent, f"did not run in {when}")
 
 
+def reads_ahead(intervention: Intervention) -> bool:
+    """Whether what an intervention does to a token may depend on what follows it: the end of its prompt, say, or the whole of it.
+
+    One that declares `reads_ahead = False` does not: then a beginning that prompts share is read once for all of them. Of one that
+    declares nothing the worst is assumed.
+    """
+    return getattr(intervention, "reads_ahead", True)
+
+
 def on_words(site: Site) -> bool:
     """Whether a site's module runs where no pictures are read."""
     return site.kind not in PICTURE_KINDS

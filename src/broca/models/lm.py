@@ -262,6 +262,7 @@ class LM:
         size: int | None = None,
         side: tok.Side = "left",
         more: int = 0,
+        alike: bool = False,
     ) -> Iterator[tuple[Batch, T]]:
         """Run `step` on every batch; when memory runs out, halve the batch, say so once, and go on.
 
@@ -274,6 +275,7 @@ class LM:
             size: texts a batch; `batch_size` when None.
             side: of the padding.
             more: tokens that will be read behind each text: all but the last that is generated.
+            alike: show texts of one length in each batch in any case.
 
         Raises:
             StimulusError: if a text does not fit the model: it is too long, or has tokens without an embedding.
@@ -283,7 +285,7 @@ class LM:
         fits(self, tokens, more=more)
         size = size or self.batch_size
         mixed = size > 1 and len({len(row) for row in tokens}) > 1
-        batches = tok.buckets(tokens, size, alike=mixed and not pads(self, side))
+        batches = tok.buckets(tokens, size, alike=mixed and (alike or not pads(self, side)))
 
         def run(rows: tuple[int, ...]) -> tuple[Batch, T]:
             batch = self.pad_batch(tokens, rows, side=side)

@@ -61,7 +61,7 @@ def split(
 def _cut(name: str, prompt: Tokens, options: Sequence[str], whole: Sequence[Tokens]) -> Question:
     shared = len(prompt)
     for tokens in whole:
-        shared = min(shared, _common(prompt.ids[:shared], tokens.ids))
+        shared = min(shared, common_prefix(prompt.ids[:shared], tokens.ids))
     empty = [option for option, tokens in zip(options, whole, strict=True) if len(tokens) <= shared]
     if empty or not whole:
         raise StimulusError(
@@ -91,7 +91,7 @@ def _cut(name: str, prompt: Tokens, options: Sequence[str], whole: Sequence[Toke
     return Question(start, tuple(tokens.ids[shared:] for tokens in whole))
 
 
-def _common(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+def common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     """The length of the longest common prefix."""
     if b[: len(a)] == a:
         return len(a)
