@@ -24,6 +24,7 @@ from broca.items import fingerprint
 from broca.models.hooks import Edit, edit_sites
 from broca.models.lm import LM
 from broca.models.passes import Positions, current
+from broca.models.skipping import first_block
 from broca.sites import PICTURE_KINDS, Site
 from broca.units import UnitMask
 
@@ -134,6 +135,12 @@ class Lesion:
         """Whether it acts on a beginning by what follows: at places counted from the end, or by a value drawn for each prompt."""
         from_end = self.positions == "last" or (isinstance(self.positions, tuple) and min(self.positions) < 0)
         return from_end or isinstance(self.fill, Resample)
+
+    @property
+    def first_layer(self) -> int:
+        """The lowest block that must be computed for it: those below are as they were."""
+        sites = [site for site, flags in self.units.at.items() if flags.any()]
+        return min(0 if site.kind in PICTURE_KINDS else first_block(site) for site in sites)
 
     @contextmanager
     def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:

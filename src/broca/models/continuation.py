@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,7 @@ from broca.models.beginnings import Family, families
 from broca.models.fitting import is_out_of_memory
 from broca.models.force import reads_ahead
 from broca.models.hooks import suspend
+from broca.models.kept_streams import price_above
 from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.option_prices import padded_options, separate_prices, shared_prompt_prices
@@ -135,7 +137,8 @@ def _prices(
         if way in ("plain", "alone"):
             yield family.rows, separate_prices(lm, own, size=1 if way == "alone" else size, side=side)
         else:
-            yield family.rows, shared_prompt_prices(lm, own, size=size, prefix=prefix)
+            price = partial(shared_prompt_prices, lm, size=size, prefix=prefix)
+            yield family.rows, price_above(lm, own, lambda some, call, price=price: price(some, call=call))
 
 
 def _may_share_beginnings(lm: LM, questions: Sequence[Question]) -> bool:

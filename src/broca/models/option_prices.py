@@ -15,21 +15,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from broca.models.kept_streams import Call
 from broca.models.lm import LM
 from broca.models.questions import Question
 from broca.models.tokens import Batch, Side, Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """What was read before the columns of a batch: how many tokens, the same in each row, and the model's cache of them, one row."""
+class Reading:
+    """How a batch is read: what makes each pass, and what was read before its columns."""
 
-    length: int
-    cache: Any
+    call: Call
+    length: int = 0
+    """How many tokens, the same in each row."""
+    cache: Any = None
+    """The model's own, of one row."""
 
 
 def shared_prompt_prices(
-    lm: LM, questions: Sequence[Question], *, size: int | None = None, prefix: int = 0
+    lm: LM, questions: Sequence[Question], *, size: int | None = None, prefix: int = 0, call: Call | None = None
 ) -> NDArray[np.float64]:
     """``(question, option, 2)``: summed log-probabilities in nats, and how many tokens are not the most probable one.
 
@@ -40,10 +44,13 @@ def shared_prompt_prices(
         questions: to price.
         size: prompts a batch.
         prefix: tokens that all prompts begin with, fewer than the shortest has; they are read once for all.
+        call: makes each pass, as `LM.call` does.
     """
+    reading = Reading(call or lm.call)
     ids, mask = padded_options(questions)
     out = np.zeros((*ids.shape[:2], 2))
-    before = _read_beginning(lm, questions[0].shared, prefix) if prefix else None
+    if prefix:
+        reading = _read_beginning(lm, questions[0].shared, prefix, reading.call)
     rest = [
         replace(q.shared, ids=q.shared.ids[prefix:], offsets=None, prefix=0) if prefix else q.shared for q in questions
     ]
@@ -52,7 +59,7 @@ def shared_prompt_prices(
         rows = list(batch.index)
         if prefix:
             batch = _behind(batch, [questions[i].shared for i in rows], prefix)
-        prices = _continuation_prices(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]), before)
+        prices = _continuation_prices(lm, batch, torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]), reading)
         return prices.cpu().double().sum(0).numpy()
 
     # Behind a cache padding stands at the end, so that the places of real tokens go on from those that were read; and none stands
@@ -63,10 +70,10 @@ def shared_prompt_prices(
     return out
 
 
-def _read_beginning(lm: LM, tokens: Tokens, length: int) -> Beginning:
+def _read_beginning(lm: LM, tokens: Tokens, length: int, call: Call) -> Reading:
     begun = replace(tokens, ids=tokens.ids[:length], offsets=None, prefix=min(tokens.prefix, length - 1))
-    output = lm.call(lm.pad_batch([begun]), use_cache=True, **_keep(lm, 1))
-    return Beginning(length, output.past_key_values)
+    output = call(lm.pad_batch([begun]), use_cache=True, **_keep(lm, 1))
+    return Reading(call, length, output.past_key_values)
 
 
 def _behind(batch: Batch, texts: Sequence[Tokens], length: int) -> Batch:
@@ -90,10 +97,10 @@ def padded_options(questions: Sequence[Question]) -> tuple[NDArray[np.int64], ND
     return ids, mask
 
 
-def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor, before: Beginning | None) -> Tensor:
+def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor, reading: Reading) -> Tensor:
     """``(token, prompt, option, 2)``: what `_id_prices` says of each token; `ids` and `mask` as of `padded_options`."""
     several = ids.shape[2] > 1
-    last, cache = _next_logits(lm, batch, before, keep=several)
+    last, cache = _next_logits(lm, batch, reading, keep=several)
     ids, mask = ids.to(last.device), mask.to(last.device)
     real = mask.permute(2, 0, 1).bool()[..., None]
     first = _id_prices(last, ids[:, :, 0])
@@ -114,7 +121,7 @@ def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor, before
             name: _onward(values, n, fed.shape[1]) for name, values in batch.beside.items() if _by_token(values, batch)
         },
     )
-    logits = lm.call(rest, past=batch.mask.shape[1], use_cache=True, past_key_values=cache).logits
+    logits = reading.call(rest, past=batch.mask.shape[1], use_cache=True, past_key_values=cache).logits
     # One position at a time: the vocabulary is wide, and its float32 copy wider.
     later = [
         _id_prices(logits[:, t], ids[:, :, t + 1].reshape(-1, 1)).view(first.shape) for t in range(logits.shape[1])
@@ -123,17 +130,17 @@ def _continuation_prices(lm: LM, batch: Batch, ids: Tensor, mask: Tensor, before
     return torch.where(real, torch.stack([first, *later]), 0.0)
 
 
-def _next_logits(lm: LM, batch: Batch, before: Beginning | None, *, keep: bool) -> tuple[Tensor, Any]:
+def _next_logits(lm: LM, batch: Batch, reading: Reading, *, keep: bool) -> tuple[Tensor, Any]:
     """Logits after each row's last token, ``(row, vocabulary)``, and the cache of all tokens, where it is to be kept."""
-    if before is None:
-        output = lm.call(batch, use_cache=keep, **_keep(lm, 1))
+    if reading.cache is None:
+        output = reading.call(batch, use_cache=keep, **_keep(lm, 1))
         return output.logits[:, -1], getattr(output, "past_key_values", None)
-    cache = copy.deepcopy(before.cache)
+    cache = copy.deepcopy(reading.cache)
     cache.batch_repeat_interleave(len(batch))
-    ends = (batch.mask.sum(1) - 1 - before.length).cpu()
+    ends = (batch.mask.sum(1) - 1 - reading.length).cpu()
     places = ends.unique()
     short = {"logits_to_keep": places.to(batch.ids.device)} if "logits_to_keep" in lm.accepts else {}
-    output = lm.call(batch, past=before.length, use_cache=True, past_key_values=cache, **short)
+    output = reading.call(batch, past=reading.length, use_cache=True, past_key_values=cache, **short)
     column = torch.searchsorted(places, ends) if short else ends
     logits = output.logits[torch.arange(len(batch)), column.to(output.logits.device)]
     return logits, output.past_key_values

@@ -10,8 +10,7 @@ says so.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -23,6 +22,7 @@ from broca.errors import GuardError, StimulusError
 from broca.models import hooks
 from broca.models.fitting import is_out_of_memory
 from broca.models.lm import LM
+from broca.models.skipping import first_block, skip_blocks
 from broca.models.tokens import Batch
 from broca.models.wiring.anatomy import tensor_of, with_tensor
 from broca.sites import Site
@@ -82,13 +82,16 @@ class RecordedBatch:
         """
         lm, width = self.lm, self.batch.ids.shape[1]
         start = min(start, width - 1) if self.way == "cached" else 0
-        first = [_first_block(site) for site in changes] + ([] if layer is None else [layer])
+        first = [first_block(site) for site in changes] + ([] if layer is None else [layer])
         below = min(first, default=lm.anatomy.n_layers) if self.way != "whole" else 0
         self.work.passes += 1
         self.work.done += (lm.anatomy.n_layers - below) * (width - start) * len(self.batch)
         self.work.whole += lm.anatomy.n_layers * width * len(self.batch)
         edits = {site: _edit(change, start) for site, change in changes.items()}
-        with _skipping(lm, self.outputs[:below], start), hooks.edit_sites(lm.model, lm.anatomy, edits) as fired:
+        with (
+            skip_blocks(lm, [_from(output, start) for output in self.outputs[:below]]),
+            hooks.edit_sites(lm.model, lm.anatomy, edits) as fired,
+        ):
             logits = _logits(lm, self.batch, start, self._before(start), spared=below)[0]
         silent = [str(site) for site, times in fired.items() if not times]
         if silent:
@@ -154,34 +157,13 @@ def _logits(lm: LM, batch: Batch, start: int, cache: Any, *, keep: bool = False,
     return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
 
 
-def _first_block(site: Site) -> int:
-    """The first block that must be computed for a change at a site."""
-    return site.layer + 1 if site.kind == "resid_post" else site.layer
+def _from(output: Any, start: int) -> Callable[[], Any]:
+    """What a block returned, from a column on."""
+    return lambda: with_tensor(output, tensor_of(output)[:, start:])
 
 
 def _edit(change: Change, start: int) -> hooks.Edit:
     return lambda values: change(values, start)
-
-
-@contextmanager
-def _skipping(lm: LM, outputs: list[Any], start: int) -> Iterator[None]:
-    """Run the body with the first blocks handing on, from column `start`, what they handed on before."""
-    blocks = list(lm.model.get_submodule(lm.anatomy.path).children())[: len(outputs)]
-    before = [vars(block).get("forward") for block in blocks]
-
-    def handing(output: Any) -> Callable[..., Any]:
-        return lambda *_args, **_kwargs: with_tensor(output, tensor_of(output)[:, start:])
-
-    try:
-        for block, output in zip(blocks, outputs, strict=True):
-            block.forward = handing(output)
-        yield
-    finally:
-        for block, forward in zip(blocks, before, strict=True):
-            if forward is None:
-                vars(block).pop("forward", None)
-            else:
-                block.forward = forward
 
 
 def _twin(cache: Any) -> Any:
