@@ -108,7 +108,7 @@ def seconds(pattern: re.Pattern | regex.Pattern, how: str, text: str, tries: int
 
 
 def is_square(pattern: re.Pattern | regex.Pattern, how: str, start: str, piece: str) -> bool:
-    """Whether a text of four times the length takes more than nine times as long: 4 times would be fair, and 16 the square."""
+    """Whether a text of eight times the length takes more than 22 times as long: 8 times would be fair, and 64 the square."""
     for end in ("", "\0"):
 
         def text(n: int, end: str = end) -> str:
@@ -116,8 +116,8 @@ def is_square(pattern: re.Pattern | regex.Pattern, how: str, start: str, piece: 
 
         if seconds(pattern, how, text(SHORT)) < 1e-3:
             continue
-        one, four = (seconds(pattern, how, text(n * SHORT), tries=3) for n in (1, 4))
-        if four > max(9 * one, 0.01):
+        one, eight = (seconds(pattern, how, text(n * SHORT), tries=3) for n in (1, 8))
+        if eight > max(22 * one, 0.01):
             return True
     return False
 
