@@ -114,7 +114,7 @@ def is_square(pattern: re.Pattern | regex.Pattern, how: str, start: str, piece: 
         def text(n: int, end: str = end) -> str:
             return start + (piece * n)[:n] + end
 
-        if seconds(pattern, how, text(SHORT)) < 1e-4:
+        if seconds(pattern, how, text(SHORT)) < 4e-4:
             continue
         one, eight = (seconds(pattern, how, text(n * SHORT), tries=3) for n in (1, 8))
         if eight > max(22 * one, 0.01):
