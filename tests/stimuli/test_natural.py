@@ -13,6 +13,7 @@ from broca.stimuli.contrasts import contrast
 from broca.stimuli.natural import ABILITIES
 from broca.stimuli.natural.controls import CONTRASTS, RECALLED
 from broca.stimuli.natural.lists import countries, lists, rows
+from broca.stimuli.natural.questions import MOST_SHOTS
 from broca.writing import occurrences
 
 LEVELS = ("easy", "usual", "hard")
@@ -53,7 +54,7 @@ def test_the_answer_is_no_majority_and_comes_as_often_among_the_wrong_ones(name,
     assert rules["majority"] <= rules["chance"] + 0.01
     right = Counter(item.choices[item.answer] for item in items)
     among = Counter(choice for item in items for choice in item.choices)
-    share = {word: right[word] / count for word, count in among.items() if count >= 24}
+    share = {word: right[word] / count for word, count in among.items() if count >= 24 and word in right}
     assert all(abs(one - rules["chance"]) < 0.3 for one in share.values()), share
 
 
@@ -165,11 +166,23 @@ def test_a_denied_word_is_never_the_answer():
         assert occurrences(item.prompt, item.choices[item.answer]) != [] or item.tags["kind"] == "denied"
 
 
-def test_examples_beyond_what_can_be_spared_are_refused():
+@every
+def test_it_can_spare_as_many_examples_as_one_may_ask_for(name, level):
+    items = benchmark(name, level=level, n=40, shots=MOST_SHOTS)
+    assert {len(set(item.tags["examples"].split("|"))) for item in items} == {MOST_SHOTS}
+
+
+def test_no_wrong_answer_is_that_of_an_example():
+    for item in benchmark("facts/capitals", shots=5):
+        said = item.prompt.rpartition("\n")[0]
+        assert not any(occurrences(said, choice) for choice in item.choices)
+
+
+def test_options_that_cannot_be_are_refused():
     with pytest.raises(
-        StimulusError, match=r"grammar/anaphora can spare 4 groups of items for examples, and shots is 5"
+        StimulusError, match=f"'shots' of benchmark 'sentiment' is {MOST_SHOTS + 1}. Give {MOST_SHOTS} or"
     ):
-        benchmark("grammar/anaphora", shots=5)
+        benchmark("sentiment", shots=MOST_SHOTS + 1)
     with pytest.raises(UnknownName, match=r"option 'shots' is not known. Known: level, n, seed, wording"):
         benchmark("recall/capitals", shots=5)
     with pytest.raises(StimulusError, match="level"):

@@ -18,32 +18,12 @@ VERBS = (("is", "are"), ("was", "were"), ("has", "have"))
 """Singular and plural."""
 
 HE = (
-    "king",
-    "boy",
-    "man",
-    "father",
-    "uncle",
-    "brother",
-    "husband",
-    "prince",
-    "grandfather",
-    "gentleman",
-    "nephew",
-    "duke",
+    *("king", "boy", "man", "father", "uncle", "brother", "husband", "prince"),
+    *("grandfather", "gentleman", "nephew", "duke", "son", "waiter", "actor"),
 )
 SHE = (
-    "queen",
-    "girl",
-    "woman",
-    "mother",
-    "aunt",
-    "sister",
-    "wife",
-    "princess",
-    "grandmother",
-    "lady",
-    "niece",
-    "duchess",
+    *("queen", "girl", "woman", "mother", "aunt", "sister", "wife", "princess"),
+    *("grandmother", "lady", "niece", "duchess", "daughter", "waitress", "actress"),
 )
 ACTS = (
     "hurt",
@@ -90,7 +70,10 @@ def _verbs(stream: random.Random, level: Level) -> list[Question]:
 
 
 def anaphora() -> Ability:
-    """The reflexive of a subject. Easy: no other noun; usual: one of the other gender stands behind it; hard: before or behind it, half and half."""
+    """The reflexive of a subject.
+
+    Easy: nobody else is named; usual: somebody of the other gender is, before; hard: before or behind, half and half.
+    """
     return Ability(_reflexives, choices=2)
 
 
@@ -98,14 +81,12 @@ def _reflexives(stream: random.Random, level: Level) -> list[Question]:
     found: list[Question] = []
     for nouns, others, own, foil in ((HE, SHE, "himself", "herself"), (SHE, HE, "herself", "himself")):
         for noun in nouns:
-            for act in ACTS:
+            for number, act in enumerate(ACTS):
                 other, place = stream.choice(others), stream.choice(PLACES)
-                away = "" if level == "easy" else f" {place} the {other}"
-                before = level == "hard" and len(found) % 2
-                one, two = (
-                    (f"The {other} said that the {noun} {act}", f"The {other} heard how the {noun} {act}")
-                    if before
-                    else (f"The {noun}{away} {act}", f"Yesterday the {noun}{away} {act}")
-                )
-                found.append(Question((one, two), own, (foil,), noun))
+                behind = level == "hard" and number % 2
+                subject = f"{noun} {place} the {other}" if behind else noun
+                before = level != "easy" and not behind
+                one, two = ("The {} said that the", "The {} watched while the") if before else ("The", "Yesterday the")
+                wordings = f"{one.format(other)} {subject} {act}", f"{two.format(other)} {subject} {act}"
+                found.append(Question(wordings, own, (foil,), noun))
     return found

@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 Level = Literal["easy", "usual", "hard"]
 Wording = Literal[1, 2]
-Shots = Annotated[int, Field(ge=0, le=16)]
+MOST_SHOTS = 10
+"""Examples that every ability can spare, at every level."""
+Shots = Annotated[int, Field(ge=0, le=MOST_SHOTS)]
 
 FEWEST_GROUPS = 20
 """Groups that are asked about at least, however many give examples."""
@@ -106,9 +108,10 @@ def draw(name: str, ability: Ability, *, n: int, seed: int, shots: int | None, l
     count = ability.shots if shots is None else shots
     kept = _examples(name, pool, count, stream)
     frames = 1 + max(question.frame for question in pool)
-    kinds = _by_kind([question for question in pool if question.group not in kept], stream)
+    asked = [question for question in pool if question.group not in kept]
+    kinds = _by_kind(asked, stream)
     examples = _Examples([question for question in pool if question.group in kept], count, stream)
-    foils = _Foils(ability.count(level) - 1, stream)
+    foils = _Foils(ability.count(level) - 1, frozenset(question.answer for question in asked), stream)
     found: list[Draw] = []
     for i in range(n):
         turn, kind = divmod(i, len(kinds))
@@ -215,24 +218,29 @@ def _examples(name: str, pool: Sequence[Question], count: int, stream: random.Ra
 class _Foils:
     """Wrong answers: the near ones, then those that were used least, so that each is wrong about as often as it is right.
 
-    Where a question has had them already, any others are drawn.
+    Answers of examples come last: they are right nowhere. Where a question has had its wrong answers already, any others are drawn.
     """
 
-    def __init__(self, count: int, stream: random.Random) -> None:
-        self._count, self._stream = count, stream
+    def __init__(self, count: int, right: frozenset[str], stream: random.Random) -> None:
+        self._count, self._right, self._stream = count, right, stream
         self._used: Counter[str] = Counter()
         self._had: set[tuple[str, frozenset[str]]] = set()
 
     def of(self, question: Question) -> tuple[str, ...]:
         rest = shuffled([foil for foil in question.foils if foil not in question.near], self._stream)
-        found = self._first(question, sorted(rest, key=lambda foil: self._used[foil]))
+        found = self._first(question, sorted(rest, key=self._rank))
         for _ in range(20):
             if (question.wordings[0], frozenset(found)) not in self._had:
                 break
-            found = self._first(question, shuffled(rest, self._stream))
+            found = self._first(
+                question, sorted(shuffled(rest, self._stream), key=lambda foil: foil not in self._right)
+            )
         self._used.update(found)
         self._had.add((question.wordings[0], frozenset(found)))
         return tuple(shuffled(found, self._stream))
+
+    def _rank(self, foil: str) -> tuple[bool, int]:
+        return foil not in self._right, self._used[foil]
 
     def _first(self, question: Question, rest: Sequence[str]) -> list[str]:
         return [*question.near, *rest][: self._count]

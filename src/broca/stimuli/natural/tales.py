@@ -34,7 +34,7 @@ def tale(ask: Ask) -> Ability:
             for _ in range(2)
         ]
 
-    return Ability(questions, choices=2, shots=4, gap="\n\n")
+    return Ability(questions, choices=2, shots=2, gap="\n\n")
 
 
 def _tale(ask: Ask, places: tuple[str, str], *, stale: bool, stream: random.Random, level: Level) -> Question:

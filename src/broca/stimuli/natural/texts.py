@@ -21,8 +21,40 @@ PARTS = ("film", "meal", "hotel", "book", "concert", "show", "trip", "play", "re
 THINGS = ("first one", "second one", "new one", "old one", "other one", "next one", "last one", "best one")
 
 NAMES = (
-    *("Tom", "Ben", "Sam", "Max", "Paul", "Jack", "Mark", "Luke", "Adam", "Fred", "Carl", "Peter"),
-    *("Anna", "Mary", "Emma", "Lucy", "Kate", "Jane", "Sara", "Rosa", "Grace", "Helen", "Ruth", "Alice"),
+    *(
+        "Tom",
+        "Ben",
+        "Sam",
+        "Max",
+        "Paul",
+        "Jack",
+        "Mark",
+        "Luke",
+        "Adam",
+        "Fred",
+        "Carl",
+        "Peter",
+        "Hugo",
+        "Leo",
+        "Otto",
+    ),
+    *(
+        "Anna",
+        "Mary",
+        "Emma",
+        "Lucy",
+        "Kate",
+        "Jane",
+        "Sara",
+        "Rosa",
+        "Grace",
+        "Helen",
+        "Ruth",
+        "Alice",
+        "Clara",
+        "Nora",
+        "Vera",
+    ),
 )
 SCALES = (
     ("taller", "shorter", "tallest"),
