@@ -21,6 +21,7 @@ from broca.models.build import save
 from broca.models.lm import LM
 from broca.models.weight_matrices import matrices
 from broca.runs import run as run_study
+from broca.stimuli.natural import ABILITIES
 from broca.units.weights import WeightSet
 
 
@@ -72,12 +73,35 @@ def test_every_way_to_score_and_to_write_rows(broca, model, items, how, suffix):
     several = ["--repetitions", 2] if how == "sampled" else []
     code, out, err = broca("score", model, "--items", items, "--how", how, *several, "--rows", f"rows{suffix}")
     assert code == 0, err
-    assert "ability n accuracy low high invalid score shortcut scores mine" in out
+    assert "ability n accuracy low high invalid score shortcut scores chance gate mine" in out
     assert ("join Choices joined to their prompts with a space" in out) == (how == "likelihood")
     assert "rows rows" in out
     readers = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}
     rows = readers[suffix](items.parent / f"rows{suffix}")
     assert rows.height == (12 if how == "sampled" else 6)
+
+
+def test_every_ability_in_one_table(broca, tmp_path):
+    save(zoo.build("llama", positions=1024), zoo.tokenizer(), tmp_path / "long")
+    code, out, err = broca(
+        "score", "long", "--all", "--options.n", 4, "--options.level", "easy", "--shots", 1, "--rows", "rows.parquet"
+    )
+    assert code == 0, err
+    rows = pl.read_parquet("rows.parquet")
+    assert rows["ability"].unique(maintain_order=True).to_list() == list(ABILITIES)
+    assert rows.height == 4 * len(ABILITIES)
+    assert "ability n accuracy low high chance shortcut scores gate facts/capitals 4 " in out
+    assert out.count("closed") + out.count("open") >= len(ABILITIES)
+    assert f"{rows.height} items, " in err
+    assert " tokens: about " in err
+
+
+def test_examples_stand_before_items(broca, model, items):
+    code, out, err = broca("score", model, "--items", items, "--shots", 1)
+    assert code == 0, err
+    assert " mine 5 " in out
+    code, _, err = broca("score", model, "--items", items, "--shots", 4)
+    assert (code, "mine has 6 groups of items, and 4 examples would take 4" in err) == (2, True), err
 
 
 def test_cells_stand_beside_the_reporters(broca):
@@ -255,9 +279,10 @@ def test_a_task_of_lm_eval(broca, model, tmp_path, monkeypatch):
 
 def test_items_or_tasks_and_not_both(broca, model, items):
     for words, told in [
-        ([], "Give either --items, or --lm-eval with tasks"),
-        (["--items", items, "--lm-eval", "x.yaml"], "Give either --items, or --lm-eval with tasks"),
+        ([], "Give one of --items, --all, or --lm-eval with tasks"),
+        (["--items", items, "--lm-eval", "x.yaml"], "Give one of --items, --all, or --lm-eval with tasks"),
         (["--items", items, "--server", "http://a", "--heads", "0.0"], "--heads does nothing beside --server"),
+        (["--all", "--items", items], "Give one of --items, --all, or --lm-eval"),
         (["--lm-eval", "gone.yaml"], "There is no task file 'gone.yaml'"),
     ]:
         code, _, err = broca("score", model, *words)

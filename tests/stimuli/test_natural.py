@@ -183,8 +183,12 @@ def test_options_that_cannot_be_are_refused():
         StimulusError, match=f"'shots' of benchmark 'sentiment' is {MOST_SHOTS + 1}. Give {MOST_SHOTS} or"
     ):
         benchmark("sentiment", shots=MOST_SHOTS + 1)
-    with pytest.raises(UnknownName, match=r"option 'shots' is not known. Known: level, n, seed, wording"):
-        benchmark("recall/capitals", shots=5)
+    with pytest.raises(UnknownName, match=r"option 'shot' is not known. Did you mean 'shots'"):
+        benchmark("sentiment", shot=5)
+    with pytest.raises(
+        StimulusError, match=r"'facts/capitals' differ in the order of the answers of examples, and shots is 1"
+    ):
+        contrast("facts/capitals", shots=1)
     with pytest.raises(StimulusError, match="level"):
         benchmark("facts/capitals", level="impossible")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from broca.items import Item
     from broca.models.force import Intervention
     from broca.models.lm import LM
+    from broca.scoring import Likelihood
 
 How = Literal["likelihood", "generation", "sampled"]
 
@@ -115,25 +116,47 @@ class Under:
         return lm, [*map(Lesion, masks), *weights]
 
 
+COSTLY = 64
+"""Items from which on their cost is said before they are scored."""
+
+
 def rows_here(
     model: str, items: Sequence[Item], answering: Answering, under: Under, *, chat: Chat | None, loading: Loading
 ) -> pl.DataFrame:
-    """The rows of a model here."""
+    """The rows of a model here: one ability after the other, with a bar."""
+    import polars as pl
+
     from broca.evidence.guards import joins
-    from broca.scoring import Generation, Likelihood, Sampled
+    from broca.scoring import Likelihood, cost
 
     lm, changes = under.on(model, loading)
-    show = chat or "auto"
-    with lm.under(*changes), terminal.err.status(f"scoring {len(items):,} items"):
-        if answering.how in (None, "likelihood"):
-            scorer = Likelihood(chat=show)
-            found = scorer(lm, items)
+    scorer = _scorer(answering, chat or "auto")
+    abilities = list(dict.fromkeys(item.ability for item in items))
+    found: list[pl.DataFrame] = []
+    with lm.under(*changes):
+        if isinstance(scorer, Likelihood) and len(items) > COSTLY:
+            with terminal.err.status("timing a batch"):
+                told = cost(lm, items, scorer)
+            terminal.err.print(f"{told.sentence}.", markup=False, highlight=False)
+        with terminal.progress() as tell:
+            for ability in abilities:
+                tell("items", sum(map(len, found)), len(items))
+                own = [item for item in items if item.ability == ability]
+                found.append(scorer(lm, own))
+            tell("items", len(items), len(items))
+        if isinstance(scorer, Likelihood):
             terminal.facts([(guard.name, guard.text) for guard in joins(lm, items, scorer)])
-            return found
-        reader = Generation(**answering.reader, chat=show)
-        if answering.how == "generation":
-            return reader(lm, items)
-        return Sampled(reader, **answering.sampling).repetition_rows(lm, items)
+    return pl.concat(found)
+
+
+def _scorer(answering: Answering, chat: Chat) -> Likelihood | Callable[[LM, Sequence[Item]], pl.DataFrame]:
+    """What gives the rows."""
+    from broca.scoring import Generation, Likelihood, Sampled
+
+    if answering.how in (None, "likelihood"):
+        return Likelihood(chat=chat)
+    reader = Generation(**answering.reader, chat=chat)
+    return reader if answering.how == "generation" else Sampled(reader, **answering.sampling).repetition_rows
 
 
 def rows_served(model: str | None, items: Sequence[Item], answering: Answering, serving: Serving) -> pl.DataFrame:
@@ -161,18 +184,31 @@ def rows_served(model: str | None, items: Sequence[Item], answering: Answering, 
     return found
 
 
-def read_items(items: str, options: dict[str, str] | None) -> tuple[Item, ...]:
-    """The items of a benchmark or file; what the files are, by their content, is printed."""
+def read_items(items: str, options: dict[str, str] | None, shots: int | None = None) -> tuple[Item, ...]:
+    """The items of a benchmark or file, behind examples where these are asked for; what the files are, by their content, is printed."""
     from broca.stimuli.benchmarks import benchmark, option_types, sources
     from broca.stimuli.published.sources import origin
 
     own = options_for(options, option_types(items)) if options else {}
     with terminal.err.status("reading stimuli"):
-        found = benchmark(items, **own)
+        found = benchmark(items, **own, **given(shots=shots))
     for file in map(origin, sources(items, own)):
         terminal.facts([(file.name, f"SHA-256 {file.sha256[:16]}{f', {file.known}' if file.known else ''}")])
         terminal.notes([file.note] if file.note else [])
     return found
+
+
+EACH = 100
+"""Items of each ability where all are scored."""
+
+
+def read_all(options: dict[str, str] | None, shots: int | None = None) -> tuple[Item, ...]:
+    """The items of every ability in natural language: `EACH`, if not otherwise asked for."""
+    from broca.stimuli.benchmarks import benchmark, option_types
+    from broca.stimuli.natural import ABILITIES
+
+    own = {"n": EACH, **options_for(options, option_types(next(iter(ABILITIES))))}
+    return tuple(item for name in ABILITIES for item in benchmark(name, **own, **given(shots=shots)))
 
 
 def check_answering(

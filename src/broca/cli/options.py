@@ -64,8 +64,6 @@ class Tasks:
     """Names that lm-eval knows, or task files (.yaml)."""
     include: Path | None = None
     """A folder of further task files; needs --lm-eval."""
-    shots: int | None = None
-    """Examples before each question; needs --lm-eval."""
     limit: int | None = None
     """Documents of each task at most; needs --lm-eval."""
     cache: Path | None = None

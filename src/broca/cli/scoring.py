@@ -6,10 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from broca.cli import terminal
-from broca.cli.answering import Answering, Serving, Under, check_answering, read_items, rows_here, rows_served
+from broca.cli.answering import (
+    Answering,
+    Serving,
+    Under,
+    check_answering,
+    read_all,
+    read_items,
+    rows_here,
+    rows_served,
+)
 from broca.cli.execute import check_model
 from broca.cli.options import Chat, Loading, Options, Tasks, refuse
 from broca.errors import SpecError
@@ -24,7 +35,9 @@ def score(
     model: str | None = None,
     *,
     items: str | None = None,
+    all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
     options: Options = None,
+    shots: int | None = None,
     chat: Chat | None = None,
     serving: Serving = Serving(),
     answering: Answering = Answering(),
@@ -33,38 +46,42 @@ def score(
     loading: Loading = Loading(),
     rows: Path | None = None,
 ) -> None:
-    """Score a model, intact or lesioned, on items beside what shortcuts score, or on tasks of lm-eval; or a server's on items.
+    """Score a model, intact or lesioned, on items or all abilities beside what shortcuts score, or on tasks of lm-eval; or a server's on items.
 
     Args:
         model: Directory, GGUF file, hub id, shipped organism, or smollm2; with --server its name there, where it serves several.
         items: A benchmark, a published benchmark's file, folder or hub id, or a table of items.
+        all_: Every ability in natural language that comes with broca: which of them has this model?
+        shots: Examples before each question, which are never asked themselves.
         chat: Whether the model's chat template is used: for chats only (auto), never, or always.
         rows: Write one row an item (and repetition) to this file: .parquet, .csv or .jsonl.
     """
     from broca.storage import write as put
 
     write = None if rows is None else _writer(rows)
-    if (items is None) == (tasks.lm_eval is None):
-        raise SpecError("Give either --items, or --lm-eval with tasks.")
-    if items is None:
+    if (items is not None) + all_ + (tasks.lm_eval is not None) != 1:
+        raise SpecError("Give one of --items, --all, or --lm-eval with tasks.")
+    if tasks.lm_eval is not None:
         idle = asdict(answering) | asdict(serving) | {"options": options}
         refuse(idle, "--items", beside="--lm-eval")
-        found = _evaluated(model, chat, tasks, under, loading)
+        found = _evaluated(model, tasks, under, loading, chat=chat, shots=shots)
     else:
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
         check_answering(model, answering, serving, under, chat=chat, loading=loading)
-        asked = read_items(items, options)
+        asked = read_all(options, shots) if items is None else read_items(items, options, shots)
         if serving.server is not None:
             found = rows_served(model, asked, answering, serving)
         else:
             found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)
-        _show(asked, found)
+        _show(asked, found, brief=all_)
     if rows is not None and write is not None:
         put(rows, write(found))
     terminal.following({} if rows is None else {"rows": str(rows)})
 
 
-def _evaluated(model: str | None, chat: Chat | None, tasks: Tasks, under: Under, loading: Loading) -> pl.DataFrame:
+def _evaluated(
+    model: str | None, tasks: Tasks, under: Under, loading: Loading, *, chat: Chat | None, shots: int | None
+) -> pl.DataFrame:
     """Tasks of lm-eval: their metrics are shown, their documents are the rows."""
     from broca.scoring.harness import check_tasks, evaluate
     from broca.storage import probe, writing
@@ -79,27 +96,22 @@ def _evaluated(model: str | None, chat: Chat | None, tasks: Tasks, under: Under,
         probe(cache)
     lm, changes = under.on(model, loading)
     with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path()):
-        found = evaluate(lm, names, chat=chat == "always", **how)
+        found = evaluate(lm, names, chat=chat == "always", shots=shots, **how)
     terminal.frame(found.metrics)
     terminal.notes(found.notes)
     return found.samples
 
 
-def _show(items: Sequence[Item], rows: pl.DataFrame) -> None:
-    """Accuracies beside the best shortcut, and cells beside the reporters."""
+def _show(items: Sequence[Item], rows: pl.DataFrame, *, brief: bool) -> None:
+    """Accuracies beside chance and the best shortcut, and cells beside the reporters."""
     import polars as pl
 
-    from broca.scoring import summarise
-    from broca.stimuli.blind_rules import baselines
+    from broca.evidence.survey import COLUMNS, survey
     from broca.stimuli.cell_items import accuracies, is_cell
     from broca.stimuli.degeneracy import flags
 
-    best = (
-        baselines(items).sort("accuracy", descending=True, maintain_order=True).group_by("ability", maintain_order=True)
-    )
-    shortcut = best.agg(shortcut=pl.col("baseline").first(), scores=pl.col("accuracy").first())
-    table = summarise(rows)
-    terminal.frame(table.join(shortcut, on="ability", how="left", maintain_order="left"))
+    table = survey(items, rows)
+    terminal.frame(table.select(COLUMNS) if brief else table)
     bare = table.filter(pl.col("low").is_null())["ability"].to_list()
     one = [f"{name}: no interval, since all items are of one group. Give items of several groups." for name in bare]
     terminal.notes([*one, *flags(items)])

@@ -58,7 +58,7 @@ class Likelihood:
 
         if self.options == "letter":
             one_prompt(items)
-        parts = [_passages(item) for item in items]
+        parts = [priced_parts(item) for item in items]
         found = iter(logprobs(lm, self.questions(lm, [part for own in parts for part in own])))
         outcomes = []
         for item, own in zip(items, parts, strict=True):
@@ -131,7 +131,7 @@ def _join(prompt: TokenizerText, gap: str, choice: str) -> Join:
     return "template" if prompt.templated else "nothing"
 
 
-def _passages(item: Item) -> list[Item]:
+def priced_parts(item: Item) -> list[Item]:
     """What is priced: the choices after the prompt, or each passage of each choice after its own context."""
     if not item.passages:
         return [item]

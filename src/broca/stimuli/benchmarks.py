@@ -22,6 +22,7 @@ from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cell_items import TASKS as CELL_TASKS
 from broca.stimuli.degeneracy import refuse_constant
+from broca.stimuli.examples import Shots, add_examples
 from broca.stimuli.natural import ABILITIES as NATURAL
 from broca.stimuli.natural.controls import RECALLED
 from broca.stimuli.options import call, expand_home, hints, looks_like_path
@@ -77,7 +78,8 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
             one benchmark; or a file: `broca.stimuli.published` says which formats are known by their columns, any other
             table is read by `table_items`. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
             ``.py`` is read and never run.
-        options: Of the generator or reader, e.g. ``n`` and ``seed`` (of each ability), ``order``, ``answers``. Of files also
+        options: Of the generator or reader, e.g. ``n`` and ``seed`` (of each ability), ``order``, ``answers``. Of all ``shots``: so many
+            of its own items stand before each question as examples (`broca.stimuli.examples`). Of files also
             ``sha256`` (refuse another content), of known formats ``preset`` (options of published work; others given beside
             it hold) and ``degenerate`` (``keep`` items whose key is constant), of the hub ``revision``.
 
@@ -85,6 +87,14 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
         UnknownName: Neither a name nor a file, or an option that the benchmark does not have.
         StimulusError: The file is missing or malformed, its items are degenerate, or an option is of the wrong type.
     """
+    if "shots" in options and "shots" not in _own_options(name_or_path):
+        own = {name: value for name, value in options.items() if name != "shots"}
+        return call(
+            f"benchmark {Path(name_or_path).name!r}",
+            add_examples,
+            benchmark(name_or_path, **own),
+            options={"shots": options["shots"]},
+        )
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         make, what = BENCHMARKS[name_or_path], f"benchmark {name_or_path!r}"
         if name_or_path in NATURAL or name_or_path in RECALLED:
@@ -102,6 +112,11 @@ def option_types(name_or_path: str | Path) -> dict[str, Any]:
     Raises:
         UnknownName, StimulusError: as `sources`.
     """
+    return {"shots": Shots, **_own_options(name_or_path)}
+
+
+def _own_options(name_or_path: str | Path) -> dict[str, Any]:
+    """Those of the generator or reader."""
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         return hints(BENCHMARKS[name_or_path])
     path = sources(name_or_path)[0]

@@ -9,10 +9,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from broca.errors import StimulusError
 from broca.items import Contrast, Item, Stimulus
 from broca.stimuli import paradigms
 from broca.stimuli.natural import ABILITIES, Number, ability_draws, natural, tales
-from broca.stimuli.natural.questions import Draw, Level, Wording, draw
+from broca.stimuli.natural.questions import MOST_SHOTS, Draw, Level, Wording, draw
 from broca.stimuli.natural.texts import NAMES
 from broca.stimuli.options import Seed
 
@@ -28,6 +29,7 @@ RECALLED = {
 _SAYINGS = ("{} says {}.", "{}'s word is {}.")
 
 Pairs = Annotated[int, Field(ge=2, le=10_000)]
+ContrastShots = Annotated[int, Field(ge=0, le=MOST_SHOTS)]
 Sides = tuple[str, str]
 
 
@@ -94,7 +96,13 @@ CONTRASTS: dict[str, Kind] = {
 
 
 def natural_contrast(
-    name: str, *, n: Pairs = 120, seed: Seed = 0, level: Level = "usual", wording: Wording = 1
+    name: str,
+    *,
+    n: Pairs = 120,
+    seed: Seed = 0,
+    shots: ContrastShots | None = None,
+    level: Level = "usual",
+    wording: Wording = 1,
 ) -> Contrast:
     """The contrast that localizes an ability in natural language, in pairs of the same words.
 
@@ -102,10 +110,19 @@ def natural_contrast(
         name: of `CONTRASTS`.
         n: pairs.
         seed: of all draws.
+        shots: examples before each; by default 5, and none before sentences that agree or do not.
         level: how hard.
         wording: 1 or 2: the same pairs in other words.
+
+    Raises:
+        StimulusError: if the two sides differ in the examples, and there are fewer than two.
     """
-    sides, shots, source = CONTRASTS[name]
+    sides, usual, source = CONTRASTS[name]
+    shots = usual if shots is None else shots
+    if usual and shots < 2:
+        raise StimulusError(
+            f"The sides of {name!r} differ in the order of the answers of examples, and shots is {shots}. Give 2 or more."
+        )
     drawn: Sequence[Draw] = ability_draws(name, n=n, seed=seed, shots=shots, level=level)
     positive: list[Stimulus] = []
     negative: list[Stimulus] = []
