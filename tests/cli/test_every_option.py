@@ -164,7 +164,7 @@ VALUES = {
 """Values of options that are texts, or numbers within limits; those of one command stand after its name."""
 
 REFUSED = re.compile(
-    r"(?:do|does) nothing (?:here|beside)|were given\. Give one of|Both percent|Give either --items|stands? beside|needs sampled cells|"
+    r"(?:do|does) nothing (?:here|beside)|were given\. Give one of|Both percent|Give one of --items|stands? beside|needs sampled cells|"
     r"and no stimulus of|so nothing is generated|has its perturbed texts already|takes no options|gives texts and no likelihoods"
 )
 """What a refusal says: what the option needs, or what it cannot stand beside."""
