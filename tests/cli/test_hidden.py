@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from broca.cli import printing, terminal
+from broca.cli.progress import progress
 from broca.page.blocks import Ladder, Note, Step, Text
 from loopback import answering
 
@@ -100,7 +101,7 @@ def test_tables_progress_and_warnings_hold_no_key(keyed, capsys, monkeypatch):
     blocks = [Ladder(KEY, (Step("causal", "failed", KEY),), summary=True), Note(KEY, summary=True), Text(KEY)]
     printing.summary(KEY, blocks)
     printing.everything(KEY, blocks)
-    with terminal.progress() as tell, terminal.warnings():
+    with progress() as tell, terminal.warnings():
         tell(f"asking {KEY}", 1, 2)
         logging.getLogger("broca.x").warning("refused %s", KEY)
     printed = capsys.readouterr()

@@ -136,7 +136,9 @@ def essence(folder: Path, *, without: Path) -> dict[str, str]:
     """Digest of each file by name, but for what legitimately differs: times, counts of sessions. The inputs are left out."""
     found = {}
     for store in folder.rglob("*.sqlite"):
-        lasting(store)  # one that was killed within its writing rolls back when it is opened, and takes its journal away
+        lasting(
+            store
+        )  # one that was killed within its writing rolls back when it is opened, and takes its journal away
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if not (without / name).exists() and not path.is_dir():

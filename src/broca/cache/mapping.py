@@ -65,10 +65,11 @@ def map_cached(
     if isinstance(cache, PooledCache) and cache.lm is lm:
         yield from _Spread(task, parts, lm, cache, told)
         return
-    for i, part in enumerate(parts):
-        told(i, len(parts))
-        yield cache(task.key(lm, part), lambda part=part: task(lm, part))
-    told(len(parts), len(parts))
+    told(0, len(parts))
+    for done, part in enumerate(parts, 1):
+        value = cache(task.key(lm, part), lambda part=part: task(lm, part))
+        told(done, len(parts))
+        yield value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +19,9 @@ from broca.capture.weight_gradients import asking
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix
 from broca.units.weights import WeightSet
+
+Progress = Callable[[int, int], None]
+"""Called with (samples done, samples in all)."""
 
 
 @dataclass
@@ -38,7 +41,13 @@ class _Look(Work):
 
 
 def chosen_shares(
-    lm: LM, samples: Sequence[AnsweredQuestion], objective: Objective, matrices: Sequence[Matrix], weights: WeightSet
+    lm: LM,
+    samples: Sequence[AnsweredQuestion],
+    objective: Objective,
+    matrices: Sequence[Matrix],
+    weights: WeightSet,
+    *,
+    progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """How many times its even share of a sample's squared gradient each chosen weight has, ``(sample, weight)``.
 
@@ -59,9 +68,13 @@ def chosen_shares(
         stack.enter_context(asking(lm, {m.parameter for m in matrices}))
         stack.enter_context(look.accumulating())
         for i, asked in enumerate(samples):
+            if progress is not None:
+                progress(i, len(samples))
             look.found, look.total = {}, 0.0
             look.one(0, [objective.rows(asked)], [i])
             rows.append(_row(look, order, weights) * n / look.total if look.total else np.zeros(weights.count))
+    if progress is not None:
+        progress(len(samples), len(samples))
     return np.stack(rows)
 
 
@@ -121,7 +134,12 @@ class _Sketch(Work):
 
 
 def answer_gradients(
-    lm: LM, samples: Sequence[AnsweredQuestion], matrices: Sequence[Matrix], weights: WeightSet
+    lm: LM,
+    samples: Sequence[AnsweredQuestion],
+    matrices: Sequence[Matrix],
+    weights: WeightSet,
+    *,
+    progress: Progress | None = None,
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Gradients of the log-odds of every option of every sample, over all weights and over the chosen ones: ``(option, coordinate)`` each."""
     parameters = sorted({m.parameter for m in matrices})
@@ -137,6 +155,8 @@ def answer_gradients(
         stack.enter_context(asking(lm, {*parameters}))
         stack.enter_context(look.accumulating())
         for i, asked in enumerate(samples):
+            if progress is not None:
+                progress(i, len(samples))
             options = []
             with torch.enable_grad():
                 right = [replace(asked, answer=answer) for answer in range(len(asked.question.options))]
@@ -149,4 +169,6 @@ def answer_gradients(
                     options.append(look.vectors())
             whole, chosen = zip(*options, strict=True)
             found.append((np.stack(whole), np.stack(chosen)))
+    if progress is not None:
+        progress(len(samples), len(samples))
     return found

@@ -13,6 +13,7 @@ from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for
 from broca.cli.exporting import mask_file
 from broca.cli.options import Chat, Loading, given, refuse
+from broca.cli.progress import progress
 from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
 
@@ -126,6 +127,7 @@ def rows_here(
     """The rows of a model here: one ability after the other, with a bar."""
     import polars as pl
 
+    from broca.evidence.conditions import CHUNK
     from broca.evidence.guards import joins
     from broca.scoring import Likelihood, cost
 
@@ -138,12 +140,15 @@ def rows_here(
             with terminal.err.status("timing a batch"):
                 told = cost(lm, items, scorer)
             terminal.err.print(f"{told.sentence}.", markup=False, highlight=False)
-        with terminal.progress() as tell:
+        with progress() as tell:
+            done = 0
             for ability in abilities:
-                tell("items", sum(map(len, found)), len(items))
                 own = [item for item in items if item.ability == ability]
-                found.append(scorer(lm, own))
-            tell("items", len(items), len(items))
+                for start in range(0, len(own), CHUNK):
+                    tell("scoring items", done, len(items))
+                    found.append(scorer(lm, own[start : start + CHUNK]))
+                    done += len(own[start : start + CHUNK])
+            tell("scoring items", len(items), len(items))
         if isinstance(scorer, Likelihood):
             terminal.facts([(guard.name, guard.text) for guard in joins(lm, items, scorer)])
     return pl.concat(found)

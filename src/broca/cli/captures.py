@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for, study_of
 from broca.cli.options import Loading, Options, given, refuse
+from broca.cli.progress import progress
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 
@@ -104,7 +105,7 @@ def _capture(
     wanted = CaptureParts(chosen, top=top, new_tokens=new_tokens)
     size = raw_bytes(lm, [text for _, text in rows], wanted)
     terminal.out.print(f"{len(rows):,} texts at {len(chosen)} sites: {terminal.bytes_in_words(size)} to write.")
-    with terminal.progress() as tell:
+    with progress() as tell:
         write_raw(out, lm, rows, wanted, progress=lambda done, total: tell("capturing", done, total))
     terminal.following({"raw": str(out)})
 

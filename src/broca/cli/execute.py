@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.options import RUNS, Dtype, Loading, Working, refuse
+from broca.cli.progress import progress
 from broca.errors import ModelError, SpecError
 from broca.page.shell import command, flag
 
@@ -103,7 +104,7 @@ def executed(
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(setting.model, setting.loading)
-    with terminal.progress() as tell:
+    with progress() as tell:
         done = execute(finish(study, lm), lm, out=setting.out, progress=tell, engine=engine)
     terminal.result(done, verbose=verbose)
     page = build(done)

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from broca.cli import terminal
 from broca.cli.execute import check_model, options_for
 from broca.cli.options import Loading, Options, given, refuse
+from broca.cli.progress import progress
 from broca.page.shell import command
 
 organism = App(name="organism", help="Small models with known insides that come with broca.")
@@ -70,7 +71,7 @@ def train(
     target = Path("organisms") / usual if out is None else out
     probe(target, folder=True)
     train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
-    with writing(target), terminal.progress() as tell:
+    with writing(target), progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
     terminal.following({"model": str(target), "report": str(target / "training.json")}, command("inspect", target))

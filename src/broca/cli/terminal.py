@@ -1,10 +1,10 @@
-"""What people see in a terminal: progress, warnings, the ladder, tables, the next command. Never a key or token."""
+"""What people see in a terminal: warnings, the ladder, tables, the next command. Never a key or token."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import format_exception
 from types import TracebackType
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,29 +23,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from broca.runs import Run
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of work, on standard error; nothing where that is no terminal but one line a kind."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(hide_secrets(what), total=total)
-                if not err.is_terminal:
-                    err.print(f"{what} …")
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield tell
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from broca.cache.cache import Cache
+from broca.cache.cache import Cache, Progress, silent
 from broca.capture.gradient import attribution
 from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
 from broca.evidence.maps import Floats
@@ -56,6 +56,7 @@ def first_order_effects(
     chat: Chat,
     cache: Cache,
     scorer: object = None,
+    progress: Progress = silent,
 ) -> dict[Site, Floats] | None:
     """What zeroing each unit (or head) alone does to the margin of the right answer, to first order: ``(unit,)`` a site.
 
@@ -75,7 +76,11 @@ def first_order_effects(
     metric = Margin(tuple(right for _, right, _ in asked), tuple(foils for _, _, foils in asked))
 
     def compute() -> dict[str, Floats]:
-        found = attribution(lm, tokens, sites, metric)
+        def report(done: int, total: int) -> None:
+            progress("attributing", done, total)
+
+        report(0, len(tokens))
+        found = attribution(lm, tokens, sites, metric, progress=report)
         return {str(site): moments.mean for site, moments in found.items()}
 
     key = {

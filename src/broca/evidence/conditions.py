@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from broca.cache.cache import Cache, Part
+from broca.cache.cache import Cache, Part, Progress, silent
 from broca.cache.mapping import map_cached
 from broca.capture.activations import capture
 from broca.capture.reduce import Gather, Moments
@@ -152,6 +152,7 @@ class LesionScorer:
     scorer: Any
     chat: Any
     cache: Cache
+    progress: Progress = silent
 
     def tables(
         self,
@@ -200,10 +201,15 @@ class LesionScorer:
         chosen = np.unique(np.linspace(0, len(self.items) - 1, min(n, len(self.items))).astype(int))
         tokens = self.lm.tokenize([self.items[i].content for i in chosen], chat=self.chat)
 
+        def report(done: int, total: int) -> None:
+            self.progress("measuring activations", done, total)
+
         def compute() -> dict[str, NDArray[Any]]:
+            report(0, len(tokens))
             if what == "gather":
-                return {str(s): r.result() for s, r in capture(self.lm, tokens, sites, Gather, pool=pool).items()}
-            moments = capture(self.lm, tokens, sites, Moments, pool=pool)
+                values = capture(self.lm, tokens, sites, Gather, pool=pool, progress=report)
+                return {str(site): each.result() for site, each in values.items()}
+            moments = capture(self.lm, tokens, sites, Moments, pool=pool, progress=report)
             return {str(site): np.stack([m.mean, m.variance]) for site, m in moments.items()}
 
         found = self.cache(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)

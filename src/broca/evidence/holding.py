@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from broca.cache.cache import Progress
 from broca.capture.massive import massive_coordinates
 from broca.evidence import guards
 from broca.evidence.conditions import CHUNK, INTACT, Condition, Lesioning, LesionScorer, WeightMasking
@@ -93,7 +92,9 @@ def examine(bench: LesionScorer, abilities: Abilities, how: Conduct) -> Examined
         GuardError: if the model lacks the ability, and the gate stops.
     """
     passed = [guards.padding(bench.lm), *guards.joins(bench.lm, bench.items, bench.scorer)]
-    (intact,) = bench.tables([INTACT])
+    (intact,) = bench.tables(
+        [INTACT], progress=lambda done, total: bench.progress("scoring the intact model", done, total)
+    )
     own = next(iter(abilities))
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, abilities[own], own, alpha=how.alpha, stop=how.gate == "stop"))
@@ -107,7 +108,6 @@ def hold(
     abilities: Abilities,
     how: Conduct,
     *,
-    progress: Progress,
     examined: Examined | None = None,
 ) -> tuple[TrialScores, tuple[Guard, ...]]:
     """Hold a trial: guards first, then every lesion, then random ones until they have decided.
@@ -117,7 +117,6 @@ def hold(
         trial: what is lesioned.
         abilities: the items by ability.
         how: fills, positions, gate.
-        progress: told what is being done.
         examined: the intact model, where it was examined before.
 
     Raises:
@@ -140,14 +139,14 @@ def hold(
     def score(conditions: Sequence[Condition[Any]], before: int) -> pl.DataFrame:
         def tell(done: int, _: int) -> None:
             if done or not before:
-                progress("scoring lesions", before * chunks + done, most)
+                bench.progress("scoring lesions", before * chunks + done, most)
 
         return pl.concat(bench.tables(conditions, force, tell))
 
     scores = TrialScores(trial, abilities, pl.concat([known.intact, score(first, 0)]), how)
     scores = scores.until_decided(lambda draws, before: score(draws, len(first) + before))
     if scores.decision.until:
-        progress("scoring lesions", most, most)
+        bench.progress("scoring lesions", most, most)
     return scores, passed
 
 

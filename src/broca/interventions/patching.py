@@ -111,7 +111,7 @@ def patch_grid(
         cells: what is patched, one cell a run.
         size: cases a batch; `lm.batch_size` when None.
         way: see `broca.models.rerun.record`.
-        progress: called with (cases done, cases in all) after each batch.
+        progress: called with (patches done, patches in all), a patch being one cell of one case.
 
     Raises:
         SiteUnavailable: if the model has no such site.
@@ -130,7 +130,9 @@ def patch_grid(
         recorded = record(lm, batch, way=way, work=spent)
         theirs = lending.log_softmax(-1)
         found = []
-        for cell in cells:
+        for turn, cell in enumerate(cells):
+            if progress is not None:
+                progress(done * len(cells) + turn * len(some), len(cases) * len(cells))
             moves = _moves(some, batch, cell, values)
             if moves is None:
                 found.append(([], torch.empty(0, len(NUMBERS))))
@@ -152,7 +154,7 @@ def patch_grid(
         )
         done += len(batch)
         if progress is not None:
-            progress(done, len(cases))
+            progress(done * len(cells), len(cases) * len(cells))
     return PatchGrid(donor, before, after, work)
 
 

@@ -67,6 +67,13 @@ def count(n: Any, one: str, many: str = "") -> str:
     return f"{number(n)} {one if n == 1 else many or one + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """``8 s``, ``4 minutes``, ``2.5 hours``: rounded, as one tells a time to come."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def enumeration(values: Sequence[str]) -> str:
     """``a, b and c``."""
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + (" and " + values[-1] if values else "")

@@ -34,7 +34,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
     """
     items = tuple(item for group in spec.abilities.values() for item in group)
-    bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), cache)
+    bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), cache, progress)
     how = Conduct(
         spec.fills,
         spec.positions,
@@ -57,10 +57,9 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         trial = ranked_trial(spec, found)
     else:
         trial = trial_of(bench, spec.selection, how, draws=spec.draws, match=spec.match, among=spec.among)
-    scores, passed = hold(bench, trial, spec.abilities, how, progress=progress, examined=examined)
+    scores, passed = hold(bench, trial, spec.abilities, how, examined=examined)
     effects = None
     if found:
-        progress("attributing", 0, 1)
         effects = agreement.first_order_effects(
             lm,
             spec.abilities[scores.own],
@@ -69,6 +68,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             scorer=spec.scorer,
             chat=bench.chat,
             cache=cache,
+            progress=progress,
         )
     return _result(spec, lm, found, scores, passed=passed, attribution=effects)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -72,10 +72,17 @@ def _run(patches: Patches, heads: Mapping[tuple[int, int | None], UnitMask]) -> 
         )
         before, after = np.zeros(len(cases)), np.zeros((len(cases), len(heads)))
         done = 0
-        for batch, gaps in lm.each([case.run for case in cases], lambda batch: _gaps(patches, batch, made, heads)):
+
+        def report(turn: int, size: int) -> None:
+            patches.progress("patching attention", done * len(heads) + turn * size, len(cases) * len(heads))
+
+        report(0, 0)
+        for batch, gaps in lm.each(
+            [case.run for case in cases], lambda batch: _gaps(patches, batch, made, heads, report)
+        ):
             before[list(batch.index)], after[list(batch.index)] = gaps[0], gaps[1:].T
             done += len(batch)
-            patches.progress("patching attention", done, len(cases))
+            report(0, 0)
         return {"before": before, "after": after}
 
     key = {"cell": "patterns", "cases": fingerprint(cases), "heads": [mask.fingerprint for mask in heads.values()],
@@ -86,7 +93,11 @@ def _run(patches: Patches, heads: Mapping[tuple[int, int | None], UnitMask]) -> 
 
 
 def _gaps(
-    patches: Patches, batch: Batch, made: Mapping[str, Pattern], heads: Mapping[tuple[int, int | None], UnitMask]
+    patches: Patches,
+    batch: Batch,
+    made: Mapping[str, Pattern],
+    heads: Mapping[tuple[int, int | None], UnitMask],
+    report: Callable[[int, int], None],
 ) -> np.ndarray:
     """Logit differences before, and with the pattern of each head, ``(1 + head, case)``."""
     lm = patches.lm
@@ -95,7 +106,8 @@ def _gaps(
     right, wrong = (np.array(each) for each in zip(*((case.right, case.wrong) for case in cases), strict=True))
     recorded = record(lm, batch)
     found = [recorded.logits]
-    for (layer, _), mask in heads.items():
+    for turn, ((layer, _), mask) in enumerate(heads.items()):
+        report(turn, len(cases))
         own = {text_key(case.run.ids): replace(pattern, rows={layer: pattern.rows[layer]})
                for case in cases if layer in (pattern := made[text_key(case.run.ids)]).rows}  # fmt: skip
         if not own:

@@ -117,7 +117,7 @@ def lesion_heads(
     asked = {ability: tuple(replace(item, ability=ability) for item in items)}
     asked |= abilities(others, {}, None) if others else {}
     every = tuple(item for group in asked.values() for item in group)
-    bench = LesionScorer(lm, every, TokenCachedLikelihood(chat=chat), chat, cache)
+    bench = LesionScorer(lm, every, TokenCachedLikelihood(chat=chat), chat, cache, progress)
     trial = trial_of(bench, mask, how, draws=draws, match=("layer",))
-    scores, passed = hold(bench, trial, asked, how, progress=progress)
+    scores, passed = hold(bench, trial, asked, how)
     return rungs(scores, passed)

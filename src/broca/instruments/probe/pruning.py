@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from broca.cache.cache import Cache, Progress
+from broca.cache.cache import Cache, Progress, silent
 from broca.errors import StatisticsError
 from broca.evidence import guards
 from broca.evidence.agreement import first_order_effects
@@ -49,6 +49,7 @@ def orders_of(
     *,
     chat: Chat,
     cache: Cache,
+    progress: Progress = silent,
 ) -> tuple[dict[str, Ints], tuple[str, ...]]:
     """Each order that can be had, and what could not, in words.
 
@@ -60,12 +61,13 @@ def orders_of(
         layers: the layers' numbers.
         chat: whether a chat template is used.
         cache: what remembers.
+        progress: told what is being done.
     """
     found, missing = {}, []
     for name in spec.orders:
         if name == "gradient":
             scores = first_order_effects(
-                lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, cache=cache
+                lm, items, [Site(layer, "z") for layer in layers], "head", chat=chat, cache=cache, progress=progress
             )
             values = None if scores is None else np.abs(np.stack([scores[Site(layer, "z")] for layer in layers]))
         else:
@@ -123,7 +125,7 @@ def pruning_curves(
     Raises:
         GuardError: if holding heads at their own values changes a logit.
     """
-    bench = LesionScorer(lm, items, TokenCachedLikelihood(chat=chat), chat, cache)
+    bench = LesionScorer(lm, items, TokenCachedLikelihood(chat=chat), chat, cache, progress)
     every = conditions(spec, orders, layers, lm.anatomy.n_heads, seed=seed)
     fills = bench.fills(spec.fills, [Site(layer, "z") for layer in layers], seed)
     checks = guards.probe(lm, items, chat)

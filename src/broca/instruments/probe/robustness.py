@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.cache import Cache, Progress
+from broca.cache.cache import Cache, Progress, silent
 from broca.errors import StatisticsError, StimulusError
 from broca.evidence.conditions import INTACT, LesionScorer
 from broca.evidence.token_cache import TokenCachedLikelihood
@@ -25,10 +25,10 @@ from broca.stats.pairs import mcnemar_exact, paired_bootstrap
 from broca.stimuli.corruption import CorruptedTree, How, corrupt
 
 
-def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache) -> pl.DataFrame:
+def correct(lm: LM, trees: Sequence[Tree], *, chat: Chat, cache: Cache, progress: Progress = silent) -> pl.DataFrame:
     """One row a tree: whether the model answers it, and by what margin."""
     (rows,) = LesionScorer(lm, [tree.item for tree in trees], TokenCachedLikelihood(chat=chat), chat, cache).tables(
-        [INTACT]
+        [INTACT], progress=lambda done, total: progress("answering", done, total)
     )
     return rows
 

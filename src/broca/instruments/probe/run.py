@@ -40,7 +40,7 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
     # before all else: its prompts are the longest, and may not fit the model
     published, missing = probe_published.published_scores(work) if spec.published else ({}, ())
     seen = work.read_attention(statements)
-    answers = robustness.correct(lm, shown, chat=spec.chat, cache=cache)
+    answers = robustness.correct(lm, shown, chat=spec.chat, cache=cache, progress=progress)
     found = work.score_targets(seen)
     maps = work.map_scores(found, seen)
     after = work.lesion(held, seen, maps.get("head_scores"))

@@ -122,7 +122,7 @@ class Work:
         guards, warnings, climbed = (), (), ()
         if spec.pruning:
             orders, warnings = pruning.orders_of(
-                spec.pruning, lm, items, importance, layers, chat=spec.chat, cache=self.cache
+                spec.pruning, lm, items, importance, layers, chat=spec.chat, cache=self.cache, progress=self.progress
             )
             tables["pruning"], tables["areas"], guards = pruning.pruning_curves(
                 spec.pruning, lm, items, orders, layers, chat=spec.chat, seed=spec.seed, cache=self.cache, progress=self.progress

@@ -176,15 +176,19 @@ def run_trial(spec: Selftest, ground: SelfTestSetup, d: float, cache: Cache, pro
     design = Design(pairs=spec.pairs, d=d, effect=spec.effect, rest=spec.rest, seed=spec.seed)
     sides = {text_key(t.ids): 1 for t in ground.positive} | {text_key(t.ids): -1 for t in ground.negative}
     lm, reference, metric = ground.lm, ground.reference, ground.metric
+    progress("planting units", 0, 3)
     bed = prepare_bed(lm, reference, ground.sites, metric, sides=sides, design=design)
     key = ground.cell("gains", reference, design=fingerprint(design), sides=fingerprint(sides))
+    progress("planting units", 1, 3)
     gains = _arrays(cache, key, lambda: {"gains": calibrate_gains(lm, bed, reference, metric)})["gains"]
     plant = bed.plant(gains)
+    progress("planting units", 2, 3)
     found = _arrays(
         cache,
         ground.cell("selectivity", reference, plant=plant.fingerprint),
         lambda: {str(site): row for site, row in selectivity(lm, plant, reference, ground.sites).items()},
     )
+    progress("planting units", 3, 3)
     difference = dict(zip(ground.units, np.concatenate([found[str(site)] for site in ground.sites]), strict=True))
     own = [unit for unit in ground.units if unit not in bed.cell_of]
     drawn = np.random.default_rng(spec.seed).choice(len(own), min(spec.rivals, len(own)), replace=False)

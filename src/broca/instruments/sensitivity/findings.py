@@ -45,7 +45,8 @@ def result(work: Work) -> SensitivityResult:
     every = tuple(item for group in work.scored_items.values() for item in group)
     checks = guards.probe(lm, every, spec.chat)
     passed = [guards.padding(lm), *guards.joins(lm, every, spec.scorer)]
-    intact = score_conditions(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache)
+    told = work.step_progress("scoring the intact model")
+    intact = score_conditions(lm, every, [INTACT], scorer=spec.scorer, cache=work.cache, progress=told)
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, work.scored_items[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
     passed.append(guards.shortcut(intact, work.scored_items, alpha=spec.alpha))
@@ -155,14 +156,17 @@ def _profile(work: Work, claim: Masked) -> dict[str, pl.DataFrame | None]:
     assert claim.mask is not None
     tokens = work.lm.tokenize([text.text for text in work.spec.texts[1][:PROFILED]], truncate=work.spec.window)
     tokens = [text for text in tokens if len(text) > 2]
-    found = {
-        "frequencies": frequencies(work.lm, claim.mask.weights, tokens),
-        "geometry": geometry(work.lm, claim.mask, tokens),
-    }
+    told = work.step_progress("looking at what is masked")
+    told(0, 3)
+    found = {"frequencies": frequencies(work.lm, claim.mask.weights, tokens)}
+    told(1, 3)
+    found["geometry"] = geometry(work.lm, claim.mask, tokens)
+    told(2, 3)
     try:
         found["sinks"] = sinks(work.lm, claim.mask, tokens)
     except (GuardError, SiteUnavailable):
         found["sinks"] = None  # this class does not show its attention
+    told(3, 3)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,8 +48,10 @@ def selective(
     def compute() -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for name, samples in (("task", held), ("general", texts)):
-            progress("looking at held-out gradients", len(found), 2)
-            found[name] = chosen_shares(lm, samples.asked, OBJECTIVES[samples.objective], matrices, mask)
+            found[name] = chosen_shares(
+                lm, samples.asked, OBJECTIVES[samples.objective], matrices, mask,
+                progress=partial(progress, f"looking at held-out gradients of {name}"),
+            )  # fmt: skip
         return found
 
     key = {
@@ -63,15 +66,23 @@ def selective(
     found = cache(key, compute)
     assert isinstance(found, dict)
     groups = [item.cluster for item in own]
-    answers = _by_lot(lm, mask, held, matrices, groups=groups, seed=spec.seed)
+    answers = _by_lot(lm, mask, held, matrices, groups=groups, seed=spec.seed, progress=progress)
     return rung.weight_mask(found["task"], found["general"], answers, groups=groups, alpha=spec.alpha)
 
 
 def _by_lot(
-    lm: LM, mask: WeightSet, held: Samples, matrices: Sequence[Matrix], *, groups: Sequence[str], seed: int
+    lm: LM,
+    mask: WeightSet,
+    held: Samples,
+    matrices: Sequence[Matrix],
+    *,
+    groups: Sequence[str],
+    seed: int,
+    progress: Progress,
 ) -> AnswerTest | str:
     """The mask's share of the items' summed gradient, against that with answers by lot; or why there is none."""
     if any(len(asked.question.options) < 2 for asked in held.asked):
         return "Some items have one option only, so no answers can be drawn by lot: give choices."
-    whole, chosen = zip(*answer_gradients(lm, held.asked, matrices, mask), strict=True)
+    told = partial(progress, "looking at gradients of every answer")
+    whole, chosen = zip(*answer_gradients(lm, held.asked, matrices, mask, progress=told), strict=True)
     return answer_test(whole, chosen, [asked.answer for asked in held.asked], groups, n=LOTS, seed=seed)
