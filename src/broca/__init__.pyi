@@ -11,7 +11,10 @@ from broca import stats as stats
 from broca import stimuli as stimuli
 from broca import units as units
 from broca import workers as workers
+from broca.capture.text_lens import lens as lens
+from broca.capture.text_patterns import patterns as patterns
 from broca.errors import BrocaError as BrocaError
+from broca.evidence.fills import measure_fill as measure_fill
 from broca.instruments.lesion.spec import CausalTest as CausalTest
 from broca.instruments.localize.spec import Localize as Localize
 from broca.instruments.perturb.spec import Perturb as Perturb
@@ -23,6 +26,7 @@ from broca.interventions.lesion import Lesion as Lesion
 from broca.interventions.patch import Patch as Patch
 from broca.interventions.pattern import PatternPatch as PatternPatch
 from broca.interventions.weights import WeightMask as WeightMask
+from broca.items.collection import Items as Items
 from broca.items.item import Contrast as Contrast
 from broca.items.item import Item as Item
 from broca.items.item import Message as Message

@@ -350,13 +350,9 @@ def test_positions_that_name_no_tokens_are_refused_when_they_are_written(positio
     assert Lesion(UnitMask({Site(0, "z"): np.ones(4, bool)}), positions=[0, -1]).positions == (0, -1)
 
 
-def test_an_empty_bank_one_string_and_no_tokenizer_are_refused():
+def test_an_empty_bank_and_no_tokenizer_are_refused():
     with pytest.raises(SelectionError, match=r"bank of 0\.z is empty"):
         Resample({Site(0, "z"): np.zeros((0, 4))})
-    lm = wrapped("llama")
-    for ask in (lm.generate, lm.tokenize):
-        with pytest.raises(StimulusError, match="is one text"):
-            ask("Hello")
     with pytest.raises(ModelError, match="without a tokenizer"):
         LM.wrap(model("llama"), None).generate(["a"])
 

@@ -7,8 +7,8 @@ import pytest
 from broca import cli
 from broca.page.blocks import Section
 from broca.reports.contents import contents
-from broca.reports.record import record_of
 from broca.runs import open_run
+from broca.runs.record import record_of
 
 LOCALIZE = ("localize", "tiny", "--contrast", "c.csv", "--percent", "5", "--sites", "*.mlp_act")
 

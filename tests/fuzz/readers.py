@@ -394,9 +394,9 @@ RUN = (
 
 def _run(path: Path) -> object:
     from broca.errors import BrocaError
-    from broca.reports.record import read_record
     from broca.runs import list_runs, open_run
     from broca.runs.reading import spec_of
+    from broca.runs.record import read_record
 
     place = path.parent.parent if path.parent.name == "tables" else path.parent
     list_runs(place.parent)

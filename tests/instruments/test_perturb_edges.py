@@ -33,8 +33,8 @@ from broca.items import Item
 from broca.models.lm import LM
 from broca.page.blocks import Table, every
 from broca.reports.build import report
-from broca.reports.record import read_record
 from broca.runs import run
+from broca.runs.record import read_record
 from broca.sites import Site
 from broca.stimuli.edits import edits_between
 

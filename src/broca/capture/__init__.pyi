@@ -20,6 +20,10 @@ from broca.capture.reduce import Extremes as Extremes
 from broca.capture.reduce import Gather as Gather
 from broca.capture.reduce import Moments as Moments
 from broca.capture.reduce import Reducer as Reducer
+from broca.capture.text_activations import TextActivations as TextActivations
+from broca.capture.text_activations import capture_text as capture_text
+from broca.capture.text_lens import TextLens as TextLens
+from broca.capture.text_patterns import TextPatterns as TextPatterns
 from broca.capture.weight_gradients import sensitivity as sensitivity
 from broca.specs.pooling import PRESETS as PRESETS
 from broca.specs.pooling import Pooling as Pooling

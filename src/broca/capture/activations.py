@@ -89,7 +89,15 @@ def _look(
         value = pool_tokens(values.abs() if pool.magnitude == "mean-of-abs" else values, weights, last)
         return value.abs() if pool.magnitude == "abs-of-mean" else value
 
-    found = look_up(lm, batch, sites, pooled)
+    return every_site(look_up(lm, batch, sites, pooled), sites, batch)
+
+
+def every_site(found: dict[Site, Tensor], sites: Sequence[Site], batch: Batch) -> dict[Site, Tensor]:
+    """What was found, at every site that was asked for.
+
+    Raises:
+        GuardError: if one never ran.
+    """
     if len(found) < len(sites):
         skipped = ", ".join(str(site) for site in sites if site not in found)
         raise GuardError(

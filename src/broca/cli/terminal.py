@@ -64,7 +64,7 @@ def traceback(kind: type[BaseException], raised: BaseException, trace: Traceback
 def result(run: Run, *, verbose: bool = False) -> None:
     """What a finished run says: its claim, the ladder, what was selected, warnings; with `verbose`, everything on its page."""
     from broca.reports.contents import contents
-    from broca.reports.record import record_of
+    from broca.runs.record import record_of
 
     blocks = contents(record_of(run))
     claim = str(run.result.get("claim") or "")

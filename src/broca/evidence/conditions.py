@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress, silent
 from broca.cache.mapping import map_cached
-from broca.capture.activations import capture
-from broca.capture.reduce import Gather, Moments
+from broca.evidence.fills import LAST, MEANS, donors_at, fills_of, moments_at
 from broca.evidence.maps import cell
-from broca.interventions.lesion import Fill, Lesion, Mean, Noise, Positions, Resample, Zero
+from broca.interventions.lesion import Fill, Lesion, Positions
 from broca.interventions.weights import WeightMask
 from broca.items import Item, fingerprint
 from broca.models.force import Intervention
@@ -176,20 +175,17 @@ class LesionScorer:
         Mean and noise use each unit's mean over all tokens (special tokens left out); resample its value at the last
         token of another prompt.
         """
-        made: dict[str, Fill] = {"zero": Zero()}
-        if "mean" in names or "noise" in names:
-            found = self._activations("moments", sites, Pool("mean"), len(self.items))
-            mean = {site: found[f"{site}"][0] for site in sites}
-            std = {site: np.sqrt(found[f"{site}"][1]) for site in sites}
-            made |= {"mean": Mean(mean), "noise": Noise(mean, std, seed=seed)}
-        if "resample" in names:
-            found = self._activations("gather", sites, Pool("last"), DONORS)
-            made["resample"] = Resample({site: found[f"{site}"] for site in sites}, seed=seed)
-        return {name: made[name] for name in names}
+        return fills_of(
+            names,
+            sites,
+            seed,
+            lambda: self._activations("moments", sites, MEANS, len(self.items)),
+            lambda: self._activations("gather", sites, LAST, DONORS),
+        )
 
     def sizes(self, sites: Sequence[Site], grain: Grain) -> dict[Site, NDArray[np.float64]]:
         """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units."""
-        found = self._activations("moments", sites, Pool("mean"), len(self.items))
+        found = self._activations("moments", sites, MEANS, len(self.items))
         squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in sites}
         if grain != "unit":
             several = {site: self.lm.anatomy.members(site, grain) for site in squares}
@@ -206,11 +202,8 @@ class LesionScorer:
 
         def compute() -> dict[str, NDArray[Any]]:
             report(0, len(tokens))
-            if what == "gather":
-                values = capture(self.lm, tokens, sites, Gather, pool=pool, progress=report)
-                return {str(site): each.result() for site, each in values.items()}
-            moments = capture(self.lm, tokens, sites, Moments, pool=pool, progress=report)
-            return {str(site): np.stack([m.mean, m.variance]) for site, m in moments.items()}
+            read = donors_at if what == "gather" else moments_at
+            return dict(read(self.lm, tokens, sites, progress=report))
 
         found = self.cache(cell(f"fill {what}", self.lm, tokens, sites, pool), compute)
         assert isinstance(found, dict)

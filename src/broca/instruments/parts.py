@@ -6,20 +6,17 @@ Whoever stores, reports or prints a run asks here, and so names no instrument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
 
 from broca.instruments import INSTRUMENTS
 from broca.page.blocks import Block
 from broca.page.record import Record
+from broca.specs.parts import part_beside
 from broca.specs.schema import Schema
 
 
 def tables_of(spec: type) -> dict[str, Schema]:
     """The schemas of the tables that an instrument writes, by name; none for one that declares none."""
-    part = _part(spec, "tables")
+    part = part_beside(spec, "tables")
     return {schema.name: schema for schema in getattr(part, "TABLES", ())}
 
 
@@ -30,16 +27,9 @@ def tables_by_name(instrument: str) -> Mapping[str, Schema]:
 
 def blocks_by_name(instrument: str) -> Callable[[Record], Sequence[Block]]:
     """What makes the blocks of an instrument's runs; none for one that is not installed, or has none."""
-    part = _part(INSTRUMENTS[instrument], "blocks") if instrument in INSTRUMENTS else None
+    part = part_beside(INSTRUMENTS[instrument], "blocks") if instrument in INSTRUMENTS else None
     return getattr(part, "blocks", _nothing)
 
 
 def _nothing(record: Record, /) -> Sequence[Block]:  # noqa: ARG001 - as every function of blocks has it
     return ()
-
-
-def _part(spec: Any, name: str) -> ModuleType | None:
-    package = spec.__module__.rpartition(".")[0]
-    if not package or find_spec(f"{package}.{name}") is None:
-        return None
-    return import_module(f"{package}.{name}")

@@ -11,8 +11,8 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,9 @@ from broca.models.hooks import Edit, edit_sites
 from broca.models.lm import LM
 from broca.models.passes import Positions, current
 from broca.models.skipping import first_block
+from broca.registry import unknown
 from broca.sites import PICTURE_KINDS, Site
-from broca.units import UnitMask
+from broca.units import UnitMask, fit
 
 Values = Mapping[Site, NDArray[Any]]
 
@@ -99,19 +100,35 @@ class Lesion:
     """Hold the selected units, or whole heads, at a fill value.
 
     Args:
-        units: what to lesion.
-        fill: what to put there.
+        units: what to lesion: a mask, or what is written for one, such as heads ``"23.4, 29.1"`` or units ``"20.resid_post:507"``.
+        fill: what to put there; "zero" and "keep" stand for the fills of that name.
         positions: at which tokens.
 
     Raises:
-        SelectionError: if nothing is selected.
+        SelectionError: if nothing is selected, or `units` is no selection.
+        UnknownName: if there is no such fill.
     """
 
     units: UnitMask
     fill: Fill = Zero()
     positions: Positions = "all"
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, units: UnitMask | str, fill: Fill | str = ..., positions: Positions | list[int] = ...
+        ) -> None: ...
+
     def __post_init__(self) -> None:
+        if isinstance(self.units, str):
+            object.__setattr__(self, "units", UnitMask.from_text(self.units))
+        if not isinstance(self.units, UnitMask):
+            raise SelectionError(
+                f"{type(self.units).__name__} is no selection of units. Give a UnitMask, or write one: Lesion('23.4, 29.1'), "
+                "Lesion('20.resid_post:507')."
+            )
+        if isinstance(self.fill, str):
+            object.__setattr__(self, "fill", _named_fill(self.fill))
         if isinstance(self.positions, list):
             object.__setattr__(self, "positions", tuple(self.positions))
         named = isinstance(self.positions, str) and self.positions in ("all", "prompt", "generated", "last")
@@ -123,6 +140,16 @@ class Lesion:
             )
         if not self.units.count:
             raise SelectionError("A lesion of zero units changes nothing. Select at least one unit.")
+
+    def fitted(self, lm: LM) -> Lesion:
+        """The same with the widths that this model has, where it was written before its model was known.
+
+        Raises:
+            SelectionError: if the model has no such unit or head.
+            SiteUnavailable: if the model has no such site.
+        """
+        units = fit(self.units, lm.anatomy)
+        return self if units is self.units else replace(self, units=units)
 
     @property
     def fingerprint(self) -> str:
@@ -149,7 +176,8 @@ class Lesion:
         Raises:
             SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
         """
-        edits = {site: self._edit(lm, site) for site in self.units.at if self.units.at[site].any()}
+        own = self.fitted(lm)
+        edits = {site: own._edit(lm, site) for site, flags in own.units.at.items() if flags.any()}  # noqa: SLF001 - itself
         with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired
 
@@ -190,6 +218,22 @@ class Lesion:
             case Resample(bank=bank, seed=seed):
                 donors = torch.tensor(_at(bank, site))
                 return lambda x: donors.to(x)[_draws(x.device, len(donors), seed)].unsqueeze(1)
+
+
+def _named_fill(name: str) -> Fill:
+    plain = {"zero": Zero, "keep": Keep}
+    if name in MEASURED:
+        raise SelectionError(
+            f"The fill {name!r} is measured on texts. Give what was measured: "
+            f"Lesion(units, fill=broca.measure_fill({name!r}, lm, units, texts))."
+        )
+    if name not in plain:
+        raise unknown("fill", name, (*plain, *MEASURED))
+    return plain[name]()
+
+
+MEASURED = ("mean", "noise", "resample")
+"""Fills that need texts on which they are measured."""
 
 
 def check_mask(lm: LM, units: UnitMask) -> None:

@@ -1,5 +1,6 @@
 # The public names of broca.items, with their types: loaded on first use.
 
+from broca.items.collection import Items as Items
 from broca.items.item import Contrast as Contrast
 from broca.items.item import Item as Item
 from broca.items.item import Message as Message

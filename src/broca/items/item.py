@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from broca.errors import StimulusError
+from broca.items.above import frames
+from broca.markup import MOST, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,55 @@ class Contrast:
                 f"Contrast {self.name!r} is paired but has {len(self.positive)} positive and {len(self.negative)} "
                 "negative stimuli. Give as many of each, or set paired to false."
             )
+
+    @classmethod
+    def from_lists(
+        cls, positive: Sequence[object], negative: Sequence[object], *, name: str = "mine", paired: bool = False
+    ) -> Contrast:
+        """A contrast of two lists of texts or chats.
+
+        Args:
+            positive: the one side.
+            negative: the other.
+            name: what to call it.
+            paired: whether the i-th of each belong together.
+
+        Raises:
+            StimulusError: if a side is no list, has fewer than two texts or an empty one; or pairs are not as many on each side.
+        """
+        sides = {}
+        for label, texts in (("positive", positive), ("negative", negative)):
+            if isinstance(texts, str):
+                raise StimulusError(f"The {label} side is one text, {texts[:60]!r}. Give a list of texts.")
+            sides[label] = tuple(Stimulus(f"{i}-{label}", as_text(text)) for i, text in enumerate(texts, 1))
+        return cls(name, sides["positive"], sides["negative"], paired, "Given as two lists.")
+
+    @classmethod
+    def from_frame(
+        cls, frame: Any, *, positive: str | None = None, negative: str | None = None, name: str = "frame"
+    ) -> Contrast:
+        """A contrast from a data frame (polars or pandas), or from a list of dictionaries, with the columns that a file has.
+
+        Args:
+            frame: columns ``text`` and ``label``, or ``positive`` and ``negative``; see `broca.stimuli.label_tables`.
+            positive: the label of the positive stimuli.
+            negative: the label of the negative stimuli; rows with a third label are then left out.
+            name: what to call it.
+
+        Raises:
+            StimulusError: if it is malformed, lacks columns or a side, or has an unknown label or an empty text.
+            UnknownName: if `positive` or `negative` is not a label of it.
+        """
+        return frames().contrast_of(frame, positive=positive, negative=negative, name=name)
+
+    def frame(self) -> Any:
+        """One row a stimulus: id, side, text, group; a polars data frame."""
+        return frames().frame_of_contrast(self)
+
+    def _repr_html_(self) -> str:
+        rows = [(p.text, n.text) for p, n in zip(self.positive[:MOST], self.negative[:MOST], strict=False)]
+        title = f"{self.name}: {len(self.positive)} positive, {len(self.negative)} negative{', paired' * self.paired}"
+        return table(title, ("positive", "negative"), rows, n=max(len(self.positive), len(self.negative)))
 
     @property
     def fingerprint(self) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.items import fingerprint
+from broca.markup import facts
 from broca.models import decoding
 from broca.models import tokens as tok
 from broca.models.compilation import eager, is_compiled, strip_compilation
@@ -28,7 +29,7 @@ from broca.models.load import load, load_processor
 from broca.models.passes import Pass, running
 from broca.models.pictures import Viewer
 from broca.models.placement import device_of
-from broca.models.rendering import Prompt, TokenizerText
+from broca.models.rendering import Prompt, TokenizerText, is_prompt
 from broca.models.rendering import render as render_text
 from broca.models.tokens import Batch, Tokens
 from broca.models.wiring.anatomy import Anatomy
@@ -142,6 +143,20 @@ class LM:
             f"LM({self.name!r}: {a.n_layers} layers, {a.n_heads} heads, {a.d_model} wide, {self.dtype}, {self.device})"
         )
 
+    def _repr_html_(self) -> str:
+        a = self.anatomy
+        return facts(
+            f"{self.name} ({type(self.model).__name__})",
+            {
+                "parameters": f"{self.n_parameters:,}",
+                "layers, heads, width": f"{a.n_layers}, {a.n_heads} ({a.n_kv_heads} key-value), {a.d_model}",
+                "dtype, device": f"{self.dtype}, {self.device}".removeprefix("torch."),
+                "proved": f"relative error {a.error:.0e}",
+                "in force": ", ".join(type(each).__name__ for each in self.interventions),
+                "notes": " ".join(self.notes),
+            },
+        )
+
     @property
     def device(self) -> torch.device:
         return device_of(self.model)
@@ -201,21 +216,28 @@ class LM:
 
     # -- tokens ----------------------------------------------------------------------------------------------------
 
+    @overload
+    def tokenize(  # pyright: ignore[reportOverlappingOverload]
+        self, texts: str, *, chat: tok.Chat = "auto", truncate: int | None = None
+    ) -> Tokens: ...
+    @overload
     def tokenize(
         self, texts: Sequence[Prompt], *, chat: tok.Chat = "auto", truncate: int | None = None
-    ) -> list[Tokens]:
+    ) -> list[Tokens]: ...
+    def tokenize(self, texts: Any, *, chat: tok.Chat = "auto", truncate: int | None = None) -> Any:
         """Each text alone, see `broca.models.tokens.tokenize`; those with pictures by the processor.
+
+        Returns:
+            the tokens of each; of one text, or the messages of one chat, its tokens alone.
 
         Raises:
             ModelError: if the model came without a tokenizer.
-            StimulusError: as `broca.models.tokens.tokenize`; and if one string is given where a list of texts is meant.
+            StimulusError: as `broca.models.tokens.tokenize`.
         """
         if self.tokenizer is None:
             raise ModelError(f"{self.name} came without a tokenizer. Give it one: LM.wrap(model, tokenizer).")
-        if isinstance(texts, str):
-            raise StimulusError(
-                f"{texts[:60]!r} is one text, and its letters would be taken for many. Give a list: [{texts[:20]!r}]."
-            )
+        if is_prompt(texts):
+            return self.tokenize([texts], chat=chat, truncate=truncate)[0]
         if self.viewer is None:
             return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
         rendered = [self.render(text, chat=chat) for text in texts]
@@ -224,6 +246,10 @@ class LM:
         order = sorted((i for i, it in enumerate(rendered) if it.images), key=lambda i: rendered[i].images)
         seen = {i: self.viewer.tokenize(rendered[i], truncate=truncate) for i in order}
         return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
+
+    def pieces(self, tokens: Tokens) -> tuple[str, ...]:
+        """The characters that each token stands for; of a special token that has none in the text, its name."""
+        return tok.pieces(self.tokenizer, tokens)
 
     def render(self, text: Prompt, *, chat: tok.Chat = "auto") -> TokenizerText:
         """The string to tokenise, with a place for each picture."""
@@ -420,7 +446,31 @@ class LM:
             rows |= dict(zip(batch.index, logits.cpu(), strict=True))
         return torch.stack([rows[i] for i in range(len(tokens))])
 
-    @torch.no_grad()
+    def logits(self, texts: Any, *, chat: tok.Chat = "auto") -> Any:
+        """What comes next after each token of each text, prompts or chats.
+
+        Returns:
+            for each text ``(token, vocabulary)`` in float32 on the CPU; of one text, or the messages of one chat, that alone.
+        """
+        if is_prompt(texts):
+            return self.logits([texts], chat=chat)[0]
+        tokens: list[Tokens] = self.tokenize(texts, chat=chat)
+        found: dict[int, Tensor] = {}
+        for batch, values in self.each(tokens, lambda batch: self.forward(batch).float().cpu(), side="right"):
+            found |= {i: row[: len(tokens[i])] for i, row in zip(batch.index, values, strict=True)}
+        return [found[i] for i in range(len(tokens))]
+
+    @overload
+    def generate(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        texts: str,
+        *,
+        max_new_tokens: int = 32,
+        chat: tok.Chat = "auto",
+        seed: int | None = None,
+        **options: Any,
+    ) -> str: ...
+    @overload
     def generate(
         self,
         texts: Sequence[Prompt],
@@ -429,7 +479,17 @@ class LM:
         chat: tok.Chat = "auto",
         seed: int | None = None,
         **options: Any,
-    ) -> list[str]:
+    ) -> list[str]: ...
+    @torch.no_grad()
+    def generate(
+        self,
+        texts: Any,
+        *,
+        max_new_tokens: int = 32,
+        chat: tok.Chat = "auto",
+        seed: int | None = None,
+        **options: Any,
+    ) -> Any:
         """Continue each text; greedy unless `do_sample=True` and a `seed` are given.
 
         Of the model's `generation_config` the ids of special tokens count, and nothing else: see `broca.models.decoding`.
@@ -442,13 +502,15 @@ class LM:
             options: further arguments of transformers' `generate` (temperature, top_p, ...).
 
         Returns:
-            the new text of each, special tokens left out.
+            the new text of each, special tokens left out; of one text, or the messages of one chat, that alone.
 
         Raises:
             StimulusError: if an option cannot be had, or a prompt leaves no room for what is asked for.
             UnknownName: if transformers has no such option.
             ModelError: if transformers cannot generate with this model.
         """
+        if is_prompt(texts):
+            return self.generate([texts], max_new_tokens=max_new_tokens, chat=chat, seed=seed, **options)[0]
         how = decoding.settings(self, max_new_tokens, options)
         if how.get("do_sample") and seed is None:
             raise StimulusError("Sampling without a seed cannot be repeated. Give one: seed=0.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from broca.errors import StimulusError
-from broca.items import PicturedText, Span, Text, as_text
+from broca.items import Message, PicturedText, Span, Text, as_text
 from broca.models.templates import chat_text
 from broca.specs.fields import Chat
 
@@ -23,6 +24,13 @@ class TokenizerText:
 
 Prompt = Text | PicturedText | TokenizerText
 """What can be tokenised: a plain prompt, a chat, either with pictures, or a text that `render` has been through."""
+
+
+def is_prompt(given: object) -> bool:
+    """Whether this is one prompt, and not several: a text, or the messages of one chat."""
+    if isinstance(given, list | tuple):
+        return bool(given) and all(isinstance(each, Message | Mapping) for each in given)
+    return isinstance(given, str | PicturedText | TokenizerText)
 
 
 def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerText:

@@ -179,6 +179,15 @@ def tokenize(
     return found
 
 
+def pieces(tokenizer: Any, tokens: Tokens) -> tuple[str, ...]:
+    """The characters that each token stands for; the tokenizer's own name of a token that has none in the text."""
+    spans = tokens.offsets or ((0, 0),) * len(tokens)
+    return tuple(
+        tokens.text[start:end] if end > start else str(tokenizer.convert_ids_to_tokens(i))
+        for i, (start, end) in zip(tokens.ids, spans, strict=True)
+    )
+
+
 def batches(
     tokens: Sequence[Tokens], size: int, pad: int, *, side: Side = "left", device: Any = "cpu"
 ) -> Iterator[Batch]:

@@ -66,6 +66,83 @@ def heat(
     return style(alt.LayerChart(layer=[chart]), title).properties(height=min(420, max(84, 15 * rows)))
 
 
+def token_names(tokens: Sequence[str]) -> list[str]:
+    """Names of places in a text, no two alike: their number and their token."""
+    return [f"{i} {label(token.strip() or repr(token))[:14]}" for i, token in enumerate(tokens)]
+
+
+def token_bars(table: pl.DataFrame, title: str, what: str) -> alt.LayerChart:
+    """A bar for each token of a text.
+
+    Args:
+        table: token and value, in the order of the text.
+        title: of the chart.
+        what: the value is.
+    """
+    names = token_names(table["token"].to_list())
+    rows = [{"place": name, "value": float(value)} for name, value in zip(names, table["value"], strict=True)]
+    bars = (
+        alt.Chart(data(rows))
+        .mark_bar(color=INK["accent"])
+        .encode(
+            x=alt.X("value:Q", title=what, axis=alt.Axis(grid=False, tickCount=5)),
+            y=alt.Y("place:N", title=None, sort=names, axis=named_axis(names)),
+        )
+    )
+    return style(alt.LayerChart(layer=[bars]), title).properties(height=max(60, 16 * len(names)))
+
+
+def token_grid(table: pl.DataFrame, tokens: Sequence[str], title: str) -> alt.LayerChart:
+    """Layers, the last on top, by the tokens of a text: a text in each cell, and as ink a share of 1.
+
+    Args:
+        table: layer, position, text and value of each cell.
+        tokens: of the text.
+        title: of the chart.
+    """
+    names = token_names(tokens)
+    rows = [
+        {"layer": layer, "place": names[position], "text": label(text.strip() or repr(text))[:9], "value": value}
+        for layer, position, text, value in table.select("layer", "position", "text", "value").rows()
+    ]
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("place:N", title=None, sort=names, axis=alt.Axis(labelAngle=-35, ticks=False, grid=False)),
+        y=alt.Y("layer:O", title="layer", sort="descending", axis=ordinal(table["layer"].n_unique())),
+    )
+    scale = alt.Scale(domain=[0, 1], range=[0.03, 1])
+    legend = alt.Legend(orient="top", title=None, format=".0%", tickCount=3)
+    cells = base.mark_rect(color=INK["accent"]).encode(opacity=alt.Opacity("value:Q", scale=scale, legend=legend))
+    words = base.mark_text(fontSize=9, color=INK["ink"]).encode(text="text:N")
+    high = 16 * table["layer"].n_unique()
+    return style(alt.LayerChart(layer=[cells, words]), title).properties(width=max(WIDTH, 52 * len(names)), height=high)
+
+
+def pattern_grids(table: pl.DataFrame, tokens: Sequence[str]) -> alt.ConcatChart:
+    """Attention of several heads, each a grid of queries by keys.
+
+    Args:
+        table: head, query, key and value of each cell.
+        tokens: of the text.
+    """
+    names = token_names(tokens)
+    charts = []
+    for head in table["head"].unique(maintain_order=True).to_list():
+        own = table.filter(pl.col("head") == head).select("query", "key", "value").rows()
+        rows = [{"from": names[query], "to": names[key], "value": value} for query, key, value in own]
+        cells = (
+            alt.Chart(data(rows))
+            .mark_rect(color=INK["accent"])
+            .encode(
+                x=alt.X("to:N", title="looked at", sort=names, axis=alt.Axis(labelAngle=-90, ticks=False, grid=False)),
+                y=alt.Y("from:N", title="from", sort=names, axis=named_axis(names)),
+                opacity=alt.Opacity("value:Q", scale=alt.Scale(domain=[0, 1], range=[0.02, 1]), legend=None),
+            )
+        )
+        side = max(120, 15 * len(names))
+        charts.append(cells.properties(title=f"head {head}", width=side, height=side))
+    return alt.ConcatChart(concat=charts, columns=2)
+
+
 def ordinal(n: int) -> alt.Axis:
     """The axis of `n` places that are counted or named."""
     return alt.Axis(labelAngle=0, labelOverlap="greedy" if n > 16 else True, ticks=False, grid=False)

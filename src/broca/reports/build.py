@@ -16,8 +16,8 @@ from broca.page.record import Record
 from broca.page.words import finite, number, points
 from broca.reports.contents import contents
 from broca.reports.html import Renderer, page
-from broca.reports.record import read_record
 from broca.runs.reading import version_note
+from broca.runs.record import read_record
 from broca.storage import inside, sweep, write, writing
 
 _log = logging.getLogger(__name__)

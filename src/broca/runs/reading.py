@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,8 @@ from broca import __version__
 from broca.errors import RunError
 from broca.evidence.verdict import fragment
 from broca.instruments import COMMANDS
+from broca.instruments.parts import blocks_by_name, tables_by_name
+from broca.page.lookup import chart_named, table_named
 from broca.registry import unknown
 from broca.runs import store
 from broca.runs.formats import canonical, json_to_bytes, plain
@@ -27,6 +30,9 @@ from broca.runs.spec import Study, parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
 from broca.units import UnitMask, WeightSet
+
+if TYPE_CHECKING:
+    import altair as alt
 
 R = TypeVar("R")
 
@@ -134,6 +140,23 @@ class Run:
     def verdict(self) -> dict[str, Any] | None:
         """The verdict ladder; None for a study that gives none."""
         return self.result.get("verdict")
+
+    def frame(self, name: str | None = None) -> pl.DataFrame:
+        """A table of the run, by name; without one the first that its instrument declares.
+
+        Raises:
+            UnknownName: if there is no such table; it names those that there are.
+        """
+        return table_named(self.tables, tables_by_name(str(self.manifest.get("kind", ""))), name)
+
+    def plot(self, name: str | None = None) -> alt.LayerChart:
+        """A chart of the run's report, by name; without one the first.
+
+        Raises:
+            UnknownName: if there is no such chart; it names those that there are.
+        """
+        record = import_module("broca.runs.record").record_of(self)
+        return chart_named(blocks_by_name(record.instrument)(record), name)
 
     @property
     def log(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from broca.errors import StimulusError
-from broca.items import Item
+from broca.items import Item, Items
 from broca.registry import COMPAT, Registry, unknown
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
@@ -30,7 +30,7 @@ from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetch
-from broca.stimuli.tables import SUFFIXES, read_table
+from broca.stimuli.tables import SUFFIXES, Table, read_table
 
 __all__ = ["BENCHMARKS", "all_orders", "benchmark", "option_types", "shuffle_choices", "sources", "table_items"]
 
@@ -70,7 +70,7 @@ their names and those of their abilities. ``facts/capitals`` and the like are in
 the control with the same answers."""
 
 
-def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
+def benchmark(name_or_path: str | Path, **options: object) -> Items:
     """A benchmark that comes with broca, or one read from a file.
 
     Args:
@@ -98,12 +98,12 @@ def benchmark(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
     if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
         make, what = BENCHMARKS[name_or_path], f"benchmark {name_or_path!r}"
         if name_or_path in NATURAL or name_or_path in RECALLED:
-            return call(what, make, name_or_path, options=options)
+            return Items(call(what, make, name_or_path, options=options))
         world, _, ability = name_or_path.partition("/")
         if world not in (_BELIEFS, _CELLS):
-            return call(what, make, options=options)
-        return call(what, make, ability or "all", options=options)
-    return tuple(item for path in sources(name_or_path, options) for item in _read(path, options))
+            return Items(call(what, make, options=options))
+        return Items(call(what, make, ability or "all", options=options))
+    return Items(item for path in sources(name_or_path, options) for item in _read(path, options))
 
 
 def option_types(name_or_path: str | Path) -> dict[str, Any]:
@@ -207,7 +207,11 @@ def table_items(path: str | Path, *, answers: AnswerForm = "auto", ability: str 
         StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
             missing or damaged.
     """
-    read = read_table(path)
+    return items_of_table(read_table(path), answers=answers, ability=ability)
+
+
+def items_of_table(read: Table, *, answers: AnswerForm = "auto", ability: str | None = None) -> Items:
+    """The same from a table that has been read."""
     read.require("prompt", "choices", "answer")
     read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
     if ability is not None and "ability" in read.columns:
@@ -226,4 +230,4 @@ def table_items(path: str | Path, *, answers: AnswerForm = "auto", ability: str 
                 images=pictures_in(read, row, *COLUMNS),
             )
         )
-    return tuple(items)
+    return Items(items)

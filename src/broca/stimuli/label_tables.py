@@ -39,7 +39,11 @@ def table_contrast(path: str | Path, *, positive: str | None = None, negative: s
             or damaged.
         UnknownName: `positive` or `negative` is not a label of the table.
     """
-    read = read_table(path)
+    return contrast_of_table(read_table(path), positive=positive, negative=negative)
+
+
+def contrast_of_table(read: Table, *, positive: str | None = None, negative: str | None = None) -> Contrast:
+    """The same from a table that has been read."""
     paired = "positive" in read.columns and "negative" in read.columns
     if paired and "text" in read.columns and "label" in read.columns:
         raise StimulusError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from broca.errors import SelectionError
+from broca.markup import MOST, table
 from broca.sites import Site
 from broca.units import files
 from broca.units.layout import Array, Layout
@@ -221,6 +222,11 @@ class UnitMask:
     def __repr__(self) -> str:
         sites = f"{len(self.at)} site{'s' if len(self.at) > 1 else ''}"
         return f"UnitMask({self.count} of {self.total} {self.grain}s in {sites})"
+
+    def _repr_html_(self) -> str:
+        rows = [(site, flags.size, int(flags.sum())) for site, flags in self.at.items() if flags.any()]
+        names = ", ".join(self.names[:MOST]) + (", ..." if self.count > MOST else "")
+        return table(f"{self!r}: {names}", ("site", f"{self.grain}s", "selected"), rows[:MOST], n=len(rows))
 
     def overlap(self, other: UnitMask) -> Overlap:
         """What both choose, and what chance would give: the shared count is hypergeometric with mean k1 k2 / n.

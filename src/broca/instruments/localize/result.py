@@ -56,6 +56,24 @@ class Localization(Result):
             self.t, replace(self.spec.select, **({"percent": None, "count": None} | how)), grain=self.spec.grain
         ).mask
 
+    def frame(self, name: str | None = None) -> pl.DataFrame:
+        """One row a unit or head: layer, kind, unit, t, p, q, d, selected; or another table by its name."""
+        if name is not None:
+            return super().frame(name)
+        parts = [
+            pl.DataFrame(
+                {
+                    "layer": [site.layer] * len(t),
+                    "kind": [site.kind] * len(t),
+                    self.spec.grain: range(len(t)),
+                    **{each: getattr(self, each)[site] for each in ("t", "p", "q", "d")},
+                    "selected": self.selected.at[site] if site in self.selected.at else np.zeros(len(t), bool),
+                }
+            )
+            for site, t in self.t.items()
+        ]
+        return pl.concat(parts)
+
     @property
     def label(self) -> str:
         """The contrast: what the ranking is called in tables."""

@@ -38,7 +38,7 @@ class Localize(Spec):
     preset: Annotated[str | None, Form(Literal["tl-abs", "tl-signed", "ll"])] = None
     """Fill in what a published localizer did: tl-abs, tl-signed or ll. Fields that you give win."""
     sites: str = "*.resid_post"
-    """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z"."""
+    """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z". Heads are at "*.z" where nothing else is said."""
     grain: Annotated[Grain, Form(Literal["unit", "head"])] = "unit"
     """Rank units by Welch's t, or heads (slices of z) by their cross-validated linear-discriminant t."""
     pool: Literal["last", "mean"] = "last"
@@ -93,7 +93,10 @@ class Localize(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        return presets.filled(given) if isinstance(given, Mapping) else given
+        if not isinstance(given, Mapping):
+            return given
+        heads = {"sites": "*.z"} if given.get("grain") in ("head", "group") else {}
+        return presets.filled({**heads, **given})
 
     @model_validator(mode="after")
     def _possible(self) -> Localize:
@@ -179,10 +182,6 @@ class Localize(Spec):
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
         return (option_types(fields.get("contrast", "belief")),)
-
-    @classmethod
-    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:  # noqa: ARG003 - as for all
-        return {"sites": "*.z"} | fields if fields.get("grain") == "head" else fields
 
     def following(self, call: Call, /) -> Sequence[str]:
         model = call.setting.model

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from broca.evidence.blocks import facts, table
+from broca.instruments.selftest.charts import areas
 from broca.instruments.selftest.tables import METHODS, POWER
-from broca.page.blocks import Block, Column, Table, Text, Title, section
+from broca.page.blocks import Block, Chart, Column, Table, Text, Title, section
 from broca.page.record import Record
+from broca.page.words import number
 
 
 def blocks(record: Record) -> list[Block]:
@@ -25,9 +29,18 @@ def blocks(record: Record) -> list[Block]:
     power = table(POWER, record.rows("power"), "Power", *surface)
     return [
         *(Title("Self-test"), facts(record)),
-        *section("methods", "What each method finds", words, _areas(record), found),
+        *section("methods", "What each method finds", words, _areas(record), *_picture(record), found),
         *section("power", "With other effects and numbers of stimuli", power),
     ]
+
+
+def _picture(record: Record) -> list[Chart]:
+    rows = record.tables.get("methods")
+    if rows is None:
+        return []
+    best = rows.sort("auroc", descending=True, nulls_last=True).row(0, named=True)
+    words = f"AUROC of each method; best: {best['method']} for {best['truth']} units ({number(best['auroc'])}). 0.5 is chance."
+    return [Chart("areas", words, partial(areas, rows))]
 
 
 def _areas(record: Record) -> Table | None:
