@@ -177,7 +177,7 @@ def test_what_cannot_be_done_is_refused_in_words(lm):
     with pytest.raises(SiteUnavailable, match="layers 0 to 2"):
         Localize(contrast=two_sides(), sites="7.resid_post").run(lm)
     with pytest.raises(SiteUnavailable, match="Heads are slices of 'z'"):
-        Localize(contrast=two_sides(), grain="head").run(lm)
+        Localize(contrast=two_sides(), grain="head", sites="*.resid_post").run(lm)
     with pytest.raises(SelectionError, match="less than one"):
         Localize(contrast=two_sides(), select={"percent": 0.1}).run(lm)
     with pytest.raises(UnknownName, match="Did you mean 'belief'"):
