@@ -35,6 +35,8 @@ FUNCTIONS = {
     ("stimuli/language.py", "_data"): _OURS,
     ("stimuli/language.py", "_grammar"): _OURS,
     ("runs/verify.py", "_file"): "the first bytes, which say what reads the rest",
+    ("stimuli/natural/lists.py", "_read"): _OURS,
+    ("stimuli/natural/lists.py", "lists"): _OURS,
     ("stimuli/options.py", "parse_option"): "a text of the command line: tests/stimuli/test_options.py",
     ("stimuli/stories.py", "_stories"): _OURS,
     ("stimuli/texts.py", "plain"): _OURS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -45,6 +46,12 @@ def test_items_of_a_frame_are_those_of_its_file(tmp_path, kind):
     assert broca.Items.from_frame(made.frame()) == made
 
 
+def test_numbers_and_lists_of_numpy():
+    rows = [{"prompt": f"q{i}", "choices": np.array(["box", "bag"]), "answer": np.int64(i % 2)} for i in range(2)]
+    assert [item.answer for item in broca.Items.from_frame(rows)] == [0, 1]
+    assert broca.Items.from_frame(pd.DataFrame(rows)) == broca.Items.from_frame(rows)
+
+
 def test_labels_are_chosen():
     rows = [{"text": f"t{i}", "label": "abc"[i % 3]} for i in range(9)]
     made = broca.Contrast.from_frame(pl.DataFrame(rows), positive="b", negative="a")
@@ -60,6 +67,7 @@ def test_two_lists():
     assert made.frame().row(2) == ("1-negative", "negative", "c", "")
     chats = [[{"role": "user", "content": f"hi {i}"}] for i in range(4)]
     talk = broca.Contrast.from_lists(chats[:2], chats[2:], name="talk", paired=True)
+    assert talk.paired
     assert talk.positive[0].text == (Message("user", "hi 0"),)
     assert talk.frame()["text"][0] == "user: hi 0"
 
