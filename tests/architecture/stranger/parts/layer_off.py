@@ -18,10 +18,16 @@ class LayerOff:
 
     layer: int
     reads_prompt = False  # it does the same to every token, whatever the pass
+    reads_ahead = False  # and whatever follows: a beginning that prompts share may be read once (may be left out)
 
     @property
     def fingerprint(self) -> str:
         return f"layer-off {self.layer}"
+
+    @property
+    def first_layer(self) -> int:
+        """Blocks below may hand on what they handed on before (may be left out)."""
+        return self.layer
 
     def applied(self, lm: broca.LM) -> AbstractContextManager[Any]:
         sites = (Site(self.layer, "attn_out"), Site(self.layer, "mlp_out"))
