@@ -125,9 +125,9 @@ def test_a_selector_is_an_instrument_that_ranks():
 
 def test_a_selection_is_given_as_it_is_typed(tmp_path):
     lm = LM.load("beliefs")
-    heads = CausalTest(selection="0.1,2.3").fitted(lm).selection
+    heads = CausalTest(selection="0.1,2.3").fit_to(lm).selection
     assert heads == UnitMask.heads("0.1,2.3", n_heads=4)
-    assert CausalTest(selection="1.mlp_act:0,2").fitted(lm).selection.total == lm.anatomy.width(
+    assert CausalTest(selection="1.mlp_act:0,2").fit_to(lm).selection.total == lm.anatomy.width(
         lm.anatomy.sites("mlp_act")[1]
     )
     file = heads.save(tmp_path / "mask.safetensors")
@@ -148,9 +148,9 @@ def test_a_selection_is_given_as_it_is_typed(tmp_path):
         with pytest.raises(SpecError, match=told):
             CausalTest(selection=wrong)
     with pytest.raises(SelectionError, match=r"There is no head 9\.0"):
-        CausalTest(selection="9.0").fitted(lm)
+        CausalTest(selection="9.0").fit_to(lm)
     with pytest.raises(SiteUnavailable, match="layers 0 to 3"):
-        CausalTest(selection="9.mlp_act:0").fitted(lm)
+        CausalTest(selection="9.mlp_act:0").fit_to(lm)
     with pytest.raises(SpecError, match="weights are masked for every token"):
         CausalTest(selection=weights, positions="last")
 

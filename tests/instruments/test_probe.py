@@ -44,7 +44,7 @@ def found(lm):
 
 
 def test_features_are_the_attention_of_each_list(lm, found):
-    shown, held = WHOLE.divided(lm)
+    shown, held = WHOLE.split_trees(lm)
     assert (len(shown), len(held)) == (40, 18)
     assert not {tree.group for tree in shown} & {tree.group for tree in held}
     rows = Statements.of(shown)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broca.errors import BrocaError, SpecError
 from broca.instruments import INSTRUMENTS
-from broca.specs.faults import sentences, shown
+from broca.specs.faults import sentences, short_repr
 from broca.storage import legible
 
 RAW = re.compile(
@@ -91,11 +91,11 @@ def test_no_field_of_any_study_answers_in_pydantics_words(kind):
 
 
 def test_what_is_long_is_cut_between_words_and_its_length_told():
-    text = shown("word " * 100)
+    text = short_repr("word " * 100)
     assert len(text) < 110
     assert text.endswith("word … (500 characters)")
-    assert shown("x" * 500) == "… (500 characters)"
-    assert shown(3) == "3"
+    assert short_repr("x" * 500) == "… (500 characters)"
+    assert short_repr(3) == "3"
     assert legible("a/b") == "a/b"
     assert legible("a\0b") == r"'a\x00b'"
     assert len(legible("x" * 500)) < 210

@@ -44,7 +44,7 @@ def test_claims_share_the_level_and_the_error_stays_below(claims):
     rule = stopping_rule(claims=claims)
     assert rule.n == max(200, 100 * claims)
     assert rule.alpha == 0.05 / claims
-    assert rule.allowed >= 5
+    assert rule.limit >= 5
     assert 0.9 * rule.alpha < operation(rule).passed <= rule.alpha
     assert operation(rule, 0.2 * rule.alpha).passed > 0.99
 
@@ -67,7 +67,7 @@ def test_the_error_of_few_draws_is_that_of_all_orders(n, monkeypatch):
         passed += weight * (decision.state == "passed")
         draws += weight * decision.draws
     found = operation(rule)
-    assert (found.passed, found.draws) == pytest.approx((passed, draws) if rule.allowed else (0, 0))
+    assert (found.passed, found.draws) == pytest.approx((passed, draws) if rule.limit else (0, 0))
 
 
 def test_a_decision_agrees_with_that_of_all_draws_as_often_as_it_says():
@@ -76,7 +76,7 @@ def test_a_decision_agrees_with_that_of_all_draws_as_often_as_it_says():
     wrong = {"passed": 0, "failed": 0}
     for p in rng.random(4000) * 0.15:
         draws = rng.random(rule.n) < p
-        final = "passed" if draws.sum() < rule.allowed else "failed"
+        final = "passed" if draws.sum() < rule.limit else "failed"
         state = decide(draws, rule).state
         wrong[state] += state != final
     assert wrong["passed"] <= 4000 * 10 * PASS_RISK
@@ -98,7 +98,7 @@ def test_a_decision_is_a_function_of_the_prefix():
 
 def test_where_few_choices_exist_each_is_drawn_once_and_the_rank_is_the_p():
     rule = stopping_rule(distinct=39)
-    assert (rule.n, rule.allowed, rule.smallest_p) == (39, 2, 1 / 40)
+    assert (rule.n, rule.limit, rule.smallest_p) == (39, 2, 1 / 40)
     assert decide([False] * 38 + [True], rule).state == "passed"
     assert decide([False] * 37 + [True] * 2, rule).state == "failed"
     assert operation(rule).passed == pytest.approx(2 / 40, abs=1e-3)

@@ -49,7 +49,7 @@ def at_places(
 def _look(lm: LM, batch: Batch, sites: Sequence[Site], at: Tensor) -> dict[Site, Tensor]:
     columns = at[list(batch.index)].to(batch.ids.device) + batch.start[:, None]
 
-    def chosen(values: Tensor) -> Tensor:
+    def select(values: Tensor) -> Tensor:
         return values[torch.arange(len(values), device=values.device)[:, None], columns.to(values.device)]
 
-    return look_up(lm, batch, sites, chosen)
+    return look_up(lm, batch, sites, select)

@@ -160,7 +160,7 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
 
     from broca.instruments import COMMANDS, INSTRUMENTS
     from broca.specs.faults import Path as Place
-    from broca.specs.faults import dotted, idle_of, sentences
+    from broca.specs.faults import dotted_path, idle_of, sentences
 
     kind = fields.get("kind", "")
     study, declared = INSTRUMENTS[kind], COMMANDS[kind]
@@ -169,7 +169,7 @@ def study_of(fields: Mapping[str, Any], *, commanded: bool = True) -> Any:
     def name(path: Place) -> str:
         names = [part for part in path if isinstance(part, str)]
         if not commanded or not names:
-            return dotted(path)
+            return dotted_path(path)
         if "options" in names[:-1]:
             return f"--options.{names[-1]}"
         return called.get(".".join(names)) or declared.flags.get(names[-1]) or flag(names[-1])

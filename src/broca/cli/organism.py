@@ -70,7 +70,7 @@ def train(
     usual = name if model is None else f"{Path(model).name}-{Path(name).stem}"
     target = Path("organisms") / usual if out is None else out
     probe(target, folder=True)
-    train = _anew(name, options) if model is None else _tuned(name, model, options, tuning)
+    train = _anew(name, options) if model is None else _tuning(name, model, options, tuning)
     with writing(target), progress() as tell:
         made = train(target, seed=seed, progress=tell, **given(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
@@ -88,7 +88,7 @@ def _anew(name: str, options: dict[str, str] | None) -> Callable[..., Any]:
     return lambda target, **how: call(f"organism {name!r}", make, target, options=how | more)
 
 
-def _tuned(task: str, model: str, options: dict[str, str] | None, tuning: Tuning) -> Callable[..., Any]:
+def _tuning(task: str, model: str, options: dict[str, str] | None, tuning: Tuning) -> Callable[..., Any]:
     """What teaches a model a task of trees."""
     from broca.organisms.finetuning import tune
     from broca.stimuli.trees import option_types

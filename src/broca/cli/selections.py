@@ -30,7 +30,7 @@ def read_mask(which: str, text: str) -> UnitMask:
 
     if which == "heads":
         return UnitMask.heads(text, n_heads=OPEN)
-    return UnitMask.parse(text, n=lambda *_: OPEN) if _is_written(text) else _stored(text)
+    return UnitMask.parse(text, n=lambda *_: OPEN) if _is_written(text) else _read_selection(text)
 
 
 def _is_written(text: str) -> bool:
@@ -42,7 +42,7 @@ def _is_written(text: str) -> bool:
     return ":" in text and not os.path.exists(text)  # noqa: PTH110 - unlike Path.exists, never raises on an overlong name
 
 
-def _stored(text: str) -> UnitMask:
+def _read_selection(text: str) -> UnitMask:
     """The mask of a file, or what a run selected."""
     from broca.runs import open_run
     from broca.units import UnitMask

@@ -21,7 +21,7 @@ from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import flag
 from broca.specs.command import Call, Command, Form, as_is
-from broca.specs.faults import listed
+from broca.specs.faults import join_names
 from broca.specs.spec import former_name
 from broca.units import UnitMask
 
@@ -157,7 +157,7 @@ def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
 
     spec, given = INSTRUMENTS[declared.kind], call.given
     if len(several := [flag(name) for name in declared.one_of if name in given]) > 1:
-        raise SpecError(f"{' and '.join(several)} were given. Give one of {listed([*map(flag, declared.one_of)])}.")
+        raise SpecError(f"{' and '.join(several)} were given. Give one of {join_names([*map(flag, declared.one_of)])}.")
     made: dict[str, Any] = {"kind": declared.kind}
     for name, each in options.items():
         if name in given and each.read != "run":

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, PlainSerializer, PlainValidator, Serialize
 
 from broca.errors import BrocaError
 from broca.instruments import COMMANDS, INSTRUMENTS
-from broca.specs.faults import listed
+from broca.specs.faults import join_names
 from broca.specs.spec import Spec
 from broca.units import UnitMask, WeightSet, read_choice
 
@@ -23,7 +23,7 @@ USUAL = "localize"
 def _selector(given: Any) -> Any:
     kind = given.get("kind", USUAL) if isinstance(given, Mapping) else getattr(given, "kind", None)
     if kind not in COMMANDS or not COMMANDS[kind].ranks:
-        able = listed([name for name, each in COMMANDS.items() if each.ranks])
+        able = join_names([name for name, each in COMMANDS.items() if each.ranks])
         raise ValueError(f"{kind!r} ranks nothing that a share can be selected of; {able} does")
     return INSTRUMENTS[kind].model_validate(given) if isinstance(given, Mapping) else given
 

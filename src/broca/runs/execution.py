@@ -66,7 +66,7 @@ def run(
         RunError: if the directory belongs to another spec, model or data, or is no run; if another process works on
             it; if the disk refuses.
     """
-    study = getattr(study, "fitted", lambda _: study)(lm)
+    study = getattr(study, "fit_to", lambda _: study)(lm)
     spec, identity = spec_toml(study, lm).encode(), Identity.of(study, lm)
     name = f"{_slug(getattr(study, 'name', None) or study.kind)}-{identity.hash[:6]}"
     final = Path(out) / name if path is None else Path(path).expanduser()

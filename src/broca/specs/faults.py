@@ -48,12 +48,12 @@ _LIMITS = {
 }
 
 
-def dotted(path: Path) -> str:
+def dotted_path(path: Path) -> str:
     """``localizer.select.percent``, ``fills[1]``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def sentences(error: ValidationError, model: type | None = None, name: Callable[[Path], str] = dotted) -> str:
+def sentences(error: ValidationError, model: type | None = None, name: Callable[[Path], str] = dotted_path) -> str:
     """Every fault that pydantic found, a sentence each.
 
     Args:
@@ -108,7 +108,7 @@ def _sentence(path: Path, group: Sequence[Any], model: type | None, name: Callab
         return f"{str(context.get('error') or f'{name(path)} does not fit').rstrip('.')}."
     if kind == IDLE:
         return idle_of(context, name)
-    return f"{name(path) or 'The value'} is {shown(first['input'])}.{_right(group, kind, context)}"
+    return f"{name(path) or 'The value'} is {short_repr(first['input'])}.{_right(group, kind, context)}"
 
 
 def _right(group: Sequence[Any], kind: str, context: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def _unknown(path: Path, fields: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(str(path[-1]), fields, n=1, cutoff=0.5)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     known = f" The fields are {', '.join(fields)}." if fields else " Correct it, or remove it."
-    return f"There is no field {dotted(path)!r}.{guess}{known}"
+    return f"There is no field {dotted_path(path)!r}.{guess}{known}"
 
 
 def _fields_at(model: Any, path: Path) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _hint(model: Any, field: str) -> Any:
     return known[field].annotation if field in known else None
 
 
-def _needed(need: str, name: Callable[[Path], str]) -> str:
+def _need_in_words(need: str, name: Callable[[Path], str]) -> str:
     """``pool=mean`` as it would be given: ``--pool mean`` on the command line."""
     field, is_value, value = need.partition("=")
     called = name(tuple(field.split(".")))
@@ -175,12 +175,12 @@ def _needed(need: str, name: Callable[[Path], str]) -> str:
 def idle_of(context: Mapping[str, Any], name: Callable[[Path], str]) -> str:
     """`idle`, with fields called as they are where they were given."""
 
-    def called(field: str) -> str:
+    def name_of(field: str) -> str:
         return name(tuple(field.split(".")))
 
-    needs = [_needed(need, name) for need in context["needs"]]
-    beside = context["beside"] and called(context["beside"])
-    return idle([called(field) for field in context["fields"]], needs, why=context["why"], beside=beside)
+    needs = [_need_in_words(need, name) for need in context["needs"]]
+    beside = context["beside"] and name_of(context["beside"])
+    return idle([name_of(field) for field in context["fields"]], needs, why=context["why"], beside=beside)
 
 
 def idle(fields: Sequence[str], needs: Sequence[str], *, why: str = "", beside: str = "") -> str:
@@ -188,19 +188,19 @@ def idle(fields: Sequence[str], needs: Sequence[str], *, why: str = "", beside: 
     fields = list(dict.fromkeys(fields))
     one, because = len(fields) == 1, f" ({why})" if why else ""
     if beside:
-        return f"{listed(fields)} {'does' if one else 'do'} nothing beside {beside}{because}. Leave out the one or the other."
+        return f"{join_names(fields)} {'does' if one else 'do'} nothing beside {beside}{because}. Leave out the one or the other."
     return (
-        f"{listed(fields)} {'does' if one else 'do'} nothing here{because}: {'it needs' if one else 'they need'} "
-        f"{' or '.join(needs)}. Add that, or leave {listed(fields)} out."
+        f"{join_names(fields)} {'does' if one else 'do'} nothing here{because}: {'it needs' if one else 'they need'} "
+        f"{' or '.join(needs)}. Add that, or leave {join_names(fields)} out."
     )
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def shown(value: Any, width: int = 80) -> str:
+def short_repr(value: Any, width: int = 80) -> str:
     """A value that was given, short: cut between words, and its length told where it is cut."""
     text = repr(value)
     if len(text) <= width:

@@ -30,7 +30,7 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def filled(given: Mapping[str, Any]) -> dict[str, Any]:
+def fill_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     """`given`, completed from its preset.
 
     Raises:

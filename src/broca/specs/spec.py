@@ -151,7 +151,7 @@ class Spec(BaseModel):
         """The same study on another model than the runs that it takes something from were made on."""
         return self
 
-    def fitted(self, lm: Any, /) -> Self:  # noqa: ARG002 - for those that hold something of a model
+    def fit_to(self, lm: Any, /) -> Self:  # noqa: ARG002 - for those that hold something of a model
         """The same study, what was written before the model was known made into something of this model."""
         return self
 
@@ -163,7 +163,7 @@ class Spec(BaseModel):
 
     def run(self, lm: Any, **how: Any) -> Any:
         """Do it: see `work`, which says what comes of it."""
-        return self.work()(self.fitted(lm), lm, **how)
+        return self.work()(self.fit_to(lm), lm, **how)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what was worked out from the old fields, such as the stimuli, is not carried over."""

@@ -90,7 +90,7 @@ class Discriminants:
         sums, blind = np.zeros((4, len(self._values), len(flags))), np.zeros(len(flags), bool)
         for fold in np.unique(self._fold):
             held = self._fold == fold
-            projected, few = self._projected(on_a, held)
+            projected, few = self._project(on_a, held)
             blind |= few
             squares, here = np.square(projected), on_a[:, held].T
             sums += [(table * side).sum(1) for side in (here, 1 - here) for table in (projected, squares)]
@@ -104,7 +104,7 @@ class Discriminants:
             t = (sums[0] / n_a - sums[2] / n_b) / np.sqrt(error)
         return np.where(blind, np.inf, np.maximum(t, 0)).T
 
-    def _projected(self, on_a: Array, held: Array) -> tuple[Array, Array]:
+    def _project(self, on_a: Array, held: Array) -> tuple[Array, Array]:
         """Stimuli of one fold on the directions of the others ``(head, stimulus, row)``, and which rows leave none to learn from."""
         train, label = self._values[:, ~held], on_a[:, ~held]
         n_a = label.sum(1)[:, None]

@@ -122,12 +122,12 @@ def ladder_power(study: Study, *, simulations: int = 400, seed: int = 0) -> Ladd
     enough = study.groups >= least_groups(level)
     own = _simulate(study, _shift(study), generator, simulations)
     causal = _causal(own, study, level) & enough
-    by_draws, draws = _stopped(study, own.as_costly)
+    by_draws, draws = _stop_draws(study, own.as_costly)
     specific, spared = np.full(simulations, study.groups >= FEWEST_GROUPS), np.ones(simulations)
     for _ in range(study.others):
         other = _simulate(study, 0.0, generator, simulations)
         specific &= _specific(own, other, level, study.others)
-        spared = np.minimum(spared, _stopped(study, own.as_costly_beside(other))[0])
+        spared = np.minimum(spared, _stop_draws(study, own.as_costly_beside(other))[0])
     return LadderPower(
         causal=float((causal * by_draws).mean()),
         specific=float((specific * spared).mean()),
@@ -262,7 +262,7 @@ def _mean_error(groups: Array) -> tuple[Array, Array]:
     return groups.mean(1), groups.std(1, ddof=1) / k**0.5
 
 
-def _stopped(study: Study, p: Array) -> tuple[Array, Array]:
+def _stop_draws(study: Study, p: Array) -> tuple[Array, Array]:
     """Probability that draws of which each costs as much with probability p pass, and how many are expected."""
     grid, passed, draws = _operations(study.rule)
     return np.interp(p, grid, passed), np.interp(p, grid, draws)

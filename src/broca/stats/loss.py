@@ -95,7 +95,9 @@ def loss_test(
         return Loss("undecided", "few groups", value, -inf, inf, 1.0, 1.0, 1, by_fill, smallest, least)
     test = sign_flip_test(mean, groups=labels, weights=weights, n=n, seed=seed, alpha=alpha)
     state, why = _state(test, by_fill, smallest, alpha)
-    needed = None if state != "undecided" else _needed(mean, labels, weights, smallest, alpha=alpha, power=power)
+    needed = (
+        None if state != "undecided" else _groups_for_power(mean, labels, weights, smallest, alpha=alpha, power=power)
+    )
     return Loss(
         state, why, test.value, test.low, test.high, test.p, test.smallest_p, test.groups, by_fill, smallest, needed
     )
@@ -117,7 +119,7 @@ def _state(test: SignFlip, by_fill: tuple[float, ...], smallest: float, alpha: f
     return "undecided", "interval"
 
 
-def _needed(
+def _groups_for_power(
     lost: Array, labels: Array, weights: Any | None, smallest: float, *, alpha: float, power: float
 ) -> int | None:
     """Groups for an interval that ends before zero, or before the smallest effect, on whose side the estimate lies."""

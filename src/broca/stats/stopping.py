@@ -47,7 +47,7 @@ class StoppingRule:
     """At each look, the fewest draws that cost as much and fail."""
 
     @property
-    def allowed(self) -> int:
+    def limit(self) -> int:
         """The largest rank among n + 1 that passes; 0 where n draws allow no p of `alpha`."""
         return int(self.alpha * (self.n + 1) + 1e-9)
 
@@ -129,7 +129,7 @@ def decide(as_costly: Sequence[bool] | Array, rule: StoppingRule) -> Decision:
         rule: the looks and boundaries.
     """
     draws = np.asarray(as_costly, bool)[: rule.n]
-    if not rule.allowed:
+    if not rule.limit:
         return Decision("undecided", len(draws), int(draws.sum()), len(draws))
     for look, low, high in zip(rule.looks, rule.pass_at, rule.fail_at, strict=True):
         if look > len(draws):
@@ -153,10 +153,10 @@ def operation(rule: StoppingRule, p: float | None = None) -> Operation:
     """
     if p is not None and not 0 <= p <= 1:
         raise StatisticsError(f"p is {p}. Give the probability that a draw costs at least as much, from 0 to 1.")
-    if not rule.allowed:
+    if not rule.limit:
         return Operation(0.0, 0.0)
     chance: Callable[[int, Array], Any] = (lambda n, b: (b + 1) / (n + 2)) if p is None else (lambda _n, _b: p)
-    count = np.arange(rule.allowed + 1)  # from `allowed` on the test has failed, or will at the next look
+    count = np.arange(rule.limit + 1)  # from `limit` on the test has failed, or will at the next look
     weight = np.zeros(len(count))
     weight[0] = 1.0
     passed = draws = 0.0

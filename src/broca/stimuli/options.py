@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, Validati
 
 from broca.errors import StimulusError
 from broca.registry import unknown
-from broca.specs.faults import dotted, listed, sentences
+from broca.specs.faults import dotted_path, join_names, sentences
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 """How many are made: an option of generators."""
@@ -52,7 +52,7 @@ def call(what: str, function: Callable[..., Any], *args: object, options: Mappin
     try:
         return checked(*args, **options)
     except ValidationError as error:
-        told = sentences(error, name=lambda path: f"option {dotted(path)!r} of {what}")
+        told = sentences(error, name=lambda path: f"option {dotted_path(path)!r} of {what}")
         raise StimulusError(f"{told[:1].upper()}{told[1:]}") from error
 
 
@@ -93,7 +93,7 @@ def deal(
     known = tuple(dict.fromkeys(name for _, own in takes for name in own))
     for name in options:
         if name not in known and len(takes) > 1:
-            raise unknown(f"Option of {listed([repr(source) for source, _ in takes])}", name, known)
+            raise unknown(f"Option of {join_names([repr(source) for source, _ in takes])}", name, known)
     return tuple({name: value for name, value in options.items() if name in own or len(takes) == 1} for _, own in takes)
 
 

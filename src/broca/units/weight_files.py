@@ -122,7 +122,7 @@ class _About(BaseModel):
     fingerprint: str
 
 
-class _Packed(BaseModel):
+class _WeightEntry(BaseModel):
     """Weights as plain data."""
 
     model_config = ConfigDict(extra="forbid")
@@ -137,14 +137,14 @@ def pack(index: np.ndarray | None) -> str:
     return base64.b64encode(zlib.compress(gaps.tobytes(), 9)).decode()
 
 
-def unpacked(data: Any) -> tuple[dict[str, tuple[int, str, int, int, np.ndarray]], dict[str, Any]]:
+def unpack_weights(data: Any) -> tuple[dict[str, tuple[int, str, int, int, np.ndarray]], dict[str, Any]]:
     """Addresses and indices of each matrix, and what is said about them, of what `pack` and its like wrote.
 
     Raises:
         SelectionError: if it is anything else.
     """
     try:
-        said = _Packed.model_validate(data)
+        said = _WeightEntry.model_validate(data)
         found = {
             name: (layer, kind, rows, columns, _gaps(text, rows * columns))
             for name, (layer, kind, rows, columns, text) in said.matrices.items()

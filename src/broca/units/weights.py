@@ -203,7 +203,7 @@ class WeightSet:
         Raises:
             SelectionError: if `data` is anything else.
         """
-        entries, about = weight_files.unpacked(data)
+        entries, about = weight_files.unpack_weights(data)
         addresses = {name: Address(*entry[:4]) for name, entry in entries.items()}
         return cls({name: entry[4] for name, entry in entries.items()}, addresses, about)
 

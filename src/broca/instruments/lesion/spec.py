@@ -132,7 +132,7 @@ class CausalTest(Spec):
         """The same test of another model than the run was made on, which says nothing of this one's map."""
         return self.model_copy(update={"origin": None})
 
-    def fitted(self, lm: Any) -> CausalTest:
+    def fit_to(self, lm: Any) -> CausalTest:
         """The same test, its selection of this model.
 
         Raises:

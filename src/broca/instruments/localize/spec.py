@@ -96,7 +96,7 @@ class Localize(Spec):
         if not isinstance(given, Mapping):
             return given
         heads = {"sites": "*.z"} if given.get("grain") in ("head", "group") else {}
-        return presets.filled({**heads, **given})
+        return presets.fill_preset({**heads, **given})
 
     @model_validator(mode="after")
     def _possible(self) -> Localize:

@@ -13,7 +13,7 @@ from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
 from broca.specs.expectation import Expected
-from broca.specs.faults import listed
+from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
 from broca.specs.groups import Alpha, BootstrapSamples, TemplateUse
 from broca.specs.spec import Need, Spec
@@ -127,17 +127,15 @@ class Perturb(Spec):
         ]
         what = "does" if len(given) == 1 else "do"
         if given and self.items not in BENCHMARKS and is_pairs(self.items):
-            return f"{listed(given)} {what} nothing here: {self.items} has its perturbed texts already. Leave out {listed(given)}."
+            return f"{join_names(given)} {what} nothing here: {self.items} has its perturbed texts already. Leave out {join_names(given)}."
         unwritten = [kind for kind in self.kinds if kind in REWRITTEN and kind not in ALL]
         if unwritten and not self.rewriter:
-            return f"{listed(unwritten)} is written by a model: name an instruct model with rewriter."
+            return f"{join_names(unwritten)} is written by a model: name an instruct model with rewriter."
         if self.rewriter and self.kinds and not set(self.kinds) & set(REWRITTEN):
             return f"rewriter does nothing here: it writes {', '.join(REWRITTEN)}, and kinds names none of them. Leave it out."
         edited = [name for name in given if name != "rewriter"]
         if edited and self.kinds and not set(self.kinds) & set(KINDS):
-            return (
-                f"{listed(edited)} {what} nothing here: {listed(self.kinds)} edit no words. Leave {listed(edited)} out."
-            )
+            return f"{join_names(edited)} {what} nothing here: {join_names(self.kinds)} edit no words. Leave {join_names(edited)} out."
         return ""
 
     def texts(self, lm: LM | None) -> StudyTexts:

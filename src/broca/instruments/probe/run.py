@@ -34,7 +34,7 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
         GuardError: if attention cannot be read from this model, or a lesion would measure its own hook.
         UnknownName: if there is no such task.
     """
-    shown, held = spec.divided(lm)
+    shown, held = spec.split_trees(lm)
     work = steps.Work(spec, lm, cache, progress)
     statements = Statements.of(shown)
     # before all else: its prompts are the longest, and may not fit the model

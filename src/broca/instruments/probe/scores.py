@@ -96,7 +96,7 @@ class Target:
         return self.statements.text[self.rows]
 
     @property
-    def undefined(self) -> str | None:
+    def why_undefined(self) -> str | None:
         """Why there is no score; None where there is one."""
         if len(np.unique(self.y)) < 2:
             only = "useful" if self.name == "useful" else "of one step"
@@ -152,8 +152,13 @@ class TargetScore:
 def score_target(target: Target) -> TargetScore:
     """Score a target; where it is undefined, say why."""
     how = target.how
-    empty = {"target": target.name, "symbol": SYMBOLS[target.name], "n": len(target.y), "undefined": target.undefined}
-    if target.undefined:
+    empty = {
+        "target": target.name,
+        "symbol": SYMBOLS[target.name],
+        "n": len(target.y),
+        "undefined": target.why_undefined,
+    }
+    if target.why_undefined:
         return TargetScore(target, _SCORES | empty, [], [], None, None)
     votes, chosen = target.votes(target.own), ""
     if how.layers == "nested":
@@ -252,7 +257,7 @@ def _controls(target: Target, votes: Votes, twins: Sequence[Votes], mixed: Ints,
     wrong = target.statements.of_another()
     if wrong is not None:
         other = replace(target, statements=_with_heights(target.statements, wrong))
-        if other.undefined is None:
+        if other.why_undefined is None:
             add("tree of another theory", *_f1_of(other))
     return rows
 

@@ -165,7 +165,7 @@ class Probe(Spec):
         few = {"n": self.n} if self.task in TREES and "n" in own else {}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **{**few, **self.options, **kept})[: self.n]
 
-    def divided(self, lm: LM) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:
+    def split_trees(self, lm: LM) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:
         """The trees that are probed, and those set aside for lesions, of other theories; at most a third of all.
 
         Raises:

@@ -95,7 +95,7 @@ class Work:
     def map_scores(self, found: Sequence[TargetScore], seen: Seen) -> dict[str, pl.DataFrame]:
         """Scores by layer and by head, where they are wanted and defined."""
         made: dict[str, list[pl.DataFrame]] = {"layer_scores": [], "head_scores": []}
-        defined = [each.target for each in found if self.spec.maps and each.target.undefined is None]
+        defined = [each.target for each in found if self.spec.maps and each.target.why_undefined is None]
         for done, target in enumerate(defined):
             heads = replace(target, own=seen.kept, twins=tuple(kept for _, kept in seen.twins))
             for name, score, of in (("layer_scores", by_layer, target), ("head_scores", by_head, heads)):

@@ -21,7 +21,7 @@ from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
 from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect, TemplateUse
-from broca.specs.presets import filled, preset
+from broca.specs.presets import fill_preset, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
 from broca.units.weight_draws import Match
@@ -156,7 +156,7 @@ class Sensitivity(Spec):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: Any) -> Any:
-        return filled(given) if isinstance(given, Mapping) else given
+        return fill_preset(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _possible(self) -> Sensitivity:
