@@ -29,7 +29,7 @@ def tale(ask: Ask) -> Ability:
         return [
             _tale(ask, places, stale=stale, stream=stream, level=level)
             for pair in pairs
-            for places in (pair, pair[::-1])
+            for places in (pair, (pair[1], pair[0]))
             for stale in (True, False)
             for _ in range(2)
         ]
