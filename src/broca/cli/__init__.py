@@ -24,6 +24,7 @@ from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
+from broca.cli.selecting import select
 from broca.errors import BrocaError, RunError, SpecError, StimulusError
 from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
@@ -41,6 +42,7 @@ app.command(inspect)
 app.command(organism)
 app.command(score)
 app.command(export)
+app.command(select)
 for _each in COMMANDS.values():
     app.command(f"broca.cli.studies:{_each.name}", name=_each.name, help=_each.help)
 
