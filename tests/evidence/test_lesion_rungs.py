@@ -41,9 +41,8 @@ def scores(name, lesioned, *, mean=3.0, spread=2.0, seed=0, draws=None, made=Non
 
 
 def drawn(of, wanted=200, distinct=None):
-    return MatchedDraws(
-        decide(of.as_costly, stopping_rule(draws=wanted, distinct=distinct)), "that match it in layer", wanted
-    )
+    rule = stopping_rule(draws=wanted, distinct=distinct)
+    return MatchedDraws(decide(of.as_costly, rule), "that match it in layer", wanted, short=distinct is not None)
 
 
 def shift(nats):
@@ -137,6 +136,44 @@ def test_few_distinct_choices_leave_the_rung_undecided_and_say_so():
     assert found.state == "undecided"
     assert "only 4 distinct choices" in found.text
     assert "below 0.2" in found.text
+
+
+def test_fewer_draws_than_any_p_of_alpha_takes_are_named():
+    own = scores("own", shift(4))
+    found = climb(own, wanted=10)[0]
+    assert found.state == "undecided"
+    assert "10 random choices cannot give p ≤ 0.05: 19 are the fewest that do (--draws)" in found.text
+
+
+def test_claims_share_the_level_of_every_test():
+    """At alpha / 4 seven groups allow no p, four draws of 200 no rank: what passes alone is open as one of four claims."""
+    own = scores("own", lambda margin, *_: -margin, mean=6, made=items("own")[32:67])
+    other = scores("other", shift(0.0), made=items("other")[32:67])
+    draws = drawn(own)
+    alone, shared = (causal.lesion(own, draws, alpha=0.05, claims=claims) for claims in (1, 4))
+    assert (alone.state, shared.state) == ("passed", "undecided")
+    assert "7 groups allow no p ≤ 0.0125: 8 are the fewest that do" in shared.text
+    assert (alone.numbers["alpha"], shared.numbers["alpha"]) == (0.05, 0.0125)
+    among = np.arange(200) < 4
+    costly = scores(
+        "own",
+        shift(6),
+        draws=lambda margin, rng: np.where(among[:, None], -1.0, rng.normal(margin, 0.1, (200, margin.size))),
+    )
+    assert decide(costly.as_costly, stopping_rule(claims=1)).state == "passed"
+    assert decide(costly.as_costly, stopping_rule(claims=4)).state == "failed"
+    one, many = (specific.lesion(own, [other], draws, alpha=0.05, claims=claims) for claims in (1, 4))
+    assert (one.numbers["alpha"], many.numbers["alpha"]) == (0.05, 0.0125)
+
+
+def test_an_effect_near_the_smallest_one_is_said_to_be_so_instead_of_an_absurd_number():
+    own = scores("own", shift(1.0))
+    smallest = float(own.loss_of(own.lesioned.mean(0))) + 0.002
+    found = climb(own, smallest_effect=smallest)[0]
+    assert (found.state, found.numbers["groups_needed"]) == ("undecided", None)
+    assert (
+        "the estimate lies too near the smallest loss of interest for any number of groups to decide it" in found.text
+    )
 
 
 def test_five_groups_decide_nothing_and_the_number_that_would_is_said():

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from broca.evidence.rungs.learned import decide, twins_needed, unit_map
+from broca.evidence.rungs.learned import decide, unit_map
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
 from broca.models.twins import untrained_twin
 from broca.stats.nulls import empirical_p
+from broca.stats.stopping import fewest_draws
 
 
 def words(n=24):
@@ -73,12 +74,12 @@ def test_twins_that_decide_decide_what_all_of_them_would(values, own, alpha):
     states = [decide(own, values[:n], most=len(values), alpha=alpha)[0] for n in range(1, len(values) + 1)]
     if "failed" in states:
         assert whole == "failed"
-    assert whole != "passed" or len(values) >= twins_needed(alpha)
+    assert whole != "passed" or len(values) >= fewest_draws(alpha)
 
 
 @pytest.mark.parametrize(("alpha", "claims", "n"), [(0.05, 1, 19), (0.05, 2, 39), (0.01, 1, 99), (0.1, 3, 29)])
 def test_as_many_twins_as_the_claims_need(alpha, claims, n):
-    assert twins_needed(alpha, claims) == n
+    assert fewest_draws(alpha / claims) == n
     assert 1 / (n + 1) <= alpha / claims < 1 / n
 
 

@@ -56,6 +56,16 @@ def test_a_loss_that_is_real_and_seems_too_small_is_undecided_until_groups_part_
     assert (vague.state, vague.needed) == ("undecided", paired_needed(0.2 / spread))
 
 
+def test_more_than_fifty_times_the_groups_that_there_are_is_no_number_to_ask_for():
+    lost = np.array([0.05, 0.1, 0.15, 0.2, 0.25, 0.05, 0.1, 0.15, 0.2, 0.25])
+    spread = lost.std(ddof=1)
+    just = loss_test(np.ones(10), 1 - lost, smallest_effect=lost.mean() + 0.128 * spread)
+    beyond = loss_test(np.ones(10), 1 - lost, smallest_effect=lost.mean() + 0.124 * spread)
+    assert (just.state, beyond.state, beyond.why) == ("undecided", "undecided", "interval")
+    assert just.needed == paired_needed(0.128) <= 500 < paired_needed(0.124)
+    assert beyond.needed is None
+
+
 def test_five_groups_decide_nothing_and_six_are_named():
     intact = np.ones(25)
     found = loss_test(intact, np.zeros(25), 0.5, groups=np.arange(25) // 5)

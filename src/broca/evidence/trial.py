@@ -48,10 +48,17 @@ class Conduct:
     positions: Positions = "all"
     gate: Literal["stop", "mark"] = "stop"
     alpha: float = 0.05
+    claims: int = 1
+    """How many claims share alpha."""
     smallest_effect: float | None = None
     """The smallest loss of accuracy that is of interest; by default a fifth of intact minus chance."""
     n_bootstrap: int = 2000
     seed: int = 0
+
+    @property
+    def level(self) -> float:
+        """Of each claim."""
+        return self.alpha / self.claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +95,10 @@ class LesionTrial(Generic[C]):
         every = (*self.lesions, *self.draws.conditions, *self.sizes, *self.beside, *without)
         return tuple({tuple(c.address.values()): c for c in every}.values())
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Says so where fewer selections match than were asked for."""
+    def warnings(self, alpha: float) -> tuple[str, ...]:
+        """Says so where so few selections match that no p of alpha is possible."""
         n = len(self.draws.conditions)
-        if n >= self.wanted:
+        if n >= self.wanted or self.rule(alpha).allowed:
             return ()
         text = (
             f"Only {n} distinct random selections {self.draws.matched} can be drawn (asked: {self.wanted}), so p cannot be below "
@@ -179,8 +185,9 @@ class TrialScores:
     @property
     def decision(self) -> MatchedDraws:
         """What the matched draws decide so far."""
-        decision = decide(self.own_scores.as_costly, self.trial.rule(self.how.alpha))
-        return MatchedDraws(decision, self.trial.draws.matched, len(self.trial.draws.conditions))
+        decision = decide(self.own_scores.as_costly, self.trial.rule(self.how.level))
+        n = len(self.trial.draws.conditions)
+        return MatchedDraws(decision, self.trial.draws.matched, n, short=n < self.trial.wanted)
 
     def until_decided(self, score: Callable[[Sequence[Condition[Any]], int], pl.DataFrame]) -> TrialScores:
         """With the rows of random lesions, in their order, until they have decided.
@@ -199,7 +206,12 @@ class TrialScores:
         """Does taking it away cost the ability enough, and more than matched random choices do?"""
         how = self.how
         rung = causal_rung.lesion(
-            self.own_scores, self.decision, alpha=how.alpha, smallest_effect=how.smallest_effect, seed=how.seed
+            self.own_scores,
+            self.decision,
+            alpha=how.alpha,
+            claims=how.claims,
+            smallest_effect=how.smallest_effect,
+            seed=how.seed,
         )
         if self.trial.without is not None:
             right = rows_of(self.items.filter(pl.col("ability") == self.own), self.trial.without.address)["correct"]
@@ -216,7 +228,13 @@ class TrialScores:
         others = [self.scores_of(name) for name in self.able]
         how = self.how
         return specific_rung.lesion(
-            self.own_scores, others, self.decision, alpha=how.alpha, smallest_effect=how.smallest_effect, seed=how.seed
+            self.own_scores,
+            others,
+            self.decision,
+            alpha=how.alpha,
+            claims=how.claims,
+            smallest_effect=how.smallest_effect,
+            seed=how.seed,
         )
 
     def dissociations(self) -> tuple[str, ...]:

@@ -23,6 +23,13 @@ Truncation = Annotated[Positive | None, Field(description="Keep this many tokens
 # controls
 
 Alpha = Annotated[Level, Field(description="Level of each test: the share of true nulls that may be rejected.")]
+Claims = Annotated[
+    Positive,
+    Field(
+        description="How many claims share alpha, this one counted in: each is tested at alpha / claims, and draws and twins are raised to "
+        "what that takes."
+    ),
+]
 BootstrapSamples = Annotated[
     Positive, Field(description="Bootstrap samples that each interval is made of, drawn by the groups of items.")
 ]

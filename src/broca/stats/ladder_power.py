@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil
 
 import numpy as np
 from scipy import optimize, special
@@ -18,7 +17,7 @@ from broca.errors import StatisticsError
 from broca.stats.intervals import Array
 from broca.stats.loss import SMALLEST_SHARE, least_groups
 from broca.stats.specificity import FEWEST_GROUPS, FLOOR
-from broca.stats.stopping import StoppingRule, operation, stopping_rule
+from broca.stats.stopping import StoppingRule, fewest_draws, operation, stopping_rule
 
 SPREAD, NOISE, SHIFT = 2.0, 1.0, 0.3
 """In nats: standard deviation of margins, of what any lesion adds to each, and of the shifts of random choices."""
@@ -168,7 +167,7 @@ def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, se
     while high - low > max(1, high // 32):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    twins = ceil(study.claims / study.alpha - 1e-9) - 1
+    twins = fewest_draws(study.alpha / study.claims)
     return LadderNeeds(replace(study, groups=high), found[high], study.rule.n, twins)
 
 

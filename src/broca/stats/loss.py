@@ -16,6 +16,9 @@ from broca.stats.power import paired_needed
 SMALLEST_SHARE = 0.2
 """The smallest effect of interest where none is stated: a fifth of intact minus chance."""
 
+MOST_TIMES = 50
+"""So many times the groups that there are is no number to ask for."""
+
 State = Literal["passed", "failed", "undecided"]
 
 
@@ -42,7 +45,8 @@ class Loss:
     by_fill: tuple[float, ...]
     smallest_effect: float
     needed: int | None
-    """How many groups like these would decide it, if the loss is what it seems; None where it is decided, or no number would."""
+    """How many groups like these would decide it, if the loss is what it seems; None where it is decided, or where more than
+    `MOST_TIMES` as many would be needed."""
 
 
 def loss_test(
@@ -134,7 +138,8 @@ def _groups_for_power(
         return least
     if distance / spread < 1e-4:
         return None
-    return max(least, paired_needed(float(distance / spread), power=power, alpha=alpha))
+    needed = max(least, paired_needed(float(distance / spread), power=power, alpha=alpha))
+    return needed if needed <= MOST_TIMES * k else None
 
 
 def least_groups(alpha: float) -> int:

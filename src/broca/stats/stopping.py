@@ -91,6 +91,16 @@ def draws_needed(alpha: float) -> int:
     return max(DRAWS, EVERY * ceil((ALLOWED / alpha - 1) / EVERY - 1e-9))
 
 
+def fewest_draws(alpha: float) -> int:
+    """The fewest draws, or untrained twins, that allow a p of `alpha`: ``ceil(1 / alpha) - 1``, none of them reaching the selection.
+
+    Raises:
+        StatisticsError: if alpha does not lie between 0 and 1.
+    """
+    _check(alpha)
+    return ceil(1 / alpha - 1e-9) - 1
+
+
 def stopping_rule(
     alpha: float = 0.05, *, claims: int = 1, draws: int | None = None, distinct: int | None = None
 ) -> StoppingRule:

@@ -20,7 +20,7 @@ from broca.page.numbers import number, p_value
 from broca.page.words import count
 from broca.stats.loss import SMALLEST_SHARE, Loss, loss_test
 from broca.stats.nulls import quantile_band
-from broca.stats.stopping import Decision
+from broca.stats.stopping import Decision, fewest_draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class MatchedDraws:
     matched: str
     """In words: "that match it in layer and size"."""
     wanted: int
-    """Draws that were asked for, or that there are."""
+    """Draws that there are, at most as many as were asked for."""
+    short: bool = False
+    """Whether there are fewer than were asked for."""
 
     @property
     def until(self) -> str:
@@ -41,7 +43,13 @@ class MatchedDraws:
 
 
 def lesion(
-    scores: AbilityScores, draws: MatchedDraws, *, alpha: float, smallest_effect: float | None = None, seed: int = 0
+    scores: AbilityScores,
+    draws: MatchedDraws,
+    *,
+    alpha: float,
+    claims: int = 1,
+    smallest_effect: float | None = None,
+    seed: int = 0,
 ) -> Rung:
     """Does the lesion cost the ability enough, under every fill and size, and more than matched random choices do?
 
@@ -49,27 +57,29 @@ def lesion(
         scores: of the own ability.
         draws: what the matched draws decide, and how they were matched.
         alpha: level of both tests.
+        claims: how many share it; what may refuse the rung is tested at alpha itself.
         smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
         seed: of sign flips.
     """
+    level = alpha / claims
     try:
         found = loss_test(
             scores.intact, scores.lesioned, scores.chance, groups=scores.groups, weights=scores.weights,
-            smallest_effect=smallest_effect, alpha=alpha, seed=seed,
+            smallest_effect=smallest_effect, alpha=level, seed=seed,
         )  # fmt: skip
     except StatisticsError as error:
-        return Rung("causal", "undecided", str(error), {"alpha": alpha})
+        return Rung("causal", "undecided", str(error), {"alpha": level})
     by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
     robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
     states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
-    text, numbers = _words(scores, draws, found, by_size), _numbers(scores, draws, found, by_size) | {"alpha": alpha}
+    text, numbers = _words(scores, draws, found, by_size), _numbers(scores, draws, found, by_size) | {"alpha": level}
     if "failed" in states:
         return Rung("causal", "failed", text, numbers)
     if not draws.decision.draws:
         return Rung("causal", "not tested", f"{text} No matched random choices were drawn (--draws 200).", numbers)
     if states == {"passed"}:
         return Rung("causal", "passed", text, numbers).undecided_if(collapse(scores, alpha=alpha))
-    return Rung("causal", "undecided", text + _what_would_decide(found, draws, alpha, robust=robust), numbers)
+    return Rung("causal", "undecided", text + _what_would_decide(found, draws, level, robust=robust), numbers)
 
 
 def without_massive(rung: Rung, rest: float, taken: int) -> Rung:
@@ -137,21 +147,28 @@ def _what_would_decide(found: Loss, draws: MatchedDraws, alpha: float, *, robust
         reasons.append("not every fill costs something")
     elif found.state == "undecided":
         reasons.append(
-            "the interval neither lies beyond zero with a loss that large nor below it; "
-            + (
-                f"about {found.needed} groups like these would decide it"
-                if found.needed
-                else "more groups would hardly decide it"
-            )
+            f"the interval neither lies beyond zero with a loss that large nor below it; {_more_groups(found)}"
         )
     if not robust:
         reasons.append("selections of other sizes change it the other way")
     if draws.decision.state == "undecided":
+        n = draws.decision.draws
         reasons.append(
-            f"only {count(draws.decision.draws, 'distinct choice')} of this size can be drawn, so p cannot be below "
-            f"{1 / (draws.decision.draws + 1):.2g}: select another number of them, or of more"
+            f"only {count(n, 'distinct choice')} of this size can be drawn, so p cannot be below {1 / (n + 1):.2g}: select another "
+            "number of them, or of more"
+            if draws.short
+            else f"{count(n, 'random choice')} cannot give p ≤ {alpha:g}: {fewest_draws(alpha)} are the fewest that do (--draws)"
         )
     return f" Undecided: {'; '.join(reasons)}."
+
+
+def _more_groups(found: Loss) -> str:
+    """What more groups would do for an interval that decides nothing."""
+    if found.needed:
+        return f"about {found.needed} groups like these would decide it"
+    if found.value < found.smallest_effect:
+        return "the estimate lies too near the smallest loss of interest for any number of groups to decide it"
+    return "groups differ too much from one another for any number of them to decide it"
 
 
 def _agreement(what: str, found: Mapping[str, float]) -> str:
@@ -216,7 +233,12 @@ def patch_choice(
     if not n:
         return Rung("causal", "not tested", f"{text} No random choices were drawn (--draws 200).", numbers)
     if draws.decision.state == "undecided":
-        why = f"{count(n, 'random choice')} cannot give p ≤ {alpha:g}: draw more, or choose another number of {what}"
+        more = (
+            f"choose another number of {what}"
+            if draws.short
+            else f"{fewest_draws(alpha)} are the fewest that do (--draws)"
+        )
+        why = f"{count(n, 'random choice')} cannot give p ≤ {alpha:g}: {more}"
         return Rung("causal", "undecided", f"{text} Undecided: {why}.", numbers)
     if low > 0 and share >= SMALLEST_SHARE:
         return Rung("causal", "passed", text, numbers)

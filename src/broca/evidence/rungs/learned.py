@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from broca.models.lm import LM
 from broca.models.twins import shuffled_twin, untrained_twin
 from broca.page.numbers import is_known, limits, number, p_value
 from broca.specs.expectation import State
+from broca.stats.stopping import fewest_draws
 
 Kind = Literal["untrained", "shuffled"]
 
@@ -26,11 +26,6 @@ CITATIONS = (
     "Adebayo et al. (2018), Sanity checks for saliency maps, NeurIPS.",
     "Heap et al. (2025), arXiv:2501.17727.",
 )
-
-
-def twins_needed(alpha: float, claims: int = 1) -> int:
-    """The fewest twins that can show each of so many claims at a level: ``ceil(claims / alpha) - 1``, none of them reaching the model."""
-    return ceil(claims / alpha - 1e-9) - 1
 
 
 def decide(own: float, twins: Sequence[float], *, most: int, alpha: float) -> tuple[State, float]:
@@ -46,13 +41,14 @@ def decide(own: float, twins: Sequence[float], *, most: int, alpha: float) -> tu
     """
     reached = sum(value >= own for value in twins)
     p = (1 + reached) / (1 + len(twins))
-    allowed = int(alpha * (max(most, twins_needed(alpha)) + 1) + 1e-9) - 1
+    allowed = int(alpha * (max(most, fewest_draws(alpha)) + 1) + 1e-9) - 1
     return "failed" if reached > allowed else "passed" if p <= alpha else "undecided", p
 
 
 def wanting(twins: int, alpha: float) -> str:
     """What would decide the rung where so few twins did not."""
-    return f" {twins_needed(alpha)} untrained twins are needed, {twins} were compared (--twins {twins_needed(alpha)})."
+    needed = fewest_draws(alpha)
+    return f" {needed} untrained twins are needed, {twins} were compared (--twins {needed})."
 
 
 def in_twins(
@@ -180,7 +176,7 @@ def probe_scores(defined: Sequence[ProbedTarget], alpha: float) -> Rung:
         numbers |= {row["symbol"]: row["score"], f"p_{row['symbol']}": p}
     numbers["twins"] = n
     state: State = next((s for s in ("failed", "undecided") if s in states), "passed")  # type: ignore[assignment]
-    short = wanting(n, alpha) if state == "undecided" and n < twins_needed(alpha) else ""
+    short = wanting(n, alpha) if state == "undecided" and n < fewest_draws(alpha) else ""
     return Rung("learned", state, " ".join(texts) + short, numbers)
 
 

@@ -32,7 +32,7 @@ class _Test:
 
     draws: MatchedDraws
     smallest_share: float
-    alpha: float
+    level: float
     others: int
     seed: int
 
@@ -43,6 +43,7 @@ def lesion(
     draws: MatchedDraws,
     *,
     alpha: float,
+    claims: int = 1,
     smallest_effect: float | None = None,
     seed: int = 0,
 ) -> Rung:
@@ -55,19 +56,20 @@ def lesion(
         others: those of the other abilities that the intact model has.
         draws: of the causal rung.
         alpha: level of each test, one-sided.
+        claims: how many share it; what may refuse the rung is tested at alpha itself.
         smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
         seed: of shuffled groups.
     """
     if not others:
         return Rung("specific", "not tested", "No other ability that the intact model has was scored (--others).", {})
     smallest = SMALLEST_SHARE if smallest_effect is None else smallest_effect / own.headroom
-    how = _Test(draws, smallest, alpha, len(others), seed)
+    how = _Test(draws, smallest, alpha / claims, len(others), seed)
     each = [_against(own, other, how) for other in others]
     states = {one.state for one in each}
     state: State = "failed" if "failed" in states else "undecided" if "undecided" in states else "passed"
     text = f"{own.name} loses {own.drops.share_lost:.0%} of what it has above chance. "
     numbers = {name: value for one in each for name, value in one.numbers.items()}
-    numbers |= {"alpha": alpha, "smallest_share": smallest}
+    numbers |= {"alpha": how.level, "smallest_share": smallest}
     rung = Rung("specific", state, text + " ".join(one.text for one in each), numbers)
     if state == "passed":
         rung = rung.undecided_if(collapse(own, alpha=alpha))
@@ -97,12 +99,12 @@ _WHY = {
 
 def _against(own: AbilityScores, other: AbilityScores, how: _Test) -> _Comparison:
     found = specificity_test(
-        own.drops, other.drops, smallest_share=how.smallest_share, alpha=how.alpha, others=how.others, seed=how.seed
+        own.drops, other.drops, smallest_share=how.smallest_share, alpha=how.level, others=how.others, seed=how.seed
     )
     beyond, as_large = _beyond_draws(own, other, how.draws)
     p = (1 + as_large) / (1 + beyond)
     state, why = found.state, _WHY.get(found.why, "")
-    if state == "passed" and p > how.alpha:
+    if state == "passed" and p > how.level:
         state = "undecided"
         why = (
             f"{as_large} of {beyond} random choices cost {own.name} as much more"

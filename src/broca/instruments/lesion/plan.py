@@ -50,13 +50,14 @@ def ranked_trial(spec: CausalTest, found: Sequence[Ranking]) -> LesionTrial[Unit
     # Of few units a smaller share may be none.
     least = 100 / first.selection["n_alive"]
     scaled = sorted({scale * spec.percent for scale in spec.sizes} - {spec.percent})
+    most = spec.enough_draws(spec.draws)
     sizes = tuple(lesion(first, spec.sides[0], percent) for percent in scaled if least <= percent <= 100)
     return LesionTrial(
         lesions=tuple(replace(main, fill=fill) for fill in spec.fills),
-        draws=draws(main, spec.draws),
+        draws=draws(main, most),
         sizes=_distinct(sizes, main),
         beside=tuple(beside),
-        wanted=spec.draws,
+        wanted=most,
     )
 
 

@@ -40,6 +40,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         spec.positions,
         spec.gate,
         spec.alpha,
+        spec.claims,
         spec.smallest_effect,
         n_bootstrap=spec.n_bootstrap,
         seed=spec.seed,
@@ -56,7 +57,9 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
     if spec.selection is None:
         trial = ranked_trial(spec, found)
     else:
-        trial = trial_of(bench, spec.selection, how, draws=spec.draws, match=spec.match, among=spec.among)
+        trial = trial_of(
+            bench, spec.selection, how, draws=spec.enough_draws(spec.draws), match=spec.match, among=spec.among
+        )
     scores, passed = hold(bench, trial, spec.abilities, how, examined=examined)
     effects = None
     if found:
@@ -99,7 +102,7 @@ def _result(
         guards=(*(local.guards if local else ()), *passed),
         warnings=(
             *(local.warnings if local else lm.notes),
-            *trial.warnings,
+            *trial.warnings(spec.level),
             *_seen_before(spec),
             *warn_of_near_duplicate_items(spec.abilities),
             *(

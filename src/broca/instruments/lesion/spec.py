@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from broca.errors import SpecError
 from broca.evidence.abilities import abilities
+from broca.evidence.ledger import SharedLevel
 from broca.evidence.selector import Origin, Ranking, Selector
 from broca.instruments import INSTRUMENTS
 from broca.instruments.lesion.options import options_dealt
@@ -22,18 +23,18 @@ from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
 from broca.units.ranks import Side
 
 
-class CausalTest(Spec):
+class CausalTest(SharedLevel, Spec):
     """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
 
     kind: Literal["causal"] = "causal"
     localizer: AnySelector | None = None
-    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `percent`."""
+    """The localizer whose selection is tested; its own `select` is replaced by `sides` and `percent`, its `claims` by those of the test."""
     selection: AnySelection | None = None
     """Units, heads or weights to test instead of a localizer's."""
     origin: Origin | None = None
@@ -73,6 +74,7 @@ class CausalTest(Spec):
     gate: Gate = "stop"
     smallest_effect: SmallestEffect = None
     alpha: Alpha = 0.05
+    claims: Claims = 1
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
@@ -149,7 +151,10 @@ class CausalTest(Spec):
         """The main localizer, selecting its percentage on the first side, and its variants for other contrasts."""
         if self.localizer is None:
             return []
-        main = cast("Selector", self.localizer).selecting(self.percent, self.sides[0])
+        given = cast("AnySelector", self.localizer)
+        if "claims" in type(given).model_fields:
+            given = given.model_copy(update={"claims": self.claims})
+        main = cast("Selector", given).selecting(self.percent, self.sides[0])
         return [main, *(main.beside(name) for name in self.localizers)]
 
     @cached_property

@@ -50,7 +50,7 @@ def resample(
             covariates=beside,
             n=spec.permutations,
             seed=spec.seed,
-            alpha=spec.alpha,
+            alpha=spec.level,
             cache=cache,
             progress=progress,
         )

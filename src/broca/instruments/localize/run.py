@@ -87,7 +87,8 @@ def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, prog
         return local
     table = twins.twins(spec, local, lm, cache=cache, progress=progress)
     verdict = Verdict.of(
-        *local.verdict.rungs, learned.unit_map(twins.figures(local), table, most=spec.twins, alpha=spec.alpha)
+        *local.verdict.rungs,
+        learned.unit_map(twins.figures(local), table, most=spec.enough_twins(spec.twins), alpha=spec.level),
     )
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
 
@@ -184,7 +185,7 @@ def _localization(
     q = contrast_map.q_values(whole.p)
     shuffled, stability = more
     without = (*["length"] * spec.lengths, *spec.confounds)
-    tells = selective.unit_map(q, selection, shuffled, alpha=spec.alpha, without=without)
+    tells = selective.unit_map(q, selection, shuffled, alpha=spec.level, without=without)
     # What a confound adds helps a map to pass: one that failed all the same has failed.
     if (refused := confounds.refusal(beside, length=spec.lengths)) and tells.state in ("passed", "undecided"):
         tells = replace(tells, state="undecided", text=f"{tells.text} {refused}")
@@ -197,7 +198,7 @@ def _localization(
         d=whole.d,
         size=whole.size,
         selected=selection.mask,
-        layers=contrast_map.layers(whole, q, selection, spec.alpha),
+        layers=contrast_map.layers(whole, q, selection, spec.level),
         selection=_selection_summary(spec, selection, protected),
         reliability=repeats.numbers,
         contrast=contrast_map.stimulus_summary(contrast, match),
@@ -234,7 +235,7 @@ def _claim(spec: Localize, lm: LM, selection: Selection, tells: Rung) -> str:
     whose = f"the {selection.k} selected {spec.grain}s at {spec.sites} of {lm.name}"
     if hits is None:
         return f"Whether {whose} tell {spec.stimuli.name} stimuli from their controls is undecided."
-    how = f"family-wise, α = {spec.alpha:g}" if spec.permutations else f"Benjamini-Hochberg, q = {spec.alpha:g}"
+    how = f"family-wise, α = {spec.level:g}" if spec.permutations else f"Benjamini-Hochberg, q = {spec.level:g}"
     return f"{hits} of {whose} tell {spec.stimuli.name} stimuli from their controls ({how})."
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import model_validator
 
 from broca.errors import StimulusError
+from broca.evidence.ledger import SharedLevel
 from broca.items import Contrast
 from broca.page.shell import command, items_for
 from broca.registry import ORGANISMS
@@ -19,7 +20,7 @@ from broca.specs import presets
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Level, Magnitude, Natural
-from broca.specs.groups import TemplateUse, Truncation
+from broca.specs.groups import Claims, TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types, options_of
@@ -27,7 +28,7 @@ from broca.units import Grain, Select
 from broca.units.selection import percent_of
 
 
-class Localize(Spec):
+class Localize(SharedLevel, Spec):
     """Find the units, or the heads, that a contrast selects."""
 
     kind: Literal["localize"] = "localize"
@@ -73,6 +74,7 @@ class Localize(Spec):
     """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
     alpha: Level = 0.05
     """Level of the tests over all units."""
+    claims: Claims = 1
     seed: Natural = 0
     """Seed of the split into halves, and of arrangements."""
     expect: Expected = None

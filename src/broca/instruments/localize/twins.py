@@ -27,7 +27,7 @@ def twins(spec: Localize, found: Localization, lm: LM, *, cache: Cache, progress
         progress("localizing in untrained twins", done, total)
 
     return in_twins(
-        Twin(spec.alone), lm, n=spec.twins, seed=spec.seed, own=figures(found)["d_held_out"], alpha=spec.alpha,
+        Twin(spec.alone), lm, n=spec.enough_twins(spec.twins), seed=spec.seed, own=figures(found)["d_held_out"], alpha=spec.level,
         cache=cache, progress=report_progress,
     )  # fmt: skip
 

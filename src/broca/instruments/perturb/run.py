@@ -73,7 +73,15 @@ class _After:
 def _patch(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
     made = grid(patches, threshold=spec.threshold, boot=boot)
     table, refused = patterns(patches, made, spec.patterns, boot)
-    how = Choosing(spec.select, spec.rank, spec.percent, spec.draws, spec.twins, spec.alpha, boot)
+    how = Choosing(
+        spec.select,
+        spec.rank,
+        spec.percent,
+        spec.enough_draws(spec.draws),
+        spec.enough_twins(spec.twins),
+        spec.level,
+        boot,
+    )
     return _After(made, table, select_units(patches, made, how), (refused,) if refused else ())
 
 

@@ -233,7 +233,7 @@ def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) ->
         drawn = np.concatenate([drawn, _gains(held, cases, some).sum(0) / lost.sum()])
         if decide(drawn >= share - 1e-9, rule).state in ("passed", "failed"):
             break
-    decided = MatchedDraws(decide(drawn >= share - 1e-9, rule), random.matched, n)
+    decided = MatchedDraws(decide(drawn >= share - 1e-9, rule), random.matched, n, short=n < how.draws)
     restores = causal.patch_choice((low, share, high), drawn, decided, cases=len(lost), what=how.what, alpha=how.alpha)
     others = donor_cases(held.cases)
     if not others:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from broca.errors import StimulusError
+from broca.evidence.ledger import SharedLevel
 from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of, way_for
 from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
@@ -15,7 +16,7 @@ from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, TemplateUse
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.benchmarks import option_types as types_of_items
@@ -32,7 +33,7 @@ What = Literal["heads", "neurons"]
 """What is chosen."""
 
 
-class Perturb(Spec):
+class Perturb(SharedLevel, Spec):
     """Perturb texts, compare the answers by item, and patch the runs that turned."""
 
     kind: Literal["perturb"] = "perturb"
@@ -82,6 +83,7 @@ class Perturb(Spec):
     twins: Natural = 19
     """Untrained networks of the same architecture at most: the first whose choice restores as much ends the comparison."""
     alpha: Alpha = 0.05
+    claims: Claims = 1
     n_bootstrap: BootstrapSamples = 2000
     examples: Natural = 6
     """Texts to show in the report."""

@@ -65,7 +65,7 @@ def _result(
 ) -> ProbeResult:
     spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
     reliable = head_maps.halves_agree(kept, statements, seed=spec.seed)
-    verdict = Verdict.of(*probe_findings.rungs(found, reliable, alpha=spec.alpha), *after.rungs)
+    verdict = Verdict.of(*probe_findings.rungs(found, reliable, alpha=spec.level), *after.rungs)
     return ProbeResult(
         spec=spec,
         controls=pl.DataFrame([row for each in found for row in each.controls], schema=probe_findings.CONTROLS),
@@ -87,7 +87,9 @@ def _result(
         warnings=(*probe_findings.warnings(found), *missing, *after.warnings, *_alike(statements.trees), *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
-        method=probe_findings.method(pooling(spec.pooling), spec.classifier, spec.folds, spec.twins, spec.permutations),
+        method=probe_findings.method(
+            pooling(spec.pooling), spec.classifier, spec.folds, len(seen.twins), spec.permutations
+        ),
         task=probe_findings.task_summary(spec.task, statements),
         model=model_summary(lm),
         citations=probe_findings.CITATIONS + (CITATIONS if after.rungs else ()),

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
+from broca.evidence.ledger import SharedLevel
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
-from broca.specs.groups import Alpha, BootstrapSamples, Others, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, Others, TemplateUse
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
@@ -62,7 +63,7 @@ class Pruning(BaseModel):
         return self
 
 
-class Probe(Spec):
+class Probe(SharedLevel, Spec):
     """Read reasoning trees from attention, and say what the reading is worth."""
 
     kind: Literal["probe"] = "probe"
@@ -105,6 +106,7 @@ class Probe(Spec):
     examples: Natural = 3
     """Trees to draw in the report."""
     alpha: Alpha = 0.05
+    claims: Claims = 1
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""

@@ -53,11 +53,12 @@ class Work:
         """Read the attention of the model and of its twins."""
         pooled, kept, layers = self._look(statements, None, partial(self.progress, "looking at attention"))
         twins = []
-        for i in range(self.spec.twins):
-            self.progress("looking at untrained twins", i, self.spec.twins)
+        most = self.spec.enough_twins(self.spec.twins)
+        for i in range(most):
+            self.progress("looking at untrained twins", i, most)
             seed = self.spec.seed + i
             twins.append(self._look(statements, (f"untrained {seed}", partial(untrained_twin, self.lm, seed)))[:2])
-        self.progress("looking at untrained twins", self.spec.twins, self.spec.twins)
+        self.progress("looking at untrained twins", most, most)
         return Seen(statements, pooled, kept, layers, tuple(twins))
 
     def _look(
@@ -131,8 +132,8 @@ class Work:
             tables["edges"] = cuts.cut_edges(lm, held, **boot, cache=self.cache, progress=self.progress)
         if spec.draws and mask is not None:
             climbed = probe_heads.lesion_heads(
-                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.draws, others=spec.others,
-                how=Conduct(gate="mark", alpha=spec.alpha, n_bootstrap=spec.n_bootstrap, seed=spec.seed), cache=self.cache, progress=self.progress,
+                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.enough_draws(spec.draws), others=spec.others,
+                how=Conduct(gate="mark", alpha=spec.alpha, claims=spec.claims, n_bootstrap=spec.n_bootstrap, seed=spec.seed), cache=self.cache, progress=self.progress,
             )  # fmt: skip
         return probe_heads.After(tables, guards, warnings, mask, climbed)
 

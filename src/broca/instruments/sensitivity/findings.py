@@ -94,6 +94,7 @@ def _scores(work: Work, trial: Trial, every: Sequence[Item], intact: pl.DataFram
     how = Conduct(
         gate=spec.gate,
         alpha=spec.alpha,
+        claims=spec.claims,
         smallest_effect=spec.smallest_effect,
         n_bootstrap=spec.n_bootstrap,
         seed=spec.seed,
@@ -116,7 +117,7 @@ _CHOSEN = (
 def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequence[Guard]) -> Verdict:
     """The whole ladder; *causal* and *specific* from the trial's table."""
     mask, marked = scores.trial.mask, {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = causal_rung.against_families(scores.causal(), nulls, work.spec.alpha).more(*scores.area())
+    causal = causal_rung.against_families(scores.causal(), nulls, work.spec.level).more(*scores.area())
     specific = scores.specific()
     chosen = _CHOSEN if work.spec.choose_on == "test" else None
     for why in (marked.get("gate"), marked.get("shortcut"), marked.get("general texts"), chosen):

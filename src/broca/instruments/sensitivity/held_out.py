@@ -67,7 +67,7 @@ def selective(
     assert isinstance(found, dict)
     groups = [item.cluster for item in own]
     answers = _by_lot(lm, mask, held, matrices, groups=groups, seed=spec.seed, progress=progress)
-    return rung.weight_mask(found["task"], found["general"], answers, groups=groups, alpha=spec.alpha)
+    return rung.weight_mask(found["task"], found["general"], answers, groups=groups, alpha=spec.level)
 
 
 def _by_lot(

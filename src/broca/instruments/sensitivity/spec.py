@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities
+from broca.evidence.ledger import SharedLevel
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
@@ -20,7 +21,7 @@ from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
-from broca.specs.groups import Alpha, BootstrapSamples, Gate, Others, SmallestEffect, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect, TemplateUse
 from broca.specs.presets import fill_preset, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -28,7 +29,7 @@ from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
 
 
-class Sensitivity(Spec):
+class Sensitivity(SharedLevel, Spec):
     """Score every weight by what a task's gradients say, take away those that matter to plain text, mask, test."""
 
     kind: Literal["sensitivity"] = "sensitivity"
@@ -128,6 +129,7 @@ class Sensitivity(Spec):
     gate: Gate = "stop"
     smallest_effect: SmallestEffect = None
     alpha: Alpha = 0.05
+    claims: Claims = 1
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the parts of the items, of where texts are cut, of random masks, twins and the bootstrap."""

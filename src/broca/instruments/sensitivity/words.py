@@ -64,8 +64,8 @@ def warnings(work: Work, m: float, sweep: pl.DataFrame, trial: Trial) -> tuple[s
     if work.spec.precision == "float16" and str(work.lm.dtype) != "torch.float16":
         found.append(f"Sums are float16 as published, but the model is {work.lm.dtype}: load it with --dtype float16.")
     found += [
-        f"Only {len(draws)} distinct random masks of the family {family} exist (asked: {work.spec.draws})."
+        f"Only {len(draws)} distinct random masks of the family {family} exist (asked: {work.draws})."
         for family, draws in trial.families.items()
-        if len(draws) < work.spec.draws
+        if len(draws) < work.draws
     ]
     return tuple(found)

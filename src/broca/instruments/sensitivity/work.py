@@ -69,6 +69,11 @@ class Work:
         """The items of each ability that are scored under masks."""
         return {**self.spec.abilities, self.own: tuple(self.parts[2])}
 
+    @property
+    def draws(self) -> int:
+        """Random masks of each family at the chosen fraction."""
+        return self.spec.enough_draws(self.spec.draws)
+
     @cached_property
     def fractions(self) -> tuple[float, ...]:
         if self.spec.sweep == "auto":
@@ -185,7 +190,7 @@ class Work:
         families: dict[str, list[Masked]] = {}
         for family in spec.nulls:
             label = self.own if family == main else self.family(family)
-            families[family] = make.randoms(self.lm, claim, spec.draws, family, spec.seed, label=label)
+            families[family] = make.randoms(self.lm, claim, self.draws, family, spec.seed, label=label)
         band = [
             draw
             for each in swept_masks
@@ -193,7 +198,7 @@ class Work:
         ]
         further = [draw for family, draws in families.items() if family != main for draw in draws]
         drawn = Draws(tuple(families[main]), f"matched on {main}")
-        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band, *further), wanted=spec.draws)
+        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band, *further), wanted=self.draws)
         return Trial(trial, tuple(swept_masks), families)
 
     def family(self, name: str) -> str:
@@ -235,12 +240,12 @@ class Work:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
         told = self.step_progress("scoring untrained twins")
         task, spec = WeightTwin(self.spec, m), self.spec
-        own = self.figures(m)
+        own, most = self.figures(m), spec.enough_twins(spec.twins)
         table = in_twins(
-            task, self.lm, n=spec.twins, seed=spec.seed, own=own["d_held_out"], alpha=spec.alpha, cache=self.cache,
+            task, self.lm, n=most, seed=spec.seed, own=own["d_held_out"], alpha=spec.level, cache=self.cache,
             progress=told,
         )  # fmt: skip
-        return learned_rung.unit_map(own, table, most=spec.twins, alpha=spec.alpha)
+        return learned_rung.unit_map(own, table, most=most, alpha=spec.level)
 
     def figures(self, m: float) -> dict[str, Any]:
         """What is compared with twins: of the mask that this model's own rankings give."""
