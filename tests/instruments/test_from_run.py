@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import broca
 from broca.errors import RunError, SelectionError, SiteUnavailable, SpecError
+from broca.evidence.ledger import group_digests
+from broca.evidence.overlap import without_choosing
 from broca.instruments import COMMANDS
+from broca.instruments.lesion.ledger import choosing_data, left_out, reused
 from broca.instruments.lesion.source import fields_of_run
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
@@ -103,15 +107,36 @@ def test_a_run_that_selected_nothing_says_so(monkeypatch):
 
 
 def test_items_that_chose_the_selection_are_named(tmp_path):
-    from broca.instruments.lesion.run import _seen_before
-
     source = broca.open_run(GOLDEN["routed-weights"])
     spec = CausalTest(
         **fields_of_run(source, {}),
         **{k: source.spec["study"][k] for k in ("options", "n_items") if k in source.spec["study"]},
     )
-    assert "false-belief: the sensitivity run that selected was shown these items too" in _seen_before(spec)[0]
-    assert _seen_before(spec.model_copy(update={"items": "beliefs/memory"})) == ()
+    data = without_choosing(spec.abilities, choosing_data(spec))
+    assert "The sensitivity run that selected was shown the items of false-belief too" in str(
+        reused(spec, data, "false-belief")
+    )
+    other = spec.model_copy(update={"items": "beliefs/memory"})
+    assert reused(other, without_choosing(other.abilities, choosing_data(other)), "memory") is None
+
+
+def test_items_of_groups_that_chose_are_left_out_and_the_others_decide():
+    source = broca.open_run(GOLDEN["routed-weights"])
+    own = {k: source.spec["study"][k] for k in ("options", "n_items") if k in source.spec["study"]}
+    spec = CausalTest(**fields_of_run(source, {}), **own)
+    items = spec.abilities["false-belief"]
+    chose = {item.cluster for item in items[:10]}
+    result = {**source.result, "ledger": {"choices": [{"groups": group_digests(items[:10])}]}}
+    told = SimpleNamespace(manifest=source.manifest, selection=source.selection, verdict=source.verdict, result=result)
+    spec = CausalTest(**fields_of_run(told, {}), **own)
+    assert CausalTest.model_validate(spec.model_dump(mode="json")).origin == spec.origin
+    data = without_choosing(spec.abilities, choosing_data(spec))
+    left = data.abilities["false-belief"]
+    assert left == tuple(item for item in items if item.cluster not in chose)
+    assert 0 < len(left) <= len(items) - 10
+    assert data.dropped >= len(items) - len(left)
+    assert f"{data.dropped} items left out" in left_out(data)[0]
+    assert reused(spec, data, "false-belief") is None
 
 
 def test_a_selector_is_an_instrument_that_ranks():

@@ -33,6 +33,7 @@ from broca.items import Item
 from broca.models.questions import split
 from broca.models.weight_matrices import matrices
 from broca.page.words import number
+from broca.scoring import Likelihood
 from broca.units.weights import WeightSet
 
 
@@ -115,6 +116,43 @@ def test_random_masks_have_as_many_weights_and_items_are_not_used_twice(done) ->
     for dose in drawn["dose"].unique():
         assert set(drawn.filter(dose=dose)["k"]) == set(lesion.filter(dose=dose)["k"])
     assert items["id"].n_unique() < 24  # the others scored weights, or chose the fraction
+
+
+def able(lm, tmp_path: Path, name: str, n: int = 40) -> str:
+    """Questions whose right answer is what the model says, many letters, as often the first one as the second."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    asked = [
+        Item(f"{name}{i}", f"{name} {i} is so", (letters[i % 26], letters[(i + 1 + i // 26) % 26]), 0) for i in range(n)
+    ]
+    said = Likelihood()(lm, asked)["predicted"].to_list()
+    rows = [
+        {"id": item.id, "prompt": item.prompt, "choices": item.choices if own == i % 2 else item.choices[::-1], "answer": i % 2,
+         "group": f"g{i}"}
+        for i, (item, own) in enumerate(zip(asked, said, strict=True))
+    ]  # fmt: skip
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def test_a_fraction_that_was_chosen_on_the_items_that_test_it_decides_nothing(tmp_path) -> None:
+    """What is decided where other items chose is undecided where the same did, with that reason."""
+    lm = zoo.lm("llama")
+    fields = {
+        "task": able(lm, tmp_path, "tastes"), "others": (able(lm, tmp_path, "sounds"),), "sweep": "0.001", "draws": 19,
+        "sweep_draws": 0, "nulls": ("matrix",), "edits": ({"kind": "scale", "alpha": 0.99},), "sizes": (), "halves": False,
+    }  # fmt: skip
+    apart, same = (study(tmp_path, **fields, choose_on=how).run(lm) for how in ("apart", "test"))
+    for name in ("causal", "specific"):
+        assert apart.verdict[name].state == "failed", apart.verdict[name].text
+        assert same.verdict[name].state == "undecided"
+        assert "The fraction was chosen on the items that test it (choose_on = test)" in same.verdict[name].text
+    assert [choice.apart for choice in apart.ledger.choices] == [True, True]
+    assert [choice.apart for choice in same.ledger.choices] == [True, False]
+    ranked, chosen = (set(choice.groups) for choice in apart.ledger.choices)
+    assert ranked
+    assert chosen
+    assert not ranked & chosen
 
 
 def test_the_report_has_a_section_on_weights(done) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.benchmarks import benchmark, option_types
+from broca.stimuli.benchmarks import benchmark, option_types, second_wording
 from broca.stimuli.lengths import plain
 from broca.stimuli.options import deal
 
@@ -49,6 +49,36 @@ def abilities(
             n = min(n_items or len(asked), len(asked))
             found[ability] = tuple(asked[i] for i in np.unique(np.linspace(0, len(asked) - 1, n).astype(int)))
     return found
+
+
+def rewordings(
+    names: Sequence[str], options: Mapping[str, Any], items: Sequence[Item], *, beside: Sequence[str] = ()
+) -> tuple[Item, ...]:
+    """Items of the first benchmark in other words, in their order; without those that have none.
+
+    Args:
+        names: benchmarks or files of items, as they were given to `abilities`.
+        options: of the benchmarks.
+        items: of one ability of the first one.
+        beside: benchmarks that share the options.
+
+    Raises:
+        StimulusError: if the second wording has other choices or another answer, or is malformed.
+        UnknownName: as `abilities`.
+    """
+    every = (*names, *beside)
+    takes = [(name, option_types(name) if len(every) > 1 else {}) for name in every]
+    found = {(item.ability or names[0], item.id): item for item in second_wording(names[0], **deal(options, takes)[0])}
+    made = []
+    for item in items:
+        if (other := found.get((item.ability, item.id))) is None:
+            continue
+        if (other.choices, other.answer) != (item.choices, item.answer):
+            raise StimulusError(
+                f"{names[0]}: the second wording of item {item.id!r} has other choices or another answer. Ask the same in other words."
+            )
+        made.append(replace(other, ability=item.ability, group=item.group))
+    return tuple(made)
 
 
 def prompts(asked: Mapping[str, Sequence[Item]]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from broca.evidence.expectation import predictions
-from broca.page.blocks import Block, Column, Facts, Heading, Ladder, Note, Quote, Quotes, Step, Table, section
+from broca.page.blocks import Block, Column, Facts, Heading, Ladder, Note, Quote, Quotes, Step, Table, Text, section
 from broca.page.record import Record
 from broca.page.words import as_text, finite, leaves, number, points
 from broca.specs.schema import Schema
@@ -74,6 +74,68 @@ def _expected(record: Record) -> Table | None:
     columns = tuple(Column(title, brief=True) for title in ("expected of", "predicted", "found", "met"))
     missed = frozenset(i for i, each in enumerate(made) if not each.met)
     return Table("Expected beforehand", columns, rows, texts=True, marked=missed, summary=True) if rows else None
+
+
+def second_wording(record: Record) -> list[Block]:
+    """What the lesion costs in either wording of the own items; nothing where they have one."""
+    told = record.part("second_wording")
+    if not told:
+        return []
+    rows = (
+        ("second wording", told["items"], told["loss"], interval(told["low"], told["high"]), told["state"]),
+        ("first wording", told["items"], told["first_loss"], "", ""),
+    )  # fmt: skip
+    columns = (
+        Column("asked in", brief=True), Column("items"), Column("loss", "points", strong=True, brief=True),
+        Column("interval", brief=True), Column("what is found", brief=True),
+    )  # fmt: skip
+    shown = Table("In other words", columns, rows, "What the lesion takes, the mean over fills", summary=True)
+    return section("wordings", "Does it hold in other words?", Text(str(told["text"])), shown)
+
+
+def ledger(record: Record) -> list[Block]:
+    """What was claimed, tried and chosen, and the other runs of the folder; nothing where the run has no ledger."""
+    told = record.part("ledger")
+    if not told:
+        return []
+    looks = [look for look in _list(told.get("looks")) if isinstance(look, Mapping)]
+    choices = [choice for choice in _list(told.get("choices")) if isinstance(choice, Mapping)]
+    tried = [(str(look["what"]), "; ".join(_list(look.get("values"))), str(look["claim"])) for look in looks]
+    made = [
+        (str(choice["what"]), str(choice["on"]), str(choice["tested_on"]), "yes" if choice.get("apart") else "no",
+         number(choice.get("dropped")))
+        for choice in choices
+    ]  # fmt: skip
+    several = [
+        f"{number(len(values))} {look['what']}" for look in looks if len(values := _list(look.get("values"))) > 1
+    ]
+    rest = _others(record.manifest.get("others"))
+    share = (
+        f"{number(told['claims'])} at {number(told['level'])} each"
+        if told["claims"] > 1
+        else f"1 at {number(told['level'])}"
+    )
+    pairs = (
+        ("claims", share),
+        ("tried", ", ".join(several) or "nothing else"),
+        *([("other runs", rest)] if rest else []),
+    )
+    once = frozenset(i for i, choice in enumerate(choices) if not choice.get("apart"))
+    titles = ("chosen", "on", "tested on", "other data", "items left out")
+    return section(
+        "ledger", "What was looked at",
+        Facts(pairs, summary=True),
+        Table("What was tried", (Column("choice"), Column("tried"), Column("claimed")), tuple(tried), texts=True) if tried else None,
+        Table("What was chosen on which data", tuple(map(Column, titles)), tuple(made), texts=True, marked=once) if made else None,
+    )  # fmt: skip
+
+
+def _others(counts: Any) -> str:
+    """The other runs of a folder on the same model and items, in words; nothing where the run does not say."""
+    if not isinstance(counts, Mapping):
+        return ""
+    of = ", ".join(f"{number(n)} {kind}" for kind, n in counts.items())
+    return f"{of} on this model and these items when it ended" if of else "none on this model and these items"
 
 
 def _step(rung: Mapping[str, Any], first: object) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import polars as pl
@@ -16,6 +17,7 @@ from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Rung
 from broca.interventions.lesion import check_mask
 from broca.interventions.weights import WeightMask
+from broca.items import Item
 from broca.models.force import Intervention
 from broca.models.lm import LM
 from broca.models.tokens import Tokens
@@ -109,6 +111,7 @@ def hold(
     how: Conduct,
     *,
     examined: Examined | None = None,
+    rewordings: Sequence[Item] = (),
 ) -> tuple[TrialScores, tuple[Guard, ...]]:
     """Hold a trial: guards first, then every lesion, then random ones until they have decided.
 
@@ -118,6 +121,7 @@ def hold(
         abilities: the items by ability.
         how: fills, positions, gate.
         examined: the intact model, where it was examined before.
+        rewordings: items of the own ability in other words, to be scored intact and under the claim's fills.
 
     Raises:
         GuardError: if the model lacks the ability, or a lesion would measure its own hook.
@@ -147,7 +151,13 @@ def hold(
     scores = scores.until_decided(lambda draws, before: score(draws, len(first) + before))
     if scores.decision.until:
         bench.progress("scoring lesions", most, most)
-    return scores, passed
+    other = replace(bench, items=rewordings)
+
+    def reword(lesions: Sequence[Condition[Any]]) -> pl.DataFrame:
+        told = partial(bench.progress, "scoring the second wording")
+        return pl.concat(other.tables([INTACT, *lesions], force, told))
+
+    return scores.with_rewordings(rewordings, reword), passed
 
 
 def _without_massive(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from broca.evidence.ledger import Ledger
+from broca.evidence.second_wording import SecondWording
 from broca.evidence.verdict import Guard, Verdict, fragment
 from broca.page.lookup import chart_named, table_named
 from broca.page.record import Record
@@ -31,6 +33,10 @@ class Result:
     claim: str
     model: Mapping[str, Any]
     citations: tuple[str, ...]
+    ledger: Ledger | None = None
+    """What was claimed, tried and chosen; None where nothing is claimed."""
+    second_wording: SecondWording | None = None
+    """What the lesion costs where the same items are asked in other words; None where they come in one wording."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.claim})"

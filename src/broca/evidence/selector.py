@@ -120,3 +120,5 @@ class Origin:
     """*Selective*, *reliable* and *learned*, as far as it climbed."""
     data: Mapping[str, str]
     """Content hashes of what it was shown."""
+    groups: tuple[str, ...] = ()
+    """Digests of the groups that it chose on: items of theirs are left out of the test."""

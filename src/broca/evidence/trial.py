@@ -21,6 +21,7 @@ from broca.evidence.effects import rows_of
 from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs import specific as specific_rung
 from broca.evidence.rungs.causal import MatchedDraws
+from broca.evidence.second_wording import SecondWording, second_wording
 from broca.evidence.verdict import Rung
 from broca.items import Item
 from broca.specs.fields import FillName, Positions
@@ -121,6 +122,8 @@ class TrialScores:
     items: pl.DataFrame
     """One row an item and condition, the intact model's first."""
     how: Conduct
+    reworded: AbilityScores | None = None
+    """Of the own ability, asked in other words under the same lesions; None where it has no second wording."""
 
     @property
     def boot(self) -> dict[str, int]:
@@ -219,6 +222,36 @@ class TrialScores:
             rung = causal_rung.without_massive(rung, rest, self.trial.mask.count - self.trial.without.mask.count)
         return rung
 
+    def with_rewordings(
+        self, items: Sequence[Item], score: Callable[[Sequence[Condition[Any]]], pl.DataFrame]
+    ) -> TrialScores:
+        """With the scores of a second wording, intact and under the claim's fills.
+
+        Args:
+            items: the own ability's in other words; none changes nothing.
+            score: these items under some conditions and intact: one row an item and condition.
+        """
+        if not items:
+            return self
+        lesions = [c.address for c in self.trial.lesions]
+        table = score(self.trial.lesions)
+        return replace(self, reworded=AbilityScores.of(self.own, items, table, lesions=lesions))
+
+    @property
+    def second_wording(self) -> SecondWording | None:
+        """Whether what the lesion costs holds in other words; None where there are none."""
+        how = self.how
+        if self.reworded is None:
+            return None
+        return second_wording(
+            self.own_scores,
+            self.reworded,
+            level=how.level,
+            alpha=how.alpha,
+            smallest_effect=how.smallest_effect,
+            seed=how.seed,
+        )
+
     def area(self) -> tuple[str, dict[str, float]]:
         """The whole dose-response curve, in words and numbers."""
         return effects.area(self.items, self.claim, own=self.own)
@@ -259,4 +292,5 @@ class TrialScores:
             "flipped": effects.flipped_items(self.items, self.prompts, self.claim),
             "estimate": {name: cell[key] for name, key in (("value", "effect"), ("low", "low"), ("high", "high"))}
             | {"unit": "accuracy", "n": cell["n"]},
+            "second_wording": self.second_wording,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from broca.evidence.blocks import checks, ladder
+from broca.evidence.blocks import checks, ladder, ledger, second_wording
 from broca.instruments.parts import blocks_by_name
 from broca.page.blocks import Block, Column, Commands, Details, Facts, Heading, Section, Table, Text, Title, section
 from broca.page.record import Record
@@ -21,7 +21,9 @@ def contents(record: Record) -> list[Block]:
     if not any(isinstance(block, Title) for block in top):
         top.insert(0, Title(record.instrument.capitalize() or "Study"))
     rest = [block for block in own if not isinstance(block, Title | Facts)]
-    return [*top, *ladder(record), *rest, *checks(record), *_method(record), *_again(record), *_provenance(record)]
+    return [
+        *top, *ladder(record), *second_wording(record), *rest, *ledger(record), *checks(record), *_method(record), *_again(record), *_provenance(record),
+    ]  # fmt: skip
 
 
 def _method(record: Record) -> list[Block]:

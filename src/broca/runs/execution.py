@@ -23,6 +23,7 @@ from broca.runs.differences import environment_changes, other_run_error
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.manifest import seal
+from broca.runs.others import other_runs
 from broca.runs.reading import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
@@ -212,7 +213,8 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         content = store.save_result(result, partial, tables_of(type(study))) | {SPEC: asked.spec}
         journal.note("finish")
     started = {"started": pool.n_spawned} if pool and pool.n_spawned < pool.workers else {}
-    closing = provenance.closing(result, lm) | {"engine": {**engine.record, **started}}
+    others = other_runs(Path(asked.begun["place"]), asked.begun, parse_spec(asked.spec, partial / SPEC)["study"])
+    closing = provenance.closing(result, lm) | {"engine": {**engine.record, **started}, "others": others}
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
     write(partial / MANIFEST, json_to_bytes(seal(_manifest(asked.begun, closing, journal, content))))

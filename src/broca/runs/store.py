@@ -16,7 +16,7 @@ import copy
 import json
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -148,7 +148,8 @@ def corrupt(path: Path, reason: str) -> RunError:
 def restore(content: Mapping[str, bytes], kind: type[R], where: Path) -> R:
     """The result of class `kind` from the files of a run; `where` is for errors.
 
-    A number that was NaN or infinite comes back as None where the field's type allows None, else as NaN.
+    A number that was NaN or infinite comes back as None where the field's type allows None, else as NaN. A field that the version
+    which wrote the run did not have yet has its default.
 
     Raises:
         RunError: if a file is corrupt or the files hold another class's result.
@@ -171,7 +172,7 @@ def restore(content: Mapping[str, bytes], kind: type[R], where: Path) -> R:
             values[field.name] = _from_words(
                 words[field.name], hints[field.name], f"{kind.__name__}.{field.name}", where
             )
-        else:
+        elif field.default is MISSING:
             raise RunError(
                 f"{where} holds no {field.name}, so it is not the result of a study that makes {kind.__name__}."
             )

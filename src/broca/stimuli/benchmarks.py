@@ -25,14 +25,23 @@ from broca.stimuli.degeneracy import refuse_constant
 from broca.stimuli.examples import Shots, add_examples
 from broca.stimuli.natural import ABILITIES as NATURAL
 from broca.stimuli.natural.controls import RECALLED
-from broca.stimuli.options import call, expand_home, hints, looks_like_path
+from broca.stimuli.options import Wording, call, expand_home, hints, looks_like_path
 from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetch
 from broca.stimuli.tables import SUFFIXES, Table, read_table
 
-__all__ = ["BENCHMARKS", "all_orders", "benchmark", "option_types", "shuffle_choices", "sources", "table_items"]
+__all__ = [
+    "BENCHMARKS",
+    "all_orders",
+    "benchmark",
+    "option_types",
+    "second_wording",
+    "shuffle_choices",
+    "sources",
+    "table_items",
+]
 
 _BELIEFS, _CELLS = "beliefs", "cells"
 _ABILITIES = (
@@ -104,6 +113,26 @@ def benchmark(name_or_path: str | Path, **options: object) -> Items:
             return Items(call(what, make, options=options))
         return Items(call(what, make, ability or "all", options=options))
     return Items(item for path in sources(name_or_path, options) for item in _read(path, options))
+
+
+def second_wording(name_or_path: str | Path, **options: object) -> tuple[Item, ...]:
+    """The same items in other words: wording 2, or 1 where the options ask for 2; none where they come in one wording.
+
+    A benchmark brings a second wording if it takes an option ``wording`` of 1 or 2; a table of items if it has a column
+    ``rewording``.
+
+    Args:
+        name_or_path: As for `benchmark`.
+        options: As for `benchmark`.
+
+    Raises:
+        UnknownName, StimulusError: As `benchmark`.
+    """
+    if "wording" not in option_types(name_or_path):
+        return ()
+    if not all(REWORDING in columns_of(path) for path in sources(name_or_path, options)):
+        return ()
+    return benchmark(name_or_path, **{**options, "wording": 1 if options.get("wording") == 2 else 2})
 
 
 def option_types(name_or_path: str | Path) -> dict[str, Any]:
@@ -190,18 +219,26 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
     return table_items
 
 
-def table_items(path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None) -> tuple[Item, ...]:
+REWORDING = "rewording"
+"""The column of a table that has each prompt in other words."""
+
+
+def table_items(
+    path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None, wording: Wording = 1
+) -> tuple[Item, ...]:
     """Items from a CSV, TSV, JSONL, JSON or Parquet table.
 
     Columns are ``prompt`` (a text, or a list of messages with role and content), ``choices`` (a list, the JSON of one, or ``box|bag``)
     and ``answer``; ``ability``, ``group``, ``id``
-    and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone.
+    and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone. A column ``rewording`` asks
+    the same in other words; a row may leave it empty.
 
     Args:
         path: The file.
         answers: Whether an answer is an index from 0, a letter from a, or the text of a choice; ``auto`` takes what only
             one reading allows, and refuses where two disagree.
         ability: The ability of all items where the table has no such column; the name of the file by default.
+        wording: 1 or 2: of ``prompt``, or of ``rewording``, without the rows that have none.
 
     Raises:
         StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
@@ -216,13 +253,18 @@ def items_of_table(read: Table, *, answers: AnswerForm = "auto", ability: str | 
     read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
     if ability is not None and "ability" in read.columns:
         raise StimulusError(f"{read.path.name} has a column 'ability'. Leave out the option of that name.")
+    if wording == 2:
+        read.require(REWORDING)
+    asked = "prompt" if wording == 1 else REWORDING
     items: list[Item] = []
     for row, name in zip(read.rows, read.names(lambda index: str(index + 1)), strict=True):
+        if row.cells.get(asked) in {None, ""} and wording == 2:
+            continue
         choices = choices_in(read, row)
         items.append(
             Item(
                 id=name,
-                prompt=text_in(read, row, "prompt"),
+                prompt=text_in(read, row, asked),
                 choices=choices,
                 answer=answer_in(read, row, choices, answers),
                 ability=read.tag(row, "ability", read.path.stem if ability is None else ability),

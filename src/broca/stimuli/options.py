@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, validate_call
 
@@ -23,6 +23,8 @@ from broca.specs.faults import dotted_path, join_names, sentences
 Count = Annotated[int, Field(ge=1, le=100_000)]
 """How many are made: an option of generators."""
 Seed = Annotated[int, Field(ge=0)]
+Wording = Literal[1, 2]
+"""Of two: the same items in other words."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 

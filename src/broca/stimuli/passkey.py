@@ -6,7 +6,7 @@ import random
 
 from broca.errors import StimulusError
 from broca.items import Item
-from broca.stimuli.options import Count
+from broca.stimuli.options import Count, Wording
 
 _NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Karla", "Leo")
 _IDLE: tuple[str, ...] = (
@@ -21,6 +21,12 @@ _IDLE: tuple[str, ...] = (
 )
 
 
+_ASKED = {
+    1: "Question: What is {name}'s pass key?\nAnswer:",
+    2: "Question: Which number is the pass key of {name}?\nAnswer:",
+}
+
+
 def passkey(
     *,
     n: Count = 200,
@@ -29,6 +35,7 @@ def passkey(
     depth: float | None = None,
     decoys: int = 3,
     seed: int = 0,
+    wording: Wording = 1,
 ) -> tuple[Item, ...]:
     """Items with the ability ``passkey``: somebody's key against those of others.
 
@@ -40,6 +47,7 @@ def passkey(
         decoys: Other people's keys in the text, which are the other choices. With none, the other choices are numbers that
             the text does not have, and "the only number in the text" is always right.
         seed: Of all draws.
+        wording: 1 or 2: the same texts, asked about in other words.
 
     Raises:
         StimulusError: An option is out of its range.
@@ -60,7 +68,7 @@ def passkey(
         items.append(
             Item(
                 id=f"passkey:{i}",
-                prompt=f"{' '.join(lines)}\nQuestion: What is {names[0]}'s pass key?\nAnswer:",
+                prompt=f"{' '.join(lines)}\n{_ASKED[wording].format(name=names[0])}",
                 choices=tuple(numbers[k] for k in order),
                 answer=order.index(0),
                 ability="passkey",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from broca.items import Item
+from broca.stimuli.options import Wording
 from broca.tries import first
 
 LARGEST = 49
@@ -97,7 +99,10 @@ def held_out(a: int, b: int) -> bool:
 
 
 def sums(
-    *, n: Annotated[int, Field(ge=1, le=100_000)] = 200, seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    *,
+    n: Annotated[int, Field(ge=1, le=100_000)] = 200,
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+    wording: Wording = 1,
 ) -> tuple[Item, ...]:
     """Requests with operands that the organism `sums` has not seen, operations in turn.
 
@@ -107,12 +112,30 @@ def sums(
     Args:
         n: items; some may ask the same.
         seed: of the draw.
+        wording: 1 or 2: the same operations and operands, asked for with another frame or word. Ids and groups stay.
     """
     rng = np.random.default_rng(seed)
-    return tuple(_item(rng, number, seed) for number in range(n))
+    made = [_item(rng, number, seed) for number in range(n)]
+    if wording == 2:
+        return tuple(_reword(*each, np.random.default_rng([seed, number])) for number, each in enumerate(made))
+    return tuple(item for item, _ in made)
 
 
-def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
+def _reword(item: Item, operands: tuple[int, int], rng: np.random.Generator) -> Item:
+    """An item in other words; chance of its own, so that the items do not depend on it."""
+    (a, b), operation = operands, item.tags["operation"]
+    others = [
+        (frame, word)
+        for frame, other, word in WORDINGS
+        if other == operation and frame.format(op=word, a="#", b="#") != item.group
+    ]
+    frame, word = others[rng.integers(len(others))]
+    asked = frame_request(rng, frame.format(op=word, a=a, b=b))
+    return replace(item, prompt=asked, tags={**item.tags, "word": word})
+
+
+def _item(rng: np.random.Generator, number: int, seed: int) -> tuple[Item, tuple[int, int]]:
+    """An item and its operands."""
     operation = tuple(OPERATIONS)[number % len(OPERATIONS)]
     frame, word = wording(rng, operation)
 
@@ -122,7 +145,7 @@ def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
 
     a, b = first(telling, "All operands drawn are zero.")
     values = list(dict.fromkeys(made(a, b) for made in OPERATIONS.values()))
-    return Item(
+    item = Item(
         id=f"sums/{seed}/{number}",
         prompt=frame_request(rng, frame.format(op=word, a=a, b=b)),
         choices=tuple(map(spell_answer, values)),
@@ -131,6 +154,7 @@ def _item(rng: np.random.Generator, number: int, seed: int) -> Item:
         group=frame.format(op=word, a="#", b="#"),
         tags={"operation": operation, "word": word},
     )
+    return item, (a, b)
 
 
 def wording(rng: np.random.Generator, operation: str) -> tuple[str, str]:

@@ -12,9 +12,11 @@ from broca.evidence.duplicates import warn_of_near_duplicate_items
 from broca.evidence.holding import examine, hold, rungs, trial_of
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
+from broca.evidence.overlap import OtherData, without_choosing
 from broca.evidence.selector import MAP_RUNGS, Ranking
 from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Verdict
+from broca.instruments.lesion.ledger import choosing_data, ledger, left_out, reused
 from broca.instruments.lesion.plan import ranked_trial
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
@@ -33,7 +35,8 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         SelectionError: if nothing would be selected, or too few units are left for matched draws.
         StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
     """
-    items = tuple(item for group in spec.abilities.values() for item in group)
+    data = without_choosing(spec.abilities, choosing_data(spec))
+    items = tuple(item for group in data.abilities.values() for item in group)
     bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), cache, progress)
     how = Conduct(
         spec.fills,
@@ -49,7 +52,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         each.fits(lm)
     if isinstance(spec.selection, UnitMask):
         check_mask(lm, spec.selection)
-    examined = examine(bench, spec.abilities, how)
+    examined = examine(bench, data.abilities, how)
     found: list[Ranking] = [
         spec.known if spec.known and i == 0 else each.run(lm, cache=cache, progress=progress)
         for i, each in enumerate(spec.every_localizer)
@@ -60,12 +63,20 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         trial = trial_of(
             bench, spec.selection, how, draws=spec.enough_draws(spec.draws), match=spec.match, among=spec.among
         )
-    scores, passed = hold(bench, trial, spec.abilities, how, examined=examined)
+    kept = {item.id for item in data.abilities[next(iter(data.abilities))]}
+    scores, passed = hold(
+        bench,
+        trial,
+        data.abilities,
+        how,
+        examined=examined,
+        rewordings=[item for item in spec.rewordings if item.id in kept],
+    )
     effects = None
     if found:
         effects = agreement.first_order_effects(
             lm,
-            spec.abilities[scores.own],
+            data.abilities[scores.own],
             list(found[0].t),
             trial.mask.grain,
             scorer=spec.scorer,
@@ -73,7 +84,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             cache=cache,
             progress=progress,
         )
-    return _result(spec, lm, found, scores, passed=passed, attribution=effects)
+    return _result(spec, lm, found, scores, data=data, passed=passed, attribution=effects)
 
 
 def _result(
@@ -82,6 +93,7 @@ def _result(
     found: Sequence[Ranking],
     scores: TrialScores,
     *,
+    data: OtherData,
     passed: tuple[Guard, ...],
     attribution: Mapping[Site, Floats] | None,
 ) -> CausalResult:
@@ -90,10 +102,11 @@ def _result(
     maps: dict[str, Any] = {name: getattr(local, name, None) for name in _FROM_LOCALIZER} if local else {}
     below = local.verdict.rungs if local else spec.origin.rungs if spec.origin else ()
     causal, specific = rungs(scores, passed, more=more)
+    reasons = [reused(spec, data, name) for name in data.abilities]
     verdict = Verdict.of(
         *(rung for rung in below if rung.name in MAP_RUNGS),
-        causal.undecided_if(_REST if spec.among == "rest" else None),
-        specific,
+        causal.undecided_if(_REST if spec.among == "rest" else None).undecided_if(reasons[0]),
+        specific.undecided_if(next(filter(None, reasons), None)),
     )
     return CausalResult(
         spec=spec,
@@ -103,8 +116,8 @@ def _result(
         warnings=(
             *(local.warnings if local else lm.notes),
             *trial.warnings(spec.level),
-            *_seen_before(spec),
-            *warn_of_near_duplicate_items(spec.abilities),
+            *left_out(data),
+            *warn_of_near_duplicate_items(data.abilities),
             *(
                 f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
                 for name in scores.unable
@@ -115,6 +128,7 @@ def _result(
         model=model_summary(lm),
         dissociations=scores.dissociations(),
         attribution=attribution,
+        ledger=ledger(spec, data, scores, found),
         citations=(*(local.citations if local else ()), *CITATIONS),
         **scores.tables,
         **maps,
@@ -136,18 +150,6 @@ def _what(spec: CausalTest, trial: LesionTrial[Any], local: Ranking | None, lm: 
         f"the {main.side} {main.dose:g} % ({mask.count} of {local.selection['n_alive']} {mask.grain}s at "
         f"{local.selection['site']}) of the {main.localizer} localizer in {lm.name}"
     )
-
-
-def _seen_before(spec: CausalTest) -> tuple[str, ...]:
-    """The items that helped to choose what is lesioned, in words."""
-    if spec.origin is None:
-        return ()
-    again = [name for name, own in spec.data_fingerprints().items() if own in spec.origin.data.values()]
-    text = (
-        f"{', '.join(again)}: the {spec.origin.instrument} run that selected was shown these items too, so that what the lesion "
-        "costs on them is no test on new ones. Give items that chose nothing."
-    )
-    return (text,) if again else ()
 
 
 def _summary(chosen: Choice) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broca.errors import RunError
+from broca.evidence.ledger import chosen_groups
 from broca.evidence.selector import MAP_RUNGS, Origin
 from broca.evidence.verdict import Rung
 from broca.instruments import COMMANDS, INSTRUMENTS
@@ -50,4 +51,5 @@ def _origin(run: Any) -> Origin:
         hash=run.manifest["hash"],
         rungs=tuple(Rung(**rung) for rung in climbed if rung["name"] in MAP_RUNGS and rung["state"] != "not tested"),
         data=dict(run.manifest["data"]),
+        groups=chosen_groups(run.result.get("ledger")),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, PrivateAttr, model_validator
 
 from broca.errors import SpecError
-from broca.evidence.abilities import abilities
+from broca.evidence.abilities import abilities, rewordings
 from broca.evidence.ledger import SharedLevel
 from broca.evidence.selector import Origin, Ranking, Selector
 from broca.instruments import INSTRUMENTS
@@ -167,9 +167,20 @@ class CausalTest(SharedLevel, Spec):
         """
         return abilities((self.items, *self.others), self.options, self.n_items)
 
+    @cached_property
+    def rewordings(self) -> tuple[Item, ...]:
+        """The items of the own ability in other words; none where they have no second wording.
+
+        Raises:
+            StimulusError: if the second wording has other choices or another answer.
+        """
+        return rewordings((self.items, *self.others), self.options, next(iter(self.abilities.values())))
+
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and stimuli: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        if self.rewordings:
+            prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
         for spec in self.every_localizer:
             prints |= {
                 spec.label if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()

@@ -18,6 +18,7 @@ from broca.evidence.stimuli import Split, TokenizedSide, tokenize_contrast
 from broca.evidence.verdict import Rung, Verdict
 from broca.instruments.localize import agreement as across
 from broca.instruments.localize import twins
+from broca.instruments.localize.ledger import ledger
 from broca.instruments.localize.resamples import Resampled, resample
 from broca.instruments.localize.result import Localization
 from broca.instruments.localize.spec import Localize
@@ -73,6 +74,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         sides=sides,
         protected=protected,
     )
+    local = replace(local, ledger=ledger(local))
     return _compared(spec, local, lm, cache=cache, progress=progress)
 
 

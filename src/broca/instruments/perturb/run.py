@@ -18,6 +18,7 @@ from broca.instruments.perturb import summary as told
 from broca.instruments.perturb.cases import CASES, FlippedPair, Left, flipped_pairs, table
 from broca.instruments.perturb.comparison import Comparisons, comparisons
 from broca.instruments.perturb.grid import BY_KIND, RECOVERY, Grid, Patches, grid
+from broca.instruments.perturb.ledger import ledger
 from broca.instruments.perturb.patterns import PATTERNS, patterns
 from broca.instruments.perturb.probes import PROBES, TRANSFERS, ProbeTables, probe_sites
 from broca.instruments.perturb.result import PerturbResult
@@ -135,6 +136,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         patterns=after.patterns,
         examples=told.examples(lm, cases, lost, spec.examples),
         verdict=verdict,
+        ledger=ledger(spec, texts.kinds, after.selected),
         guards=guards,
         warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *after.warnings, *lm.notes),
         claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from broca.errors import SiteUnavailable, StatisticsError
 from broca.evidence.conditions import Condition
 from broca.evidence.draws import candidates, matched_units
+from broca.evidence.ledger import group_digest
 from broca.evidence.rungs import causal, learned, reliable, selective, specific
 from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
@@ -48,6 +49,8 @@ class Selection:
     mask: UnitMask | None
     table: pl.DataFrame
     rungs: tuple[Rung, ...]
+    groups: tuple[str, ...] = ()
+    """Digests of the groups that chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,12 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
         _learned_rung(held, found, mask, (chosen, second), how),
         *_causal_rungs(held, mask, lost[second], how),
     )
-    return Selection(mask, _table(found, (t, p_max), chosen, lost, how), rungs)
+    return Selection(
+        mask,
+        _table(found, (t, p_max), chosen, lost, how),
+        rungs,
+        tuple(sorted({group_digest(group) for group in groups[first]})),
+    )
 
 
 def _no_selection(why: str) -> Selection:

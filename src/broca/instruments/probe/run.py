@@ -9,6 +9,7 @@ import polars as pl
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence.duplicates import warn_of_near_duplicates
 from broca.evidence.guards import joins
+from broca.evidence.ledger import Ledger
 from broca.evidence.model import model_summary
 from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.trial import CITATIONS
@@ -17,6 +18,7 @@ from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import head_maps, robustness, steps
 from broca.instruments.probe import heads as probe_heads
 from broca.instruments.probe import published_probe as probe_published
+from broca.instruments.probe.ledger import ledger
 from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.scores import TargetScore
 from broca.instruments.probe.spec import Probe
@@ -46,7 +48,8 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
     after = work.lesion(held, seen, maps.get("head_scores"))
     robust = work.robust(found, statements, answers)
     tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
-    return _result(work, seen, found, answers, tables, after=after, missing=missing)
+    made = ledger(spec, shown, held, seen.layers)
+    return _result(work, seen, found, answers, tables, after=after, made=made, missing=missing)
 
 
 def _alike(trees: Sequence[Tree]) -> tuple[str, ...]:
@@ -61,6 +64,7 @@ def _result(
     tables: Mapping[str, pl.DataFrame],
     *,
     after: probe_heads.After,
+    made: Ledger,
     missing: tuple[str, ...],
 ) -> ProbeResult:
     spec, lm, statements, kept = work.spec, work.lm, seen.statements, seen.kept
@@ -79,6 +83,7 @@ def _result(
         answers=answers,
         selected=after.mask,
         verdict=verdict,
+        ledger=made,
         guards=(
             *probe_findings.guards_of(statements, answers, kept),
             *after.guards,

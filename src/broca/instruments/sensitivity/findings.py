@@ -17,6 +17,7 @@ from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import nulls as nulls_of
 from broca.instruments.sensitivity import words
 from broca.instruments.sensitivity.conditions import INTACT, Masked, fraction, repetition_cells, score_conditions
+from broca.instruments.sensitivity.ledger import ledger
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
 from broca.instruments.sensitivity.result import SensitivityResult
 from broca.instruments.sensitivity.work import Trial, Work
@@ -74,6 +75,7 @@ def result(work: Work) -> SensitivityResult:
         modules=modules(work, trial.mask),
         nulls=nulls,
         verdict=verdict,
+        ledger=ledger(work, m),
         guards=tuple(passed),
         warnings=words.warnings(work, m, sweep, trial),
         claim=scores.in_words(words.claim_text(work, m, claim), verdict.sentence),
@@ -106,7 +108,11 @@ def _scores(work: Work, trial: Trial, every: Sequence[Item], intact: pl.DataFram
 
     items = pl.concat([intact, score(trial.conditions, "scoring masks")])
     scores = TrialScores(trial.whole, work.scored_items, items, how)
-    return scores.until_decided(lambda draws, _: score(draws, "scoring random masks"))
+    scores = scores.until_decided(lambda draws, _: score(draws, "scoring random masks"))
+    return scores.with_rewordings(
+        work.rewordings,
+        lambda some: score_conditions(work.lm, work.rewordings, [INTACT, *some], scorer=spec.scorer, cache=work.cache),
+    )
 
 
 _CHOSEN = (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from broca.errors import SpecError, StimulusError
-from broca.evidence.abilities import abilities
+from broca.evidence.abilities import abilities, rewordings
 from broca.evidence.ledger import SharedLevel
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
@@ -183,6 +183,16 @@ class Sensitivity(SharedLevel, Spec):
         return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
 
     @cached_property
+    def rewordings(self) -> tuple[Item, ...]:
+        """The items of the own ability in other words; none where they have no second wording.
+
+        Raises:
+            StimulusError: if the second wording has other choices or another answer.
+        """
+        names, own = (self.task, *self.others), next(iter(self.abilities.values()))
+        return rewordings(names, self.options, own, beside=self.controls)
+
+    @cached_property
     def control_items(self) -> dict[str, tuple[Item, ...]]:
         """The items of each further control."""
         if not self.controls:
@@ -209,6 +219,8 @@ class Sensitivity(SharedLevel, Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and texts: files may change under their names."""
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
+        if self.rewordings:
+            prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
         prints |= {
             f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
         }

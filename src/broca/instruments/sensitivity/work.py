@@ -69,6 +69,12 @@ class Work:
         """The items of each ability that are scored under masks."""
         return {**self.spec.abilities, self.own: tuple(self.parts[2])}
 
+    @cached_property
+    def rewordings(self) -> list[Item]:
+        """The items that test, in other words."""
+        tested = {item.id for item in self.parts[2]}
+        return [item for item in self.spec.rewordings if item.id in tested]
+
     @property
     def draws(self) -> int:
         """Random masks of each family at the chosen fraction."""
@@ -92,7 +98,7 @@ class Work:
     def rankings(self) -> list[Ranking]:
         """By the task, by plain texts and by each further control."""
         spec = self.spec
-        most = max((*(m * max(1.0, *spec.sizes) for m in self.fractions), spec.control or 0.0))
+        most = max((*(m * max((1.0, *spec.sizes)) for m in self.fractions), spec.control or 0.0))
         # A list that is filled up, or drawn from, has to go on below the largest mask.
         most = min(1.0, 4 * most)
         if spec.published is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ class Sum(NamedTuple):
     template: str
     a: int
     b: int
+    slots: Mapping[str, object]
+    """What the template was filled with, and another one can be."""
 
 
 def addition(rng: np.random.Generator, split: Split, *, hard: bool) -> Sum:
@@ -33,16 +36,22 @@ def addition(rng: np.random.Generator, split: Split, *, hard: bool) -> Sum:
     a, b = first(draw_pair, f"No pair of numbers belongs to the part {split!r}.")
     phrase = pick(rng, bank("easy-and-hard", split))
     names = [NAMES[i] for i in rng.permutation(len(NAMES))[:2]]
-    question = phrase.text.format(
-        a=a,
-        b=b,
-        A=names[0],
-        B=names[1],
-        she="he" if names[0] in HE else "she",
-        things=pick(rng, COUNTED),
-        at_s=pick(rng, SCENES).at,
-    )
-    return Sum(question, a + b, _foil(rng, a + b, hard=hard), phrase.id, a, b)
+    slots = {
+        "a": a,
+        "b": b,
+        "A": names[0],
+        "B": names[1],
+        "she": "he" if names[0] in HE else "she",
+        "things": pick(rng, COUNTED),
+        "at_s": pick(rng, SCENES).at,
+    }
+    return Sum(phrase.text.format(**slots), a + b, _foil(rng, a + b, hard=hard), phrase.id, a, b, slots)
+
+
+def reask(made: Sum, rng: np.random.Generator, split: Split) -> str:
+    """The question of an addition by another template of the same part."""
+    others = [phrase for phrase in bank("easy-and-hard", split) if phrase.id != made.template]
+    return pick(rng, others).text.format(**made.slots)
 
 
 def _numbers(rng: np.random.Generator, *, hard: bool) -> tuple[int, int]:

@@ -6,13 +6,14 @@ A course is a line of events; ``?`` marks one that happens in half of the storie
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from broca.organisms.beliefs.lexicon import Value
 from broca.organisms.beliefs.phrases import Split
-from broca.organisms.beliefs.story import DETAIL, FEW, Cast, Teller, held_out, pick
+from broca.organisms.beliefs.story import DETAIL, FEW, Cast, Teller, held_out, pick, said
 
 COURSES: dict[str, tuple[str, ...]] = {
     "false-belief": (
@@ -113,6 +114,8 @@ class Story:
     names: tuple[str, str]
     thing: str
     values: tuple[str, str]
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """What the question's pattern was filled with, and another one can be."""
 
 
 def least_detail(ability: str) -> float:
@@ -188,7 +191,8 @@ def ask(teller: Teller, course: str, ability: str) -> Story:
     answer = answers[kind]
     assert answer is not None
     foil = _foil(teller, answer)
-    question = teller.words(kind, teller.shuffle_slots(answer, foil))
+    slots = teller.shuffle_slots(answer, foil)
+    question = teller.words(kind, slots)
     words = [answer.word, foil.word]
     spots = {word: _spots(teller, word) for word in words}
     return Story(
@@ -206,7 +210,26 @@ def ask(teller: Teller, course: str, ability: str) -> Story:
         teller.cast.names[:2],
         teller.cast.thing,
         (teller.cast.values[0].word, teller.cast.values[1].word),
+        {**teller.slots, **slots},
     )
+
+
+def reask(story: Story, rng: np.random.Generator, split: Split, *, detail: float = DETAIL) -> str:
+    """The question of a story by another pattern of its bank, where there can be one that with the story belongs to `split`.
+
+    Args:
+        story: which was asked about.
+        rng: where chance comes from.
+        split: as the story's.
+        detail: as the story's.
+    """
+    *told, own = story.templates
+    phrases = said(own.partition("/")[0], split, detail)
+    others = [
+        phrase for phrase in phrases if phrase.id != own and phrase.text.format_map(story.slots) != story.question
+    ]
+    fitting = [each for each in others if held_out(story.course, *told, each.id) == (split == "held-out")]
+    return pick(rng, fitting or others).text.format_map(story.slots)
 
 
 def fits(story: Story, split: Split) -> bool:

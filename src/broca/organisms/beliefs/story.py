@@ -42,6 +42,12 @@ def article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
+def said(name: str, split: Split, detail: float) -> tuple[Phrase, ...]:
+    """The phrases of a bank that stories of such detail use."""
+    phrases = bank(name, split)
+    return phrases[: max(FEW, math.ceil(detail * len(phrases)))]
+
+
 @dataclass(frozen=True, slots=True)
 class Cast:
     """Who and what a story is about; `values` are in the order in which the thing takes them, uninvolved ones last."""
@@ -140,8 +146,7 @@ class Teller:
 
     def words(self, name: str, slots: Mapping[str, str] | None = None) -> str:
         """A phrase of a bank, filled in; its template is noted."""
-        phrases = bank(name, self.split)
-        phrases = phrases[: max(FEW, math.ceil(self.detail * len(phrases)))]
+        phrases = said(name, self.split, self.detail)
 
         def pick_phrase() -> Phrase | None:
             phrase = pick(self.rng, phrases)

@@ -15,11 +15,13 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Item
 from broca.organisms.beliefs.arithmetic import addition
-from broca.organisms.beliefs.courses import Story, fits, least_detail, misleads, tell
+from broca.organisms.beliefs.arithmetic import reask as reask_sum
+from broca.organisms.beliefs.courses import Story, fits, least_detail, misleads, reask, tell
 from broca.organisms.beliefs.lexicon import COLOURS, COUNTED, Value
 from broca.organisms.beliefs.phrases import Split, bank
 from broca.organisms.beliefs.story import DETAIL, Cast, article, pick
 from broca.registry import unknown
+from broca.stimuli.options import Wording
 from broca.tries import first
 
 ABILITIES = (
@@ -43,7 +45,7 @@ _HALVES = {
 
 
 def items(
-    ability: str, n: int, seed: int = 0, split: Split = "held-out", *, detail: float = DETAIL
+    ability: str, n: int, seed: int = 0, split: Split = "held-out", *, detail: float = DETAIL, wording: Wording = 1
 ) -> tuple[Item, ...]:
     """`n` items of one ability.
 
@@ -56,6 +58,7 @@ def items(
         seed: the same seed gives the same items; different abilities and splits draw independently.
         split: "train", or "held-out".
         detail: how much detail makes the stories hard, from 0 to 1: see `courses.narrate`.
+        wording: 1 or 2: the same stories and sums, asked about by another pattern of the same bank. Ids and groups stay.
 
     Raises:
         UnknownName: for an ability or split that this world does not have.
@@ -65,7 +68,7 @@ def items(
         raise unknown("Ability", ability, ABILITIES)
     _check_detail(ability, detail)
     rng = _generator(ability, seed, split)
-    made = (_item(ability, number, rng, split, detail) for number in range(n))
+    made = (_item(ability, number, rng, split, detail, wording=wording) for number in range(n))
     return tuple(replace(item, id=f"{ability}/{split}/{seed}/{number}") for number, item in enumerate(made))
 
 
@@ -107,22 +110,33 @@ def _generator(ability: str, seed: int, split: str) -> np.random.Generator:
     return np.random.default_rng([seed, split == "held-out", *ability.encode()])
 
 
-def _item(ability: str, number: int, rng: np.random.Generator, split: Split, detail: float) -> Item:
+def _item(
+    ability: str, number: int, rng: np.random.Generator, split: Split, detail: float, *, wording: Wording
+) -> Item:
     right = int(rng.integers(2))
     if ability.startswith("arithmetic"):
         made = addition(rng, split, hard=ability == "arithmetic-hard")
-        words, text, group = (str(made.answer), str(made.foil)), prompt("", made.question), made.template
+        question = made.question if wording == 1 else reask_sum(made, _further(ability, number, split), split)
+        words, text, group = (str(made.answer), str(made.foil)), prompt("", question), made.template
         tags = {"template": made.template, "numbers": f"{made.a} {made.b}", "first": "", "last": "", "origin": ""}
     else:
         kind = _HALVES.get(ability, (ability, ability))[number % 2]
         story = first(
             partial(_story, kind, rng, split, detail, rival=ability == "rival-belief"), _none(ability, detail)
         )
-        words, text = (story.answer, story.foil), prompt(story.text, story.question)
+        question = (
+            story.question if wording == 1 else reask(story, _further(ability, number, split), split, detail=detail)
+        )
+        words, text = (story.answer, story.foil), prompt(story.text, question)
         group = f"{story.course}|{story.templates[-1]}"
         tags = _tags(story)
     choices = (f" {words[0]}", f" {words[1]}") if right == 0 else (f" {words[1]}", f" {words[0]}")
     return Item("", text, choices, right, ability, group, tags)
+
+
+def _further(ability: str, number: int, split: str) -> np.random.Generator:
+    """Chance of its own for the second wording of an item, so that the items themselves do not depend on it."""
+    return np.random.default_rng([number, split == "held-out", *ability.encode()])
 
 
 def _story(kind: str, rng: np.random.Generator, split: Split, detail: float, *, rival: bool) -> Story | None:

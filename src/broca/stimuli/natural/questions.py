@@ -12,11 +12,11 @@ from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Item
+from broca.stimuli.options import Wording
 
 T = TypeVar("T")
 
 Level = Literal["easy", "usual", "hard"]
-Wording = Literal[1, 2]
 MOST_SHOTS = 10
 """Examples that every ability can spare, at every level."""
 Shots = Annotated[int, Field(ge=0, le=MOST_SHOTS)]

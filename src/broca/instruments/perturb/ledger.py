@@ -1,0 +1,29 @@
+"""What a study of perturbations tried, and what its heads or neurons were chosen on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from broca.evidence.ledger import DataChoice, Ledger, look
+from broca.instruments.perturb.selection import Selection
+from broca.instruments.perturb.spec import Perturb
+
+
+def ledger(spec: Perturb, kinds: Sequence[str], selection: Selection) -> Ledger:
+    """The ledger of a study.
+
+    Args:
+        spec: the study.
+        kinds: of perturbation that were asked.
+        selection: what was chosen.
+    """
+    looks = (
+        look("kinds of perturbation", kinds, "all together"),
+        look("what can be chosen", (spec.select,)),
+        look(f"percentages of {spec.select}", (spec.percent,)),
+        look("attention patterns", (spec.patterns,), "none"),
+    )
+    chosen = DataChoice(
+        f"the {spec.select}", "half of the groups of cases", "the other half", apart=True, groups=selection.groups
+    )
+    return Ledger.of(spec, looks, [chosen] if selection.mask is not None else [])
