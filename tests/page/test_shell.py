@@ -50,6 +50,6 @@ def test_the_form_of_each_kind_of_value(options, line):
 
 
 def test_items_are_ours_for_our_contrasts_and_the_readers_for_theirs():
-    assert items_for("belief", organism=False)["items"] == "belief-stories"
+    assert items_for("belief", organism=False)["items"] == "stories/belief"
     assert items_for("belief", organism=True)["items"] == "beliefs/false-belief"
     assert items_for("mine.csv", organism=True) == {"items": YOURS, "others": ()}

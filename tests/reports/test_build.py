@@ -139,7 +139,7 @@ def test_a_localizer_says_what_is_missing_and_how_to_get_it(tmp_path):
     ids = [a["id"] for a in page.all("section")]
     assert ids == ["ladder", "places", "stimuli", "missing", "checks", "method", "repeat", "provenance"]
     assert (
-        "broca lesion example/tiny-lm --localizer found-1 --items belief-stories --others photograph-stories"
+        "broca lesion example/tiny-lm --localizer found-1 --items stories/belief --others stories/photograph stories/reality"
         in page.text
     )
 

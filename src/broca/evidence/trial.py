@@ -273,7 +273,9 @@ class TrialScores:
     def dissociations(self) -> tuple[str, ...]:
         """Double dissociations between the claim's localizer and the others, in words."""
         lesions = [self.claim, *self.others]
-        return specific_rung.dissociations(self.items, lesions, own=self.own, able=self.able, boot=self.boot)
+        return specific_rung.dissociations(
+            self.items, lesions, own=self.own, able=self.able, boot=self.boot, alpha=self.how.level
+        )
 
     def in_words(self, what: str, verdict: str) -> str:
         """The result in one sentence."""

@@ -45,7 +45,7 @@ def _words(option: str, value: object) -> list[str]:
 
 
 _ITEMS = {
-    "belief": ("belief-stories", ("photograph-stories",)),
+    "belief": ("stories/belief", ("stories/photograph", "stories/reality")),
     "beliefs/stories": ("beliefs/false-belief", ("beliefs/photograph", "beliefs/memory")),
     "beliefs/outdated": ("beliefs/false-belief", ("beliefs/photograph", "beliefs/memory")),
 }

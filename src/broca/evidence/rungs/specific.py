@@ -142,7 +142,13 @@ def _nats(value: float) -> str:
 
 
 def dissociations(
-    items: pl.DataFrame, lesions: Sequence[dict[str, Any]], *, own: str, able: Sequence[str], boot: dict[str, int]
+    items: pl.DataFrame,
+    lesions: Sequence[dict[str, Any]],
+    *,
+    own: str,
+    able: Sequence[str],
+    boot: dict[str, int],
+    alpha: float = 0.05,
 ) -> tuple[str, ...]:
     """Double dissociations (Teuber, 1955) between the first localizer and the others, one sentence each.
 
@@ -155,9 +161,10 @@ def dissociations(
         own: the ability in question.
         able: the other abilities that the intact model has.
         boot: `n` and `seed` of the bootstrap.
+        alpha: level of all pairs together.
     """
     first, *rest = lesions
-    level = 1 - 0.05 / max(1, len(rest) * len(able))
+    level = 1 - alpha / max(1, len(rest) * len(able))
     found = []
     for labels in rest:
         for ability in able:
