@@ -29,6 +29,16 @@ def test_a_causal_test_in_words():
         assert words in text
 
 
+def test_claims_that_share_the_level_are_told_with_the_draws_that_they_take():
+    values = parts(kind="causal")
+    study, result = values["spec"]["study"] | {"claims": 5}, values["result"]
+    result = result | {"ledger": {"claims": 5, "level": 0.01, "draws": 500, "twins": 0}}
+    words = "5 claims share the level, so that this one was tested at 0.01, with at most 500 draws."
+    assert words in " ".join(method_text(study, result))
+    assert "claims" not in dict(fields_without_words(study, result))
+    assert "share the level" not in " ".join(method_text(study | {"claims": 1}, result))
+
+
 def test_dead_units_are_counted_once_there_are_any():
     values = parts(kind="localize")
     assert "Of the 1,152 units, 12 never varied" in " ".join(method_text(values["spec"]["study"], values["result"]))

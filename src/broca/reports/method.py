@@ -131,9 +131,10 @@ def _text_and_fields(spec: Spec, result: Spec) -> tuple[list[str], set[str]]:
     fields = _Fields(study)
     if result.get("method") and _part(result, "task"):
         # The result tells its own method, in words; the fields stand in the table.
-        return [" ".join(_stimuli(fields, result))], fields.used
+        told = [*_stimuli(fields, result), *_claims(fields, result)]
+        return [" ".join(told)], fields.used
     paragraphs = [_stimuli(fields, result), _comparison(fields), _selection(fields, result)]
-    paragraphs += [_lesions(fields), _scoring(fields, result)]
+    paragraphs += [_lesions(fields), _scoring(fields, result), _claims(fields, result)]
     return [text for text in (" ".join(filter(None, p)) for p in paragraphs) if text], fields.used
 
 
@@ -277,6 +278,18 @@ def _scoring(fields: _Fields, result: Spec) -> list[str]:
             "each shortcut would."
         )
     return sentences
+
+
+def _claims(fields: _Fields, result: Spec) -> list[str]:
+    ledger = _part(result, "ledger")
+    claims, level = fields.take("claims"), ledger.get("level")
+    if not finite(claims) or claims < 2 or not finite(level):
+        return []
+    most = [
+        count(ledger[what], one) for what, one in (("draws", "draw"), ("twins", "untrained twin")) if ledger.get(what)
+    ]
+    rose = f", with at most {enumeration(most)}" if most else ""
+    return [f"{count(claims, 'claim')} share the level, so that this one was tested at {number(level)}{rose}."]
 
 
 def _phrase(words: Mapping[str, str], value: Any, otherwise: str) -> str:

@@ -109,10 +109,15 @@ def _scores(work: Work, trial: Trial, every: Sequence[Item], intact: pl.DataFram
     items = pl.concat([intact, score(trial.conditions, "scoring masks")])
     scores = TrialScores(trial.whole, work.scored_items, items, how)
     scores = scores.until_decided(lambda draws, _: score(draws, "scoring random masks"))
-    return scores.with_rewordings(
-        work.rewordings,
-        lambda some: score_conditions(work.lm, work.rewordings, [INTACT, *some], scorer=spec.scorer, cache=work.cache),
-    )
+    told = work.step_progress("scoring the second wording")
+
+    def reword(lesions: Sequence[Masked]) -> pl.DataFrame:
+        conditions = [INTACT, *lesions]
+        return score_conditions(
+            work.lm, work.rewordings, conditions, scorer=spec.scorer, cache=work.cache, progress=told
+        )
+
+    return scores.with_rewordings(work.rewordings, reword)
 
 
 _CHOSEN = (
