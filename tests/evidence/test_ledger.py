@@ -28,7 +28,7 @@ def test_draws_and_twins_rise_with_the_claims(claims, draws, twins):
     spec = CausalTest(selection=HEAD, claims=claims)
     assert spec.enough_draws(200) == draws
     assert spec.enough_twins(19) == twins
-    assert stopping_rule(spec.level, draws=spec.enough_draws(19)).allowed == 1
+    assert stopping_rule(spec.level, draws=spec.enough_draws(19)).limit == 1
     assert spec.enough_draws(0) == spec.enough_twins(0) == 0
     assert spec.enough_twins(5) == 5
 

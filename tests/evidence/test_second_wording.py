@@ -14,7 +14,7 @@ from broca.evidence.blocks import second_wording as block
 from broca.evidence.second_wording import second_wording
 from broca.instruments.lesion.spec import CausalTest
 from broca.items import Item
-from broca.reports.record import read_record
+from broca.runs.record import read_record
 from broca.stimuli.benchmarks import benchmark
 from broca.stimuli.benchmarks import second_wording as other_words
 

@@ -15,7 +15,7 @@ from broca.errors import RunError, SelectionError, SiteUnavailable, SpecError
 from broca.evidence.ledger import group_digests
 from broca.evidence.overlap import without_choosing
 from broca.instruments import COMMANDS
-from broca.instruments.lesion.ledger import choosing_data, left_out, reused
+from broca.instruments.lesion.ledger import choosing_data, drop_warnings, reuse_reason
 from broca.instruments.lesion.source import fields_of_run
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
@@ -114,10 +114,10 @@ def test_items_that_chose_the_selection_are_named(tmp_path):
     )
     data = without_choosing(spec.abilities, choosing_data(spec))
     assert "The sensitivity run that selected was shown the items of false-belief too" in str(
-        reused(spec, data, "false-belief")
+        reuse_reason(spec, data, "false-belief")
     )
     other = spec.model_copy(update={"items": "beliefs/memory"})
-    assert reused(other, without_choosing(other.abilities, choosing_data(other)), "memory") is None
+    assert reuse_reason(other, without_choosing(other.abilities, choosing_data(other)), "memory") is None
 
 
 def test_items_of_groups_that_chose_are_left_out_and_the_others_decide():
@@ -135,8 +135,8 @@ def test_items_of_groups_that_chose_are_left_out_and_the_others_decide():
     assert left == tuple(item for item in items if item.cluster not in chose)
     assert 0 < len(left) <= len(items) - 10
     assert data.dropped >= len(items) - len(left)
-    assert f"{data.dropped} items left out" in left_out(data)[0]
-    assert reused(spec, data, "false-belief") is None
+    assert f"{data.dropped} items left out" in drop_warnings(data)[0]
+    assert reuse_reason(spec, data, "false-belief") is None
 
 
 def test_a_selector_is_an_instrument_that_ranks():

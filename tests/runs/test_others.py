@@ -9,10 +9,10 @@ import pytest
 import broca
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
-from broca.reports.record import read_record
 from broca.runs.formats import canonical
 from broca.runs.manifest import seal
 from broca.runs.others import other_runs
+from broca.runs.record import read_record
 
 
 def contrast(name="letters"):

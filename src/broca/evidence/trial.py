@@ -99,7 +99,7 @@ class LesionTrial(Generic[C]):
     def warnings(self, alpha: float) -> tuple[str, ...]:
         """Says so where so few selections match that no p of alpha is possible."""
         n = len(self.draws.conditions)
-        if n >= self.wanted or self.rule(alpha).allowed:
+        if n >= self.wanted or self.rule(alpha).limit:
             return ()
         text = (
             f"Only {n} distinct random selections {self.draws.matched} can be drawn (asked: {self.wanted}), so p cannot be below "

@@ -244,10 +244,12 @@ def table_items(
         StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
             missing or damaged.
     """
-    return items_of_table(read_table(path), answers=answers, ability=ability)
+    return items_of_table(read_table(path), answers=answers, ability=ability, wording=wording)
 
 
-def items_of_table(read: Table, *, answers: AnswerForm = "auto", ability: str | None = None) -> Items:
+def items_of_table(
+    read: Table, *, answers: AnswerForm = "auto", ability: str | None = None, wording: Wording = 1
+) -> Items:
     """The same from a table that has been read."""
     read.require("prompt", "choices", "answer")
     read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
@@ -258,7 +260,7 @@ def items_of_table(read: Table, *, answers: AnswerForm = "auto", ability: str | 
     asked = "prompt" if wording == 1 else REWORDING
     items: list[Item] = []
     for row, name in zip(read.rows, read.names(lambda index: str(index + 1)), strict=True):
-        if row.cells.get(asked) in {None, ""} and wording == 2:
+        if wording == 2 and not row.cells.get(asked):
             continue
         choices = choices_in(read, row)
         items.append(

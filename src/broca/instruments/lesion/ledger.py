@@ -20,7 +20,7 @@ def choosing_data(spec: CausalTest) -> ChoosingData:
     return ChoosingData(texts_of(getattr(main, "stimuli", None)), frozenset(groups))
 
 
-def reused(spec: CausalTest, data: OtherData, ability: str) -> str | None:
+def reuse_reason(spec: CausalTest, data: OtherData, ability: str) -> str | None:
     """Why nothing is decided on an ability: what is tested was chosen on its items. None where other data test it."""
     if (why := data.reason(ability)) or spec.origin is None or spec.origin.groups:
         return why
@@ -33,7 +33,7 @@ def reused(spec: CausalTest, data: OtherData, ability: str) -> str | None:
     )
 
 
-def left_out(data: OtherData) -> tuple[str, ...]:
+def drop_warnings(data: OtherData) -> tuple[str, ...]:
     """What was left out because it had chosen, in words."""
     if not data.dropped:
         return ()
@@ -69,7 +69,7 @@ def ledger(spec: CausalTest, data: OtherData, scores: TrialScores, found: Sequen
 
 def _choice(spec: CausalTest, data: OtherData, grain: str, localizers: Sequence[str]) -> DataChoice:
     tested = enumeration([*data.abilities])
-    apart = not any(reused(spec, data, ability) for ability in data.abilities)
+    apart = not any(reuse_reason(spec, data, ability) for ability in data.abilities)
     if localizers:
         on = f"the texts of the contrast {localizers[0]}"
     elif spec.origin is not None:

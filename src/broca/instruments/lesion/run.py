@@ -16,7 +16,7 @@ from broca.evidence.overlap import OtherData, without_choosing
 from broca.evidence.selector import MAP_RUNGS, Ranking
 from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Verdict
-from broca.instruments.lesion.ledger import choosing_data, ledger, left_out, reused
+from broca.instruments.lesion.ledger import choosing_data, drop_warnings, ledger, reuse_reason
 from broca.instruments.lesion.plan import ranked_trial
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
@@ -102,7 +102,7 @@ def _result(
     maps: dict[str, Any] = {name: getattr(local, name, None) for name in _FROM_LOCALIZER} if local else {}
     below = local.verdict.rungs if local else spec.origin.rungs if spec.origin else ()
     causal, specific = rungs(scores, passed, more=more)
-    reasons = [reused(spec, data, name) for name in data.abilities]
+    reasons = [reuse_reason(spec, data, name) for name in data.abilities]
     verdict = Verdict.of(
         *(rung for rung in below if rung.name in MAP_RUNGS),
         causal.undecided_if(_REST if spec.among == "rest" else None).undecided_if(reasons[0]),
@@ -116,7 +116,7 @@ def _result(
         warnings=(
             *(local.warnings if local else lm.notes),
             *trial.warnings(spec.level),
-            *left_out(data),
+            *drop_warnings(data),
             *warn_of_near_duplicate_items(data.abilities),
             *(
                 f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."

@@ -13,7 +13,7 @@ import numpy as np
 
 from broca.organisms.beliefs.lexicon import Value
 from broca.organisms.beliefs.phrases import Split
-from broca.organisms.beliefs.story import DETAIL, FEW, Cast, Teller, held_out, pick, said
+from broca.organisms.beliefs.story import DETAIL, FEW, Cast, Teller, held_out, phrases_at, pick
 
 COURSES: dict[str, tuple[str, ...]] = {
     "false-belief": (
@@ -224,7 +224,7 @@ def reask(story: Story, rng: np.random.Generator, split: Split, *, detail: float
         detail: as the story's.
     """
     *told, own = story.templates
-    phrases = said(own.partition("/")[0], split, detail)
+    phrases = phrases_at(own.partition("/")[0], split, detail)
     others = [
         phrase for phrase in phrases if phrase.id != own and phrase.text.format_map(story.slots) != story.question
     ]

@@ -42,7 +42,7 @@ def article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
-def said(name: str, split: Split, detail: float) -> tuple[Phrase, ...]:
+def phrases_at(name: str, split: Split, detail: float) -> tuple[Phrase, ...]:
     """The phrases of a bank that stories of such detail use."""
     phrases = bank(name, split)
     return phrases[: max(FEW, math.ceil(detail * len(phrases)))]
@@ -146,7 +146,7 @@ class Teller:
 
     def words(self, name: str, slots: Mapping[str, str] | None = None) -> str:
         """A phrase of a bank, filled in; its template is noted."""
-        phrases = said(name, self.split, self.detail)
+        phrases = phrases_at(name, self.split, self.detail)
 
         def pick_phrase() -> Phrase | None:
             phrase = pick(self.rng, phrases)
