@@ -16,6 +16,7 @@ FILES = {
     "runs/cells.py": _RUN,
     "runs/journal.py": _RUN,
     "runs/execution.py": _RUN,
+    "runs/others.py": "manifests of neighbours: one that cannot be read counts as no run (tests/runs/test_others.py)",
     "runs/shards.py": _RUN,
     "runs/store.py": _RUN,
     "storage/temporary.py": _SYSTEM,
