@@ -82,7 +82,9 @@ def _from_ranking(run: Run, how: dict[str, Any]) -> Choice:
 
 
 def _facts(chosen: Choice) -> list[tuple[str, str]]:
-    if chosen.grain == "weight":
+    from broca.units import WeightSet
+
+    if isinstance(chosen, WeightSet):
         return [("selected weights", f"{chosen.count:,} of {chosen.total:,}")]
     names = chosen.names
     more = f", and {len(names) - MOST:,} more" if len(names) > MOST else ""
