@@ -78,6 +78,7 @@ def _patch(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
         spec.select,
         spec.rank,
         spec.percent,
+        spec.smallest_effect,
         spec.enough_draws(spec.draws),
         spec.enough_twins(spec.twins),
         spec.level,

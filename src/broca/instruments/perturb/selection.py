@@ -36,6 +36,8 @@ from broca.units import UnitMask
 _SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
 ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
 _SHOWN = 200
+OF_NEURONS = 12.5
+"""Percent of the neurons that are chosen where nothing is said."""
 UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
          "t": pl.Float64, "p_max": pl.Float64, "chosen": pl.Boolean}  # fmt: skip
 """One row a head, or one of the 200 neurons that rank highest. `restored`: mean change of the logit difference when it alone is
@@ -60,7 +62,10 @@ class Choosing:
     what: What
     rank: Literal["patched", "estimated"]
     """Heads by patching each, or by attribution patching, which costs two passes whatever their number."""
-    percent: float
+    percent: float | None
+    """Of the candidates; those that restore enough where it is None."""
+    smallest_effect: float
+    """Share of what was lost that a head must restore."""
     draws: int
     twins: int
     alpha: float
@@ -69,6 +74,12 @@ class Choosing:
     @property
     def seed(self) -> int:
         return self.boot["seed"]
+
+    def count(self, restored: Floats) -> int:
+        """How many are chosen, of the shares that each candidate restores: one at least."""
+        if self.percent is None and self.what == "heads":
+            return max(1, int((restored >= self.smallest_effect).sum()))
+        return max(1, round((self.percent or OF_NEURONS) / 100 * len(restored)))
 
     @property
     def patches(self) -> bool:
@@ -120,15 +131,16 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
         return _no_selection(f"This model has no {how.what} to choose from. {error}")
     first, second = halves(len(kept), seed=how.seed, groups=groups)
     found = _map_cases(cases, how)
-    count = max(1, round(how.percent / 100 * found.values.shape[1]))
-    chosen = np.argsort(-found.values[first].mean(0), kind="stable")[:count]
+    lost = grid.lost[kept]
+    mean = found.values[first].mean(0)
+    count = how.count(mean / lost[first].mean())
+    chosen = np.argsort(-mean, kind="stable")[:count]
     mask = found.mask(chosen, "head" if how.what == "heads" else "unit")
     t, p_max, tells = _sign_flip_test(found.values[first], groups[first], chosen, how)
     held = replace(cases, cases=tuple(cases.cases[i] for i in second))
-    lost = grid.lost[kept]
     rungs = (
         tells,
-        reliable.patch_choice(found.values[first].mean(0), found.values[second].mean(0), count, how.what),
+        reliable.patch_choice(mean, found.values[second].mean(0), count, how.what),
         _learned_rung(held, found, mask, (chosen, second), how),
         *_causal_rungs(held, mask, lost[second], how),
     )

@@ -76,8 +76,10 @@ class Perturb(SharedLevel, Spec):
     """Choose heads or neurons that restore answers, and let the choice climb the ladder."""
     rank: Literal["patched", "estimated"] = "patched"
     """Rank heads by patching each, or by attribution patching: cheaper in large models."""
-    percent: Annotated[float, Field(gt=0, lt=100)] = 12.5
-    """Share of the heads or neurons to choose."""
+    smallest_effect: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Choose the heads that alone restore at least this share of what was lost; the strongest one where none does."""
+    percent: Annotated[float, Field(gt=0, lt=100)] | None = None
+    """Choose this share of the heads or neurons instead; of neurons 12.5 where nothing is said."""
     draws: Natural = 100
     """Random choices of the same size and layers."""
     twins: Natural = 19
@@ -95,11 +97,24 @@ class Perturb(SharedLevel, Spec):
         Need(("rewriter_server",), ("rewriter",), lambda spec: spec.rewriter is not None, strict=True),
         Need(("max_new_tokens",), ("answers=generated",), lambda spec: spec.answers != "choices"),
         Need(
-            ("threshold", "patterns", "select", "rank", "percent", "draws", "twins"),
+            ("threshold", "patterns", "select", "rank", "smallest_effect", "percent", "draws", "twins"),
             ("cases=1 or more",),
             lambda spec: spec.cases,
         ),
         Need(("rank",), ("select=heads",), lambda spec: spec.select == "heads", "neurons are always estimated"),
+        Need(
+            ("smallest_effect",),
+            ("select=heads",),
+            lambda spec: spec.select == "heads",
+            "a neuron alone restores next to nothing",
+        ),
+        Need(
+            ("smallest_effect",),
+            (),
+            lambda spec: spec.percent is None,
+            "percent says how many are chosen",
+            beside="percent",
+        ),
     )
 
     def data_fingerprints(self) -> dict[str, str]:
