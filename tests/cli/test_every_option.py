@@ -35,6 +35,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "published": ["beliefs", "--preset", "tl-abs"],
         "hub": ["owner/model"],
         "pictured": ["beliefs", "--contrast", "PICTURED", "--pool", "mean"],
+        "natural": ["beliefs", "--contrast", "facts/capitals"],
     },
     ("lesion",): {
         "contrast": ["beliefs"],
@@ -44,6 +45,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "units": ["beliefs", "--units", "0.z:1,2"],
         "run": ["beliefs", "--localizer", "RUN"],
         "from": ["beliefs", "--from", "RUN"],
+        "own": ["beliefs", "--heads", "0.1", "--items", "OWN"],
         "hub": ["owner/model"],
     },
     ("probe",): {
@@ -58,6 +60,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "no cases": ["beliefs", "--cases", "0"],
         "neurons": ["beliefs", "--select", "neurons"],
         "rewritten": ["beliefs", "--rewriter", "beliefs"],
+        "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
     },
     ("perturb", "capture"): {"plain": ["beliefs", "--n", "2"], "hub": ["owner/model", "--n", "2"]},
@@ -72,6 +75,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "scores": ["beliefs", "--published", "DIR", "DIR"],
         "no draws": ["beliefs", "--draws", "0", "--sweep-draws", "0"],
         "one fraction": ["beliefs", "--sweep", "0.01"],
+        "own": ["beliefs", "--task", "OWN"],
         "hub": ["owner/model"],
     },
     ("selftest",): {"plain": ["beliefs"], "surface": ["beliefs", "--ds", "1"], "hub": ["owner/model"]},
@@ -82,6 +86,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "all": ["beliefs", "--all", "--options.n", "1"],
         "tasks": ["beliefs", "--lm-eval", "lambada"],
         "server": ["beliefs", "--items", "beliefs/reality", "--server", "http://a"],
+        "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model", "--items", "beliefs/reality"],
     },
     ("export",): {
@@ -99,7 +104,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
 }
 """Calls of each command in which its options do different things; words in capitals stand for what the tests make."""
 
-LAST = ("hub", "pictured")
+LAST = ("hub", "pictured", "own", "natural")
 """Calls for options that have no effect in any other."""
 
 ALONE = {"--all"}
@@ -159,7 +164,9 @@ VALUES = {
     "--to": "other",
     "--model": "routed",
     "selftest --answers": "box bag",
-    "score --shots": "1",
+    "--shots": "2",
+    "--columns": "group=topic",
+    "--system": "Hello",
     "--label": "good",
     "--reward": "S",
     "--semantic": "E",
@@ -170,7 +177,7 @@ VALUES = {
 """Values of options that are texts, or numbers within limits; those of one command stand after its name."""
 
 REFUSED = re.compile(
-    r"(?:do|does) nothing (?:here|beside)|were given\. Give one of|Both percent|Give one of --items|stands? beside|needs sampled cells|"
+    r"(?:do|does) nothing (?:here|beside)|would do nothing|were given\. Give one of|Both percent|Give one of --items|stands? beside|needs sampled cells|"
     r"and no stimulus of|so nothing is generated|has its perturbed texts already|takes no options|gives texts and no likelihoods"
 )
 """What a refusal says: what the option needs, or what it cannot stand beside."""
@@ -267,15 +274,17 @@ def made(tmp_path_factory) -> dict[str, str]:
     mask = WeightMask(chosen, Edit("flip")).save(folder / "mask.safetensors")
     pairs = folder / "pairs.csv"
     pairs.write_text("\n".join(["clean,perturbed,answer", *(f"what is {i},whta is {i},{i}" for i in range(9))]))
+    rows = [f"where is {i}?,box|bag,{i % 2},{i // 2}" for i in range(12)]
+    (folder / "own.csv").write_text("\n".join(["prompt,choices,answer,topic", *rows]))
     (folder / "dir").mkdir()
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(folder / "a.png")
-    rows = [f"Look {i}.,{('positive', 'negative')[i % 2]},{folder / 'a.png'}" for i in range(8)]
-    (folder / "pictured.csv").write_text("\n".join(["text,label,image", *rows]))
+    rows = [f"Look {i}.,{('positive', 'negative')[i % 2]},{folder / 'a.png'},{i // 2}" for i in range(8)]
+    (folder / "pictured.csv").write_text("\n".join(["text,label,image,topic", *rows]))
     return {
         "RUN": str(done.path), "RUNS": str(folder / "runs"), "SPEC": str(done.path / "spec.toml"), "MASK": str(mask),
-        "PAIRS": str(pairs), "DIR": str(folder / "dir"), "PICTURED": str(folder / "pictured.csv"),
+        "PAIRS": str(pairs), "DIR": str(folder / "dir"), "PICTURED": str(folder / "pictured.csv"), "OWN": str(folder / "own.csv"),
     }  # fmt: skip
 
 

@@ -92,6 +92,8 @@ MMSTAR = [
     {"index": i, "question": "What?\nOptions: A: x, B: y", "answer": "A", "category": "c", "image": "p.png"}
     for i in range(2)
 ]
+MOVED = "The hat is in the box. Bob moved the hat to the bag. Where is the hat really?"
+INSPECT = [{"input": [{"role": "user", "content": MOVED}], "target": target} for target in ("bag", "box")]
 PUBLISHED: tuple[tuple[str, str, Any], ...] = (
     ("fantom", "fantom_v1.json", FANTOM),
     ("opentom", "opentom.json", OPENTOM),
@@ -99,6 +101,7 @@ PUBLISHED: tuple[tuple[str, str, Any], ...] = (
     ("math", "math.csv", MATH),
     ("blimp", "blimp.jsonl", BLIMP),
     ("tomi", "tomi.csv", TOMI),
+    ("inspect", "samples.jsonl", INSPECT),
 )
 SUITE = {
     "meta": {"name": "agreement", "metric": "sum"},

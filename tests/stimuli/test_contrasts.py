@@ -58,6 +58,6 @@ def test_an_option_that_is_not_there():
 def test_the_options_that_a_contrast_takes(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\na,1\n")
     assert options_of("language") == ("n", "words", "seed")
-    assert options_of(tmp_path / "a.csv") == ("positive", "negative")
+    assert options_of(tmp_path / "a.csv") == ("positive", "negative", "columns")
     with pytest.raises(UnknownName, match=r"Did you mean 'pain'"):
         options_of("pian")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -256,7 +256,7 @@ def main() -> None:
     sys.excepthook = terminal.traceback
     try:
         with terminal.warnings():
-            app(sys.argv[1:], exit_on_error=False)
+            app(spelled_out(sys.argv[1:]), exit_on_error=False)
     except MissingArgumentError as error:
         if (before := _list_before(error)) is not None:
             terminal.err.print(
@@ -286,6 +286,15 @@ def main() -> None:
             "OSError", f"{place}{error.strerror or error}. Check that the file and its disk are there and in order."
         )
         sys.exit(1)
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """What was typed, --chat without a value as --chat always, and --no-chat as --chat never."""
+    found: list[str] = []
+    for word, after in zip(words, (*words[1:], "--"), strict=True):
+        alone = word == "--chat" and after.startswith("-")
+        found += ["--chat", "never"] if word == "--no-chat" else ["--chat", "always"] if alone else [word]
+    return found
 
 
 def _list_before(error: MissingArgumentError) -> str | None:

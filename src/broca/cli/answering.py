@@ -12,10 +12,11 @@ from cyclopts import Parameter
 from broca.cli import terminal
 from broca.cli.execute import check_model, loaded, options_for
 from broca.cli.exporting import mask_file
-from broca.cli.options import Chat, Loading, given, refuse
+from broca.cli.options import Loading, Templating, given, refuse
 from broca.cli.progress import progress
 from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
+from broca.specs.fields import Chat
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,7 +123,7 @@ COSTLY = 64
 
 
 def rows_here(
-    model: str, items: Sequence[Item], answering: Answering, under: Under, *, chat: Chat | None, loading: Loading
+    model: str, items: Sequence[Item], answering: Answering, under: Under, *, templating: Templating, loading: Loading
 ) -> pl.DataFrame:
     """The rows of a model here: one ability after the other, with a bar."""
     import polars as pl
@@ -132,7 +133,7 @@ def rows_here(
     from broca.scoring import Likelihood, cost
 
     lm, changes = under.on(model, loading)
-    scorer = _scorer(answering, chat or "auto")
+    scorer = _scorer(answering, templating.use)
     abilities = list(dict.fromkeys(item.ability for item in items))
     found: list[pl.DataFrame] = []
     with lm.under(*changes):
@@ -189,14 +190,20 @@ def rows_served(model: str | None, items: Sequence[Item], answering: Answering, 
     return found
 
 
-def read_items(items: str, options: dict[str, str] | None, shots: int | None = None) -> tuple[Item, ...]:
-    """The items of a benchmark or file, behind examples where these are asked for; what the files are, by their content, is printed."""
+def read_items(items: str, options: dict[str, str] | None, own: dict[str, Any]) -> tuple[Item, ...]:
+    """The items of a benchmark or file; what the files are, by their content, is printed.
+
+    Args:
+        items: name or file.
+        options: of its reader, as texts.
+        own: options that have a name of their own: `shots`, `columns`.
+    """
     from broca.stimuli.benchmarks import benchmark, option_types, sources
     from broca.stimuli.published.sources import origin
 
-    own = options_for(options, option_types(items)) if options else {}
+    own = own | (options_for(options, option_types(items)) if options else {})
     with terminal.err.status("reading stimuli"):
-        found = benchmark(items, **own, **given(shots=shots))
+        found = benchmark(items, **own)
     for file in map(origin, sources(items, own)):
         terminal.facts([(file.name, f"SHA-256 {file.sha256[:16]}{f', {file.known}' if file.known else ''}")])
         terminal.notes([file.note] if file.note else [])
@@ -207,17 +214,17 @@ EACH = 100
 """Items of each ability where all are scored."""
 
 
-def read_all(options: dict[str, str] | None, shots: int | None = None) -> tuple[Item, ...]:
+def read_all(options: dict[str, str] | None, own: dict[str, Any]) -> tuple[Item, ...]:
     """The items of every ability in natural language: `EACH`, if not otherwise asked for."""
     from broca.stimuli.benchmarks import benchmark, option_types
     from broca.stimuli.natural import ABILITIES
 
-    own = {"n": EACH, **options_for(options, option_types(next(iter(ABILITIES))))}
-    return tuple(item for name in ABILITIES for item in benchmark(name, **own, **given(shots=shots)))
+    own = {"n": EACH, **own, **options_for(options, option_types(next(iter(ABILITIES))))}
+    return tuple(item for name in ABILITIES for item in benchmark(name, **own))
 
 
 def check_answering(
-    model: str | None, answering: Answering, serving: Serving, under: Under, *, chat: Chat | None, loading: Loading
+    model: str | None, answering: Answering, serving: Serving, under: Under, *, templating: Templating, loading: Loading
 ) -> None:
     """Refuse what cannot be, or would do nothing, where items are scored.
 
@@ -235,4 +242,4 @@ def check_answering(
     usual = Loading()
     # What the server's model is, and how it shows a chat, is its own affair.
     own = {name: value for name, value in asdict(loading).items() if value != getattr(usual, name)}
-    refuse(own | asdict(under) | {"chat": chat}, "a model that runs here", beside="--server")
+    refuse(own | asdict(under) | asdict(templating), "a model that runs here", beside="--server")

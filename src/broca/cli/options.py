@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from broca.errors import SpecError
 from broca.page.shell import flag
+from broca.specs.fields import Chat, TemplateWhen, template
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
 Verbose = Annotated[
@@ -20,7 +21,32 @@ RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]
 Grain = Literal["unit", "head"]
-Chat = Literal["auto", "never", "always"]
+SHOTS = "Examples before each question, which are never asked themselves."
+CALLED = "What a table of your own calls its columns: prompt=question,choices=options,answer=label."
+EXAMPLES = "items, or a contrast that has examples, such as facts/capitals"
+TABLE = "a table of your own"
+SYSTEM = "A system message before each chat, which says how to answer; needs chats, or --chat."
+THINKING = "Whether the model thinks before it answers, where its template has a switch for it; needs chats, or --chat."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Templating:
+    """What the model's chat template is used for."""
+
+    chat: TemplateWhen | None = None
+    """Whether the model's chat template is used: for chats only (auto), never, or always. --chat alone is always, --no-chat never."""
+    system: Annotated[str | None, Parameter(help=SYSTEM)] = None
+    thinking: Annotated[bool | None, Parameter(help=THINKING)] = None
+
+    @property
+    def use(self) -> Chat:
+        """When the template is used, and what it is told.
+
+        Raises:
+            SpecError: if it is told something, and never used.
+        """
+        return template(self.chat or "auto", system=self.system, thinking=self.thinking)
 
 
 @Parameter(name="*")
@@ -86,6 +112,14 @@ def refuse(idle: Mapping[str, Any], needs: str, *, met: object = False, beside: 
 
     if not met and (names := [flag(name) for name in given(**idle)]):
         raise SpecError(sentence(names, [needs], beside=beside))
+
+
+def is_own(name: str) -> bool:
+    """Whether stimuli of this name are in a table of the user's own, whose columns may be called otherwise."""
+    from broca.stimuli.options import expand_home, is_file
+    from broca.stimuli.tables import SUFFIXES
+
+    return name.lower().endswith(SUFFIXES) and is_file(expand_home(name))
 
 
 def given(**fields: Any) -> dict[str, Any]:

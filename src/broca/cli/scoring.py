@@ -22,7 +22,7 @@ from broca.cli.answering import (
     rows_served,
 )
 from broca.cli.execute import check_model
-from broca.cli.options import Chat, Loading, Options, Tasks, refuse
+from broca.cli.options import CALLED, SHOTS, TABLE, Loading, Options, Tasks, Templating, given, is_own, refuse
 from broca.errors import SpecError
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def score(
     items: str | None = None,
     all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
     options: Options = None,
-    shots: int | None = None,
-    chat: Chat | None = None,
+    shots: Annotated[int | None, Parameter(help=SHOTS)] = None,
+    columns: Annotated[str | None, Parameter(help=CALLED)] = None,
+    templating: Templating = Templating(),
     serving: Serving = Serving(),
     answering: Answering = Answering(),
     tasks: Tasks = Tasks(),
@@ -52,8 +53,6 @@ def score(
         model: Directory, GGUF file, hub id, shipped organism, or smollm2; with --server its name there, where it serves several.
         items: A benchmark, a published benchmark's file, folder or hub id, or a table of items.
         all_: Every ability in natural language that comes with broca: which of them has this model?
-        shots: Examples before each question, which are never asked themselves.
-        chat: Whether the model's chat template is used: for chats only (auto), never, or always.
         rows: Write one row an item (and repetition) to this file: .parquet, .csv or .jsonl.
     """
     from broca.storage import write as put
@@ -62,17 +61,19 @@ def score(
     if (items is not None) + all_ + (tasks.lm_eval is not None) != 1:
         raise SpecError("Give one of --items, --all, or --lm-eval with tasks.")
     if tasks.lm_eval is not None:
-        idle = asdict(answering) | asdict(serving) | {"options": options}
+        idle = asdict(answering) | asdict(serving) | {"options": options, "columns": columns}
         refuse(idle, "--items", beside="--lm-eval")
-        found = _evaluated(model, tasks, under, loading, chat=chat, shots=shots)
+        found = _evaluated(model, tasks, under, loading, templating=templating, shots=shots)
     else:
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
-        check_answering(model, answering, serving, under, chat=chat, loading=loading)
-        asked = read_all(options, shots) if items is None else read_items(items, options, shots)
+        check_answering(model, answering, serving, under, templating=templating, loading=loading)
+        refuse({"columns": columns}, TABLE, met=items is not None and is_own(items))
+        own = given(shots=shots, columns=columns)
+        asked = read_all(options, own) if items is None else read_items(items, options, own)
         if serving.server is not None:
             found = rows_served(model, asked, answering, serving)
         else:
-            found = rows_here(str(model), asked, answering, under, chat=chat, loading=loading)
+            found = rows_here(str(model), asked, answering, under, templating=templating, loading=loading)
         _show(asked, found, brief=all_)
     if rows is not None and write is not None:
         put(rows, write(found))
@@ -80,7 +81,7 @@ def score(
 
 
 def _evaluated(
-    model: str | None, tasks: Tasks, under: Under, loading: Loading, *, chat: Chat | None, shots: int | None
+    model: str | None, tasks: Tasks, under: Under, loading: Loading, *, templating: Templating, shots: int | None
 ) -> pl.DataFrame:
     """Tasks of lm-eval: their metrics are shown, their documents are the rows."""
     from broca.scoring.harness import check_tasks, evaluate
@@ -96,7 +97,7 @@ def _evaluated(
         probe(cache)
     lm, changes = under.on(model, loading)
     with lm.under(*changes), terminal.err.status("asking lm-eval's questions"), writing(cache or Path()):
-        found = evaluate(lm, names, chat=chat == "always", shots=shots, **how)
+        found = evaluate(lm, names, chat=templating.use, shots=shots, **how)
     terminal.frame(found.metrics)
     terminal.notes(found.notes)
     return found.samples

@@ -15,13 +15,27 @@ from cyclopts import App, Parameter
 from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
-from broca.cli.options import RUNS, Loading, Verbose, Working
+from broca.cli.options import (
+    CALLED,
+    EXAMPLES,
+    RUNS,
+    SHOTS,
+    SYSTEM,
+    TABLE,
+    THINKING,
+    Loading,
+    Verbose,
+    Working,
+    is_own,
+    refuse,
+)
 from broca.cli.selections import FORMS, read_mask
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import flag
 from broca.specs.command import Call, Command, Form, as_is
 from broca.specs.faults import join_names
+from broca.specs.fields import template
 from broca.specs.spec import former_name
 from broca.units import UnitMask
 
@@ -53,7 +67,7 @@ class Option:
     words: Any
     help: str
     value: Callable[[Any], Any] = as_is
-    read: Literal["plain", "mask", "run"] = "plain"
+    read: Literal["plain", "mask", "run", "beside"] = "plain"
     former: tuple[str, ...] = ()
     """What it was called in the version before."""
 
@@ -160,8 +174,15 @@ def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
         raise SpecError(f"{' and '.join(several)} were given. Give one of {join_names([*map(flag, declared.one_of)])}.")
     made: dict[str, Any] = {"kind": declared.kind}
     for name, each in options.items():
-        if name in given and each.read != "run":
+        if name in given and each.read not in ("run", "beside"):
             _put(made, each.path, read_mask(name, given[name]) if each.read == "mask" else each.value(given[name]))
+    if chat := next((each for each in options.values() if each.name == "chat"), None):
+        _put_template(made, chat.path, given)
+    if own := {name: str(given[name]) for name in ("shots", "columns") if name in given}:
+        made["options"] = {**made.get("options", {}), **own}
+        types = spec.option_types(made)
+        refuse({"shots": given.get("shots")}, EXAMPLES, met=not types or any("shots" in each for each in types))
+        refuse({"columns": given.get("columns")}, TABLE, met=any(map(is_own, _sources(given))))
     made = spec.commanded(made, call)
     if "options" in made and (types := spec.option_types(made)):
         made["options"] = typed_options(made["options"], *types)
@@ -193,6 +214,20 @@ def _named(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def _sources(given: Mapping[str, Any]) -> Iterator[str]:
+    """What was named that may be a file."""
+    for name in ("items", "task", "contrast", "others", "controls"):
+        value = given.get(name, ())
+        yield from [value] if isinstance(value, str) else value
+
+
+def _put_template(made: dict[str, Any], path: tuple[str, ...], given: Mapping[str, Any]) -> None:
+    """The field of the chat template: when it is used, with what it is told."""
+    told = {name: given[name] for name in ("system", "thinking") if name in given}
+    if told:
+        _put(made, path, template(given.get("chat", "auto"), **told))
+
+
 def _put(made: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for part in path[:-1]:
         made = made.setdefault(part, {})
@@ -200,7 +235,18 @@ def _put(made: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _options(declared: Command) -> Iterator[Option]:
-    """The options of a command, in the order of the fields."""
+    """The options of a command, in the order of the fields; those of what the chat template is told behind that of the template."""
+    for each in _fields(declared):
+        yield each
+        if each.name == "chat":
+            yield Option("system", each.path, str, SYSTEM, read="beside")
+            yield Option("thinking", each.path, bool, THINKING, read="beside")
+        if each.name == "options" and declared.examples:
+            yield Option("shots", each.path, int, SHOTS, read="beside")
+            yield Option("columns", each.path, str, CALLED, read="beside")
+
+
+def _fields(declared: Command) -> Iterator[Option]:
     spec = INSTRUMENTS[declared.kind]
     renamed: dict[str, str] = {path: option for option, path in declared.options.items()}
     for name, info in spec.model_fields.items():

@@ -16,9 +16,10 @@ from torch import Tensor
 from broca.errors import ModelError, StimulusError
 from broca.items import PicturedText, Text, as_text, picture_hash
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
-from broca.models.rendering import Frame, TokenizerText
+from broca.models.rendering import Frame, TokenizerText, instructed, refuse_idle
 from broca.models.templates import chat_text
 from broca.models.tokens import Chat, Tokens
+from broca.specs.fields import template_parts
 
 AT_HAND = 256 * 2**20
 """Bytes of pixels that are kept, and of tokens."""
@@ -90,8 +91,10 @@ class Viewer:
             return prompt
         text, images = (prompt.text, prompt.images) if isinstance(prompt, PicturedText) else (prompt, ())
         text = as_text(text)
-        plain = isinstance(text, str) and chat == "auto" and not (images and self.template)
-        if chat == "never" or plain:
+        when, told = template_parts(chat)
+        plain = isinstance(text, str) and when == "auto" and not (images and self.template)
+        if when == "never" or plain:
+            refuse_idle(text, told)
             said = text if isinstance(text, str) else "\n\n".join(m.content for m in text)
             return TokenizerText((self.mark * len(images) if images else "") + said, images=images)
         if not self.template:
@@ -109,10 +112,13 @@ class Viewer:
             }
             for i, (role, said) in enumerate(turns)
         ]
-        return TokenizerText(self._chat_words(parts), templated=True, images=images)
+        if "system" in told:
+            told = {**told, "system": [{"type": "text", "text": told["system"]}]}
+        turned, how = instructed(parts, told)
+        return TokenizerText(self._chat_words(turned, **how), templated=True, images=images)
 
-    def _chat_words(self, turns: Sequence[Mapping[str, Any]]) -> str:
-        return chat_text(self.processor, turns, template=self.template, add_generation_prompt=True)
+    def _chat_words(self, turns: Sequence[Mapping[str, Any]], **how: Any) -> str:
+        return chat_text(self.processor, turns, template=self.template, add_generation_prompt=True, **how)
 
     def tokenize(self, prompt: TokenizerText, *, truncate: int | None = None) -> Tokens:
         """One prompt with pictures in tokens, with exactly one BOS where the tokenizer has one.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from broca.errors import StimulusError
 from broca.items import Message, PicturedText, Span, Text, as_text
 from broca.models.templates import chat_text
-from broca.specs.fields import Chat
+from broca.specs.fields import Chat, template_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerTex
             "vision-language model, or give its processor: LM.wrap(model, tokenizer, processor=...)."
         )
     text = as_text(text)
-    if chat == "never" or (chat == "auto" and isinstance(text, str)):
+    when, told = template_parts(chat)
+    if when == "never" or (when == "auto" and isinstance(text, str)):
+        refuse_idle(text, told)
         return TokenizerText(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
     if not getattr(tokenizer, "chat_template", None):
         raise StimulusError(
@@ -58,7 +60,38 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerTex
         if isinstance(text, str)
         else [{"role": m.role, "content": m.content} for m in text]
     )
-    return TokenizerText(chat_text(tokenizer, turns, add_generation_prompt=True), templated=True)
+    turns, how = instructed(turns, told)
+    return TokenizerText(chat_text(tokenizer, turns, add_generation_prompt=True, **how), templated=True)
+
+
+def instructed(turns: Sequence[Any], told: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The turns behind a system message, and what else the template is told.
+
+    Raises:
+        StimulusError: if the chat has a system message of its own.
+    """
+    how = {"thinking": told["thinking"]} if "thinking" in told else {}
+    if "system" not in told:
+        return list(turns), how
+    if turns and turns[0]["role"] == "system":
+        raise StimulusError(
+            f"A chat has a system message of its own ({str(turns[0]['content'])[:60]!r}), and system is given. Leave it out, or take those "
+            "out of the chats."
+        )
+    return [{"role": "system", "content": told["system"]}, *turns], how
+
+
+def refuse_idle(text: Text, told: Mapping[str, Any]) -> None:
+    """Refuse what would be told to a template that this text does not go through.
+
+    Raises:
+        StimulusError: naming it.
+    """
+    if told:
+        raise StimulusError(
+            f"{' and '.join(told)} would do nothing: {str(text)[:60]!r} is plain text, which goes through the chat template with chat always "
+            "only. Give chat='always' (--chat)."
+        )
 
 
 _ASKED = {True: "chat='always' asks for one", False: "a chat was given"}

@@ -7,6 +7,7 @@ keep it from a loop without end or a string of ten gigabytes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,19 +21,32 @@ SECONDS = 10.0
 Turns = Sequence[Mapping[str, Any]]
 
 
-def chat_text(owner: Any, turns: Turns, *, template: str | None = None, **how: Any) -> str:
+SWITCHES = ("enable_thinking", "thinking")
+"""What templates call the switch that has a model think before it answers."""
+
+
+def chat_text(
+    owner: Any, turns: Turns, *, template: str | None = None, thinking: bool | None = None, **how: Any
+) -> str:
     """What the template of a tokenizer, or of a processor, makes of a chat.
 
     Args:
         owner: the tokenizer or processor.
         turns: messages with role and content.
         template: another template than its own.
+        thinking: whether the model thinks before it answers; None leaves it to the template.
         how: `add_generation_prompt` and other arguments of the template.
 
     Raises:
         StimulusError: if the template refuses, fails, or takes more time or memory than it may.
     """
     words = getattr(owner, "tokenizer", owner)
+    if thinking is not None:
+        how |= {
+            _switch(
+                template or str(getattr(owner, "chat_template", None) or getattr(words, "chat_template", ""))
+            ): thinking
+        }
     if not _renders_templates(type(owner)):
         return _by_itself(owner, turns, how)
     if template is None:
@@ -42,6 +56,14 @@ def chat_text(owner: Any, turns: Turns, *, template: str | None = None, **how: A
             raise StimulusError(f"The tokenizer has no one chat template: {error}") from error
     plain = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
     return _render_request(template, json.dumps([plain, {**words.special_tokens_map, **how}], default=str))
+
+
+def _switch(template: str) -> str:
+    """What a template calls the switch for thinking."""
+    found = next((name for name in SWITCHES if re.search(rf"\b{name}\b", template)), None)
+    if found is None:
+        raise StimulusError("This chat template has no switch for thinking. Leave thinking out.")
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,8 @@ found.metrics, found.samples
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 
 from broca.errors import SpecError, StimulusError
 from broca.models.lm import LM
+from broca.specs.fields import Chat, template_parts
 from broca.storage.secrets import hide_secrets
 
 METRIC_SCHEMA = pl.Schema(
@@ -66,7 +68,7 @@ def evaluate(
     include: str | Path | None = None,
     shots: int | None = None,
     limit: int | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     cache: str | Path | None = None,
     generation: Mapping[str, Any] | None = None,
     seed: int = 1234,
@@ -79,26 +81,32 @@ def evaluate(
         include: A folder of further task files.
         shots: Examples before each question, where the task does not forbid them.
         limit: Documents of each task at most.
-        chat: Apply the model's chat template.
+        chat: Apply the model's chat template; with what it is told, where it is a `Template`.
         cache: A file in which answers are kept by weights, interventions in force, and request.
         generation: Options of texts that are generated, e.g. ``max_gen_toks``, over those of the task.
         seed: Of the choice of examples.
 
     Raises:
-        SpecError: lm-eval is not installed, knows no such task, or a task file is malformed.
+        SpecError: lm-eval is not installed, knows no such task, or a task file is malformed; or the template is told something and not used.
         StimulusError: A request cannot be asked of this model, or a task has no documents.
         GuardError: An intervention in force never ran.
     """
     files, manager = check_tasks(tasks, include=include)
     from broca.scoring.harness_model import Harness
 
-    model = Harness(lm, cache=cache)
+    when, told = template_parts("always" if chat is True else chat or "never")
+    if told and when != "always":
+        raise SpecError(
+            f"{' and '.join(told)} would do nothing: lm-eval asks in plain text, but with chat always. Give chat='always' (--chat)."
+        )
+    model = Harness(lm, cache=cache, thinking=told.get("thinking"))
     found = _ask(
         model,
         files,
         num_fewshot=shots,
         limit=limit,
-        apply_chat_template=chat,
+        apply_chat_template=when == "always",
+        system_instruction=told.get("system"),
         gen_kwargs=dict(generation) if generation else None,
         task_manager=manager,
         fewshot_random_seed=seed,
@@ -125,13 +133,25 @@ def _ask(model: Any, files: Sequence[str], **options: Any) -> Any:
     Raises:
         SpecError: whatever it stumbles over, in words.
     """
-    from jinja2 import TemplateError
     from lm_eval.evaluator import simple_evaluate
+
+    with sentences_of(files):
+        return simple_evaluate(model, tasks=list(files), bootstrap_iters=0, **options)
+
+
+@contextmanager
+def sentences_of(files: Sequence[str]) -> Iterator[None]:
+    """What lm-eval stumbles over, in words.
+
+    Raises:
+        SpecError: whatever it raised.
+    """
+    from jinja2 import TemplateError
     from yaml import YAMLError
 
     own = (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, TemplateError, YAMLError)
     try:
-        return simple_evaluate(model, tasks=list(files), bootstrap_iters=0, **options)
+        yield
     except own as error:
         first = next((line for line in hide_secrets(str(error)).splitlines() if line.strip()), "no more is said")
         raise SpecError(
@@ -159,6 +179,13 @@ def check_tasks(tasks: Sequence[str | Path], *, include: str | Path | None = Non
     manager = TaskManager(include_path=include, include_defaults=not all(map(_is_file, files)))
     _require_tasks(files, manager)
     return files, manager
+
+
+def tasks_in(folder: str | Path) -> Any:
+    """lm-eval's manager of the tasks of one folder."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=folder, include_defaults=False)
 
 
 def _is_file(task: str | Path) -> bool:

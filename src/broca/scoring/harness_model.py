@@ -46,10 +46,14 @@ class Harness(TemplateLM):
         lm: The model; what is in force when a request comes is part of the address of its answer.
         cache: A file in which answers are kept and found again; none by default.
         max_length: Positions to use at most; what the model has by default.
+        thinking: Whether the chat template has the model think; None leaves it to the template.
     """
 
-    def __init__(self, lm: LM, *, cache: str | Path | None = None, max_length: int | None = None) -> None:
+    def __init__(
+        self, lm: LM, *, cache: str | Path | None = None, max_length: int | None = None, thinking: bool | None = None
+    ) -> None:
         super().__init__()
+        self._thinking = thinking
         self.lm, self.tokenizer = lm, lm.tokenizer
         self.max_length = max_length or lm.context or _LENGTH
         self.max_gen_toks = 256
@@ -94,7 +98,7 @@ class Harness(TemplateLM):
             "add_generation_prompt": add_generation_prompt,
             "continue_final_message": not add_generation_prompt,
         }
-        return chat_text(self.tokenizer, chat_history, **how)
+        return chat_text(self.tokenizer, chat_history, thinking=self._thinking, **how)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:  # noqa: FBT001, FBT002
         """The log-probability in nats of each continuation of a context, and whether it is the greedy one."""

@@ -24,6 +24,7 @@ from broca.scoring.generation import Generation
 from broca.scoring.prompts import gap_before, words_alone
 from broca.scoring.rows import Outcome
 from broca.scoring.sampling import apart, seed_of, together
+from broca.specs.fields import template_parts
 from broca.storage.secrets import hide_secrets
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -272,7 +273,7 @@ class ServerScorer:
 def _prompt(item: Item, reader: Generation) -> str:
     words_alone([item])
     text, cue, gap = reader.prompt_parts(item)
-    if not isinstance(text, str) or reader.chat == "always":
+    if not isinstance(text, str) or template_parts(reader.chat)[0] == "always":
         raise StimulusError(
             f"Item {item.id!r} would need a chat template, and a server of completions takes plain text. Give plain prompts, or "
             "score it here."

@@ -69,6 +69,8 @@ class Command:
     """Options of which one is given at most."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """How messages call fields that no one option gives."""
+    examples: bool = False
+    """Whether what it shows can have examples before it: its spec has `options`, of benchmarks or contrasts that take `shots`."""
     works: bool = True
     """Whether the work can be shared out: options of engine and workers."""
     extras: tuple[Extra, ...] = ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
+
+from broca.errors import SpecError
 
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -16,8 +19,100 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 """Numbers within limits."""
 
-Chat = Literal["auto", "never", "always"]
-"""Whether the model's chat template is used: for chats only, never (contents joined by blank lines), or always."""
+TemplateWhen = Literal["auto", "never", "always"]
+"""When the model's chat template is used: for chats only, never (contents joined by blank lines), or always."""
+
+
+class Template(str):
+    """When the model's chat template is used, and what it is told: one text, so that specs, keys and tables can hold it.
+
+    ``always {"system": "Be brief.", "thinking": false}``. Made by `template`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def when(self) -> TemplateWhen:
+        """When it is used."""
+        return self.partition(" ")[0]  # type: ignore[return-value]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """`system` and `thinking`, those of them that were given."""
+        return json.loads(self.partition(" ")[2])
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            cls._read, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        return {"type": "string"}
+
+    @classmethod
+    def _read(cls, value: Any) -> Template:
+        if isinstance(value, cls):
+            return value
+        when, _, told = value.partition(" ") if isinstance(value, str) else ("", "", "")
+        try:
+            fields = json.loads(told)
+        except (ValueError, RecursionError):
+            fields = None
+        kinds = {"system": str, "thinking": bool}
+        known = isinstance(fields, dict) and bool(fields) and fields.keys() <= kinds.keys()
+        known = known and all(isinstance(each, kinds[name]) for name, each in fields.items())
+        if when not in get_args(TemplateWhen) or not known:
+            raise ValueError(
+                f"chat is {str(value)[:60]!r}: give auto, never or always, and what the template is told behind it as JSON, "
+                'like always {"system": "Be brief."}'
+            )
+        made = template(when, **fields)  # type: ignore[arg-type]
+        assert isinstance(made, cls)
+        return made
+
+
+Chat = TemplateWhen | Template
+"""When the model's chat template is used, and what it is told where it is told something."""
+
+
+def template(when: Chat = "auto", *, system: str | None = None, thinking: bool | None = None) -> Chat:
+    """When the chat template is used, and what it is told.
+
+    Args:
+        when: for chats only (auto), never, or always.
+        system: a first message that says how to answer; of a chat that has none itself.
+        thinking: whether the model thinks before it answers, where the template has a switch for it; None leaves it as it is.
+
+    Raises:
+        SpecError: if nothing would come of what the template is told.
+    """
+    told = {name: value for name, value in (("system", system), ("thinking", thinking)) if value is not None}
+    if not told:
+        return when
+    if when == "never":
+        raise SpecError(
+            f"{' and '.join(told)} is told to the chat template, and chat is never. Leave one of the two out."
+        )
+    if system is not None and not system.strip():
+        raise SpecError("system is empty. Give a text, or leave it out.")
+    return Template(f"{when} {json.dumps(told, ensure_ascii=False, sort_keys=True)}")
+
+
+def template_parts(chat: Chat) -> tuple[TemplateWhen, dict[str, Any]]:
+    """When the template is used, and what it is told: `system` and `thinking`."""
+    return (chat.when, chat.told) if isinstance(chat, Template) else (chat, {})
+
+
+def template_options(chat: object) -> dict[str, Any]:
+    """What is typed for it: `chat`, `system` and `thinking`, without what is usual."""
+    made = TypeAdapter(Chat).validate_python(chat)
+    when, told = template_parts(made)
+    return ({} if when == "auto" else {"chat": when}) | told
+
 
 Magnitude = Literal["signed", "abs-of-mean", "mean-of-abs"]
 """Activations as they are; the absolute value of the pooled activation (AlKhamissi et al., 2025); or the pooled absolute

@@ -11,12 +11,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from broca.specs.fields import Chat, Level, Positive, Share
+from broca.specs.command import Form
+from broca.specs.fields import Chat, Level, Positive, Share, TemplateWhen
 
 # stimuli
 
 TemplateUse = Annotated[
-    Chat, Field(description="Whether to use the model's chat template: for chats only, never, or always.")
+    Chat,
+    Field(
+        description="Whether to use the model's chat template: for chats only, never, or always. --chat alone is always, --no-chat never."
+    ),
+    Form(TemplateWhen),
 ]
 Truncation = Annotated[Positive | None, Field(description="Keep this many tokens of each stimulus, BOS counted.")]
 

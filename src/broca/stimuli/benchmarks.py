@@ -7,6 +7,7 @@ benchmark("tomi.csv", order="first", belief="both")
 benchmark("fantom_v1.json", preset="tl")
 benchmark("SeacowX/OpenToM")
 benchmark("questions.jsonl", answers="letter")
+benchmark("lm-eval/arc_easy", limit=200)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from broca.stimuli.orders import all_orders, shuffle_choices
 from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetch
-from broca.stimuli.tables import SUFFIXES, Table, read_table
+from broca.stimuli.tables import SUFFIXES, Table, read_table, rename_columns
 
 __all__ = [
     "BENCHMARKS",
@@ -73,6 +74,8 @@ BENCHMARKS = Registry(
     },
     group="broca.benchmarks",
 )
+HARNESS, TASKS = "lm-eval/", Registry("Harness", {"lm-eval/": "broca.scoring.harness_items:task_items"})
+"""What stands before the name of a task of lm-eval, and what reads it: by name alone, as what asks it lies in another room."""
 """The benchmarks that come with broca, and those of packages with an entry point in ``broca.benchmarks``. ``beliefs`` is all abilities of the belief world, one after the other;
 ``beliefs/belief`` is false and true belief, half and half. ``cells`` is theory-of-mind tasks told in cells; below it are
 their names and those of their abilities. ``facts/capitals`` and the like are in natural language (`broca.stimuli.natural`), and ``recall/capitals``
@@ -85,7 +88,7 @@ def benchmark(name_or_path: str | Path, **options: object) -> Items:
     Args:
         name_or_path: A name of `BENCHMARKS`; a data set of the Hugging Face hub that is known by its id; a folder that holds
             one benchmark; or a file: `broca.stimuli.published` says which formats are known by their columns, any other
-            table is read by `table_items`. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
+            table is read by `table_items`; or ``lm-eval/NAME``, a task of multiple choice that lm-eval knows. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
             ``.py`` is read and never run.
         options: Of the generator or reader, e.g. ``n`` and ``seed`` (of each ability), ``order``, ``answers``. Of all ``shots``: so many
             of its own items stand before each question as examples (`broca.stimuli.examples`). Of files also
@@ -98,20 +101,11 @@ def benchmark(name_or_path: str | Path, **options: object) -> Items:
     """
     if "shots" in options and "shots" not in _own_options(name_or_path):
         own = {name: value for name, value in options.items() if name != "shots"}
-        return call(
-            f"benchmark {Path(name_or_path).name!r}",
-            add_examples,
-            benchmark(name_or_path, **own),
-            options={"shots": options["shots"]},
-        )
-    if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
-        make, what = BENCHMARKS[name_or_path], f"benchmark {name_or_path!r}"
-        if name_or_path in NATURAL or name_or_path in RECALLED:
-            return Items(call(what, make, name_or_path, options=options))
-        world, _, ability = name_or_path.partition("/")
-        if world not in (_BELIEFS, _CELLS):
-            return Items(call(what, make, options=options))
-        return Items(call(what, make, ability or "all", options=options))
+        what, items = f"benchmark {Path(name_or_path).name!r}", benchmark(name_or_path, **own)
+        return Items(call(what, add_examples, items, options={"shots": options["shots"]}))
+    if (maker := _maker(name_or_path)) is not None:
+        make, own = maker
+        return Items(call(f"benchmark {name_or_path!r}", make, *own, options=options))
     return Items(item for path in sources(name_or_path, options) for item in _read(path, options))
 
 
@@ -146,12 +140,13 @@ def option_types(name_or_path: str | Path) -> dict[str, Any]:
 
 def _own_options(name_or_path: str | Path) -> dict[str, Any]:
     """Those of the generator or reader."""
-    if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
-        return hints(BENCHMARKS[name_or_path])
+    if (maker := _maker(name_or_path)) is not None:
+        return hints(maker[0])
     path = sources(name_or_path)[0]
     form = None if path.suffix.lower() == _task_file().suffix else format_of(path)
+    columns = {"columns": str | None} if path.suffix.lower() in SUFFIXES else {}
     common = ("sha256", "revision", *(("preset", "degenerate") if form else ()))
-    return hints(_reader(path, form)) | dict.fromkeys(common, str)
+    return columns | hints(_reader(path, form)) | dict.fromkeys(common, str)
 
 
 def sources(name_or_path: str | Path, options: Mapping[str, object] | None = None) -> tuple[Path, ...]:
@@ -165,7 +160,7 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
         UnknownName: Neither a name nor a file.
         StimulusError: A folder does not hold one benchmark, or the hub cannot be reached.
     """
-    if isinstance(name_or_path, str) and name_or_path in BENCHMARKS:
+    if _maker(name_or_path) is not None:
         return ()
     if looks_like_path(name_or_path, suffixes=(*SUFFIXES, _task_file().suffix)):
         return find(expand_home(name_or_path))
@@ -175,6 +170,21 @@ def sources(name_or_path: str | Path, options: Mapping[str, object] | None = Non
         return find(fetch(str(name_or_path), files, None if revision is None else str(revision)))
     known = (*BENCHMARKS, *HUB)
     raise unknown("Benchmark", str(name_or_path), known, "Or give the path of a table of items.")
+
+
+def _maker(name: str | Path) -> tuple[Callable[..., tuple[Item, ...]], tuple[str, ...]] | None:
+    """What makes the items of a name, and what of the name it is told; None where they are read from files."""
+    if not isinstance(name, str):
+        return None
+    if name.startswith(HARNESS):
+        return TASKS[HARNESS], (name,)
+    if name not in BENCHMARKS:
+        return None
+    world, _, ability = name.partition("/")
+    told = (
+        (name,) if name in NATURAL or name in RECALLED else (ability or "all",) if world in (_BELIEFS, _CELLS) else ()
+    )
+    return BENCHMARKS[name], told
 
 
 class TaskFile(NamedTuple):
@@ -195,11 +205,12 @@ def _read(path: Path, options: Mapping[str, object]) -> tuple[Item, ...]:
     what, own = f"benchmark {path.name!r}", {name: value for name, value in options.items() if name != "revision"}
     if "sha256" in own:
         check(path, str(own.pop("sha256")))
-    form = None if path.suffix.lower() == _task_file().suffix else format_of(path)
+    named = "columns" in own and path.suffix.lower() in SUFFIXES
+    form = None if named or path.suffix.lower() == _task_file().suffix else format_of(path)
     if "preset" in own:
         own = {**preset(str(own.pop("preset")), form), **own}
     keep = form is None or own.pop("degenerate", "refuse") == "keep"
-    items = call(what, _reader(path, form), path, options=own)
+    items = call(what, table_items if named else _reader(path, form), path, options=own)
     if not keep:
         refuse_constant(path.name, items)
     return items
@@ -221,10 +232,17 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
 
 REWORDING = "rewording"
 """The column of a table that has each prompt in other words."""
+ITEM_COLUMNS = ("prompt", "choices", "answer", "ability", "group", "id", REWORDING, *COLUMNS)
+"""What a table of items is read for."""
 
 
 def table_items(
-    path: str | Path, *, answers: AnswerForm = "auto", ability: str | None = None, wording: Wording = 1
+    path: str | Path,
+    *,
+    answers: AnswerForm = "auto",
+    ability: str | None = None,
+    wording: Wording = 1,
+    columns: str | None = None,
 ) -> tuple[Item, ...]:
     """Items from a CSV, TSV, JSONL, JSON or Parquet table.
 
@@ -239,12 +257,15 @@ def table_items(
             one reading allows, and refuses where two disagree.
         ability: The ability of all items where the table has no such column; the name of the file by default.
         wording: 1 or 2: of ``prompt``, or of ``rewording``, without the rows that have none.
+        columns: What the table calls these columns, where it calls them otherwise: ``prompt=question,choices=options,answer=label``.
 
     Raises:
         StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
             missing or damaged.
     """
-    return items_of_table(read_table(path), answers=answers, ability=ability, wording=wording)
+    read = read_table(path)
+    read = read if columns is None else rename_columns(read, columns, ITEM_COLUMNS)
+    return items_of_table(read, answers=answers, ability=ability, wording=wording)
 
 
 def items_of_table(

@@ -10,7 +10,7 @@ from broca.items import Contrast, Stimulus
 from broca.registry import unknown
 from broca.stimuli.answers import text_in
 from broca.stimuli.pictures import COLUMNS, pictures_in
-from broca.stimuli.tables import Row, Table, read_table, short_repr, whole_number
+from broca.stimuli.tables import Row, Table, read_table, rename_columns, short_repr, whole_number
 
 _POSITIVE = frozenset({"positive", "pos", "1", "true"})
 _NEGATIVE = frozenset({"negative", "neg", "0", "false"})
@@ -19,7 +19,9 @@ _USED = {"text", "label", "positive", "negative", "group", "id", *COLUMNS}
 _USED |= {f"{side}_{kind}" for side in ("positive", "negative") for kind in ("image", "images")}
 
 
-def table_contrast(path: str | Path, *, positive: str | None = None, negative: str | None = None) -> Contrast:
+def table_contrast(
+    path: str | Path, *, positive: str | None = None, negative: str | None = None, columns: str | None = None
+) -> Contrast:
     """A contrast from a CSV, TSV, JSONL, JSON or Parquet table.
 
     Columns are ``text`` and ``label``, or ``positive`` and ``negative`` (then the contrast is paired); ``group`` and
@@ -33,13 +35,16 @@ def table_contrast(path: str | Path, *, positive: str | None = None, negative: s
         path: The file.
         positive: The label of the positive stimuli; all rows must then have it or one other label.
         negative: The label of the negative stimuli; rows with a third label are then left out.
+        columns: What the table calls these columns, where it calls them otherwise: ``text=sentence,label=kind``.
 
     Raises:
         StimulusError: The table is malformed, lacks columns or a side, or has an unknown label or an empty text, or a picture is missing
             or damaged.
         UnknownName: `positive` or `negative` is not a label of the table.
     """
-    return contrast_of_table(read_table(path), positive=positive, negative=negative)
+    read = read_table(path)
+    read = read if columns is None else rename_columns(read, columns, sorted(_USED))
+    return contrast_of_table(read, positive=positive, negative=negative)
 
 
 def contrast_of_table(read: Table, *, positive: str | None = None, negative: str | None = None) -> Contrast:

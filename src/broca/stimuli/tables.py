@@ -204,6 +204,47 @@ def read_table(path: str | Path) -> Table:
     return table
 
 
+def rename_columns(table: Table, names: str, known: Sequence[str]) -> Table:
+    """A table whose columns are called otherwise, under the names that a reader reads.
+
+    Args:
+        table: As it was written.
+        names: ``prompt=question,answer=label``: the name that is read, and the column's own.
+        known: The names that are read.
+
+    Raises:
+        StimulusError: A name is not read, a column is not there, or one would stand twice.
+    """
+    pairs = [part.partition("=") for part in names.split(",")]
+    wanted = {new.strip(): old.strip() for new, _, old in pairs}
+    if not all(sign and new.strip() and old.strip() for new, sign, old in pairs) or len(wanted) < len(pairs):
+        raise StimulusError(
+            f"columns is {short_repr(names)}. Write it as prompt=question,answer=label, each name once."
+        )
+    for new, old in wanted.items():
+        if new not in known:
+            near = difflib.get_close_matches(new, known, n=1)
+            raise StimulusError(
+                f"columns names {new!r}, which is not read.{_meant([*map(repr, near)])} Read are {', '.join(known)}."
+            )
+        if old not in table.columns:
+            near = difflib.get_close_matches(old, table.columns, n=1)
+            raise StimulusError(
+                f"{table.path.name} has no column {old!r}.{_meant([*map(repr, near)])} Columns found: {table.column_names}."
+            )
+        if new in table.columns and new != old:
+            raise StimulusError(
+                f"{table.path.name} has a column {new!r} already, and columns says {new}={old}. Leave one of the two out."
+            )
+    called = {old: new for new, old in wanted.items()}
+    if len(called) < len(wanted):
+        raise StimulusError(f"columns is {short_repr(names)}, which gives one column two names. Name it once.")
+    rows = tuple(
+        Row(row.where, {called.get(name, name): cell for name, cell in row.cells.items()}) for row in table.rows
+    )
+    return Table(table.path, tuple(called.get(name, name) for name in table.columns), rows)
+
+
 def whole_number(value: object) -> object:
     """A whole number that is written as 1.0, as pandas does beside missing ones, as what it is; all else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

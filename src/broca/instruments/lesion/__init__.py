@@ -7,6 +7,7 @@ COMMAND = Command(
     name="lesion",
     help="Lesion a selection, score abilities against matched random lesions, and climb the ladder.",
     spec="broca.instruments.lesion.spec:CausalTest",
+    examples=True,
     parts={
         "localizer": Part(
             "localize",

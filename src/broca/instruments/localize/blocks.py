@@ -10,6 +10,7 @@ from broca.page.record import Record
 from broca.page.shell import command, items_for
 from broca.page.words import enumeration
 from broca.registry import ORGANISMS
+from broca.specs.fields import template_options
 
 
 def blocks(record: Record) -> list[Block]:
@@ -37,7 +38,7 @@ def _missing(record: Record) -> list[Block]:
         "the items whose answers change",
     ]
     place, where = record.place
-    chat = {} if record.study.get("chat", "auto") == "auto" else {"chat": record.study["chat"]}
+    chat = template_options(record.study.get("chat", "auto"))
     shown = items_for(str(record.study.get("contrast")), organism=record.model_name in ORGANISMS)
     typed = command("lesion", record.model_name, options={"localizer": place, **shown, **chat, **record.loading})
     words = Text(f"This run does not hold {enumeration(absent)}.")

@@ -187,5 +187,8 @@ class Localize(SharedLevel, Spec):
 
     def following(self, call: Call, /) -> Sequence[str]:
         model = call.setting.model
-        shown = {**items_for(str(self.contrast), organism=model in ORGANISMS), "chat": call.given.get("chat")}
+        shown = {
+            **items_for(str(self.contrast), organism=model in ORGANISMS),
+            **{name: call.given.get(name) for name in ("chat", "system", "thinking")},
+        }
         return [command("lesion", model, options={"localizer": call.run.path, **shown, **call.kept})]

@@ -7,5 +7,6 @@ COMMAND = Command(
     name="perturb",
     help="Perturb texts, compare answers by item, and patch the runs whose answer turned; or score what was captured before.",
     spec="broca.instruments.perturb.spec:Perturb",
+    examples=True,
     inside={"capture": "broca.cli.captures:perturb", "score": "broca.cli.captures:score"},
 )

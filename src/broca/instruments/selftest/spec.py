@@ -100,5 +100,9 @@ class Selftest(Spec):
         return (option_types(fields.get("contrast", "language")),)
 
     def following(self, call: Call, /) -> Sequence[str]:
-        again = {"contrast": self.contrast, **{name: call.given.get(name) for name in ("options", "chat")}, **call.kept}
+        again = {
+            "contrast": self.contrast,
+            **{name: call.given.get(name) for name in ("options", "chat", "system", "thinking")},
+            **call.kept,
+        }
         return [command("localize", call.setting.model, options=again)]

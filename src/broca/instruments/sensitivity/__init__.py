@@ -9,6 +9,7 @@ COMMAND = Command(
     name="sensitivity",
     help="Score every weight by a task's gradients, leave out what plain text needs, mask, sweep, and climb the ladder.",
     spec="broca.instruments.sensitivity.spec:Sensitivity",
+    examples=True,
     selection="mask",
     options={"windows_of": "reading.length"},
     extras=(
