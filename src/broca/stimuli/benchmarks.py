@@ -101,7 +101,7 @@ def benchmark(name_or_path: str | Path, **options: object) -> Items:
     """
     if "shots" in options and "shots" not in _own_options(name_or_path):
         own = {name: value for name, value in options.items() if name != "shots"}
-        what, items = f"benchmark {Path(name_or_path).name!r}", benchmark(name_or_path, **own)
+        what, items = f"benchmark {Path(name_or_path).name!r}", tuple(benchmark(name_or_path, **own))
         return Items(call(what, add_examples, items, options={"shots": options["shots"]}))
     if (maker := _maker(name_or_path)) is not None:
         make, own = maker
