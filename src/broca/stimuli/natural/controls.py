@@ -1,4 +1,4 @@
-"""What stands beside an ability in natural language: the same answers repeated from the text, and contrasts that localize it."""
+"""What stands beside an ability in natural language: the same answers as the next word of a list, and contrasts that localize it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from broca.items import Contrast, Item, Stimulus
 from broca.stimuli import paradigms
 from broca.stimuli.natural import ABILITIES, Number, ability_draws, natural, tales
 from broca.stimuli.natural.questions import MOST_SHOTS, Draw, Level, Wording, draw
-from broca.stimuli.natural.texts import NAMES
 from broca.stimuli.options import Seed
 
 RECALLED = {
@@ -26,7 +25,10 @@ RECALLED = {
 }
 """The controls by name, and the ability whose answers each has. Where what is asked about stands in the text already, there is none."""
 
-_SAYINGS = ("{} says {}.", "{}'s word is {}.")
+_BETWEEN = (", ", "; ")
+"""What parts the words of a list, in either wording."""
+_ROUNDS = 2
+"""How often the whole list is said before it is asked for."""
 
 Pairs = Annotated[int, Field(ge=2, le=10_000)]
 ContrastShots = Annotated[int, Field(ge=0, le=MOST_SHOTS)]
@@ -36,9 +38,9 @@ Sides = tuple[str, str]
 def recall(
     name: str, *, n: Number = 240, seed: Seed = 0, level: Level = "usual", wording: Wording = 1
 ) -> tuple[Item, ...]:
-    """The control of an ability: its very answers among its very choices, which people have said just before.
+    """The control of an ability: its very answers among its very choices, which come next in a list that is said again and again.
 
-    "Tom says Oslo. Mary says Rome. Tom says" is answered without knowing any capital. Item by item, group and answer are those of the
+    "Oslo, Rome, Paris, Oslo, Rome, Paris, Oslo," goes on without knowing any capital. Item by item, group and answer are those of the
     ability with these options.
 
     Args:
@@ -46,7 +48,7 @@ def recall(
         n: items.
         seed: of all draws.
         level: of the ability.
-        wording: 1 or 2: the same items in other words.
+        wording: 1 or 2: the same items, other marks between the words.
     """
     asked = natural(RECALLED[name], n=n, seed=seed, level=level)
     return tuple(_recalled(name, item, f"{name}/{seed}/{number}", wording) for number, item in enumerate(asked))
@@ -54,13 +56,11 @@ def recall(
 
 def _recalled(name: str, item: Item, seed: str, wording: Wording) -> Item:
     stream = random.Random(seed)  # noqa: S311 - stimuli, no secrets
-    saying = _SAYINGS[wording - 1]
-    people = stream.sample([who for who in NAMES if who not in item.choices], len(item.choices))
-    said = [saying.format(who, word) for who, word in zip(people, item.choices, strict=True)]
-    asked = saying.format(people[item.answer], "").removesuffix(" .")
-    text = " ".join([*stream.sample(said, len(said)), asked])
+    words = stream.sample(item.choices, len(item.choices))
+    said = [*words * _ROUNDS, *words[: words.index(item.choices[item.answer])]]
+    between = _BETWEEN[wording - 1]
     tags = {**item.tags, "wording": str(wording), "examples": ""}
-    return replace(item, prompt=text, ability=name, tags=tags)
+    return replace(item, prompt=f"{between.join(said)}{between.rstrip()}", ability=name, tags=tags)
 
 
 def _shown(drawn: Draw, wording: Wording) -> Sides:
