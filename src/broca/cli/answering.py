@@ -16,7 +16,6 @@ from broca.cli.options import Loading, Templating, given, refuse
 from broca.cli.progress import progress
 from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
-from broca.specs.fields import Chat
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from broca.models.force import Intervention
     from broca.models.lm import LM
     from broca.scoring import Likelihood
+    from broca.specs.fields import Chat
 
 How = Literal["likelihood", "generation", "sampled"]
 

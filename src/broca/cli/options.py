@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from broca.errors import SpecError
 from broca.page.shell import flag
-from broca.specs.fields import Chat, TemplateWhen, template
+
+if TYPE_CHECKING:
+    from broca.specs.fields import Chat
 
 Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is shown, by name: --options.seed 1.")]
 Verbose = Annotated[
@@ -23,6 +25,7 @@ Side = Literal["top", "bottom", "both", "middle", "random"]
 Grain = Literal["unit", "head"]
 SHOTS = "Examples before each question, which are never asked themselves."
 CALLED = "What a table of your own calls its columns: prompt=question,choices=options,answer=label."
+TemplateWhen = Literal["auto", "never", "always"]
 EXAMPLES = "items, or a contrast that has examples, such as facts/capitals"
 TABLE = "a table of your own"
 SYSTEM = "A system message before each chat, which says how to answer; needs chats, or --chat."
@@ -46,6 +49,8 @@ class Templating:
         Raises:
             SpecError: if it is told something, and never used.
         """
+        from broca.specs.fields import template
+
         return template(self.chat or "auto", system=self.system, thinking=self.thinking)
 
 

@@ -58,14 +58,8 @@ class Template(str):
         if isinstance(value, cls):
             return value
         when, _, told = value.partition(" ") if isinstance(value, str) else ("", "", "")
-        try:
-            fields = json.loads(told)
-        except (ValueError, RecursionError):
-            fields = None
-        kinds = {"system": str, "thinking": bool}
-        known = isinstance(fields, dict) and bool(fields) and fields.keys() <= kinds.keys()
-        known = known and all(isinstance(each, kinds[name]) for name, each in fields.items())
-        if when not in get_args(TemplateWhen) or not known:
+        fields = _told(told)
+        if when not in get_args(TemplateWhen) or fields is None:
             raise ValueError(
                 f"chat is {str(value)[:60]!r}: give auto, never or always, and what the template is told behind it as JSON, "
                 'like always {"system": "Be brief."}'
@@ -73,6 +67,18 @@ class Template(str):
         made = template(when, **fields)  # type: ignore[arg-type]
         assert isinstance(made, cls)
         return made
+
+
+def _told(text: str) -> dict[str, Any] | None:
+    """What a template is told; None where the text says nothing of the kind."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    kinds = {"system": str, "thinking": bool}
+    if not isinstance(found, dict) or not found or not found.keys() <= kinds.keys():
+        return None
+    return found if all(isinstance(value, kinds[name]) for name, value in found.items()) else None
 
 
 Chat = TemplateWhen | Template
