@@ -74,12 +74,12 @@ BENCHMARKS = Registry(
     },
     group="broca.benchmarks",
 )
-HARNESS, TASKS = "lm-eval/", Registry("Harness", {"lm-eval/": "broca.scoring.harness_items:task_items"})
-"""What stands before the name of a task of lm-eval, and what reads it: by name alone, as what asks it lies in another room."""
 """The benchmarks that come with broca, and those of packages with an entry point in ``broca.benchmarks``. ``beliefs`` is all abilities of the belief world, one after the other;
 ``beliefs/belief`` is false and true belief, half and half. ``cells`` is theory-of-mind tasks told in cells; below it are
 their names and those of their abilities. ``facts/capitals`` and the like are in natural language (`broca.stimuli.natural`), and ``recall/capitals``
 the control with the same answers."""
+HARNESS, TASKS = "lm-eval/", Registry("Harness", {"lm-eval/": "broca.scoring.harness_items:task_items"})
+"""What stands before the name of a task of lm-eval, and what reads it: by name alone, as what asks it lies in another room."""
 
 
 def benchmark(name_or_path: str | Path, **options: object) -> Items:
@@ -88,8 +88,8 @@ def benchmark(name_or_path: str | Path, **options: object) -> Items:
     Args:
         name_or_path: A name of `BENCHMARKS`; a data set of the Hugging Face hub that is known by its id; a folder that holds
             one benchmark; or a file: `broca.stimuli.published` says which formats are known by their columns, any other
-            table is read by `table_items`; or ``lm-eval/NAME``, a task of multiple choice that lm-eval knows. The task file of Wu et al. (2025), ``.json`` or ``.py``, is known by its lists; a
-            ``.py`` is read and never run.
+            table is read by `table_items`; or ``lm-eval/NAME``, a task of multiple choice that lm-eval knows. The task file of Wu et al.
+            (2025), ``.json`` or ``.py``, is known by its lists; a ``.py`` is read and never run.
         options: Of the generator or reader, e.g. ``n`` and ``seed`` (of each ability), ``order``, ``answers``. Of all ``shots``: so many
             of its own items stand before each question as examples (`broca.stimuli.examples`). Of files also
             ``sha256`` (refuse another content), of known formats ``preset`` (options of published work; others given beside
