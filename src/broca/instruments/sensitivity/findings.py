@@ -131,7 +131,7 @@ def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequ
     causal = causal_rung.against_families(scores.causal(), nulls, work.spec.level).more(*scores.area())
     specific = scores.specific()
     chosen = _CHOSEN if work.spec.choose_on == "test" else None
-    for why in (marked.get("gate"), marked.get("shortcut"), marked.get("general texts"), chosen):
+    for why in (chosen, marked.get("gate"), marked.get("shortcut"), marked.get("general texts")):
         specific = specific.undecided_if(why)
     specific = specific.failed_if(marked.get("perplexity"))
     m = fraction(scores.trial.claim)
