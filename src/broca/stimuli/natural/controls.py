@@ -19,11 +19,12 @@ from broca.stimuli.options import Seed
 RECALLED = {
     f"recall/{name.rpartition('/')[2]}": name
     for name in ABILITIES
-    if name.partition("/")[0] in ("facts", "kinds", "colours", "grammar", "arithmetic", "sentiment")
+    if name.partition("/")[0] in ("facts", "kinds", "colours", "arithmetic", "sentiment")
     or name in ("incontext/antonyms", "incontext/past", "incontext/plural")
     if name != "arithmetic/comparison"
 }
-"""The controls by name, and the ability whose answers each has. Where what is asked about stands in the text already, there is none."""
+"""The controls by name, and the ability whose answers each has. Where the choices stand in the text already, or are two forms of a
+word, there is none."""
 
 _BETWEEN = (", ", "; ")
 """What parts the words of a list, in either wording."""
