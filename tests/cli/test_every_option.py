@@ -300,6 +300,7 @@ SEAMS = {
     "broca.compat.wu2025.tree.check_tree": None,
     "broca.cli.scoring._writer": None,
     "broca.cli.scoring.rows_served": Stopped,
+    "broca.cli.answering.tell_cost": None,
     "broca.cli.captures._scorers": Stopped,
     "broca.cli.organism._anew": "train",
     "broca.cli.organism._tuning": "train",

@@ -46,7 +46,7 @@ def broca(monkeypatch, capsys, models, tmp_path):
 def test_it_prints_the_table_the_verdict_and_what_to_type_next(broca, tmp_path):
     code, out, err = broca("llama", "--n", 10, "--pairs", 1)
     assert code == 0, err
-    assert err.startswith("about ")
+    assert err.startswith("About ")
     lines = out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.split()[:3] == ["method", "selective", "causal"])
     # On 80 columns no row of the table is folded.

@@ -1,3 +1,5 @@
+"""Tokens that scoring reads, counted before: those that pass when it is done."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,8 +7,10 @@ import pytest
 import zoo
 from broca.items import Item
 from broca.models.lm import LM
-from broca.scoring import Likelihood
-from broca.scoring.costs import cost, count_tokens
+from broca.scoring import Generation, Likelihood, Permuted, Sampled
+from broca.scoring.costs import count_tokens, sample_items
+
+SHOTS = "the ball is in the box and the hat is in the bag, "
 
 
 @pytest.fixture(scope="module")
@@ -14,19 +18,64 @@ def lm():
     return LM.wrap(zoo.build("llama"), zoo.tokenizer())
 
 
-def test_tokens_are_those_of_prompts_and_choices(lm):
-    items = [Item("a", "where is the ball?", ("box", "bag"), 0), Item("b", "where?", ("hat",), 0)]
-    items.append(Item("c", "-", ("x", "y"), 0, passages=((("where is", " it"),), (("what is", " it"),))))
-    own = [Likelihood().questions(lm, [item])[0] for item in items[:2]]
-    wanted = [len(q.shared) + sum(map(len, q.options)) for q in own]
-    parts = Likelihood().questions(lm, [Item("p", before, (" it",), 0) for before in ("where is", "what is")])
-    wanted.append(sum(len(q.shared) + len(q.options[0]) for q in parts))
-    assert count_tokens(lm, items, Likelihood()) == wanted
+def passed(lm, items, scorer, monkeypatch) -> int:
+    """Real tokens of all passes in which items are scored."""
+    scorer(lm, items)  # proofs are done once
+    seen = []
+    run = LM.run
+
+    def counted(self, batch, *, past=0, **more):
+        seen.append(int(batch.mask[:, past:].sum()))
+        return run(self, batch, past=past, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LM, "run", counted)
+        scorer(lm, items)
+    return sum(seen)
 
 
-def test_cost_says_all_items_and_their_tokens(lm):
-    items = [Item(str(i), "where " * (1 + i % 7), ("box", "bag"), 0) for i in range(200)]
-    found = cost(lm, items, Likelihood())
-    assert (found.items, found.tokens) == (200, sum(count_tokens(lm, items, Likelihood())))
-    assert found.seconds > 0
-    assert found.sentence.startswith(f"200 items, {found.tokens:,} tokens: about ")
+def asked(n: int, before: str = "") -> list[Item]:
+    return [Item(str(i), f"{before}where is {'it ' * (1 + i % 5)}{i}?", ("box", "bag"), i % 2) for i in range(n)]
+
+
+@pytest.mark.parametrize("before", ["", SHOTS], ids=["apart", "examples"])
+def test_tokens_counted_are_tokens_read(lm, before, monkeypatch):
+    items = asked(24, before)
+    assert count_tokens(lm, items, Likelihood(), cell=24) == passed(lm, items, Likelihood(), monkeypatch)
+
+
+def test_a_beginning_is_read_once_a_call(lm):
+    items = asked(24, SHOTS)
+    together, halves = (count_tokens(lm, items, Likelihood(), cell=cell) for cell in (24, 12))
+    (apart,) = {count_tokens(lm, [item], Likelihood(), cell=1) for item in items[:1]}
+    assert together < halves < 24 * apart
+
+
+def test_passages_are_read_behind_their_own_contexts(lm, monkeypatch):
+    item = Item("c", "-", ("x", "y"), 0, passages=((("where is", " it"),), (("what is", " it now"),)))
+    assert count_tokens(lm, [item], Likelihood(), cell=1) == passed(lm, [item], Likelihood(), monkeypatch)
+
+
+def test_other_scorers_read_more(lm):
+    items = asked(6)
+    prompts = sum(map(len, lm.tokenize([item.content for item in items])))
+    written = Generation(max_new_tokens=5)
+    assert count_tokens(lm, items, written, cell=6) == prompts + 6 * 4
+    assert count_tokens(lm, items, Sampled(written, repetitions=3), cell=6) == 3 * (prompts + 6 * 4)
+    assert count_tokens(lm, items, Permuted(written), cell=6) == 2 * (prompts + 6 * 4)
+    assert count_tokens(lm, items, lambda _lm, _items: None, cell=6) == prompts
+
+
+def test_a_sample_scores_some_of_the_items(lm):
+    items = asked(100)
+    scored = []
+
+    class Scorer(Likelihood):
+        def __call__(self, lm, items):
+            scored.append(len(items))
+            return super().__call__(lm, items)
+
+    sample = sample_items(lm, items, Scorer())
+    sample.run()
+    assert scored == [32]
+    assert 0 < sample.tokens < count_tokens(lm, items, Likelihood(), cell=64)

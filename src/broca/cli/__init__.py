@@ -21,7 +21,7 @@ from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.exporting import export
 from broca.cli.inspecting import inspect
-from broca.cli.options import RUNS, Loading, Verbose, Working, given
+from broca.cli.options import RUNS, DryRun, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.cli.selecting import select
@@ -80,6 +80,7 @@ def run(
     working: Working = Working(),
     out: Path | None = None,
     verbose: Verbose = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a study from its spec.toml: a finished run's own, or one that you wrote.
 
@@ -90,6 +91,8 @@ def run(
     """
     from broca.runs import run_around, spec_of
 
+    typed = {"model": model, "out": out, **Setting("", loading, working).kept()}
+    again = command("run", spec, options=typed) if dry_run else ""
     document = spec_of(spec)
     named = document["model"]
     name = model or named.get("name")
@@ -113,8 +116,11 @@ def run(
             if not spec.is_absolute()
             else around.parent
         )
+    setting = Setting(name, loading, working, out)
     try:
-        check_expectation(study, executed(study, Setting(name, loading, working, out), verbose=verbose))
+        done = executed(study, setting, verbose=verbose, dry=again)
+        if done is not None:
+            check_expectation(study, done)
     except StimulusError as error:
         if not _relative(document["study"]):
             raise

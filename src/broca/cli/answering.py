@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from broca.items import Item
     from broca.models.force import Intervention
     from broca.models.lm import LM
-    from broca.scoring import Likelihood
+    from broca.scoring import Generation, Likelihood, Sampled
     from broca.specs.fields import Chat
+
+    Scorer = Generation | Likelihood | Sampled
 
 How = Literal["likelihood", "generation", "sampled"]
 
@@ -123,31 +125,39 @@ COSTLY = 64
 
 
 def rows_here(
-    model: str, items: Sequence[Item], answering: Answering, under: Under, *, templating: Templating, loading: Loading
-) -> pl.DataFrame:
-    """The rows of a model here: one ability after the other, with a bar."""
+    model: str,
+    items: Sequence[Item],
+    answering: Answering,
+    under: Under,
+    *,
+    templating: Templating,
+    loading: Loading,
+    dry: bool = False,
+) -> pl.DataFrame | None:
+    """The rows of a model here, one ability after the other, with a bar; none where what they cost is all that is asked."""
     import polars as pl
 
     from broca.evidence.conditions import CHUNK
     from broca.evidence.guards import joins
-    from broca.scoring import Likelihood, cost
+    from broca.scoring import Likelihood, Sampled
 
     lm, changes = under.on(model, loading)
     scorer = _scorer(answering, templating.use)
+    rows_of = scorer.repetition_rows if isinstance(scorer, Sampled) else scorer
     abilities = list(dict.fromkeys(item.ability for item in items))
     found: list[pl.DataFrame] = []
     with lm.under(*changes):
-        if isinstance(scorer, Likelihood) and len(items) > COSTLY:
-            with terminal.err.status("timing a batch"):
-                told = cost(lm, items, scorer)
-            terminal.err.print(f"{told.sentence}.", markup=False, highlight=False)
+        if dry or len(items) > COSTLY:
+            tell_cost(lm, items, scorer)
+        if dry:
+            return None
         with progress() as tell:
             done = 0
             for ability in abilities:
                 own = [item for item in items if item.ability == ability]
                 for start in range(0, len(own), CHUNK):
                     tell("scoring items", done, len(items))
-                    found.append(scorer(lm, own[start : start + CHUNK]))
+                    found.append(rows_of(lm, own[start : start + CHUNK]))
                     done += len(own[start : start + CHUNK])
             tell("scoring items", len(items), len(items))
         if isinstance(scorer, Likelihood):
@@ -155,14 +165,27 @@ def rows_here(
     return pl.concat(found)
 
 
-def _scorer(answering: Answering, chat: Chat) -> Likelihood | Callable[[LM, Sequence[Item]], pl.DataFrame]:
+def tell_cost(lm: LM, items: Sequence[Item], scorer: Scorer) -> None:
+    """Say what scoring these items will cost."""
+    from broca.evidence.conditions import CHUNK
+    from broca.runs.costs import measure
+    from broca.scoring.costs import count_tokens, sample_items
+    from broca.specs.cost import Phase, Plan
+
+    with terminal.err.status("timing a batch"):
+        tokens = count_tokens(lm, items, scorer, cell=CHUNK)
+        found = measure(Plan((Phase("scoring items", tokens),), sample_items(lm, items, scorer)))
+    terminal.cost(found)
+
+
+def _scorer(answering: Answering, chat: Chat) -> Scorer:
     """What gives the rows."""
     from broca.scoring import Generation, Likelihood, Sampled
 
     if answering.how in (None, "likelihood"):
         return Likelihood(chat=chat)
     reader = Generation(**answering.reader, chat=chat)
-    return reader if answering.how == "generation" else Sampled(reader, **answering.sampling).repetition_rows
+    return reader if answering.how == "generation" else Sampled(reader, **answering.sampling)
 
 
 def rows_served(model: str | None, items: Sequence[Item], answering: Answering, serving: Serving) -> pl.DataFrame:

@@ -85,8 +85,11 @@ def executed(
     finish: Callable[[Any, LM], Any] = lambda study, _: study,
     *,
     verbose: bool = False,
-) -> Run:
+    dry: str = "",
+) -> Run | None:
     """Run a study into a directory, print the verdict, write its report, print where things are and what to type then.
+
+    What it will cost is said before.
 
     Args:
         study: what to do; its stimuli are read before the model is loaded.
@@ -94,18 +97,29 @@ def executed(
         then: what to type next.
         finish: what of the study needs the model, such as heads that are to be lesioned.
         verbose: print everything that the report shows, instead of what fits on a screen.
+        dry: say what it costs and do no more, and that this is what to type to do it; nothing is written, and there is no run.
     """
     from broca.reports.build import report as build
+    from broca.runs import forecast
     from broca.runs import run as execute
+    from broca.workers.threads import limit_threads
 
     engine = engine_of(setting.working)
     check_model(setting.model, setting.loading)
-    check_out(setting.out)
+    if not dry:
+        check_out(setting.out)
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(setting.model, setting.loading)
+    study = finish(study, lm)
+    with limit_threads(engine.threads_each), terminal.err.status("timing a batch"):
+        cost = forecast(study, lm)
+    terminal.cost(cost, every=bool(dry))
+    if dry:
+        terminal.following({}, dry)
+        return None
     with progress() as tell:
-        done = execute(finish(study, lm), lm, out=setting.out, progress=tell, engine=engine)
+        done = execute(study, lm, out=setting.out, progress=tell, engine=engine)
     terminal.result(done, verbose=verbose)
     page = build(done)
     following = then(done) if then else ()

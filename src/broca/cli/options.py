@@ -19,6 +19,9 @@ Options = Annotated[dict[str, str] | None, Parameter(help="Options of what is sh
 Verbose = Annotated[
     bool, Parameter(name=("--verbose", "-v"), negative=(), help="Print everything that the report shows.")
 ]
+DryRun = Annotated[
+    bool, Parameter(name="--dry-run", negative=(), help="Say what it will cost, and stop: nothing is written.")
+]
 RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]

@@ -21,9 +21,11 @@ from broca.cli.answering import (
     rows_here,
     rows_served,
 )
+from broca.cli.commands import Setting, values
 from broca.cli.execute import check_model
-from broca.cli.options import CALLED, SHOTS, TABLE, Loading, Options, Tasks, Templating, given, is_own, refuse
+from broca.cli.options import CALLED, SHOTS, TABLE, DryRun, Loading, Options, Tasks, Templating, given, is_own, refuse
 from broca.errors import SpecError
+from broca.page.shell import command
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,6 +48,7 @@ def score(
     under: Under = Under(),
     loading: Loading = Loading(),
     rows: Path | None = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Score a model, intact or lesioned, on items or all abilities beside what shortcuts score, or on tasks of lm-eval; or a server's on items.
 
@@ -57,12 +60,12 @@ def score(
     """
     from broca.storage import write as put
 
-    write = None if rows is None else _writer(rows)
+    write = None if rows is None or dry_run else _writer(rows)
     if (items is not None) + all_ + (tasks.lm_eval is not None) != 1:
         raise SpecError("Give one of --items, --all, or --lm-eval with tasks.")
     if tasks.lm_eval is not None:
         idle = asdict(answering) | asdict(serving) | {"options": options, "columns": columns}
-        refuse(idle, "--items", beside="--lm-eval")
+        refuse(idle | {"dry_run": dry_run or None}, "--items", beside="--lm-eval")
         found = _evaluated(model, tasks, under, loading, templating=templating, shots=shots)
     else:
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
@@ -71,9 +74,18 @@ def score(
         own = given(shots=shots, columns=columns)
         asked = read_all(options, own) if items is None else read_items(items, options, own)
         if serving.server is not None:
+            refuse({"dry_run": dry_run or None}, "a model that runs here", beside="--server")
             found = rows_served(model, asked, answering, serving)
         else:
-            found = rows_here(str(model), asked, answering, under, templating=templating, loading=loading)
+            told = rows_here(str(model), asked, answering, under, templating=templating, loading=loading, dry=dry_run)
+            if told is None:
+                typed = {"items": items, "all": all_ or None, "options": options, "columns": columns, "shots": shots}
+                kept = values(templating, answering, under, rows=rows) | Setting(str(model), loading).kept(
+                    working=False
+                )
+                terminal.following({}, command("score", model, options=typed | kept))
+                return
+            found = told
         _show(asked, found, brief=all_)
     if rows is not None and write is not None:
         put(rows, write(found))

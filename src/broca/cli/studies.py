@@ -23,6 +23,7 @@ from broca.cli.options import (
     SYSTEM,
     TABLE,
     THINKING,
+    DryRun,
     Loading,
     Verbose,
     Working,
@@ -32,7 +33,7 @@ from broca.cli.options import (
 from broca.cli.selections import FORMS, read_mask
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
-from broca.page.shell import flag
+from broca.page.shell import command, flag
 from broca.specs.command import Call, Command, Form, as_is
 from broca.specs.faults import join_names
 from broca.specs.fields import template
@@ -52,6 +53,7 @@ _OURS = {
     "working",
     "out",
     "verbose",
+    "dry_run",
     *(each.name for group in (Loading, Working) for each in fields(group)),
 }
 """Options of every command: a field of one of these names is given in a spec file or in Python."""
@@ -94,9 +96,9 @@ def command_of(declared: Command) -> Callable[..., None]:
     def call(model: str, **given: Any) -> None:
         typed = _by_names_of_today({name: value for name, value in given.items() if value is not None}, former)
         groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
-        verbose = typed.pop("verbose", False)
+        how = {name: typed.pop(name, False) for name in ("verbose", "dry_run")}
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
-        _run(declared, options, Setting(model, *groups), typed, extras, verbose=verbose)
+        _run(declared, options, Setting(model, *groups), typed, extras, **how)
 
     further = {each.name: Annotated[each.words | None, Parameter(help=each.help)] for each in declared.extras}
     hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
@@ -108,6 +110,7 @@ def command_of(declared: Command) -> Callable[..., None]:
     ends = [
         _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS),
         _parameter("verbose", Verbose, False),
+        _parameter("dry_run", DryRun, False),
     ]
     first = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=model)
     call.__signature__ = inspect.Signature([first, *own, *groups, *ends])  # type: ignore[attr-defined]
@@ -139,6 +142,7 @@ def _run(
     extras: Mapping[Any, Any],
     *,
     verbose: bool,
+    dry_run: bool,
 ) -> None:
     from broca.runs import open_run
 
@@ -154,12 +158,20 @@ def _run(
     def finish(study: Any, lm: LM) -> Any:
         for run in runs.values():
             study = _again(study, run, lm)
-        if hasattr(study, "forecast"):
-            said = study.forecast(lm)
-            terminal.err.print(f"about {max(1, said):.0f} s" if said < 120 else f"about {said / 60:.0f} minutes")
         return study
 
-    done = executed(study, setting, lambda run: study.following(replace(call, run=run)), finish, verbose=verbose)
+    beside = {each.name: value for each, value in extras.items()}
+    typed = {**given, **beside, **call.kept, **({"verbose": True} if verbose else {})}
+    done = executed(
+        study,
+        setting,
+        lambda run: study.following(replace(call, run=run)),
+        finish,
+        verbose=verbose,
+        dry=command(declared.name, setting.model, options=typed) if dry_run else "",
+    )
+    if done is None:
+        return
     for extra, value in extras.items():
         terminal.following(_named(extra.done)(done, value))
     check_expectation(study, done)

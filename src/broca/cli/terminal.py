@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from broca.runs import Run
+    from broca.runs.costs import Cost
 
 
 @contextmanager
@@ -59,6 +60,17 @@ def error(kind: str, text: str) -> None:
 def traceback(kind: type[BaseException], raised: BaseException, trace: TracebackType | None) -> None:
     """What nobody expected, as Python tells it, on standard error; for `sys.excepthook`."""
     err.print("".join(format_exception(kind, raised, trace)), end="", markup=False, soft_wrap=True)
+
+
+def cost(found: Cost | None, *, every: bool = False) -> None:
+    """What a study will cost, on standard error; with `every`, each of its steps on standard output."""
+    if found is None:
+        err.print("What this will cost is not known.")
+        return
+    sentence = found.sentence
+    err.print(f"{sentence[0].upper()}{sentence[1:]}.", markup=False, soft_wrap=True)
+    if every:
+        facts([(step.name, found.words(step)) for step in found.phases])
 
 
 def result(run: Run, *, verbose: bool = False) -> None:

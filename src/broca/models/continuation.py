@@ -125,6 +125,16 @@ def _groups(questions: Sequence[Question]) -> Iterable[list[int]]:
     return groups.values()
 
 
+def tokens_read(questions: Sequence[Question]) -> int:
+    """Tokens that pass when these are priced together: shared beginnings and prompts once, of each option all but the last."""
+    total = 0
+    for group in _groups(questions):
+        asked = [questions[i] for i in group]
+        total += sum(len(q.shared) + sum(len(option) - 1 for option in q.options) for q in asked)
+        total -= sum((len(family.rows) - 1) * family.prefix for family in families(asked))
+    return total
+
+
 def _prices(
     lm: LM, questions: Sequence[Question], way: Way, *, insists: bool, size: int | None, side: Side
 ) -> Iterable[tuple[Sequence[int], NDArray[np.float64]]]:

@@ -69,10 +69,15 @@ def price_above(lm: LM, questions: Sequence[Question], pricing: Pricing) -> Pric
     return prices
 
 
+def share_above(lm: LM, tokens: float, layer: int) -> float:
+    """The share of a pass over so many tokens that is left where what enters a layer is kept; 1 where that is not worth it."""
+    spared = layer / lm.anatomy.n_layers
+    return 1 - spared if spared >= SHARE and spared * tokens * lm.n_parameters >= FEWEST else 1.0
+
+
 def _worth(lm: LM, questions: Sequence[Question], layer: int) -> bool:
-    share = layer / lm.anatomy.n_layers
     tokens = sum(len(q.shared) + len(q.options) * (q.longest - 1) for q in questions)
-    return share >= SHARE and share * tokens * lm.n_parameters >= FEWEST
+    return share_above(lm, tokens, layer) < 1
 
 
 def _key(lm: LM, questions: Sequence[Question]) -> str:

@@ -6,8 +6,7 @@ from broca.scoring.answers import rates as rates
 from broca.scoring.completions import Completion as Completion
 from broca.scoring.completions import score_differences as score_differences
 from broca.scoring.completions import score_summary as score_summary
-from broca.scoring.costs import Cost as Cost
-from broca.scoring.costs import cost as cost
+from broca.scoring.costs import count_tokens as count_tokens
 from broca.scoring.generation import Generation as Generation
 from broca.scoring.harness import evaluate as evaluate
 from broca.scoring.judge import Rubric as Rubric

@@ -1,67 +1,72 @@
-"""What scoring will cost: tokens that are counted, and seconds from a batch of the real work."""
+"""What scoring costs: the tokens that are read, and a batch of items to take the time of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from time import perf_counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from broca.items import Item
+from broca.scoring.generation import Generation
 from broca.scoring.likelihood import Likelihood, priced_parts
+from broca.scoring.orders import Permuted, orders
+from broca.scoring.sampling import Sampled
+from broca.specs.cost import Sample, typical
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
 
-SAMPLE = 16
-"""Items of the batch that is timed."""
+
+def count_tokens(lm: LM, items: Sequence[Item], scorer: object, *, cell: int) -> int:
+    """Tokens that are read when items are scored, so many of them in a call.
+
+    By likelihood: prompts and what follows them, beginnings that prompts of one call share once. By generation: prompts, and all
+    tokens that may be written. Of a scorer that is not ours: the prompts.
+
+    Args:
+        lm: the model.
+        items: what is scored.
+        scorer: how.
+        cell: items in a call.
+
+    Raises:
+        StimulusError: as the scorer.
+    """
+    return sum(_count(lm, items[start : start + cell], scorer) for start in range(0, len(items), cell))
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of scoring items by likelihood."""
+def _count(lm: LM, items: Sequence[Item], scorer: object) -> int:
+    match scorer:
+        case Permuted():
+            again = [item for item in items for _ in orders(item, scorer.orders, scorer.seed)]
+            return _count(lm, again, scorer.scorer)
+        case Sampled():
+            return scorer.repetitions * _count(lm, items, scorer.reader)
+        case Generation():
+            prompts = lm.tokenize(scorer.prompts(lm, items))
+            return sum(map(len, prompts)) + len(items) * (scorer.max_new_tokens - 1)
+        case Likelihood():
+            from broca.models.continuation import tokens_read
 
-    items: int
-    tokens: int
-    """Of all prompts and choices, each read once."""
-    seconds: float
-    """By a batch of the real work, on this machine as it was then."""
-
-    @property
-    def sentence(self) -> str:
-        told = f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} minutes"
-        return f"{self.items:,} items, {self.tokens:,} tokens: about {told}"
+            return tokens_read(scorer.questions(lm, [part for item in items for part in priced_parts(item)]))
+        case _:
+            return sum(_prompt_lengths(lm, items))
 
 
-def cost(lm: LM, items: Sequence[Item], scorer: Likelihood) -> Cost:
-    """What scoring these items will cost; takes about as long as scoring a few of them twice.
+def _prompt_lengths(lm: LM, items: Sequence[Item]) -> Iterator[int]:
+    """Tokens of each item's prompt as it stands."""
+    return map(len, lm.tokenize([item.content for item in items]))
+
+
+def sample_items(lm: LM, items: Sequence[Item], scorer: object) -> Sample:
+    """Scoring a batch of these items.
 
     Args:
         lm: the model, under whatever is in force.
-        items: all that will be scored; those that are timed are spread over them, long and short.
-        scorer: how they are scored.
+        items: all that will be scored.
+        scorer: how.
 
     Raises:
         StimulusError: as the scorer.
     """
-    counts = count_tokens(lm, items, scorer)
-    by_length = sorted(range(len(items)), key=counts.__getitem__)
-    step = max(1, len(items) // SAMPLE)
-    chosen = by_length[step // 2 :: step][:SAMPLE]
-    sample = [items[i] for i in chosen]
-    scorer(lm, [sample[0], sample[-1]])  # what is done once for a model is done now
-    start = perf_counter()
-    scorer(lm, sample)
-    rate = sum(counts[i] for i in chosen) / (perf_counter() - start)
-    return Cost(len(items), sum(counts), sum(counts) / rate)
-
-
-def count_tokens(lm: LM, items: Sequence[Item], scorer: Likelihood) -> list[int]:
-    """Tokens of each item's prompt and choices.
-
-    Raises:
-        StimulusError: as the scorer.
-    """
-    parts = [priced_parts(item) for item in items]
-    read = iter(scorer.questions(lm, [part for own in parts for part in own]))
-    return [sum(len(q.shared) + sum(map(len, q.options)) for q in (next(read) for _ in own)) for own in parts]
+    some = [items[i] for i in typical([*_prompt_lengths(lm, items)])]
+    return Sample(count_tokens(lm, some, scorer, cell=len(some)), lambda: scorer(lm, some))  # type: ignore[operator]

@@ -33,7 +33,7 @@ from broca.stats.reliability import halves
 from broca.stats.stopping import EVERY, decide, stopping_rule
 from broca.units import UnitMask
 
-_SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
+SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
 ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
 _SHOWN = 200
 OF_NEURONS = 12.5
@@ -126,7 +126,7 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
         )
         return _no_selection(why)
     try:
-        patches.lm.anatomy.sites(_SITE[how.what])
+        patches.lm.anatomy.sites(SITE[how.what])
     except SiteUnavailable as error:
         return _no_selection(f"This model has no {how.what} to choose from. {error}")
     first, second = halves(len(kept), seed=how.seed, groups=groups)
@@ -159,7 +159,7 @@ def _no_selection(why: str) -> Selection:
 
 def _map_cases(cases: Patches, how: Choosing) -> _Map:
     lm, what = cases.lm, how.what
-    sites = lm.anatomy.sites(_SITE[what])
+    sites = lm.anatomy.sites(SITE[what])
     n = {site: lm.anatomy.n_heads if what == "heads" else lm.anatomy.width(site) for site in sites}
     by_site = cases.estimate_effects(n)
     estimates = np.concatenate([by_site[f"all/{site}"] for site in sites], 1)

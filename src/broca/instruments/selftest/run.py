@@ -6,14 +6,12 @@ what was planted, and the rest of the model is what a method has to see through.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.capture.metrics import metric_values
 from broca.errors import GuardError
 from broca.evidence.model import model_summary
 from broca.evidence.verdict import Guard, Rung, Verdict
@@ -22,7 +20,7 @@ from broca.instruments.selftest.result import SelftestResult
 from broca.instruments.selftest.spec import Selftest
 from broca.instruments.selftest.truth import PlantedTrial, ablations, run_trial, set_up
 from broca.models.lm import LM
-from broca.organisms.planting import ROUNDS, Floats
+from broca.organisms.planting import Floats
 from broca.page.numbers import number
 
 FOUND = 0.95
@@ -59,21 +57,6 @@ def run(spec: Selftest, lm: LM, *, cache: Cache = no_cache, progress: Progress =
             "Output weights are not what they were before planting. Load the model anew, and report its class."
         )
     return _result(spec, trial, scores, surface)
-
-
-def forecast(spec: Selftest, lm: LM) -> float:
-    """About how many seconds a run will take on this machine, from the time of one batch."""
-    ground = set_up(spec, lm)
-    metric_values(lm, ground.reference, ground.metric)
-    start = time.perf_counter()
-    metric_values(lm, ground.reference, ground.metric)
-    batch = time.perf_counter() - start
-    # A backward pass takes about as long as two forward ones; per stimulus and side the methods take 20 in all, those of
-    # the power surface 8.
-    trial = ROUNDS * (4 * spec.pairs + 1) + 8 * spec.pairs + spec.rivals
-    others = [d for d in spec.ds if d != spec.d]
-    shown = 20 * spec.n + 8 * sum(spec.ns or (spec.n,)) * (len(spec.ds) or bool(spec.ns))
-    return batch * (trial * (1 + len(others)) + 8 * spec.pairs + spec.rivals + shown / spec.reference)
 
 
 def _result(

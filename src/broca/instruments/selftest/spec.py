@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,9 +21,6 @@ from broca.specs.groups import TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 
 class Selftest(Spec):
@@ -86,14 +82,6 @@ class Selftest(Spec):
     def data_fingerprints(self) -> dict[str, str]:
         """Content hash of the stimuli."""
         return {"contrast": self.stimuli.fingerprint}
-
-    def forecast(self, lm: LM) -> float:
-        """About how many seconds `run` will take on this machine, from the time of one batch.
-
-        Raises:
-            SiteUnavailable, StimulusError: as `run`.
-        """
-        return import_module(self.work().__module__).forecast(self, lm)
 
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:

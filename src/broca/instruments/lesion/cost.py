@@ -1,0 +1,61 @@
+"""What a causal test costs: its localizers, its items under every condition, and matched draws until they have decided."""
+
+from __future__ import annotations
+
+from broca.evidence.overlap import without_choosing
+from broca.evidence.trial_cost import trial_phases
+from broca.instruments.lesion.ledger import choosing_data
+from broca.instruments.lesion.spec import CausalTest
+from broca.instruments.parts import plan_of
+from broca.models.lm import LM
+from broca.scoring.costs import sample_items
+from broca.specs.cost import Phase, Plan
+from broca.units import UnitMask
+
+
+def cost(spec: CausalTest, lm: LM) -> Plan:
+    """Readings of stimuli and items; of draws at most, and as a rule."""
+    data = without_choosing(spec.abilities, choosing_data(spec))
+    items = tuple(item for group in data.abilities.values() for item in group)
+    kept = {item.id for item in next(iter(data.abilities.values()))}
+    mask = spec.selection
+    units = mask is None or isinstance(mask, UnitMask)
+    phases = trial_phases(
+        lm,
+        items,
+        spec.scorer,
+        lesions=_lesions(spec),
+        draws=spec.enough_draws(spec.draws),
+        alpha=spec.level,
+        fills=spec.fills if units else (),
+        sized=units and mask is not None and "size" in spec.match,
+        attributed=mask is None,
+        rewordings=[item for item in spec.rewordings if item.id in kept],
+        claimed=len(spec.fills),
+        layer=_lowest(mask) if isinstance(mask, UnitMask) and "layer" in spec.match else 0,
+    )
+    intact, *rest = phases
+    return Plan((intact, *_localizing(spec, lm), *rest), sample_items(lm, items, spec.scorer))
+
+
+def _lesions(spec: CausalTest) -> int:
+    """Conditions that are scored whatever the draws say."""
+    if spec.selection is not None:
+        return len(spec.fills) + (isinstance(spec.selection, UnitMask) and spec.selection.grain == "unit")
+    doses = [dose for dose in spec.doses if dose != spec.percent]
+    curve = len(doses) * (len(spec.sides) + spec.dose_draws)
+    return len(spec.fills) + len(spec.sides) - 1 + curve + len(spec.localizers) + len(spec.sizes) + 1
+
+
+def _localizing(spec: CausalTest, lm: LM) -> list[Phase]:
+    """What its localizers do, as far as it is not known."""
+    found: list[Phase] = []
+    for turn, each in enumerate(spec.every_localizer):
+        plan = None if spec.known is not None and turn == 0 else plan_of(each, lm)
+        found += plan.phases if plan is not None else ()
+    return found
+
+
+def _lowest(mask: UnitMask) -> int:
+    """The lowest layer of a selection."""
+    return min((site.layer for site, on in mask.at.items() if on.any()), default=0)

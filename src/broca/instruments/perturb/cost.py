@@ -1,0 +1,118 @@
+"""What a study of perturbations costs: every text asked, pairs compared, and as many cases patched as there may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from broca.evidence.conditions import CHUNK
+from broca.instruments.perturb.cases import CLASSES
+from broca.instruments.perturb.grid import KINDS
+from broca.instruments.perturb.selection import SITE
+from broca.instruments.perturb.spec import Perturb
+from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of, way_for
+from broca.items import Item, Text
+from broca.models.lm import LM
+from broca.scoring import Likelihood
+from broca.scoring.costs import count_tokens, sample_items
+from broca.sites import Site
+from broca.specs.cost import BACKWARD, Phase, Plan, Sample, typical
+from broca.stats.stopping import operation, stopping_rule
+
+PART = 0.5
+"""Share of the layers, or of the tokens, that a patch reruns, on average over the places of a grid."""
+CHOSEN = 12.5
+"""Percent of the heads that restore enough, where no share is asked for: few do in a model that was looked at, and more may."""
+COMPARED = 2.0
+"""Weight of a pass whose attention is looked at."""
+
+
+def cost(spec: Perturb, lm: LM) -> Plan:
+    """Readings of all texts; of patches at most, since nobody knows yet which answers turn."""
+    texts = spec.texts(None)
+    way: Way = way_for(texts) if spec.answers == "auto" else spec.answers
+    clean = [pair.clean for pair in texts.clean.values()]
+    lengths = [*map(len, lm.tokenize([pair.perturbed for pair in texts.pairs], chat=spec.chat))]
+    if way == "choices":
+        asked, sample = _by_choices(spec, lm, texts)
+    else:
+        asked, sample = _by_generation(spec, lm, [*clean, *(pair.perturbed for pair in texts.pairs)])
+    # A control for each pair is about as long as the pair's perturbed text.
+    phases = [Phase("asking", asked), Phase("asking controls", sum(lengths) * spec.controls)]
+    if spec.compare:
+        kinds = [[n for n, pair in zip(lengths, texts.pairs, strict=True) if pair.kind == kind] for kind in texts.kinds]
+        compared = 2 * sum(sum(some[: spec.compare]) for some in kinds)
+        phases.append(Phase("comparing runs", compared, 1, COMPARED))
+    if spec.probes:
+        phases.append(Phase("probing", 2 * sum(lengths)))
+    if spec.cases and lengths:
+        n = min(spec.cases, len(lengths))
+        phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths))).phases
+    return Plan(tuple(each for each in phases if each.tokens), sample)
+
+
+def _by_choices(spec: Perturb, lm: LM, texts: StudyTexts) -> tuple[int, Sample]:
+    clean = [*texts.items.values()]
+    turned = [replace(texts.items[source_of(pair)], id=pair.id, prompt=pair.perturbed) for pair in texts.pairs]
+    items: list[Item] = [*clean, *turned]
+    scorer = Likelihood(chat=spec.chat)
+    return count_tokens(lm, items, scorer, cell=CHUNK), sample_items(lm, items, scorer)
+
+
+def _by_generation(spec: Perturb, lm: LM, prompts: Sequence[Text]) -> tuple[int, Sample]:
+    lengths = [len(tokens) + spec.max_new_tokens - 1 for tokens in lm.tokenize(prompts, chat=spec.chat)]
+    chosen = typical(lengths)
+    some = [prompts[i] for i in chosen]
+
+    def generate() -> object:
+        return lm.generate(some, max_new_tokens=spec.max_new_tokens, chat=spec.chat)
+
+    return sum(lengths), Sample(sum(lengths[i] for i in chosen), generate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patching:
+    """Patches of so many cases."""
+
+    spec: Perturb
+    lm: LM
+    cases: int
+    tokens: int
+    """Of all of them."""
+
+    @property
+    def phases(self) -> list[Phase]:
+        """Grid, patterns and the choice."""
+        layers = self.lm.anatomy.n_layers
+        cells = len(KINDS) * layers * len(CLASSES)
+        # back, from other texts, and elsewhere: two classes of tokens, two, and one
+        beside = 5 * layers
+        itself = cells * min(1.0, 16 / self.cases)
+        grid = PART**2 * (cells + beside + itself)
+        differentiated = len(CLASSES) + 1
+        return [
+            Phase("patching", self.tokens, grid),
+            Phase("estimating patches", self.tokens, differentiated, BACKWARD),
+            *self._patterns(layers),
+            *self._choice(),
+        ]
+
+    def _patterns(self, layers: int) -> list[Phase]:
+        each = {"none": 0, "layers": 1, "heads": 1 + (self.lm.anatomy.n_heads or 0)}[self.spec.patterns]
+        return [Phase("patching attention", self.tokens, PART * layers * each)] if each else []
+
+    def _choice(self) -> list[Phase]:
+        """What is done to choose heads or neurons, and to test the choice on the half of the cases that did not choose."""
+        spec, anatomy, half = self.spec, self.lm.anatomy, self.tokens // 2
+        if not any(anatomy.has(Site(layer, SITE[spec.select])) for layer in range(anatomy.n_layers)):
+            return []
+        heads = anatomy.n_layers * (anatomy.n_heads or 0)
+        patched = spec.select == "heads" and spec.rank == "patched"
+        found = [Phase("patching heads", self.tokens, PART * heads)] if patched else []
+        twin = PART * (spec.percent or CHOSEN) / 100 * heads if patched else BACKWARD
+        found += [Phase("patching untrained twins", half, twin * spec.enough_twins(spec.twins))] if spec.twins else []
+        if spec.draws:
+            draws = spec.enough_draws(spec.draws)
+            usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws
+            found.append(Phase("patching random choices", half, 2 + draws, 1.0, 2 + usual))
+        return found

@@ -1,0 +1,86 @@
+"""What a study will cost here: its tokens counted, and its minutes from the time of one batch of its own work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from broca.errors import BrocaError
+from broca.instruments.parts import plan_of
+from broca.page.words import count, duration, rounded
+from broca.specs.cost import Phase, Plan
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+
+EARLY = 0.8
+"""A share of what a study may cost below which it is said what it costs as a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a study, or of scoring."""
+
+    phases: tuple[Phase, ...]
+    rate: float
+    """Seconds a token, by a batch of the real work, on this machine as it was then."""
+
+    @property
+    def tokens(self) -> int:
+        """That are read at most."""
+        return round(sum(each.read for each in self.phases))
+
+    @property
+    def passes(self) -> int:
+        """Readings of all texts of a step, at most, over all steps."""
+        return max(1, round(sum(each.passes for each in self.phases if each.tokens)))
+
+    @property
+    def seconds(self) -> float:
+        """At most."""
+        return sum(each.read * each.weight * self.rate + each.seconds for each in self.phases)
+
+    @property
+    def usual(self) -> float:
+        """Seconds that it takes as a rule."""
+        return sum(each.usual * each.weight * self.rate + each.seconds for each in self.phases)
+
+    def words(self, step: Phase) -> str:
+        """What one of the steps costs at most."""
+        time = duration(step.read * step.weight * self.rate + step.seconds)
+        return f"{rounded(step.read)} tokens, {time}" if step.tokens else time
+
+    @property
+    def sentence(self) -> str:
+        early = ""
+        if self.usual < EARLY * self.seconds and duration(self.usual) != duration(self.seconds):
+            early = f", {duration(self.usual)} where draws stop as they do for a selection like any other"
+        read = f"about {rounded(self.tokens)} tokens in {count(self.passes, 'pass', 'passes')}"
+        return f"{read}, at most {duration(self.seconds)} on this machine{early}"
+
+
+def forecast(study: Any, lm: LM, *, clock: Callable[[], float] = perf_counter) -> Cost | None:
+    """What a study will cost on a model; None of an instrument that does not count, or where the study will say what is wrong with it.
+
+    Takes about as long as two batches.
+
+    Args:
+        study: what is to be done.
+        lm: on which model.
+        clock: the time, in seconds.
+    """
+    try:
+        plan = plan_of(study.fit_to(lm), lm)
+        return None if plan is None else measure(plan, clock=clock)
+    except BrocaError:
+        return None
+
+
+def measure(plan: Plan, *, clock: Callable[[], float] = perf_counter) -> Cost:
+    """The plan with the time of its batch: once to warm up, in which what is done once for a model is done, and once by the clock."""
+    plan.sample.run()
+    start = clock()
+    plan.sample.run()
+    return Cost(plan.phases, (clock() - start) / max(1, plan.sample.tokens))
