@@ -22,7 +22,7 @@ from broca.stats.stopping import operation, stopping_rule
 PART = 0.5
 """Share of the layers, or of the tokens, that a patch reruns, on average over the places of a grid."""
 CHOSEN = 12.5
-"""Percent of the heads that restore enough, where no share is asked for: few do in a model that was looked at, and more may."""
+"""Percent of the heads that are counted as chosen where those are that restore enough: how many, nobody knows before."""
 COMPARED = 2.0
 """Weight of a pass whose attention is looked at."""
 
