@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from broca.runs.costs import Cost
 
 
+FEW = 8
+"""Columns of a table that is set wide."""
+LONGEST = 12
+"""Letters of a column's title that are never folded."""
+
+
 @contextmanager
 def warnings() -> Iterator[None]:
     """Show broca's warnings on standard error, each once."""
@@ -98,11 +104,14 @@ def runs(found: pl.DataFrame) -> None:
 
 def frame(rows: pl.DataFrame, title: str = "") -> None:
     """A data frame as a table."""
+    gap = 2 if rows.width <= FEW else 1
     table = Table(
-        title=_plain(title) or None, box=None, title_justify="left", header_style="bold", padding=(0, 2, 0, 0)
+        title=_plain(title) or None, box=None, title_justify="left", header_style="bold", padding=(0, gap, 0, 0)
     )
     for name, kind in rows.schema.items():
-        table.add_column(_plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
+        side = "right" if kind.is_numeric() else "left"
+        # Cells are folded before a title is.
+        table.add_column(_plain(name), justify=side, overflow="fold", min_width=min(len(name), LONGEST))
     for row in rows.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
