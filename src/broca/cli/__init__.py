@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
@@ -48,25 +48,41 @@ for _each in COMMANDS.values():
 
 
 @app.command
-def demo(*, working: Working = Working(), out: Path = RUNS, verbose: Verbose = False) -> None:
-    """Test the belief networks of two small models, read a third one's reasoning, misspell for a fourth; with reports. No download.
+def demo(
+    *,
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    working: Working = Working(),
+    out: Path = RUNS,
+    verbose: Verbose = False,
+) -> None:
+    """Lesion two heads of a real model, and the belief network of a small one, which was taught to known places. No download.
 
-    The first model's belief answers were taught to known places. Another says the second smallest number of a list: the way to it
-    is read from its attention. A third does sums asked for in words, with and without mistakes in them. The last one's place is
-    anybody's guess: it is asked of its heads, then of its weights.
+    With --all three more small models: one says the second smallest number of a list, and the way to it is read from its attention;
+    one does sums asked for in words, with and without mistakes in them; the last one's place is anybody's guess, and is asked of
+    its heads, then of its weights. Each study ends in a report.
 
     Args:
+        every: Run every study, not the first two.
         out: Folder of runs.
     """
-    from broca.cli.demo import DEMO, ROUTED, TREES, TYPOS, WEIGHTS
+    from broca.cli.demo import DEMO, REAL, REAL_MODEL, ROUTED, TREES, TYPOS, WEIGHTS
+    from broca.models.packages import lack_of
 
-    for study, model, following, options in (
+    studies: list[tuple[Any, str, str, dict[str, object]]] = [
+        (REAL, REAL_MODEL, "score", {"all": True}),
         (ROUTED, "routed", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
         (TREES, "kth", "probe", {"task": "rules"}),
         (TYPOS, "sums", "perturb", {"items": YOURS}),
         (WEIGHTS, "beliefs", "sensitivity", {"task": YOURS}),
         (DEMO, "beliefs", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
-    ):
+    ]
+    chosen = studies if every else studies[:2]
+    if lack := lack_of(REAL_MODEL):
+        terminal.err.print(f"! {lack} The demo goes on without it.", style="yellow", markup=False, soft_wrap=True)
+        chosen = chosen[1:]
+    more = "" if every else f"; broca demo --all runs {len(studies) - len(studies[:2])} more"
+    terminal.out.print(f"{len(chosen)} studies, of {', '.join(dict.fromkeys(each[1] for each in chosen))}{more}")
+    for study, model, following, options in chosen:
         after = command(following, "MODEL", options=options)
         executed(study, Setting(model, Loading(), working, out), lambda _, after=after: [after], verbose=verbose)
 

