@@ -9,6 +9,7 @@ import pytest
 import zoo
 from broca.cli import spelled_out
 from broca.models.build import save
+from broca.reports.build import report
 from broca.runs import list_runs, open_run
 
 PLAIN = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[assistant]"
@@ -40,7 +41,11 @@ def test_a_run_holds_what_the_template_is_told(typed, chatty):
     code, out, err = typed("localize", chatty.name, *quick, "--chat", "--system", "Be brief.")
     assert code == 0, err
     (path,) = list_runs("runs")["path"].to_list()
-    assert open_run(path).spec["study"]["chat"] == 'always {"system": "Be brief."}'
+    run = open_run(path)
+    assert run.spec["study"]["chat"] == 'always {"system": "Be brief."}'
+    assert "".join(run.manifest["prompt"]["tokens"]).replace(" ", "").startswith("<bos>[system]Bebrief.[user]the")
+    page = report(run).read_text()
+    assert "What the model is shown" in page
     assert "--chat always --system 'Be brief.'" in out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broca.evidence.blocks import checks, ladder, ledger, second_wording
+from broca.evidence.prompt_blocks import first_prompt
 from broca.instruments.parts import blocks_by_name
 from broca.page.blocks import Block, Column, Commands, Details, Facts, Heading, Section, Table, Text, Title, section
 from broca.page.record import Record
@@ -22,7 +23,7 @@ def contents(record: Record) -> list[Block]:
         top.insert(0, Title(record.instrument.capitalize() or "Study"))
     rest = [block for block in own if not isinstance(block, Title | Facts)]
     return [
-        *top, *ladder(record), *second_wording(record), *rest, *ledger(record), *checks(record), *_method(record), *_again(record), *_provenance(record),
+        *top, *ladder(record), *second_wording(record), *rest, *first_prompt(record), *ledger(record), *checks(record), *_method(record), *_again(record), *_provenance(record),
     ]  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def _again(record: Record) -> list[Block]:
 
 
 def _provenance(record: Record) -> list[Block]:
-    stored = {k: v for k, v in record.manifest.items() if k not in {"files", "guards", "warnings"}}
+    stored = {k: v for k, v in record.manifest.items() if k not in {"files", "guards", "warnings", "prompt"}}
     manifest, files = _leaves(stored), _leaves(record.manifest.get("files"))
     folds = [Details("Versions, hashes, seeds and machine", (_pairs("Manifest", "entry", manifest),))]
     folds += [Details("Files of the run", (_pairs("Files", "file", files),))] if files else []

@@ -26,6 +26,7 @@ from broca.runs.manifest import seal
 from broca.runs.others import other_runs
 from broca.runs.reading import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
+from broca.specs.spec import Spec
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing
 from broca.workers import Engine, Local
 from broca.workers.threads import limit_threads
@@ -214,7 +215,12 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         journal.note("finish")
     started = {"started": pool.n_spawned} if pool and pool.n_spawned < pool.workers else {}
     others = other_runs(Path(asked.begun["place"]), asked.begun, parse_spec(asked.spec, partial / SPEC)["study"])
-    closing = provenance.closing(result, lm) | {"engine": {**engine.record, **started}, "others": others}
+    shown = study.first_prompt(lm) if isinstance(study, Spec) else None
+    closing = provenance.closing(result, lm) | {
+        "engine": {**engine.record, **started},
+        "others": others,
+        "prompt": shown,
+    }
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
     write(partial / MANIFEST, json_to_bytes(seal(_manifest(asked.begun, closing, journal, content))))

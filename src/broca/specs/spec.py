@@ -143,6 +143,10 @@ class Spec(BaseModel):
         """What to type after a run of this study."""
         return ()
 
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:  # noqa: ARG002 - for those that show texts
+        """The first prompt as the model gets it, see `broca.evidence.first_prompt`; None where there is none of words."""
+        return None
+
     def knowing(self, found: Any, /) -> Self | None:  # noqa: ARG002 - for those that can
         """The same study, which takes a part of it from what was found before; None where that would be something else."""
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -175,6 +176,11 @@ class CausalTest(SharedLevel, Spec):
             StimulusError: if the second wording has other choices or another answer.
         """
         return rewordings((self.items, *self.others), self.options, next(iter(self.abilities.values())))
+
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
+        return import_module("broca.evidence.first_prompt").of_item(
+            lm, next(iter(self.abilities.values()))[0], self.scorer
+        )
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and stimuli: files may change under their names."""

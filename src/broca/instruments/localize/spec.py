@@ -136,6 +136,12 @@ class Localize(SharedLevel, Spec):
         """The same for another contrast, alone."""
         return self.alone.model_copy(update={"contrast": contrast, "options": {}})
 
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
+        first = self.stimuli.positive[0]
+        return import_module("broca.evidence.first_prompt").of_text(
+            lm, first.id, first.content, chat=self.chat, truncate=self.truncate
+        )
+
     def fits(self, lm: Any) -> None:
         """Refuse sites that a model has not, and a selection that no map could satisfy: SiteUnavailable, SelectionError."""
         import_module(f"{__package__}.run").places(self, lm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -172,6 +173,10 @@ class Perturb(SharedLevel, Spec):
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
             choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
         )  # fmt: skip
+
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
+        pair = self.model_copy(update={"n": 1}).texts(None).pairs[0]
+        return import_module("broca.evidence.first_prompt").of_text(lm, pair.id, pair.perturbed, chat=self.chat)
 
     def rows_to_capture(self, lm: LM) -> list[tuple[str, str]]:
         """The ids and texts that ``broca perturb capture`` keeps: clean texts, then their variants without controls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -144,6 +145,10 @@ class Probe(SharedLevel, Spec):
         if self.published:
             prints["published prompts"] = fingerprint([tree.fingerprint for tree in self.published_trees(None, 1)])
         return prints
+
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
+        tree = self._trees(lm)[0]
+        return import_module("broca.evidence.first_prompt").of_text(lm, tree.id, tree.text, chat=self.chat)
 
     def read(self) -> None:
         super().read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -214,6 +215,11 @@ class Sensitivity(SharedLevel, Spec):
             random=self.windows == "random",
             read_from=self.perplexity_source,
             joined=self.reading.texts == "joined",
+        )
+
+    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
+        return import_module("broca.evidence.first_prompt").of_item(
+            lm, next(iter(self.abilities.values()))[0], self.scorer
         )
 
     def data_fingerprints(self) -> dict[str, str]:
