@@ -119,12 +119,12 @@ def _show(items: Sequence[Item], rows: pl.DataFrame, *, brief: bool) -> None:
     """Accuracies beside chance and the best shortcut, and cells beside the reporters."""
     import polars as pl
 
-    from broca.evidence.survey import COLUMNS, survey
+    from broca.evidence.survey import BRIEF, survey
     from broca.stimuli.cell_items import accuracies, is_cell
     from broca.stimuli.degeneracy import flags
 
     table = survey(items, rows)
-    terminal.frame(table.select(COLUMNS) if brief else table)
+    terminal.frame(table.select(*BRIEF).rename(BRIEF) if brief else table)
     bare = table.filter(pl.col("low").is_null())["ability"].to_list()
     one = [f"{name}: no interval, since all items are of one group. Give items of several groups." for name in bare]
     terminal.notes([*one, *flags(items)])

@@ -11,8 +11,17 @@ from broca.items import Item
 from broca.scoring import summarise
 from broca.stimuli.blind_rules import baselines
 
-COLUMNS = ("ability", "n", "accuracy", "low", "high", "chance", "shortcut", "scores", "gate")
-"""What matters of `survey` where there are many abilities."""
+BRIEF = {
+    "ability": "ability",
+    "n": "n",
+    "accuracy": "accuracy",
+    "low": "low",
+    "high": "high",
+    "chance": "chance",
+    "scores": "shortcut",
+    "gate": "gate",
+}
+"""What matters of `survey` where there are many abilities, in 80 columns, and what it is called there."""
 
 
 def survey(items: Sequence[Item], rows: pl.DataFrame, *, alpha: float = 0.05) -> pl.DataFrame:
