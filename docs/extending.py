@@ -28,6 +28,9 @@ An instrument's command, its help, its spec in TOML, its run directory (which a 
 its report exist then. A benchmark is known wherever items are named (`--items evenness`), a scorer wherever a spec names one
 (`scorer = {kind = "confident"}`). An intervention and a reducer need no entry: they are handed over in Python, to `lm.under(...)` and to
 `capture(...)`.
+
+With a module `cost.py` beside its spec an instrument says what it will cost before it starts, and stops there with `--dry-run`:
+`broca.specs.cost` says what the module holds. Without one it says that it does not know.
 """
 _PARTS = (
     ("An instrument: one folder", ("norms/__init__.py", "norms/spec.py", "norms/run.py", "norms/tables.py", "norms/blocks.py")),

@@ -198,6 +198,15 @@ def test_corruptions_say_what_they_touched():
         assert each.tree.statement_texts[each.index] != made[at].statement_texts[each.index]
 
 
+@pytest.mark.parametrize(
+    ("given", "large", "n"),
+    [({}, False, 1024), ({}, True, 128), ({"n": 40}, True, 40), ({"options": {"n": 300}}, True, 300)],
+)
+def test_a_large_model_is_shown_fewer_trees_unless_a_number_is_asked_for(lm, monkeypatch, given, large, n):
+    monkeypatch.setattr("broca.instruments.probe.spec.LARGE", lm.n_parameters - large)
+    assert Probe(**given).fit_to(lm).n == n
+
+
 def test_what_cannot_be_probed_is_refused(lm):
     with pytest.raises(UnknownName, match="Did you mean 'heads'"):
         Probe(pooling="head")

@@ -55,11 +55,12 @@ def test_time_is_that_of_the_second_batch():
         now[0] += 100.0 if len(ran) == 1 else 2.0
 
     found = measure(
-        Plan((Phase("looking", 300, 2), Phase("fitting", seconds=5.0)), Sample(50, run)), clock=lambda: now[0]
+        Plan((Phase("looking", 300, 2), Phase("fitting", seconds=5.0), Phase("twins", models=3)), Sample(50, run)),
+        clock=lambda: now[0],
     )
     assert len(ran) == 2
     assert found.rate == pytest.approx(2 / 50)
-    assert (found.tokens, found.passes, found.seconds) == (600, 2, pytest.approx(600 * 2 / 50 + 5))
+    assert (found.tokens, found.passes, found.seconds) == (600, 2, pytest.approx(600 * 2 / 50 + 5 + 3 * 98))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ def test_a_phase_reads_at_most_and_as_a_rule():
 
 
 def test_phases_are_done_several_times_over():
-    (once,) = times([Phase("looking", 10, 2, 3.0, 1, 0.5)], 5, name="twins")
-    assert once == Phase("twins", 10, 10, 3.0, 5, 2.5)
+    (once,) = times([Phase("looking", 10, 2, 3.0, 1, 0.5)], 5, name="twins", twins=True)
+    assert once == Phase("twins", 10, 10, 3.0, 5, 2.5, 5)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,15 @@ def price_above(lm: LM, questions: Sequence[Question], pricing: Pricing) -> Pric
 
 
 def share_above(lm: LM, tokens: float, layer: int) -> float:
-    """The share of a pass over so many tokens that is left where what enters a layer is kept; 1 where that is not worth it."""
+    """The share of a pass over so many tokens that is left where what enters a layer is kept; 1 where that is not worth it.
+
+    What is no block, such as the head, is always computed.
+    """
     spared = layer / lm.anatomy.n_layers
-    return 1 - spared if spared >= SHARE and spared * tokens * lm.n_parameters >= FEWEST else 1.0
+    if spared < SHARE or spared * tokens * lm.n_parameters < FEWEST:
+        return 1.0
+    table = getattr(lm.model.get_input_embeddings(), "weight", None)
+    return 1 - spared * (1 - (0 if table is None else table.numel()) / lm.n_parameters)
 
 
 def _worth(lm: LM, questions: Sequence[Question], layer: int) -> bool:

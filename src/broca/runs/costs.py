@@ -26,6 +26,8 @@ class Cost:
     phases: tuple[Phase, ...]
     rate: float
     """Seconds a token, by a batch of the real work, on this machine as it was then."""
+    once: float = 0.0
+    """Seconds of what is done once for a model, by the first batch; 0 for a model that was used before."""
 
     @property
     def tokens(self) -> int:
@@ -40,16 +42,21 @@ class Cost:
     @property
     def seconds(self) -> float:
         """At most."""
-        return sum(each.read * each.weight * self.rate + each.seconds for each in self.phases)
+        return sum(map(self.seconds_of, self.phases))
+
+    def seconds_of(self, phase: Phase) -> float:
+        """Of one step, at most."""
+        return phase.read * phase.weight * self.rate + phase.seconds + phase.models * self.once
 
     @property
     def usual(self) -> float:
         """Seconds that it takes as a rule."""
-        return sum(each.usual * each.weight * self.rate + each.seconds for each in self.phases)
+        spared = sum((each.read - each.usual) * each.weight * self.rate for each in self.phases)
+        return self.seconds - spared
 
     def words(self, step: Phase) -> str:
         """What one of the steps costs at most."""
-        time = duration(step.read * step.weight * self.rate + step.seconds)
+        time = duration(self.seconds_of(step))
         return f"{rounded(step.read)} tokens, {time}" if step.tokens else time
 
     @property
@@ -80,7 +87,9 @@ def forecast(study: Any, lm: LM, *, clock: Callable[[], float] = perf_counter) -
 
 def measure(plan: Plan, *, clock: Callable[[], float] = perf_counter) -> Cost:
     """The plan with the time of its batch: once to warm up, in which what is done once for a model is done, and once by the clock."""
+    begin = clock()
     plan.sample.run()
     start = clock()
     plan.sample.run()
-    return Cost(plan.phases, (clock() - start) / max(1, plan.sample.tokens))
+    timed = clock() - start
+    return Cost(plan.phases, timed / max(1, plan.sample.tokens), max(0.0, start - begin - timed))

@@ -36,6 +36,8 @@ class Phase:
     """How often they will be read as a rule; as often as they may when None."""
     seconds: float = 0.0
     """Of work that reads no tokens."""
+    models: float = 0.0
+    """Twins that are made for it: what is done once for a model, such as proofs, is done for each of them."""
 
     @property
     def read(self) -> float:
@@ -95,24 +97,24 @@ def typical(lengths: Sequence[int], *, rows: int = ROWS, tokens: int = TOKENS) -
     return sorted(order[low : high + 1])
 
 
-def times(phases: Iterable[Phase], passes: float, *, expected: float | None = None, name: str = "") -> list[Phase]:
-    """Phases that are done several times over: of each twin, or of each further contrast.
+def times(phases: Iterable[Phase], passes: float, *, name: str = "", twins: bool = False) -> list[Phase]:
+    """Phases that are done several times over.
 
     Args:
         phases: what is done each time.
-        passes: how often at most.
-        expected: how often as a rule.
+        passes: how often.
         name: what it is called; each keeps its own when empty.
+        twins: whether each time is that of another twin.
     """
-    usual = passes if expected is None else expected
     return [
         Phase(
             name or each.name,
             each.tokens,
             each.passes * passes,
             each.weight,
-            (each.passes if each.expected is None else each.expected) * usual,
+            None if each.expected is None else each.expected * passes,
             each.seconds * passes,
+            passes if twins else 0.0,
         )
         for each in phases
     ]

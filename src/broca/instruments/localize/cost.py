@@ -36,7 +36,7 @@ def cost(spec: Localize, lm: LM) -> Plan:
         phases.append(Phase("localizing with other stimuli", sum(len(each) for side in other for each in side.tokens)))
     if spec.twins:
         # Beside untrained twins there is one with its weights in disorder.
-        phases += times([look], spec.enough_twins(spec.twins) + 1, name="localizing in untrained twins")
+        phases += times([look], spec.enough_twins(spec.twins) + 1, name="localizing in untrained twins", twins=True)
     some = [tokens[i] for i in typical([len(each) for each in tokens])]
     pool = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images)
     return Plan(tuple(phases), Sample(sum(map(len, some)), lambda: [*pooled_shards(lm, some, where, pool=pool)]))

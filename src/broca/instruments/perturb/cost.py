@@ -109,8 +109,9 @@ class _Patching:
         heads = anatomy.n_layers * (anatomy.n_heads or 0)
         patched = spec.select == "heads" and spec.rank == "patched"
         found = [Phase("patching heads", self.tokens, PART * heads)] if patched else []
+        twins = spec.enough_twins(spec.twins)
         twin = PART * (spec.percent or CHOSEN) / 100 * heads if patched else BACKWARD
-        found += [Phase("patching untrained twins", half, twin * spec.enough_twins(spec.twins))] if spec.twins else []
+        found += [Phase("patching untrained twins", half, twin * twins, models=twins)] if spec.twins else []
         if spec.draws:
             draws = spec.enough_draws(spec.draws)
             usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws

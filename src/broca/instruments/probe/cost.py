@@ -40,7 +40,7 @@ def cost(spec: Probe, lm: LM) -> Plan:
     twins = spec.enough_twins(spec.twins)
     phases = [
         Phase("looking at attention", tokens, reads),
-        Phase("looking at untrained twins", tokens, reads * twins),
+        Phase("looking at untrained twins", tokens, reads * twins, models=twins),
         Phase(
             "answering", count_tokens(lm, [tree.item for tree in shown], scorer, cell=CHUNK), 1 + len(spec.corruptions)
         ),

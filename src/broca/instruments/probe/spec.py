@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from broca.models.lm import LM
 
 
+MANY, FEW = 1024, 128
+"""Trees that are probed of a small model and of a large one, where no number is asked for."""
+LARGE = 20_000_000
+"""Parameters above which a model is large: 1,024 trees, in it and in 19 twins, would take it hours."""
+
 Order = Literal["place", "size", "probe", "gradient"]
 Mode = Literal["remove", "keep"]
 
@@ -72,8 +77,8 @@ class Probe(SharedLevel, Spec):
     """Trees: kth, rules, proofwriter, arc, entailment, or a file of trees."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as k, m, depth, path, seed or shuffled."""
-    n: Several = 1024
-    """Trees to probe at most."""
+    n: Several | None = None
+    """Trees to probe at most; when None 1,024, or 128 of a model of more than 20 million parameters."""
     pooling: Annotated[str | Pooling, Form(Literal["heads", "gpt2-paper", "llama-code", "llama-paper"])] = "gpt2-paper"
     """How attention becomes features: heads, gpt2-paper, llama-code, llama-paper, or the steps themselves."""
     classifier: Classifier = Classifier()
@@ -135,6 +140,14 @@ class Probe(SharedLevel, Spec):
         """Whether trees must be set aside for them."""
         return bool(self.pruning or self.edges or self.draws)
 
+    def fit_to(self, lm: Any, /) -> Probe:
+        """The same probe, with as many trees as the model's size allows where no number was asked for; all that the options name, if they do."""
+        if self.n is not None:
+            return self
+        named = self.options.get("n")
+        usual = FEW if lm.n_parameters > LARGE else MANY
+        return self.model_copy(update={"n": named if isinstance(named, int) and named > 1 else usual})
+
     def data_fingerprints(self) -> dict[str, str]:
         """The content of a file of trees, and of other items: they may change under their names."""
         others = abilities(self.others, {}, None) if self.others else {}
@@ -157,7 +170,7 @@ class Probe(SharedLevel, Spec):
     def _trees(self, lm: LM | None) -> tuple[Tree, ...]:
         given = dict(self.options)
         if self.task in TREES and "n" in option_names(TREES[self.task]):
-            given = {"n": self.n + (self.n_items if self.lesions else 0), **given}
+            given = {"n": (self.n or MANY) + (self.n_items if self.lesions else 0), **given}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **given)
 
     def published_trees(self, lm: LM | None, demos: int) -> tuple[Tree, ...]:
@@ -169,7 +182,7 @@ class Probe(SharedLevel, Spec):
         """
         own = option_names(reader_of(self.task))
         kept = {name: value for name, value in (("paper_compat", True), ("demos", demos)) if name in own}
-        few = {"n": self.n} if self.task in TREES and "n" in own else {}
+        few = {"n": self.n or MANY} if self.task in TREES and "n" in own else {}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **{**few, **self.options, **kept})[: self.n]
 
     def split_trees(self, lm: LM) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:

@@ -47,7 +47,8 @@ def cost(spec: Sensitivity, lm: LM) -> Plan:
         held,
     ]
     if spec.twins:
-        phases += times([*gradients, held], spec.enough_twins(spec.twins) + 1, name="scoring untrained twins")
+        once = Phase("scoring untrained twins", round(sum(each.read for each in (*gradients, held))), 1, BACKWARD)
+        phases += times([once], spec.enough_twins(spec.twins) + 1, twins=True)
     return Plan(tuple(phases), sample_items(lm, items, spec.scorer))
 
 
