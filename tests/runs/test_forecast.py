@@ -47,6 +47,17 @@ def tokens_read(monkeypatch, do) -> int:
     return sum(seen)
 
 
+def test_of_short_batches_the_shortest_counts():
+    now, takes = [0.0], iter((9.0, 0.5, 0.2, 0.4, 7.0))
+
+    def run():
+        now[0] += next(takes)
+
+    found = measure(Plan((Phase("looking", 100),), Sample(10, run)), clock=lambda: now[0])
+    assert (found.seconds, found.once) == (pytest.approx(2), pytest.approx(8.8))
+    assert next(takes) == 7.0
+
+
 def test_time_is_that_of_the_second_batch():
     now, ran = [0.0], []
 
