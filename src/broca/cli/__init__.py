@@ -18,14 +18,14 @@ from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Pa
 from broca import __version__
 from broca.cli import terminal
 from broca.cli.commands import Setting
-from broca.cli.execute import check_expectation, executed, study_of
+from broca.cli.execute import check_expectation, check_out, executed, study_of
 from broca.cli.exporting import export
 from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, DryRun, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.cli.selecting import select
-from broca.errors import BrocaError, RunError, SpecError, StimulusError
+from broca.errors import BrocaError, ModelError, RunError, SpecError, StimulusError
 from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
 
@@ -76,15 +76,24 @@ def demo(
         (WEIGHTS, "beliefs", "sensitivity", {"task": YOURS}),
         (DEMO, "beliefs", "lesion", {"contrast": YOUR_CONTRAST, "items": YOURS}),
     ]
+    check_out(out)
     chosen = studies if every else studies[:2]
-    if lack := lack_of(REAL_MODEL):
-        terminal.err.print(f"! {lack} The demo goes on without it.", style="yellow", markup=False, soft_wrap=True)
-        chosen = chosen[1:]
-    more = "" if every else f"; broca demo --all runs {len(studies) - len(studies[:2])} more"
-    terminal.out.print(f"{len(chosen)} studies, of {', '.join(dict.fromkeys(each[1] for each in chosen))}{more}")
+    more = "" if every else f"; broca demo --all runs {len(studies) - len(chosen)} more studies"
+    terminal.out.print(f"models: {', '.join(dict.fromkeys(each[1] for each in chosen))}{more}")
     for study, model, following, options in chosen:
         after = command(following, "MODEL", options=options)
-        executed(study, Setting(model, Loading(), working, out), lambda _, after=after: [after], verbose=verbose)
+        lack = lack_of(model) if model == REAL_MODEL else ""
+        try:
+            if not lack:
+                executed(
+                    study, Setting(model, Loading(), working, out), lambda _, after=after: [after], verbose=verbose
+                )
+        except (ModelError, RunError) as error:
+            if model != REAL_MODEL:
+                raise
+            lack = str(error)
+        if lack:
+            terminal.err.print(f"! {lack} The demo goes on without it.", style="yellow", markup=False, soft_wrap=True)
 
 
 @app.command
