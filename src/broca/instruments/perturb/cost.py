@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
+from broca.errors import StimulusError
 from broca.evidence.conditions import CHUNK
 from broca.instruments.perturb.cases import CLASSES
 from broca.instruments.perturb.grid import KINDS
@@ -19,12 +21,14 @@ from broca.sites import Site
 from broca.specs.cost import BACKWARD, Phase, Plan, Sample, typical
 from broca.stats.stopping import operation, stopping_rule
 
+TRIED = 4
+"""Texts whose controls are timed."""
 PART = 0.5
 """Share of the layers, or of the tokens, that a patch reruns, on average over the places of a grid."""
 CHOSEN = 12.5
 """Percent of the heads that are counted as chosen where those are that restore enough: how many, nobody knows before."""
-COMPARED = 2.0
-"""Weight of a pass whose attention is looked at."""
+COMPARED = 4.0
+"""Weight of a pass of which every site and all attention are compared, measured on a small model."""
 
 
 def cost(spec: Perturb, lm: LM) -> Plan:
@@ -48,7 +52,20 @@ def cost(spec: Perturb, lm: LM) -> Plan:
     if spec.cases and lengths:
         n = min(spec.cases, len(lengths))
         phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths))).phases
-    return Plan(tuple(each for each in phases if each.tokens), sample)
+    phases.insert(0, Phase("making texts and controls", seconds=_making(spec, lm, len(clean))))
+    return Plan(tuple(each for each in phases if each.tokens or each.seconds), sample)
+
+
+def _making(spec: Perturb, lm: LM, n: int) -> float:
+    """Seconds of finding controls for n texts, by a few of them; 0 where there are none, or a model writes the texts."""
+    if not spec.controls or spec.rewriter is not None:
+        return 0.0
+    few, start = min(TRIED, n), perf_counter()
+    try:
+        spec.model_copy(update={"n": few}).texts(lm)
+    except StimulusError:  # so few may have no word to edit
+        return 0.0
+    return (perf_counter() - start) * n / few
 
 
 def _by_choices(spec: Perturb, lm: LM, texts: StudyTexts) -> tuple[int, Sample]:

@@ -36,7 +36,9 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
         StimulusError: if a text does not fit the model, or nothing can be perturbed.
         UnknownName: if there are no such items or kinds.
     """
+    progress("making texts and controls", 0, 1)
     texts = spec.texts(lm)
+    progress("making texts and controls", 1, 1)
     way: Way = way_for(texts) if spec.answers == "auto" else spec.answers
     if way == "choices" and not texts.items:
         raise StimulusError(

@@ -16,6 +16,11 @@ from broca.models.lm import LM
 from broca.scoring.costs import count_tokens, sample_items
 from broca.specs.cost import BACKWARD, Phase, Plan, times
 
+PRICED = 2.5
+"""Weight of a pass in which every token is priced, measured on a small model."""
+ALONE = 3.0
+"""By how much a gradient that is kept for itself takes longer than one of many that are summed, likewise."""
+
 
 def cost(spec: Sensitivity, lm: LM) -> Plan:
     """Readings of samples, items and texts; of random masks at most, and as a rule."""
@@ -43,11 +48,13 @@ def cost(spec: Sensitivity, lm: LM) -> Plan:
         Phase("choosing", count_tokens(lm, work.parts[1], spec.scorer, cell=CHUNK), 1 + fractions),
         masked,
         *random,
-        Phase("predicting texts", texts, 1 + fractions + draws),
+        Phase("predicting texts", texts, 1 + fractions + draws, PRICED),
         held,
     ]
     if spec.twins:
-        once = Phase("scoring untrained twins", round(sum(each.read for each in (*gradients, held))), 1, BACKWARD)
+        once = Phase(
+            "scoring untrained twins", round(sum(each.read for each in (*gradients, held))), 1, ALONE * BACKWARD
+        )
         phases += times([once], spec.enough_twins(spec.twins) + 1, twins=True)
     return Plan(tuple(phases), sample_items(lm, items, spec.scorer))
 
@@ -73,7 +80,7 @@ def _held_out(work: Work) -> Phase:
     once = _rows(held.asked) + sum(len(asked.question.shared) for asked in texts.asked)
     # One pass for all options of an item, and a backward pass for each.
     each = sum(_rows([asked]) * (1 + (BACKWARD - 1) * len(asked.question.options)) / BACKWARD for asked in held.asked)
-    return Phase("looking at held-out gradients", round(once + each), 1, BACKWARD)
+    return Phase("looking at held-out gradients", round(once + each), 1, ALONE * BACKWARD)
 
 
 def _rows(asked: Sequence[AnsweredQuestion]) -> int:
