@@ -175,7 +175,7 @@ class Perturb(SharedLevel, Spec):
         )  # fmt: skip
 
     def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
-        pair = self.model_copy(update={"n": 1}).texts(None).pairs[0]
+        pair = self.texts(None).pairs[0]
         return import_module("broca.evidence.first_prompt").of_text(lm, pair.id, pair.perturbed, chat=self.chat)
 
     def rows_to_capture(self, lm: LM) -> list[tuple[str, str]]:
