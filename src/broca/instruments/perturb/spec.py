@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -167,7 +168,9 @@ class Perturb(SharedLevel, Spec):
         kinds = self.kinds
         if lm is None and self.rewriter and kinds:  # what is not written yet cannot be shown; the clean texts can
             kinds = tuple(kind for kind in kinds if kind not in REWRITTEN) or ALL
-        count = None if lm is None or not self.controls else (lambda text: len(lm.tokenize([text], chat="never")[0]))
+        count = (
+            None if lm is None or not self.controls else cache(lambda text: len(lm.tokenize([text], chat="never")[0]))
+        )
         write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
         return load_texts(
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
