@@ -163,6 +163,10 @@ LOOPS = {
     "stimuli/published/syntaxgym.py:_passages",
     # takes a word from the list, or puts an edit where there was room, each time
     "stimuli/perturb/draws.py:_exactly",
+    # takes an example of a group that gave none yet each time, and there are as many groups as examples
+    "stimuli/examples.py:_chosen",
+    "stimuli/natural/questions.py:_drawn",
+    "stimuli/natural/questions.py:_examples",
     # fills the room that is left, letter by letter
     "stimuli/language.py:_body",
     # gives lessons as long as somebody asks for them

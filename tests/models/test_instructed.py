@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 import zoo
@@ -16,7 +18,7 @@ SWITCH = PLAIN + "{% if NAME is defined and not NAME %} <no thoughts>{% endif %}
 
 @pytest.fixture
 def tokenizer():
-    made = zoo.tokenizer()
+    made = copy.deepcopy(zoo.tokenizer())
     made.chat_template = PLAIN
     return made
 

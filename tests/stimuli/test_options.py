@@ -62,7 +62,7 @@ def test_the_types_of_options_are_known_for_everything_that_has_a_name():
         (trees.TREES, trees.option_types),
     ):
         for name in registry:
-            assert types(name).keys() <= {*hints(registry[name]), "path"}
+            assert types(name).keys() <= {*hints(registry[name]), "path", "shots"}
     assert "tokenizer" not in trees.option_types("kth")
     with pytest.raises(UnknownName):
         contrasts.option_types("nothing")

@@ -14,12 +14,13 @@ REAL_MODEL = "smollm2"
 REAL = CausalTest(
     selection="23.4,29.1",  # type: ignore[arg-type] - a mask is read from what is written
     items="facts/capitals",
-    others=("grammar/agreement",),
-    n_items=40,
-    draws=40,
+    others=("facts/languages", "recall/capitals", "grammar/agreement"),
+    n_items=60,
+    draws=19,
     fills=("zero", "mean"),
 )
-"""In a real language model: two heads through which a country leaves its own word. Without them, what of its capital?"""
+"""In a real language model: two heads through which a country leaves its own word. Without them, what of its capital? Of its language? Of
+capitals that only have to be repeated?"""
 
 DEMO = CausalTest(
     localizer=Localize(contrast="belief", sites="*.z", grain="head", twins=19),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from broca.evidence.ledger import DataChoice, Ledger, look
-from broca.instruments.perturb.selection import Selection
+from broca.instruments.perturb.selection import OF_NEURONS, Selection
 from broca.instruments.perturb.spec import Perturb
 
 
@@ -20,10 +20,17 @@ def ledger(spec: Perturb, kinds: Sequence[str], selection: Selection) -> Ledger:
     looks = (
         look("kinds of perturbation", kinds, "all together"),
         look("what can be chosen", (spec.select,)),
-        look(f"percentages of {spec.select}", (spec.percent,)),
+        look(f"rules for {spec.select}", (_rule(spec),)),
         look("attention patterns", (spec.patterns,), "none"),
     )
     chosen = DataChoice(
         f"the {spec.select}", "half of the groups of cases", "the other half", apart=True, groups=selection.groups
     )
     return Ledger.of(spec, looks, [chosen] if selection.mask is not None else [])
+
+
+def _rule(spec: Perturb) -> str:
+    """Which are chosen, in words."""
+    if spec.select == "heads" and spec.percent is None:
+        return f"those that restore {spec.smallest_effect:.0%} or more"
+    return f"{spec.percent or OF_NEURONS:g} percent"
