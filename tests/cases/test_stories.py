@@ -105,6 +105,7 @@ def table(path: Path, name: str, n: int = 40) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_tables_without_groups_are_compared(tmp_path):
     own, other = table(tmp_path / "own.csv", "false-belief"), table(tmp_path / "other.csv", "photograph")
     how = {"draws": 2, "fills": ("zero",), "gate": "mark", "n_bootstrap": 20}

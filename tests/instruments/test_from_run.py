@@ -78,6 +78,7 @@ def test_what_a_run_selected_is_lesioned_and_keeps_what_its_map_is_worth(name, t
     assert again.origin == fields_of_run(source, {})["origin"]
 
 
+@pytest.mark.slow
 def test_another_model_is_lesioned_too_and_nothing_is_said_of_its_map(tmp_path):
     run, said = lesioned(tmp_path / "runs", "beliefs", "sums-typos", "--items", "beliefs/false-belief")
     assert "is of another model: its selection is lesioned in this one, and what it says of the map is left out" in said

@@ -192,6 +192,7 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
     assert states["selective"] == states["causal"] == states["specific"] == "passed"
 
 
+@pytest.mark.slow
 def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
     """Where the model is its own twin, what was chosen by its first half has no head start in the second."""
     monkeypatch.setattr(sys.modules[select_units.__module__], "untrained_twin", lambda own, _seed: own)
@@ -209,6 +210,7 @@ def test_estimates_of_all_tokens_are_the_sum_over_their_classes(lm, cases):
     np.testing.assert_allclose(found["all/0.z"], by_class, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_neurons_are_ranked_by_estimates_and_patched_together(lm):
     spec = SPEC.model_copy(
         update={
@@ -299,6 +301,7 @@ def test_unknown_kinds_and_items_are_refused_with_near_ones(lm):
         Perturb(items="sum").run(lm)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_bytes(lm, tmp_path):
     spec = SPEC.model_copy(
         update={"n": 60, "kinds": ("delete", "case", "homoglyph"), "cases": 30, "draws": 5, "twins": 0}

@@ -7,6 +7,7 @@ import re
 from functools import cache
 
 import numpy as np
+import pytest
 
 from broca.models.lm import LM
 from broca.organisms import organism_path, trainer
@@ -61,6 +62,7 @@ def test_it_still_answers_requests_that_it_has_not_seen():
     assert grade_answers([item.id for item in items[:100]], gold, said)["correct"].mean() >= 0.95
 
 
+@pytest.mark.slow
 def test_a_short_training_runs_and_leaves_a_model(tmp_path):
     made = trainer("sums")(tmp_path / "m", seed=1, steps=2)
     assert made.steps == 2

@@ -64,6 +64,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, lm, tmp_path, monkey
         exec(compile(block, str(page), "exec", dont_inherit=True), known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(example, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -72,6 +72,7 @@ def test_two_processes_end_with_the_bytes_of_one(spec, lm, whole, tmp_path):
     assert [n for n, _ in done] == list(range(done[0][1] + 1))
 
 
+@pytest.mark.slow
 def test_processes_share_what_is_asked_of_perturbed_texts(tmp_path):
     sums = LM.load("sums", device="cpu")
     spec = Perturb(items="sums", n=12, kinds=("case", "delete"), compare=0, cases=0, n_bootstrap=200)
@@ -96,6 +97,7 @@ def test_a_finished_run_is_opened_and_no_worker_started(spec, lm, whole, monkeyp
     assert again.manifest == open_run(whole.path).manifest
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_on_one_engine_goes_on_on_another(spec, lm, whole, tmp_path, monkeypatch):
     calls = iter(range(40))
 
