@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -147,7 +149,7 @@ def test_one_text_gives_one_answer(lm):
 
 
 def test_the_messages_of_a_chat_are_one_text():
-    tokenizer = zoo.tokenizer()
+    tokenizer = copy.deepcopy(zoo.tokenizer())
     tokenizer.chat_template = TEMPLATE
     lm = LM.wrap(zoo.build("llama"), tokenizer)
     dictionaries = [{"role": "user", "content": "hi"}]

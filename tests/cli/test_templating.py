@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -17,7 +18,7 @@ PLAIN = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[assi
 
 @pytest.fixture
 def chatty(here):
-    words = zoo.tokenizer()
+    words = copy.deepcopy(zoo.tokenizer())
     words.chat_template = PLAIN
     save(zoo.build("llama", positions=1024), words, here / "chatty")
     return here / "chatty"
