@@ -113,7 +113,8 @@ def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: floa
     text += f". {few}" if few else ": it does not have the ability, so there is nothing to localize."
     if stop:
         raise GuardError(
-            f"{text} Use items that it can answer, another prompt format, or gate='mark' to go on regardless."
+            f"{text} Use another prompt format (--chat, --shots), an easier level (--options.level easy) or other items: broca score MODEL "
+            "--all lists the abilities that a model has. gate='mark' goes on regardless."
         )
     return Guard("gate", "marked", text)
 
