@@ -165,7 +165,7 @@ LOOPS = {
     "stimuli/perturb/draws.py:_exactly",
     # takes an example of a group that gave none yet each time, and there are as many groups as examples
     "stimuli/examples.py:_chosen",
-    "stimuli/natural/questions.py:_drawn",
+    "stimuli/natural/questions.py:_draw",
     "stimuli/natural/questions.py:_examples",
     # fills the room that is left, letter by letter
     "stimuli/language.py:_body",

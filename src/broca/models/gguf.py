@@ -98,7 +98,7 @@ class _Reader:
             )
         architecture = fields.get("general.architecture")
         if not isinstance(architecture, str):
-            raise self.damaged("it does not say what kind of model it holds")
+            raise self.damage_error("it does not say what kind of model it holds")
         types, parameters = self.tensors(n_tensors, fields.get("general.alignment", 32))
         return Header(architecture, types, parameters, bool(fields.get("tokenizer.ggml.tokens")))
 
@@ -107,7 +107,7 @@ class _Reader:
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         if not isinstance(alignment, int) or alignment < 1:
-            raise self.damaged("its alignment is no positive number")
+            raise self.damage_error("its alignment is no positive number")
         types: Counter[str] = Counter()
         numbers, end = 0, 0
         for _ in range(n):
@@ -117,14 +117,14 @@ class _Reader:
             count = prod(self.take(f"{dimensions}Q"))
             code, offset = self.take("IQ")
             if code not in {kind.value for kind in GGML_QUANT_SIZES}:
-                raise self.damaged(f"it holds numbers of the unknown type {code}")
+                raise self.damage_error(f"it holds numbers of the unknown type {code}")
             kind = GGMLQuantizationType(code)
             block, width = GGML_QUANT_SIZES[kind]
             types[kind.name] += 1
             numbers += count
             end = max(end, offset + -(-count // block) * width)
         if not types:
-            raise self.damaged("it holds no weights")
+            raise self.damage_error("it holds no weights")
         whole = -(-self.at // alignment) * alignment + end
         if whole > self.size:
             raise self.cut_off(whole)
@@ -137,7 +137,7 @@ class _Reader:
         if kind in _SCALARS:
             return self.take(_SCALARS[kind])[0]
         if kind != _ARRAY:
-            raise self.damaged(f"it has a field of the unknown type {kind}")
+            raise self.damage_error(f"it has a field of the unknown type {kind}")
         inner, n = self.take("IQ")
         if inner == _STRING:
             self.bound("strings of one list", n)
@@ -146,7 +146,7 @@ class _Reader:
         elif inner in _SCALARS:
             self.skip(n * struct.calcsize(f"<{_SCALARS[inner]}"))
         else:
-            raise self.damaged(f"it has a list of the unknown type {inner}")
+            raise self.damage_error(f"it has a list of the unknown type {inner}")
         return n
 
     def text(self) -> str:
@@ -167,9 +167,9 @@ class _Reader:
 
     def bound(self, what: str, n: int) -> None:
         if n > _MOST[what]:
-            raise self.damaged(f"it says that it has {n:,} {what}")
+            raise self.damage_error(f"it says that it has {n:,} {what}")
 
-    def damaged(self, why: str) -> ModelError:
+    def damage_error(self, why: str) -> ModelError:
         return ModelError(f"{self.path} is damaged: {why}. Get it again.")
 
     def cut_off(self, whole: int | None = None) -> ModelError:

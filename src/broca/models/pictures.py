@@ -16,7 +16,7 @@ from torch import Tensor
 from broca.errors import ModelError, StimulusError
 from broca.items import PicturedText, Text, as_text, picture_hash
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
-from broca.models.rendering import Frame, TokenizerText, instructed, refuse_idle
+from broca.models.rendering import Frame, TokenizerText, instruct, refuse_idle
 from broca.models.templates import chat_text
 from broca.models.tokens import Chat, Tokens
 from broca.specs.fields import template_parts
@@ -114,7 +114,7 @@ class Viewer:
         ]
         if "system" in told:
             told = {**told, "system": [{"type": "text", "text": told["system"]}]}
-        turned, how = instructed(parts, told)
+        turned, how = instruct(parts, told)
         return TokenizerText(self._chat_words(turned, **how), templated=True, images=images)
 
     def _chat_words(self, turns: Sequence[Mapping[str, Any]], **how: Any) -> str:

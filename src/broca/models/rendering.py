@@ -60,11 +60,11 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerTex
         if isinstance(text, str)
         else [{"role": m.role, "content": m.content} for m in text]
     )
-    turns, how = instructed(turns, told)
+    turns, how = instruct(turns, told)
     return TokenizerText(chat_text(tokenizer, turns, add_generation_prompt=True, **how), templated=True)
 
 
-def instructed(turns: Sequence[Any], told: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def instruct(turns: Sequence[Any], told: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The turns behind a system message, and what else the template is told.
 
     Raises:

@@ -33,7 +33,7 @@ def other_runs(final: Path, manifest: Mapping[str, Any], study: Mapping[str, Any
         manifest: of the run.
         study: of the run.
     """
-    model, own = canonical(manifest["model"].get("identity")), _shown(manifest, study)
+    model, own = canonical(manifest["model"].get("identity")), _data_of(manifest, study)
     found: Counter[str] = Counter()
     for place in sorted(final.parent.iterdir()):
         if place in (final, partial_of(final)) or not (place / MANIFEST).is_file():
@@ -42,11 +42,11 @@ def other_runs(final: Path, manifest: Mapping[str, Any], study: Mapping[str, Any
             other, _ = read_manifest(read(place / MANIFEST), place / MANIFEST)
             same = canonical(other["model"].get("identity")) == model
             spec = {} if other["data"] else parse_spec(read(place / SPEC), place / SPEC)["study"]
-            if same and own & _shown(other, spec):
+            if same and own & _data_of(other, spec):
                 found[str(other["kind"])] += 1
     return dict(sorted(found.items()))
 
 
-def _shown(manifest: Mapping[str, Any], study: Mapping[str, Any]) -> set[str]:
+def _data_of(manifest: Mapping[str, Any], study: Mapping[str, Any]) -> set[str]:
     """What stands for the data of a run: content hashes, or the names of what it shows where there are none."""
     return set(map(str, manifest["data"].values())) or {str(study[name]) for name in _NAMED if study.get(name)}

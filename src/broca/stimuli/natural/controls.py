@@ -52,10 +52,10 @@ def recall(
         wording: 1 or 2: the same items, other marks between the words.
     """
     asked = natural(RECALLED[name], n=n, seed=seed, level=level)
-    return tuple(_recalled(name, item, f"{name}/{seed}/{number}", wording) for number, item in enumerate(asked))
+    return tuple(_recall_item(name, item, f"{name}/{seed}/{number}", wording) for number, item in enumerate(asked))
 
 
-def _recalled(name: str, item: Item, seed: str, wording: Wording) -> Item:
+def _recall_item(name: str, item: Item, seed: str, wording: Wording) -> Item:
     stream = random.Random(seed)  # noqa: S311 - stimuli, no secrets
     words = stream.sample(item.choices, len(item.choices))
     said = [*words * _ROUNDS, *words[: words.index(item.choices[item.answer])]]
@@ -64,13 +64,13 @@ def _recalled(name: str, item: Item, seed: str, wording: Wording) -> Item:
     return replace(item, prompt=f"{between.join(said)}{between.rstrip()}", ability=name, tags=tags)
 
 
-def _shown(drawn: Draw, wording: Wording) -> Sides:
+def _choices_shown(drawn: Draw, wording: Wording) -> Sides:
     """Examples as they are, and with their answers moved on by one: the same words, and no relation between them."""
     answers = [each.answer for each in drawn.examples]
     return drawn.prompt(wording), drawn.prompt(wording, [*answers[1:], *answers[:1]])
 
 
-def _completed(drawn: Draw, wording: Wording) -> Sides:
+def _complete(drawn: Draw, wording: Wording) -> Sides:
     """The sentence as it goes on rightly, and wrongly."""
     asked = drawn.prompt(wording)
     return f"{asked} {drawn.question.answer}", f"{asked} {next(c for c in drawn.choices if c != drawn.question.answer)}"
@@ -85,8 +85,10 @@ class Kind(NamedTuple):
     source: str
 
 
-_SHOTS = Kind(_shown, 5, f"what examples show, against the same words in another order. Paradigm: {paradigms.SHOTS}")
-_GRAMMAR = Kind(_completed, 0, f"sentences that agree, against those that do not. Paradigm: {paradigms.AGREEMENT}")
+_SHOTS = Kind(
+    _choices_shown, 5, f"what examples show, against the same words in another order. Paradigm: {paradigms.SHOTS}"
+)
+_GRAMMAR = Kind(_complete, 0, f"sentences that agree, against those that do not. Paradigm: {paradigms.AGREEMENT}")
 
 CONTRASTS: dict[str, Kind] = {
     **dict.fromkeys((name for name in ABILITIES if name.startswith("facts/")), _SHOTS),

@@ -59,7 +59,9 @@ def relation(frames: Frames, value: Callable[[Country], str]) -> Ability:
         known = [each for each in countries() if value(each) != "-"]
         own = [each for each in known if level != "easy" or each in countries()[:WELL_KNOWN]]
         return [
-            made for each in own for made in _framed(frames, each.name, value(each), _others(each, known, value, level))
+            made
+            for each in own
+            for made in _frame_questions(frames, each.name, value(each), _others(each, known, value, level))
         ]
 
     return Ability(questions, choices=4)
@@ -81,7 +83,7 @@ def membership(name: str, frames: Frames, *, split: str | None, plain: bool) -> 
             foils = tuple(other for other in table if other != answer)
             members = [each.strip() for each in things.split(split)]
             for thing in members[:TYPICAL] if level == "easy" else members:
-                found += _framed(frames, thing if plain else _article(thing), answer, foils)
+                found += _frame_questions(frames, thing if plain else _article(thing), answer, foils)
         return found
 
     return Ability(questions, choices={"easy": 4, "usual": 4, "hard": 6}, shots=3)
@@ -91,7 +93,7 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _framed(frames: Frames, thing: str, answer: str, foils: tuple[str, ...]) -> list[Question]:
+def _frame_questions(frames: Frames, thing: str, answer: str, foils: tuple[str, ...]) -> list[Question]:
     return [
         Question((_sentence(one, thing), _sentence(two, thing)), answer, foils, thing, frame=number)
         for number, (one, two) in enumerate(zip(*frames, strict=True))

@@ -48,7 +48,7 @@ class Question:
     def balance(self) -> str:
         return self.kind or self.answer
 
-    def said(self, wording: Wording, answer: str | None = None) -> str:
+    def text(self, wording: Wording, answer: str | None = None) -> str:
         """The question as an example: with its answer, or with another one."""
         return f"{self.wordings[wording - 1]} {self.answer if answer is None else answer}{self.end}"
 
@@ -83,12 +83,12 @@ class Draw:
     def prompt(self, wording: Wording, answers: Sequence[str] | None = None) -> str:
         """The examples and the question; with other answers of the examples where these are given."""
         own = [each.answer for each in self.examples] if answers is None else answers
-        told = [each.said(wording, answer) for each, answer in zip(self.examples, own, strict=True)]
+        told = [each.text(wording, answer) for each, answer in zip(self.examples, own, strict=True)]
         return self.gap.join([*told, self.question.wordings[wording - 1]])
 
 
 def draw(name: str, ability: Ability, *, n: int, seed: int, shots: int | None, level: Level) -> list[Draw]:
-    """Draw questions, kinds and groups and positions in turn; the order at the end is shuffled.
+    """Draw questions, kinds and groups and positions in turn; the order at the end is shuffle.
 
     The wording has no part in it: in both wordings the same is asked, among the same choices, behind the same examples.
 
@@ -167,11 +167,11 @@ class _Examples:
         if not self._count:
             return ()
         if (frame, visit) not in self._sets:
-            self._sets[frame, visit] = self._drawn(frame)
+            self._sets[frame, visit] = self._draw(frame)
         return self._sets[frame, visit]
 
-    def _drawn(self, frame: int) -> tuple[Question, ...]:
-        left = [shuffled(own, self._stream) for own in shuffled(self._kinds, self._stream)]
+    def _draw(self, frame: int) -> tuple[Question, ...]:
+        left = [shuffle(own, self._stream) for own in shuffle(self._kinds, self._stream)]
         found: list[Question] = []
         while len(found) < self._count:
             taken = {each.group for each in found}
@@ -180,7 +180,7 @@ class _Examples:
                 if fresh is not None and len(found) < self._count:
                     found.append(self._stream.choice([each for each in own.pop(fresh) if each.frame == frame]))
                     taken.add(found[-1].group)
-        return tuple(shuffled(found, self._stream))
+        return tuple(shuffle(found, self._stream))
 
 
 def _by_kind(pool: Sequence[Question], stream: random.Random) -> list[list[list[Question]]]:
@@ -188,8 +188,8 @@ def _by_kind(pool: Sequence[Question], stream: random.Random) -> list[list[list[
     found: dict[str, dict[str, list[Question]]] = defaultdict(lambda: defaultdict(list))
     for question in pool:
         found[question.balance][question.group].append(question)
-    return shuffled(
-        [shuffled([shuffled(own, stream) for own in groups.values()], stream) for groups in found.values()], stream
+    return shuffle(
+        [shuffle([shuffle(own, stream) for own in groups.values()], stream) for groups in found.values()], stream
     )
 
 
@@ -206,7 +206,7 @@ def _examples(name: str, pool: Sequence[Question], count: int, stream: random.Ra
         )
     wanted = min(3 * count, spare)
     found: list[str] = []
-    left = [shuffled(groups, stream) for groups in shuffled(list(kinds.values()), stream)]
+    left = [shuffle(groups, stream) for groups in shuffle(list(kinds.values()), stream)]
     while len(found) < wanted:
         for groups in left:
             fresh = [group for group in groups if group not in found]
@@ -227,17 +227,15 @@ class _Foils:
         self._had: set[tuple[str, frozenset[str]]] = set()
 
     def of(self, question: Question) -> tuple[str, ...]:
-        rest = shuffled([foil for foil in question.foils if foil not in question.near], self._stream)
+        rest = shuffle([foil for foil in question.foils if foil not in question.near], self._stream)
         found = self._first(question, sorted(rest, key=self._rank))
         for _ in range(20):
             if (question.wordings[0], frozenset(found)) not in self._had:
                 break
-            found = self._first(
-                question, sorted(shuffled(rest, self._stream), key=lambda foil: foil not in self._right)
-            )
+            found = self._first(question, sorted(shuffle(rest, self._stream), key=lambda foil: foil not in self._right))
         self._used.update(found)
         self._had.add((question.wordings[0], frozenset(found)))
-        return tuple(shuffled(found, self._stream))
+        return tuple(shuffle(found, self._stream))
 
     def _rank(self, foil: str) -> tuple[bool, int]:
         return foil not in self._right, self._used[foil]
@@ -246,6 +244,6 @@ class _Foils:
         return [*question.near, *rest][: self._count]
 
 
-def shuffled(things: Sequence[T], stream: random.Random) -> list[T]:
+def shuffle(things: Sequence[T], stream: random.Random) -> list[T]:
     """In random order."""
     return stream.sample(list(things), len(things))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from broca.stimuli.natural.lists import rows
-from broca.stimuli.natural.questions import Ability, Level, Question, shuffled
+from broca.stimuli.natural.questions import Ability, Level, Question, shuffle
 
 LENGTHS: dict[Level, int] = {"easy": 5, "usual": 8, "hard": 14}
 """Words of a list that comes again."""
@@ -55,6 +55,6 @@ def _copies(stream: random.Random, level: Level) -> list[Question]:
             place = 1 + (copy + len(found)) % (length - 2)
             told.insert(place, answer)
             again = told[:place]
-            foils = tuple(shuffled([word for word in told if word != answer and word not in again[-1:]], stream))
+            foils = tuple(shuffle([word for word in told if word != answer and word not in again[-1:]], stream))
             found.append(Question((" ".join(told + again), ", ".join([*told, *again]) + ","), answer, foils, answer))
     return found
