@@ -300,6 +300,11 @@ def test_what_belongs_to_another_capture_is_named(captured, tmp_path, name):
     recaptured(captured, tmp_path / "raw", name, (captured[0] / "other" / name).read_bytes())
 
 
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b'{"hash": "1"}'])
+def test_a_capture_whose_manifest_says_nothing_is_a_capture_still(captured, tmp_path, content):
+    recaptured(captured, tmp_path / "raw", "manifest.json", content)
+
+
 @settings(QUIET, max_examples=30)
 @given(how=st.sampled_from(sorted(set(DAMAGES) - {"gone"})), seed=st.integers(0, 2**32))
 def test_a_damaged_index_is_made_anew(home, tmp_path_factory, how, seed):

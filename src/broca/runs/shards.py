@@ -267,12 +267,12 @@ def _sum(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def is_capture(folder: Path) -> bool:
-    """Whether a folder with a manifest is one of captures."""
+    """Whether a folder is one of captures: its manifest says so, or, where that is damaged, the names of its files do."""
     try:
         told = store_json(read(folder / _MANIFEST), folder / _MANIFEST)
     except RunError:
-        return any(folder.glob("shard-*.safetensors"))
-    return "shard" in told and "config_hash" in told
+        told = {}
+    return {"shard", "config_hash"} <= told.keys() or any(folder.glob("shard-*.safetensors"))
 
 
 def _cut(rows: Sequence[Any], size: int) -> list[Sequence[Any]]:
