@@ -149,6 +149,23 @@ def test_a_model_that_has_changed_is_read_anew(change, monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_hook_of_somebody_sees_every_pass():
+    lm = zoo.lm("llama")
+    questions = split(lm, APART, OPTIONS)
+    seen = []
+    with lm.under(lesion(lm, 2)):
+        logprobs(lm, questions)
+        inner = lm.model.get_submodule(f"{lm.anatomy.path}.0.mlp")
+        handle = inner.register_forward_hook(lambda *_: seen.append(1))
+        try:
+            for _ in range(3):
+                seen.clear()
+                logprobs(lm, questions)
+                assert seen
+        finally:
+            handle.remove()
+
+
 def test_what_does_not_say_where_it_starts_is_given_whole_passes(monkeypatch):
     lm = zoo.lm("llama")
     questions = split(lm, APART, OPTIONS)

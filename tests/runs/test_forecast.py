@@ -13,6 +13,7 @@ from broca.instruments.parts import plan_of
 from broca.models.lm import LM
 from broca.runs.costs import Cost, forecast, measure
 from broca.specs.cost import Phase, Plan, Sample
+from counting import tokens_read
 
 SMALL = {"gate": "mark", "n_bootstrap": 50}
 
@@ -30,21 +31,6 @@ def items(tmp_path_factory) -> str:
     ]
     path.write_text("\n".join(map(json.dumps, rows)))
     return str(path)
-
-
-def tokens_read(monkeypatch, do) -> int:
-    """Real tokens of all passes."""
-    seen = []
-    run = LM.run
-
-    def counted(self, batch, *, past=0, **more):
-        seen.append(int(batch.mask[:, past:].sum()))
-        return run(self, batch, past=past, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LM, "run", counted)
-        do()
-    return sum(seen)
 
 
 def test_of_short_batches_the_shortest_counts():

@@ -9,6 +9,7 @@ from broca.items import Item
 from broca.models.lm import LM
 from broca.scoring import Generation, Likelihood, Permuted, Sampled
 from broca.scoring.costs import count_tokens, sample_items
+from counting import tokens_read
 
 SHOTS = "the ball is in the box and the hat is in the bag, "
 
@@ -21,17 +22,7 @@ def lm():
 def passed(lm, items, scorer, monkeypatch) -> int:
     """Real tokens of all passes in which items are scored."""
     scorer(lm, items)  # proofs are done once
-    seen = []
-    run = LM.run
-
-    def counted(self, batch, *, past=0, **more):
-        seen.append(int(batch.mask[:, past:].sum()))
-        return run(self, batch, past=past, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LM, "run", counted)
-        scorer(lm, items)
-    return sum(seen)
+    return tokens_read(monkeypatch, lambda: scorer(lm, items))
 
 
 def asked(n: int, before: str = "") -> list[Item]:

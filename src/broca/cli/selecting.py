@@ -51,13 +51,12 @@ def select(
             chosen.save(out)
     terminal.facts(_facts(chosen))
     model = found.spec["model"].get("name") or "MODEL"
-    source = {"from_": run} if out is None else {"units": out}
-    asks = {} if chosen.grain == "weight" and out is not None else source
-    after = (
-        command("lesion", model, options={**asks, "items": YOURS})
-        if asks
-        else command("export", out, options={"model": model})
-    )
+    if out is None:
+        after = command("lesion", model, options={"from_": run, "items": YOURS})
+    elif chosen.grain == "weight":
+        after = command("export", out, options={"model": model})
+    else:
+        after = command("lesion", model, options={"units": out, "items": YOURS})
     terminal.following({} if out is None else {"mask": str(out)}, after)
 
 
@@ -67,9 +66,8 @@ def _from_ranking(run: Run, how: dict[str, Any]) -> Choice:
     Raises:
         RunError: if it ranked nothing.
     """
-    from typing import get_type_hints
-
-    from broca.instruments import COMMANDS, INSTRUMENTS
+    from broca.instruments import COMMANDS
+    from broca.instruments.parts import result_type
 
     kind = run.manifest["kind"]
     if kind not in COMMANDS or not COMMANDS[kind].ranks:
@@ -77,7 +75,7 @@ def _from_ranking(run: Run, how: dict[str, Any]) -> Choice:
             f"{run.path} is a run of {kind}, which keeps what it selected and no ranking. Leave --percent, --count and --side out, or "
             "give a run of localize."
         )
-    found: Any = run.restore(get_type_hints(INSTRUMENTS[kind].work())["return"])
+    found: Any = run.restore(result_type(kind))
     return found.select(**how)
 
 

@@ -206,11 +206,11 @@ def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
 
 def _again(study: Any, run: Run, lm: LM) -> Any:
     """The study with what a run found, or as it is where this model, data or selection is another."""
-    from typing import get_type_hints
+    from broca.instruments.parts import result_type
 
     kind = run.manifest["kind"]
     if kind in COMMANDS and COMMANDS[kind].ranks:
-        found: Any = run.restore(get_type_hints(INSTRUMENTS[kind].work())["return"])
+        found: Any = run.restore(result_type(kind))
         known = study.knowing(found) if run.made_on(found.spec, lm) else None
         what = "of another model, data or selection than this test asks for: it is localized anew"
     else:

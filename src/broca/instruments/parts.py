@@ -6,7 +6,7 @@ Whoever stores, reports or prints a run asks here, and so names no instrument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from broca.instruments import INSTRUMENTS
 from broca.page.blocks import Block
@@ -20,6 +20,11 @@ def tables_of(spec: type) -> dict[str, Schema]:
     """The schemas of the tables that an instrument writes, by name; none for one that declares none."""
     part = part_beside(spec, "tables")
     return {schema.name: schema for schema in getattr(part, "TABLES", ())}
+
+
+def result_type(instrument: str) -> Any:
+    """The class of an instrument's results: ``run.restore(result_type(kind))``."""
+    return get_type_hints(INSTRUMENTS[instrument].work())["return"]
 
 
 def tables_by_name(instrument: str) -> Mapping[str, Schema]:

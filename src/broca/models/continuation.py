@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from broca.errors import GuardError
 from broca.models.beginnings import Family, families
-from broca.models.fitting import is_out_of_memory
+from broca.models.fitting import INCAPABLE, is_out_of_memory
 from broca.models.force import reads_ahead
 from broca.models.hooks import suspend
 from broca.models.kept_streams import price_above
@@ -32,16 +32,13 @@ from broca.models.questions import Question, split
 from broca.models.rendering import Prompt
 from broca.models.tokens import Chat, Side
 
-Way = Literal["prefix", "cached", "plain", "alone"]
-"""Shared beginnings of prompts; shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of
+Way = Literal["cached", "plain", "alone"]
+"""Shared prompts; each option with its own copy of the prompt, batched; or each such text in a pass of
 its own."""
 
 _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.05}
 """Largest difference between two ways, in nats a token. Double precision models keep single precision parts, such as
 rotary angles; bfloat16 (0.25) rounds logits near 30 to the nearest 1/8."""
-
-_INCAPABLE = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""What a cache raises that cannot do what is asked of it."""
 
 _proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool, bool], Way]] = WeakKeyDictionary()
 """By model, then by (pictures, options of more than one token, prompts of several lengths): the first way that passed the guard."""
@@ -140,10 +137,10 @@ def _prices(
 ) -> Iterable[tuple[Sequence[int], NDArray[np.float64]]]:
     """Some questions' places, and their prices ``(question, option, 2)``; until all are priced."""
     every = tuple(range(len(questions)))
-    shares = way == "prefix" or (way == "cached" and not insists and _may_share_beginnings(lm, questions))
+    shares = way == "cached" and not insists and _may_share_beginnings(lm, questions)
     for family in families(questions) if shares else [Family(every)]:
         own = [questions[i] for i in family.rows]
-        prefix = family.prefix if insists or _prefix_holds(lm, own, family.prefix) else 0
+        prefix = family.prefix if _prefix_holds(lm, own, family.prefix) else 0
         if way in ("plain", "alone"):
             yield family.rows, separate_prices(lm, own, size=1 if way == "alone" else size, side=side)
         else:
@@ -186,7 +183,7 @@ def _prove(lm: LM, probe: Sequence[Question]) -> Way:
         try:
             price = shared_prompt_prices if way == "cached" else separate_prices
             worst = float(np.abs(price(lm, probe, size=len(probe))[..., 0] / counts - alone).max())
-        except _INCAPABLE as error:
+        except INCAPABLE as error:
             if is_out_of_memory(error):
                 raise
             found.append(f"{way}: {type(error).__name__}")
@@ -225,7 +222,7 @@ def _prove_prefix(lm: LM, probe: Sequence[Question], prefix: int) -> bool:
     whole = shared_prompt_prices(lm, probe)[..., 0] / counts
     try:
         worst = float(np.abs(shared_prompt_prices(lm, probe, prefix=prefix)[..., 0] / counts - whole).max())
-    except _INCAPABLE as error:
+    except INCAPABLE as error:
         if is_out_of_memory(error):
             raise
         why = type(error).__name__

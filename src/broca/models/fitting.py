@@ -19,6 +19,9 @@ B = TypeVar("B")
 
 _log = logging.getLogger(__name__)
 
+INCAPABLE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What a model raises that cannot do what is tried of it. A failed allocation is among them: see `is_out_of_memory`."""
+
 _SIGNS = (
     "can't allocate memory",
     "not enough memory",

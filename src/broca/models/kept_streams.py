@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from broca.items import fingerprint
 from broca.models import hooks
-from broca.models.fitting import is_out_of_memory
+from broca.models.fitting import INCAPABLE, is_out_of_memory
+from broca.models.foreign import foreign_code
 from broca.models.identity import identity
 from broca.models.lm import LM
 from broca.models.questions import Question
@@ -51,9 +52,12 @@ def first_layer(lm: LM) -> int:
 
 
 def price_above(lm: LM, questions: Sequence[Question], pricing: Pricing) -> Prices:
-    """What `pricing` says of questions, by passes that start at the lowest layer in force where that is worth it."""
+    """What `pricing` says of questions, by passes that start at the lowest layer in force where that is worth it.
+
+    Somebody's own hook is to see every pass, so with one on the model passes are whole.
+    """
     layer = first_layer(lm)
-    if not _worth(lm, questions, layer) or not _holds(lm, questions, pricing, layer):
+    if not _worth(lm, questions, layer) or any(foreign_code(lm.model)) or not _holds(lm, questions, pricing, layer):
         return pricing(questions, lm.call)
     streams = _streams_of(lm)
     key = _key(lm, questions)
@@ -242,8 +246,6 @@ def _hollow(layer: Any, rows: int) -> Any:
 
 # -- the proof -----------------------------------------------------------------------------------------------------
 
-_INCAPABLE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-
 _proved: WeakKeyDictionary[torch.nn.Module, dict[tuple[bool, bool, int], bool]] = WeakKeyDictionary()
 """By model, then by (options of more than one token, prompts of several lengths, first layer): whether passes may start above."""
 
@@ -267,7 +269,7 @@ def _prove(lm: LM, probe: Sequence[Question], pricing: Pricing, layer: int) -> b
         again = pricing(probe, _Passes(lm, layer, _Recording(layer, tuple(found)), []).call)
     except _Elsewhere:
         return False
-    except _INCAPABLE as error:
+    except INCAPABLE as error:
         why = type(error).__name__
     else:
         scale = max(float(np.abs(whole).max()), 1.0)

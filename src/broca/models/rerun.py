@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from broca.errors import GuardError, StimulusError
 from broca.models import hooks
-from broca.models.fitting import is_out_of_memory
+from broca.models.fitting import INCAPABLE, is_out_of_memory
 from broca.models.lm import LM
 from broca.models.skipping import first_block, skip_blocks
 from broca.models.tokens import Batch
@@ -207,15 +207,7 @@ def _prove(lm: LM, batch: Batch) -> Way:
         try:
             tried = _record(lm, batch, way, Work())
             found = [tried.again({site: halve_end}, start=start) for site in sites]
-        except (
-            AttributeError,
-            IndexError,
-            KeyError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except INCAPABLE as error:
             if is_out_of_memory(error):
                 raise
             off.append(f"{way}: {type(error).__name__}")
