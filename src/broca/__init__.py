@@ -5,7 +5,15 @@ Importing broca imports no torch: each public name is loaded when it is first us
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 from broca.lazy import lazy_names
 
-__version__ = "0.1.0"
+DISTRIBUTION = "broca-interp"
+"""What the package is called on the index."""
+try:
+    __version__ = version(DISTRIBUTION)
+except PackageNotFoundError:
+    # Source that was put on the path, and never installed.
+    __version__ = "0+unknown"
 __getattr__, __dir__ = lazy_names(__name__, __file__)

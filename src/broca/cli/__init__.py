@@ -19,13 +19,15 @@ from broca import __version__
 from broca.cli import terminal
 from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, check_out, executed, study_of
+from broca.cli.explaining import explain
 from broca.cli.exporting import export
+from broca.cli.folders import runs, verify
 from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, DryRun, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.cli.selecting import select
-from broca.errors import BrocaError, ModelError, RunError, SpecError, StimulusError
+from broca.errors import BrocaError, ModelError, RunError, StimulusError
 from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
 
@@ -43,6 +45,9 @@ app.command(organism)
 app.command(score)
 app.command(export)
 app.command(select)
+app.command(runs)
+app.command(verify)
+app.command(explain)
 for _each in COMMANDS.values():
     app.command(f"broca.cli.studies:{_each.name}", name=_each.name, help=_each.help)
 
@@ -239,49 +244,6 @@ def plan(
     terminal.following({}, command("lesion", "MODEL", options=asked))
 
 
-@app.command
-def runs(folder: Path = RUNS) -> None:
-    """List the runs in a folder.
-
-    Args:
-        folder: Folder of runs.
-    """
-    from broca.runs import list_runs
-
-    found = list_runs(folder)
-    terminal.runs(found)
-    finished = found.filter(found["status"] == "finished")
-    after = command("report", finished["path"][-1]) if len(finished) else command("demo")
-    terminal.following({}, after)
-
-
-@app.command
-def verify(*paths: Path) -> None:
-    """Check that what is kept is what was written.
-
-    Args:
-        paths: Runs, folders of runs, captures, stores of answers, mask files.
-    """
-    from broca.runs.verify import verify as looked
-
-    if not paths:
-        raise SpecError(
-            "verify was given nothing. Give a run, a folder of runs, a capture, a store of answers or a mask."
-        )
-    damaged = 0
-    for path in paths:
-        for found in looked(path):
-            damaged += bool(found.wrong)
-            state = (
-                "damaged" if found.wrong else f"as written ({found.files} files)" if found.files > 1 else "as written"
-            )
-            terminal.out.print(f"{found.path}  {found.kind}  {state}", markup=False, soft_wrap=True)
-            for text in found.wrong:
-                terminal.out.print(f"    {text}", markup=False, soft_wrap=True)
-    if damaged:
-        raise RunError(f"{damaged} of what was looked at {'is' if damaged == 1 else 'are'} not as written.")
-
-
 def main() -> None:
     """Run the command line; every known failure is one clear message and exit code 1, or 2 for a mistake in usage."""
     sys.excepthook = terminal.traceback
@@ -302,7 +264,7 @@ def main() -> None:
     except CycloptsError:
         sys.exit(2)
     except BrocaError as error:
-        terminal.error(type(error).__name__, str(error))
+        terminal.error(type(error).__name__, str(error), error.short)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         terminal.err.print("\nStopped. What is done is kept: the same command goes on from here.")

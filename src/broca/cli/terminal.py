@@ -57,10 +57,10 @@ class _Warnings(logging.Handler):
             err.print(f"! {text}", style="yellow", markup=False, soft_wrap=True)
 
 
-def error(kind: str, text: str) -> None:
-    """What went wrong, on standard error."""
+def error(kind: str, text: str, short: str = "") -> None:
+    """What went wrong, on standard error, and at its end the name by which `broca explain` knows it."""
     err.print(f"[bold red]{kind}[/]: ", end="")
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(f"{text} [{short}]" if short else text, markup=False, soft_wrap=True)
 
 
 def traceback(kind: type[BaseException], raised: BaseException, trace: TracebackType | None) -> None:
