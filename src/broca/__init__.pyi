@@ -2,11 +2,13 @@
 
 from broca import cache as cache
 from broca import capture as capture
+from broca import evidence as evidence
 from broca import interventions as interventions
 from broca import models as models
 from broca import page as page
 from broca import runs as runs
 from broca import scoring as scoring
+from broca import specs as specs
 from broca import stats as stats
 from broca import stimuli as stimuli
 from broca import units as units

@@ -56,6 +56,7 @@ def test_a_strangers_instrument_is_one_folder(installed, tmp_path):
     (run,) = (tmp_path / "runs").glob("norms-*")
     assert "percent = 12.5" in (run / "spec.toml").read_text()
     page = (run / "report.html").read_text()
+    assert "of heads that write most were selected." in page
     assert "What heads write" in page
     assert "mean norm of what it writes (L2)" in page
     again = python(CALL, "run", run / "spec.toml", "--out", tmp_path / "again", env=installed, cwd=tmp_path)

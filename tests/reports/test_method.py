@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import pytest
+
+from broca.instruments import INSTRUMENTS
 from broca.page.words import leaves
 from broca.reports.method import fields_without_words, method_text, references
+from broca.specs.method import Choices, Sentence
 from reports.synthetic import parts
 
 
@@ -70,6 +76,24 @@ def test_the_whole_document_is_taken_too():
 def test_a_spec_of_an_unknown_kind_is_a_table():
     assert method_text({"kind": "other", "x": 1}, {}) == []
     assert fields_without_words({"kind": "other", "x": 1}, {}) == [("x", "1")]
+
+
+@pytest.mark.parametrize("kind", list(INSTRUMENTS))
+def test_each_sentence_of_a_field_has_words_for_what_is_usual(kind):
+    fields = INSTRUMENTS[kind].model_fields
+    usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+    usual |= {"localizer": {"kind": "localize"}} if "localizer" in usual else {}
+    for name, field in fields.items():
+        for sentence in (each for each in field.metadata if isinstance(each, Sentence)):
+            words = sentence.words
+            said = words(usual[name], Choices(usual, {})) if callable(words) else words
+            assert isinstance(said, str) or set(said) == set(get_args(field.annotation))
+
+
+def test_what_has_no_words_stands_in_the_table():
+    study, result, text = written("localize", pool=["by", "hand"], sinks="three")
+    assert "summarised" not in text
+    assert {"pool", "sinks"} <= dict(fields_without_words(study, result)).keys()
 
 
 def test_a_value_as_long_as_a_mask_is_cut():

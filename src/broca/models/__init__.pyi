@@ -7,6 +7,7 @@ from broca.models.lm import LM as LM
 from broca.models.load import announcement as announcement
 from broca.models.miniatures import tiny as tiny
 from broca.models.passes import current as current
+from broca.models.pool import Pool as Pool
 from broca.models.reward import RewardModel as RewardModel
 from broca.models.weight_matrices import matrices as matrices
 from broca.models.wiring.dissection import dissect as dissect

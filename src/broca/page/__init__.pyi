@@ -19,4 +19,5 @@ from broca.page.blocks import Text as Text
 from broca.page.blocks import Title as Title
 from broca.page.blocks import Tokens as Tokens
 from broca.page.blocks import Tree as Tree
+from broca.page.blocks import section as section
 from broca.page.record import Record as Record

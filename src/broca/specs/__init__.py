@@ -1,1 +1,7 @@
 """What every spec is built from. No torch."""
+
+from __future__ import annotations
+
+from broca.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -44,43 +44,43 @@ class Field:
 
 
 class Int(Field):
-    """Whole numbers."""
+    """A column of whole numbers."""
 
     dtype, word = pl.Int64, "whole number"
 
 
 class Float(Field):
-    """Numbers."""
+    """A column of numbers."""
 
     dtype, word = pl.Float64, "number"
 
 
 class Text(Field):
-    """Texts."""
+    """A column of texts."""
 
     dtype, word = pl.String, "text"
 
 
 class Flag(Field):
-    """Yes or no."""
+    """A column of yes or no."""
 
     dtype, word = pl.Boolean, "yes or no"
 
 
 class Ints(Field):
-    """Lists of whole numbers."""
+    """A column of lists of whole numbers."""
 
     dtype, word = pl.List(pl.Int64), "whole numbers"
 
 
 class Floats(Field):
-    """Lists of numbers."""
+    """A column of lists of numbers."""
 
     dtype, word = pl.List(pl.Float64), "numbers"
 
 
 class Texts(Field):
-    """Lists of texts."""
+    """A column of lists of texts."""
 
     dtype, word = pl.List(pl.String), "texts"
 

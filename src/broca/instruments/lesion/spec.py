@@ -14,6 +14,7 @@ from broca.evidence.abilities import abilities, rewordings
 from broca.evidence.ledger import SharedLevel
 from broca.evidence.selector import Origin, Ranking, Selector
 from broca.instruments import INSTRUMENTS
+from broca.instruments.lesion import method
 from broca.instruments.lesion.options import options_dealt
 from broca.instruments.lesion.source import fields_of_run
 from broca.instruments.selectors import USUAL, AnySelection, AnySelector
@@ -25,6 +26,7 @@ from broca.specs.expectation import Expected
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
 from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect
+from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
 from broca.units.ranks import Side
@@ -42,24 +44,24 @@ class CausalTest(SharedLevel, Spec):
     """The run that selected them, with what it found of the map: `--from` fills it in."""
     localizers: tuple[str, ...] = ()
     """Further contrasts for the localizer x ability matrix, localized like the first one."""
-    items: str = "beliefs/false-belief"
+    items: Annotated[str, Sentence("scoring", "The ability was tested with {}.")] = "beliefs/false-belief"
     """The ability in question: a benchmark or a file of items."""
-    others: Others = ()
-    n_items: Positive | None = None
+    others: Annotated[Others, Sentence("scoring", method.others)] = ()
+    n_items: Annotated[Positive | None, Sentence("scoring", method.n_items)] = None
     """Score this many items of each ability at most, spread over the whole list."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
-    scorer: AnyScorer = Likelihood()
+    scorer: Annotated[AnyScorer, Sentence("scoring", method.scorer, ("kind",))] = Likelihood()
     """How an answer is judged."""
-    sides: Annotated[tuple[Side, ...], Field(min_length=1)] = ("top",)
+    sides: Annotated[tuple[Side, ...], Field(min_length=1), Sentence("lesion", method.sides)] = ("top",)
     """Which ends of the ranking to lesion; the first one is the claim."""
-    percent: Percent = 1.0
+    percent: Annotated[Percent, Sentence("lesion", method.percent)] = 1.0
     """Share of the units (or heads) that the claim is about."""
     doses: tuple[Percent, ...] = ()
     """Further percentages, for the dose-response curve."""
-    sizes: tuple[Above0, ...] = (0.5, 1.5)
+    sizes: Annotated[tuple[Above0, ...], Sentence("lesion", method.sizes)] = (0.5, 1.5)
     """Lesion so many times that share too: the effect must keep its sign."""
-    draws: Natural = 200
+    draws: Annotated[Natural, Sentence("lesion", method.draws)] = 200
     """Matched random lesions of the claim's size at most: they stop when their end is plain."""
     dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
@@ -68,7 +70,11 @@ class CausalTest(SharedLevel, Spec):
     eight or more; a layer of few heads is one bin."""
     among: Literal["all", "rest"] = "all"
     """Draw random units from all, or from those that are not selected: then the causal rung stays undecided."""
-    fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("zero", "mean", "resample")
+    fills: Annotated[tuple[FillName, ...], Field(min_length=1), Sentence("lesion", method.fills)] = (
+        "zero",
+        "mean",
+        "resample",
+    )
     """What lesioned units are held at; the first one is the claim, the others must agree in sign."""
     positions: Positions = "all"
     """Lesion every token, or chosen ones."""
@@ -76,7 +82,7 @@ class CausalTest(SharedLevel, Spec):
     smallest_effect: SmallestEffect = None
     alpha: Alpha = 0.05
     claims: Claims = 1
-    n_bootstrap: BootstrapSamples = 2000
+    n_bootstrap: Annotated[BootstrapSamples, Sentence("scoring", method.bootstrap)] = 2000
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
     expect: Expected = None

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from broca.errors import StimulusError
 from broca.evidence.ledger import SharedLevel
+from broca.instruments.localize import method
 from broca.items import Contrast
 from broca.page.shell import command, items_for
 from broca.registry import ORGANISMS
@@ -21,6 +22,7 @@ from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Level, Magnitude, Natural
 from broca.specs.groups import Claims, TemplateUse, Truncation
+from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types, options_of
@@ -38,31 +40,33 @@ class Localize(SharedLevel, Spec):
     """Options of the contrast or of its reader, such as seed or answers."""
     preset: Annotated[str | None, Form(Literal["tl-abs", "tl-signed", "ll"])] = None
     """Fill in what a published localizer did: tl-abs, tl-signed or ll. Fields that you give win."""
-    sites: str = "*.resid_post"
+    sites: Annotated[str, Sentence("comparison", "Activations were read at {}.")] = "*.resid_post"
     """Where to look, as LAYERS.KIND: "*.resid_post", "8-15.mlp_act", "*.z". Heads are at "*.z" where nothing else is said."""
-    grain: Annotated[Grain, Form(Literal["unit", "head"])] = "unit"
+    grain: Annotated[Grain, Form(Literal["unit", "head"]), Sentence("comparison", method.TESTS)] = "unit"
     """Rank units by Welch's t, or heads (slices of z) by their cross-validated linear-discriminant t."""
-    pool: Literal["last", "mean"] = "last"
+    pool: Annotated[Literal["last", "mean"], Sentence("comparison", method.pooling)] = "last"
     """How the tokens of a stimulus become one value for each unit. Padding never counts."""
-    bos: Literal["with", "without"] = "without"
+    bos: Annotated[Literal["with", "without"], Sentence("comparison", method.BOS)] = "without"
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
-    sinks: Natural = 0
+    sinks: Annotated[Natural, Sentence("comparison", method.sinks)] = 0
     """How many further tokens at the start to leave out of a mean."""
     images: Literal["with", "without", "only"] = "with"
     """Whether the tokens that stand for images count in a mean, or no others do."""
-    magnitude: Magnitude = "signed"
+    magnitude: Annotated[Magnitude, Sentence("comparison", method.MAGNITUDES)] = "signed"
     """Compare activations as they are, by the absolute value of their mean, or by the mean of their absolute values."""
-    truncate: Truncation = None
+    truncate: Annotated[Truncation, Sentence("comparison", method.cut)] = None
     chat: TemplateUse = "auto"
-    select: Select = Select()
+    select: Annotated[Select, Sentence("selection", method.selection, ("percent", "count", "side", "within"))] = (
+        Select()
+    )
     """Which units to take from the ranking."""
     select_on: Literal["all", "half"] = "all"
     """Test and select on all stimuli, or on the first half only, so that the other half is untouched."""
-    permutations: Natural = 1000
+    permutations: Annotated[Natural, Sentence("comparison", method.arrangements)] = 1000
     """Shuffle the sides this often, groups and pairs together: the rung *selective*. 0 for none."""
     resamples: Natural = 0
     """Draw the stimuli again this often, and see how alike the selections are; 100 or more. Units only."""
-    also: tuple[str, ...] = ()
+    also: Annotated[tuple[str, ...], Sentence("comparison", method.further)] = ()
     """Further contrasts for the same ability: how alike are their maps and selections? Each costs one localization."""
     lengths: bool = False
     """Regress out the length of each stimulus, in tokens, words and characters, before the sides are shuffled."""
@@ -70,9 +74,9 @@ class Localize(SharedLevel, Spec):
     """Columns of the stimuli's table that may differ between the sides, regressed out likewise: numbers as they are, words by class."""
     protect_massive: bool = False
     """Never select units with massive activations, which every task needs."""
-    twins: Natural = 0
+    twins: Annotated[Natural, Sentence("comparison", method.twins)] = 0
     """Compare with this many untrained twins of the model; 20 or more make the rung *learned*. Each costs one localization."""
-    alpha: Level = 0.05
+    alpha: Annotated[Level, Sentence("comparison", method.ALPHA)] = 0.05
     """Level of the tests over all units."""
     claims: Claims = 1
     seed: Natural = 0

@@ -1,5 +1,5 @@
 """A stranger's instrument, whole: how much does each head write?"""
 
-from broca.specs.command import Command
+from broca import specs
 
-COMMAND = Command(kind="norms", name="norms", help="Rank heads by how much they write.", spec="norms.spec:Norms")
+COMMAND = specs.Command(kind="norms", name="norms", help="Rank heads by how much they write.", spec="norms.spec:Norms")

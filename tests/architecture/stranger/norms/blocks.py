@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from broca.evidence.blocks import facts, table
-from broca.page.blocks import Block, Title, section
-from broca.page.record import Record
+from broca import evidence, page
 from norms.tables import HEADS
 
 
-def blocks(record: Record) -> list[Block]:
+def blocks(record: page.Record) -> list[page.Block]:
     settings = (("layer", "layer"), ("head", "head"), ("norm", "norm", "column"))
-    found = table(HEADS, record.rows("heads"), "Heads", *settings)
-    return [Title("Norms", "What heads write"), facts(record), *section("heads", "Heads by norm", found)]
+    found = evidence.table(HEADS, record.rows("heads"), "Heads", *settings)
+    return [
+        page.Title("Norms", "What heads write"),
+        evidence.facts(record),
+        *page.section("heads", "Heads by norm", found),
+    ]

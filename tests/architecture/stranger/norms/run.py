@@ -9,16 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.capture.activations import capture
-from broca.capture.reduce import Moments
-from broca.evidence.model import model_summary
+import broca
+from broca import capture, evidence, models
 from broca.evidence.rungs import reliable
-from broca.evidence.verdict import Guard, Verdict
-from broca.models.lm import LM
-from broca.models.pool import Pool
-from broca.stats.reliability import split_half
-from broca.units import Select, UnitMask, select
 from norms.spec import Norms
 
 
@@ -28,16 +21,22 @@ class NormsResult:
 
     spec: Norms
     heads: pl.DataFrame
-    selected: UnitMask
-    verdict: Verdict
+    selected: broca.UnitMask
+    verdict: evidence.Verdict
     claim: str
     selection: Mapping[str, Any]
     model: Mapping[str, Any]
-    guards: tuple[Guard, ...] = ()
+    guards: tuple[evidence.Guard, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def run(spec: Norms, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> NormsResult:
+def run(
+    spec: Norms,
+    lm: broca.LM,
+    *,
+    cache: broca.cache.Cache = broca.cache.no_cache,
+    progress: broca.cache.Progress = broca.cache.silent,
+) -> NormsResult:
     sites, texts = lm.anatomy.sites("z"), [*spec.stimuli.positive, *spec.stimuli.negative]
     halves = []
     for half in range(2):
@@ -45,7 +44,7 @@ def run(spec: Norms, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
 
         def compute(half: int = half) -> dict[str, Any]:
             tokens = lm.tokenize([text.content for text in texts[half::2]], chat=spec.chat)
-            found = capture(lm, tokens, sites, Moments, pool=Pool("mean"))
+            found = capture.capture(lm, tokens, sites, capture.Moments, pool=models.Pool("mean"))
             square = {site: (m.mean**2 + m.variance).reshape(lm.anatomy.n_heads, -1) for site, m in found.items()}
             return {"norm": np.sqrt(np.stack([value.sum(1) for value in square.values()]))}
 
@@ -53,15 +52,15 @@ def run(spec: Norms, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
         halves.append(cache(key, compute)["norm"])
     progress("reading heads", 2, 2)
     norm = (halves[0] + halves[1]) / 2
-    choice = select(dict(zip(sites, norm, strict=True)), Select(percent=spec.percent), grain="head")
+    choice = broca.select(dict(zip(sites, norm, strict=True)), broca.Select(percent=spec.percent), grain="head")
     rows = [(site.layer, head, norm[i, head]) for i, site in enumerate(sites) for head in range(norm.shape[1])]
     top = max(rows, key=lambda row: row[2])
     return NormsResult(
         spec=spec,
         heads=pl.DataFrame(rows, schema=["layer", "head", "norm"], orient="row"),
         selected=choice.mask,
-        verdict=Verdict.of(reliable.head_map(split_half(halves[0].ravel(), halves[1].ravel()))),
+        verdict=evidence.Verdict.of(reliable.head_map(broca.stats.split_half(halves[0].ravel(), halves[1].ravel()))),
         claim=f"Head {top[0]}.{top[1]} of {lm.name} writes most: {top[2]:.3g}.",
         selection={"k": choice.k, "n_alive": choice.n_alive, "grain": "head", "site": "*.z"},
-        model=model_summary(lm),
+        model=evidence.model_summary(lm),
     )

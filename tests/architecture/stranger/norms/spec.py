@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from broca.items import Contrast
-from broca.specs.fields import Chat, Percent
-from broca.specs.spec import Spec
-from broca.stimuli.contrasts import contrast as load_contrast
+import broca
+from broca import specs
 
 
-class Norms(Spec):
+class Norms(specs.Spec):
     """Rank heads by how much they write."""
 
     kind: Literal["norms"] = "norms"
-    contrast: str | Contrast = "belief"
+    contrast: str | broca.Contrast = "belief"
     """Whose stimuli are shown."""
-    percent: Percent = 10.0
+    percent: Annotated[
+        specs.Percent, specs.Sentence("selection", "The {} % of heads that write most were selected.")
+    ] = 10.0
     """Share of the heads to select."""
-    chat: Chat = "auto"
+    chat: specs.Chat = "auto"
     """Whether to use the model's chat template."""
 
     @cached_property
-    def stimuli(self) -> Contrast:
-        return self.contrast if isinstance(self.contrast, Contrast) else load_contrast(self.contrast)
+    def stimuli(self) -> broca.Contrast:
+        return self.contrast if isinstance(self.contrast, broca.Contrast) else broca.contrast(self.contrast)
 
     def data_fingerprints(self) -> dict[str, str]:
         return {"contrast": self.stimuli.fingerprint}

@@ -1,12 +1,12 @@
 """What it writes."""
 
-from broca.specs.schema import Float, Int, Schema
+from broca import specs
 
-HEADS = Schema(
+HEADS = specs.Schema(
     "heads",
     "a head",
-    layer=Int("block, from 0"),
-    head=Int("head, from 0"),
-    norm=Float("mean norm of what it writes", "L2"),
+    layer=specs.Int("block, from 0"),
+    head=specs.Int("head, from 0"),
+    norm=specs.Float("mean norm of what it writes", "L2"),
 )
 TABLES = (HEADS,)

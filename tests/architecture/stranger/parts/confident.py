@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from broca.scoring import Likelihood
+import broca
 
 
 @dataclass(frozen=True)
@@ -21,4 +21,4 @@ class Confident:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __call__(self, lm: Any, items: Sequence[Any]) -> pl.DataFrame:
-        return Likelihood()(lm, items).with_columns(correct=pl.col("score") >= self.nats)
+        return broca.Likelihood()(lm, items).with_columns(correct=pl.col("score") >= self.nats)

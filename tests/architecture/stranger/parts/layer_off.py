@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 import broca
-from broca.sites import Site
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,6 @@ class LayerOff:
         return self.layer
 
     def applied(self, lm: broca.LM) -> AbstractContextManager[Any]:
-        sites = (Site(self.layer, "attn_out"), Site(self.layer, "mlp_out"))
+        sites = (broca.Site(self.layer, "attn_out"), broca.Site(self.layer, "mlp_out"))
         every = broca.UnitMask({site: np.ones(lm.anatomy.width(site), dtype=bool) for site in sites})
         return broca.Lesion(every).applied(lm)

@@ -1,0 +1,35 @@
+# The public names of broca.specs, with their types: loaded on first use.
+
+from broca.specs.command import Call as Call
+from broca.specs.command import Command as Command
+from broca.specs.command import Extra as Extra
+from broca.specs.command import Form as Form
+from broca.specs.command import Part as Part
+from broca.specs.cost import Phase as Phase
+from broca.specs.cost import Plan as Plan
+from broca.specs.fields import Chat as Chat
+from broca.specs.fields import Level as Level
+from broca.specs.fields import Natural as Natural
+from broca.specs.fields import Percent as Percent
+from broca.specs.fields import Positive as Positive
+from broca.specs.fields import Share as Share
+from broca.specs.groups import Alpha as Alpha
+from broca.specs.groups import BootstrapSamples as BootstrapSamples
+from broca.specs.groups import Claims as Claims
+from broca.specs.groups import Gate as Gate
+from broca.specs.groups import Others as Others
+from broca.specs.groups import SmallestEffect as SmallestEffect
+from broca.specs.groups import TemplateUse as TemplateUse
+from broca.specs.groups import Truncation as Truncation
+from broca.specs.method import Choices as Choices
+from broca.specs.method import Sentence as Sentence
+from broca.specs.schema import Flag as Flag
+from broca.specs.schema import Float as Float
+from broca.specs.schema import Floats as Floats
+from broca.specs.schema import Int as Int
+from broca.specs.schema import Ints as Ints
+from broca.specs.schema import Schema as Schema
+from broca.specs.schema import Text as Text
+from broca.specs.schema import Texts as Texts
+from broca.specs.spec import Need as Need
+from broca.specs.spec import Spec as Spec
