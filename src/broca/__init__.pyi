@@ -31,11 +31,11 @@ from broca.interventions.weights import WeightMask as WeightMask
 from broca.items.collection import Items as Items
 from broca.items.item import Contrast as Contrast
 from broca.items.item import Item as Item
-from broca.items.item import Message as Message
-from broca.items.item import PicturedText as PicturedText
 from broca.items.item import Stimulus as Stimulus
 from broca.items.pair import Edit as Edit
 from broca.items.pair import Pair as Pair
+from broca.items.text import Message as Message
+from broca.items.text import PicturedText as PicturedText
 from broca.items.tree import Tree as Tree
 from broca.models.export import export as export
 from broca.models.lm import LM as LM

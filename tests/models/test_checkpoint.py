@@ -311,7 +311,7 @@ def test_no_network(monkeypatch):
 
 
 def test_a_hub_that_is_out_of_order_is_left_to_the_loaders(monkeypatch):
-    from broca.models.checkpoint import reach
+    from broca.models.hub import reach
 
     with hub(monkeypatch, lambda _path: (500, {}, b"{}")) as asked:
         reach("owner/name", None)

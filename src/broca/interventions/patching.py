@@ -147,11 +147,7 @@ def patch_grid(
         donor[where], before[where] = own.numpy(), plain.numpy()
         for column, (rows, values) in enumerate(found):
             after[where[rows], column] = values.numpy()
-        work.done, work.whole, work.passes = (
-            work.done + spent.done,
-            work.whole + spent.whole,
-            work.passes + spent.passes,
-        )
+        work += spent
         done += len(batch)
         if progress is not None:
             progress(done * len(cells), len(cases) * len(cells))

@@ -11,57 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from broca.errors import StimulusError
 from broca.items.above import frames
+from broca.items.text import PicturedText, Text, as_text
 from broca.markup import MOST, table
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a chat."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-Text = str | tuple[Message, ...]
-"""A plain prompt, or a chat."""
-
-_ROLES = ("system", "user", "assistant")
-
-
-def as_text(text: object) -> Text:
-    """A plain prompt, or a chat from messages or from Hugging Face's dictionaries: ``[{"role": "user", "content": "Hi"}]``.
-
-    Raises:
-        StimulusError: if it is anything else, or a message has another role or content.
-    """
-    if isinstance(text, str):
-        return text
-    if not isinstance(text, list | tuple):
-        raise StimulusError(f"A text is {type(text).__name__}. Give a string, or the messages of a chat.")
-    return tuple(message if isinstance(message, Message) else _message(message) for message in text)
-
-
-def _message(message: object) -> Message:
-    match message:
-        case {"role": "system" | "user" | "assistant" as role, "content": str(content)}:
-            return Message(role, content)
-    raise StimulusError(
-        f"A message of a chat is {str(message)[:80]!r}. Give {{'role': ..., 'content': ...}} with a role among {', '.join(_ROLES)} "
-        "and a text as content; pictures are given by images."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PicturedText:
-    """A text with pictures before it; in a chat, before the first of the user's turns."""
-
-    text: Text
-    images: tuple[str, ...]
-    """Paths of pictures, or of the frames of a video, in the order in which they are shown."""
 
 
 def cluster(group: object, own: object) -> str:

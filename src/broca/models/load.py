@@ -11,8 +11,9 @@ import torch
 
 from broca.errors import ModelError
 from broca.models.access import access
-from broca.models.checkpoint import locate, reach
+from broca.models.checkpoint import locate
 from broca.models.conversion import cached_folder, is_gguf, is_whole, model_folder
+from broca.models.hub import reach
 from broca.models.loader_errors import run_loader
 from broca.models.memory import Need, memory_forecast, need
 from broca.models.packages import PACKAGED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from broca.errors import ModelError
-from broca.models.checkpoint import gate_notice
+from broca.models.hub import gate_notice
 from broca.registry import ORGANISMS
 from broca.storage.secrets import hide_secrets
 

@@ -46,6 +46,9 @@ class Work:
     passes: int = 0
     """Runs of the model, the recordings counted."""
 
+    def __add__(self, other: Work) -> Work:
+        return Work(self.done + other.done, self.whole + other.whole, self.passes + other.passes)
+
     @property
     def saved_share(self) -> float:
         """The share of the work of whole passes that was spared."""

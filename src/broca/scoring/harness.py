@@ -118,13 +118,8 @@ def evaluate(
     notes = (
         [f"lm-eval: {model.cut} requests were too long for the model and lost their beginning."] if model.cut else []
     )
-    return Evaluation(
-        _metrics(found),
-        _samples(found),
-        {name: str(version) for name, version in found["versions"].items()},
-        lm.condition,
-        tuple(notes),
-    )
+    versions = {name: str(version) for name, version in found["versions"].items()}
+    return Evaluation(_metrics(found), _samples(found), versions, lm.condition, tuple(notes))
 
 
 def _ask(model: Any, files: Sequence[str], **options: Any) -> Any:

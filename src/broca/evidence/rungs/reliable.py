@@ -69,20 +69,9 @@ def unit_map(
         for pairs in (((0, 1), (1, 0)), ((0, 0), (1, 1)))
     )
     state, more = _state(stable.r, stable.full, p_overlap, "stimuli")
-    extra, text = {}, ""
-    if stability is not None:
-        extra = {
-            "bootstrap_jaccard": stability.jaccard.value,
-            "bootstrap_noise": stability.noise,
-            "resamples": stability.n,
-        }
-        text = (
-            f" {stability.n} bootstrap samples of the stimuli select units that share {number(stability.jaccard.value, '.0%')} with "
-            f"each other (95 % of pairs {limits(stability.jaccard.low, stability.jaccard.high, '.0%')}; shuffled labels "
-            f"{number(stability.noise, '.0%')}; 80 % is good)."
-        )
-        if state == "passed" and stability.jaccard.value <= stability.noise:
-            state = "failed"
+    text, extra = _resampled_words(stability) if stability is not None else ("", {})
+    if state == "passed" and stability is not None and stability.jaccard.value <= stability.noise:
+        state = "failed"
     return Rung(
         "reliable",
         state,
@@ -105,6 +94,16 @@ def unit_map(
             **extra,
         },
     )
+
+
+def _resampled_words(stability: Stability) -> tuple[str, dict[str, float]]:
+    """How alike the selections of bootstrap samples are, in words and as numbers."""
+    shared, noise = stability.jaccard, number(stability.noise, ".0%")
+    text = (
+        f" {stability.n} bootstrap samples of the stimuli select units that share {number(shared.value, '.0%')} with each other (95 % of "
+        f"pairs {limits(shared.low, shared.high, '.0%')}; shuffled labels {noise}; 80 % is good)."
+    )
+    return text, {"bootstrap_jaccard": shared.value, "bootstrap_noise": stability.noise, "resamples": stability.n}
 
 
 def weight_mask(halves: Sequence[WeightSet], r: float, r_all: float) -> Rung:

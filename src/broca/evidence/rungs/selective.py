@@ -56,29 +56,24 @@ def unit_map(
     """
     chosen = flat(selection.mask.at)
     adjusted = flat(q)
-    numbers = {
-        "k": selection.k,
-        "share_significant": float((adjusted <= alpha).sum() / selection.n_alive),
-        "alpha": alpha,
-    }
-    grain = selection.mask.grain
+    share = float((adjusted <= alpha).sum() / selection.n_alive)
+    numbers = {"k": selection.k, "share_significant": share, "alpha": alpha}
     if shuffled is None:
         text = "The sides were not shuffled (--permutations 1000 does)."
-        return Rung(
-            "selective", "not tested", text, numbers | {"significant_selected": int((adjusted[chosen] <= alpha).sum())}
-        )
+        numbers |= {"significant_selected": int((adjusted[chosen] <= alpha).sum())}
+        return Rung("selective", "not tested", text, numbers)
     if isinstance(shuffled, str):
         return Rung("selective", "undecided", shuffled, numbers)
     significant = flat(shuffled.p_max) <= alpha
     hits, anywhere = int(significant[chosen].sum()), int(significant.sum())
     p = flat(shuffled.p)
-    level = {"exact": shuffled.arrangements.exact, "alpha": alpha}
     alive = np.isfinite(p)
     # A selected unit without a statistic, of which nothing was left when covariates were regressed out, is no discovery.
     p = np.where(chosen & ~alive, 1.0, p)
-    bound = calibrated_share(p, chosen, shuffled.pivots, **level)
-    whole = calibrated_share(p, alive | chosen, shuffled.pivots, **level)
-    seen = detectable(shuffled)
+    exact, seen = shuffled.arrangements.exact, detectable(shuffled)
+    bound, whole = (
+        calibrated_share(p, of, shuffled.pivots, exact=exact, alpha=alpha) for of in (chosen, alive | chosen)
+    )
     state, more = _state(bound, hits, seen, shuffled)
     numbers |= {
         "significant_selected": hits,
@@ -95,7 +90,7 @@ def unit_map(
     return Rung(
         "selective",
         state,
-        f"{hits} of {selection.k} selected {grain}s are significant family-wise (max-T over {len(shuffled.arrangements)} arrangements of "
+        f"{hits} of {selection.k} selected {selection.mask.grain}s are significant family-wise (max-T over {len(shuffled.arrangements)} arrangements of "
         f"{of}, {alpha:g}; {anywhere} of {selection.n_alive} in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} "
         f"of the selection is truly selective, and at least {whole:.0%} of the whole model ({HALF:.0%} of the selection is asked).{more}",
         numbers,
@@ -159,22 +154,15 @@ def weight_mask(
     if min(len(task), len(general)) < 3:
         return Rung("selective", "undecided", "Fewer than 3 held-out items or texts: give more (--n-items).", {})
     a, b = _log(task.mean(1)), _log(general.mean(1))
-    whole = welch_from_samples(a, b)
     alone = [f"text {i}" for i in range(len(b))]
+    differ = np.ptp(np.concatenate([a, b]))
     try:
-        p = (
-            float(difference_test(a, b, groups=(groups, alone), alpha=alpha).p)
-            if np.ptp(np.concatenate([a, b]))
-            else 1.0
-        )
+        p = float(difference_test(a, b, groups=(groups, alone), alpha=alpha).p) if differ else 1.0
     except StatisticsError as error:
         return Rung("selective", "undecided", str(error), {})
-    d = float(whole.d) if np.isfinite(whole.d) else 0.0
-    each = welch_from_samples(_log(task), _log(general))
-    known = np.where(np.isfinite(each.p), each.p, 1.0)
-    one_sided = np.where(each.t > 0, known / 2, 1 - known / 2)
-    hits, k = int((bh(one_sided) <= alpha).sum()), task.shape[1]
-    bound = true_share(one_sided, np.ones(k, dtype=bool), alpha=alpha)
+    d = float(np.nan_to_num(welch_from_samples(a, b).d, posinf=0.0, neginf=0.0))
+    hits, bound = _weights_alone(task, general, alpha)
+    k = task.shape[1]
     numbers = {
         "k": k,
         "p": p,
@@ -202,6 +190,15 @@ def weight_mask(
     if state == "passed" and p > alpha:
         state, more = "undecided", " More held-out items or texts would decide (--n-items, --n-read)."
     return Rung("selective", state, text + more, numbers)
+
+
+def _weights_alone(task: Shares, general: Shares, alpha: float) -> tuple[int, float]:
+    """How many weights take more of the task's gradient by themselves, and the share that surely does."""
+    each = welch_from_samples(_log(task), _log(general))
+    known = np.where(np.isfinite(each.p), each.p, 1.0)
+    one_sided = np.where(each.t > 0, known / 2, 1 - known / 2)
+    bound = true_share(one_sided, np.ones(len(one_sided), dtype=bool), alpha=alpha)
+    return int((bh(one_sided) <= alpha).sum()), bound
 
 
 def _by_lot(answers: AnswerTest, alpha: float) -> tuple[State, str]:

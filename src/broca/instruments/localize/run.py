@@ -179,11 +179,8 @@ def _localization(
 ) -> Localization:
     contrast, tokens = spec.stimuli, (sides[0].tokens, sides[1].tokens)
     match = length_match(contrast, tokens=[len(each) for side in tokens for each in side])
-    beside = (
-        confounds.lengths_match(match),
-        confounds.ends_match(contrast, tokens, cut=spec.truncate is not None),
-        *confounds.columns_match(contrast, spec.confounds),
-    )
+    ends = confounds.ends_match(contrast, tokens, cut=spec.truncate is not None)
+    beside = (confounds.lengths_match(match), ends, *confounds.columns_match(contrast, spec.confounds))
     q = contrast_map.q_values(whole.p)
     shuffled, stability = more
     without = (*["length"] * spec.lengths, *spec.confounds)
@@ -206,11 +203,7 @@ def _localization(
         contrast=contrast_map.stimulus_summary(contrast, match),
         model=model_summary(lm),
         verdict=Verdict.of(tells, repeats),
-        guards=(
-            contrast_map.varies(whole.t),
-            contrast_map.massive_units(whole.size, selection),
-            *beside,
-        ),
+        guards=(contrast_map.varies(whole.t), contrast_map.massive_units(whole.size, selection), *beside),
         warnings=(
             *contrast_map.warnings(contrast, selection, protected),
             *_cut(spec, [*tokens[0], *tokens[1]]),
