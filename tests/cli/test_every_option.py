@@ -97,6 +97,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("run",): {"spec": ["SPEC"], "hub": ["SPEC", "--model", "owner/model"]},
     ("report",): {"plain": ["RUN"]},
     ("verify",): {"plain": ["RUN"]},
+    ("explain",): {"plain": ["spec"]},
     ("plan",): {"plain": []},
     ("runs",): {"plain": ["RUNS"]},
     ("organism", "list"): {"plain": []},
