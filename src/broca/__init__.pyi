@@ -15,7 +15,10 @@ from broca import units as units
 from broca import workers as workers
 from broca.capture.text_lens import lens as lens
 from broca.capture.text_patterns import patterns as patterns
+from broca.compat.directions.gguf import write_control_vector as write_control_vector
+from broca.compat.directions.read import read_direction as read_direction
 from broca.errors import BrocaError as BrocaError
+from broca.evidence.directions import fit_direction as fit_direction
 from broca.evidence.fills import measure_fill as measure_fill
 from broca.instruments.lesion.spec import CausalTest as CausalTest
 from broca.instruments.localize.spec import Localize as Localize
@@ -27,6 +30,7 @@ from broca.interventions.edges import EdgeLesion as EdgeLesion
 from broca.interventions.lesion import Lesion as Lesion
 from broca.interventions.patch import Patch as Patch
 from broca.interventions.pattern import PatternPatch as PatternPatch
+from broca.interventions.steer import Steer as Steer
 from broca.interventions.weights import WeightMask as WeightMask
 from broca.items.collection import Items as Items
 from broca.items.item import Contrast as Contrast
@@ -54,6 +58,7 @@ from broca.stimuli.perturb import pairs as pairs
 from broca.stimuli.perturb.draws import perturb as perturb
 from broca.stimuli.texts import texts as texts
 from broca.stimuli.trees import trees as trees
+from broca.units.direction import Direction as Direction
 from broca.units.mask import UnitMask as UnitMask
 from broca.units.selection import Select as Select
 from broca.units.selection import select as select

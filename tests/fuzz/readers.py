@@ -261,6 +261,36 @@ def _load_mask(path: Path) -> object:
     return UnitMask.load(path)
 
 
+@reader("direction", "d.safetensors", samples.directions)
+def _load_direction(path: Path) -> object:
+    from broca.units.direction import Direction
+
+    return Direction.load(path)
+
+
+def _direction(path: Path) -> object:
+    from broca.compat.directions.read import read_direction
+
+    return read_direction(path, generator="shift")
+
+
+reader("direction.gguf", "d.gguf", samples.control_vectors)(_direction)
+reader("direction.svec", "d.svec", samples.svecs)(_direction)
+reader("direction.caa", "vec_layer_3_m.pt", samples.torch_vector)(_direction)
+_REFUSAL = {"direction_metadata.json": lambda: b'{"pos": -2, "layer": 1}'}
+reader("direction.refusal", "direction.pt", samples.torch_vector, _REFUSAL)(_direction)
+
+
+@reader(
+    "direction.metadata",
+    "direction_metadata.json",
+    lambda: [_REFUSAL["direction_metadata.json"]()],
+    {"direction.pt": lambda: samples.torch_vector()[0]},
+)
+def _direction_metadata(path: Path) -> object:
+    return _direction(path.with_name("direction.pt"))
+
+
 def _weights() -> list[bytes]:
     import numpy as np
 

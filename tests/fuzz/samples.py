@@ -293,6 +293,51 @@ def gguf() -> list[bytes]:
         return [path.read_bytes()]
 
 
+def directions() -> list[bytes]:
+    import numpy as np
+
+    from broca.units.direction import Direction
+
+    plain = Direction({"1.resid_post": np.ones(3), "2.resid_post": np.arange(1.0, 4)}, about={"name": "x"})
+    whole = Direction({"3.z": np.ones(3)}, {"3.z": np.ones(3) / 3}, {"3.z": np.zeros(3)}, {"3.z": 2.0}, "abc")
+    return [_written(plain.save), _written(whole.save)]
+
+
+def _written(save: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        return Path(save(Path(name, "x"))).read_bytes()
+
+
+def control_vectors() -> list[bytes]:
+    import numpy as np
+
+    from broca.compat.directions.gguf import write_control_vector
+    from broca.units.direction import Direction
+
+    given = Direction({"1.resid_post": np.ones(5), "2.resid_post": np.arange(1.0, 6)})
+    content = _written(lambda path: write_control_vector(given, path, model_type="llama"))
+    by_llama = content.replace(b"layer_count\x04", b"layer_count\x05")
+    return [content, by_llama]
+
+
+def svecs() -> list[bytes]:
+    import json
+
+    rows = {"3": [0.5, 1.0, -1.0], "4": [1.0, 2.0, 3.0]}
+    made = {"model_type": "llama", "directions": rows, "explained_variances": {"3": 0.5}}
+    return [json.dumps(each).encode() for each in (made, {"directions": {"0": [[1.0, 2.0]]}})]
+
+
+def torch_vector() -> list[bytes]:
+    import torch
+
+    def save(path: Path) -> Path:
+        torch.save(torch.arange(1.0, 5), path)
+        return path
+
+    return [_written(save)]
+
+
 def course(folder: Path) -> Any:
     import torch
 

@@ -86,20 +86,40 @@ def contrast_maps(
         return _unit_maps(sites, zip(look.parts(), map(_arrays, parts), strict=True)), None
     look = ShardValues(sides, tuple(sites), pool)
     parts = [*map(_arrays, map_cached(look, look.parts(), lm, cache, progress))]
-    first, second = (
-        {
-            site: np.concatenate(
-                [rows[str(site)] for (of, _), rows in zip(look.parts(), parts, strict=True) if of == side]
-            )
-            for site in sites
-        }
-        for side in (0, 1)
-    )
+    first, second = _joined(look, parts)
     if grain == "head":
         widths = {site: lm.anatomy.head_width(site) for site in sites}
         return _head_maps(sides, (first, second), widths), (first, second)
     moments = (quarter_moments(rows, look.quarter(part)) for part, rows in zip(look.parts(), parts, strict=True))
     return _unit_maps(sites, zip(look.parts(), moments, strict=True)), (first, second)
+
+
+def side_values(
+    lm: LM,
+    sides: tuple[TokenizedSide, TokenizedSide],
+    sites: Sequence[Site],
+    pool: Pool,
+    *,
+    cache: Cache,
+    progress: Progress,
+) -> Values:
+    """The pooled activations of both sides themselves, 4 bytes a stimulus and unit; arguments as for `contrast_maps`."""
+    look = ShardValues(sides, tuple(sites), pool)
+    return _joined(look, [*map(_arrays, map_cached(look, look.parts(), lm, cache, progress))])
+
+
+def _joined(look: ShardValues, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Values:
+    """The shards of each side, one after the other."""
+    first, second = (
+        {
+            site: np.concatenate(
+                [rows[str(site)] for (of, _), rows in zip(look.parts(), parts, strict=True) if of == side]
+            )
+            for site in look.sites
+        }
+        for side in (0, 1)
+    )
+    return first, second
 
 
 def _unit_maps(sites: Sequence[Site], parts: Iterable[tuple[tuple[int, int], Mapping[str, NDArray[Any]]]]) -> Found:

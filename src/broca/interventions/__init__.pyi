@@ -14,6 +14,9 @@ from broca.interventions.patch import Patch as Patch
 from broca.interventions.pattern import PatternPatch as PatternPatch
 from broca.interventions.pattern import carried_patterns as carried_patterns
 from broca.interventions.plant import text_key as text_key
+from broca.interventions.steer import Steer as Steer
+from broca.interventions.steered_block import SteeredBlock as SteeredBlock
+from broca.interventions.steered_block import steered_model as steered_model
 from broca.interventions.weights import WeightDeltas as WeightDeltas
 from broca.interventions.weights import WeightMask as WeightMask
 from broca.specs.fields import Edit as Edit
