@@ -88,7 +88,7 @@ def power(kept: Kept, n: int) -> list[Row]:
 
 
 def _of_size(size: truths.Size, kind: str, name: str, states: list[str], draws: float) -> list[Row]:
-    recommended = size.size == "as recommended"
+    recommended = size.size == (truths.REFUTING if kind == "everything lost alike" else "as recommended")
     both, more = "causal and specific", {"draws": draws}
     if kind != "truth":
         least = {"bound": 0.6, "side": "at least"} if recommended else {}

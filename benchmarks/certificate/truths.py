@@ -13,6 +13,8 @@ from certificate.studies import Design, Side, Study, even, falls
 
 PLANS = (Plan(loss=0.35, intact=0.95, others=1), Plan(loss=0.25, intact=0.95, others=3))
 SIZES = {"half": 0.5, "as recommended": 1.0, "twice": 2.0}
+REFUTING = "as recommended to refute it"
+"""The size at which a lesion that costs everything alike is told not to be specific."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class Size:
     @property
     def groups(self) -> int:
         """Of each ability."""
+        if self.size == REFUTING:
+            assert self.needs.refutation is not None
+            return self.needs.refutation.groups
         return max(1, round(self.needs.study.groups * SIZES[self.size]))
 
     @property
@@ -47,13 +52,16 @@ class Size:
         own, others = self.designs()
         fall = falls(_shift(self.plan))
         spared, hit = (tuple(Side(each, by) for each in others) for by in (even(0), fall))
+        alike = {"everything lost alike": lambda _: Study(Side(own, fall), hit)}
+        if self.size == REFUTING:
+            return alike
         return {
             "truth": lambda _: Study(Side(own, fall), spared),
             "nothing lost": lambda _: Study(Side(own, even(0)), spared),
-            "everything lost alike": lambda _: Study(Side(own, fall), hit),
+            **alike,
         }
 
 
 def sizes() -> list[Size]:
     """Every plan at every size."""
-    return [Size(plan, size, needs) for plan in PLANS for needs in (ladder_needs(plan),) for size in SIZES]
+    return [Size(plan, size, needs) for plan in PLANS for needs in (ladder_needs(plan),) for size in (*SIZES, REFUTING)]

@@ -128,6 +128,7 @@ VALUES = {
     "--confounds": "topic year",
     "--localizers": "pain language",
     "--others": "beliefs/memory beliefs/reality",
+    "--pilot": "beliefs/memory",
     "sensitivity --controls": "beliefs/memory beliefs/reality",
     "--revision": "main",
     "--device": "cpu",

@@ -130,6 +130,34 @@ def test_where_every_item_was_shown_nothing_is_decided(lm, files):
     assert found.ledger.choices[0].apart is False
 
 
+def test_a_pilot_tests_nothing_and_is_counted(lm, files, tmp_path):
+    """By group and by text; and where it is all that there is, nothing is decided."""
+    import polars as pl
+
+    rows, path = files
+    few = [rows[0], rows[3] | {"group": "elsewhere"}, {**rows[5], "prompt": "something else", "id": "1"}]
+    pl.DataFrame(few).write_csv(tmp_path / "pilot.csv")
+
+    def test(*pilot):
+        return CausalTest(
+            selection=HEAD, items=path, pilot=pilot, draws=19, fills=("zero",), gate="mark", n_bootstrap=50
+        )
+
+    some, all_of_it = (test(name).run(lm) for name in (str(tmp_path / "pilot.csv"), path))
+    assert set(some.prompts["prompt"]) == {row["prompt"] for row in rows} - {rows[i]["prompt"] for i in (0, 3, 5)}
+    given, beforehand = some.ledger.choices
+    assert (given.dropped, beforehand.dropped, beforehand.apart) == (0, 3, True)
+    assert beforehand.on == f"the pilot items {tmp_path / 'pilot.csv'}"
+    assert any("3 items left out" in text for text in some.warnings)
+    assert "helped to choose" not in some.verdict["causal"].text
+    assert all_of_it.ledger.choices[-1].apart is False
+    for name in ("causal", "specific"):
+        assert all_of_it.verdict[name].state == "undecided"
+        assert "Every item of places helped to choose what is tested on it" in all_of_it.verdict[name].text
+    prints = test(str(tmp_path / "pilot.csv")).data_fingerprints()
+    assert prints.keys() - test().data_fingerprints().keys() == {"pilot"}
+
+
 def test_a_ledger_says_to_a_later_test_which_groups_chose(lm, files):
     _, path = files
     from broca.evidence.ledger import DataChoice, Ledger

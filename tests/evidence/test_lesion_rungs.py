@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import polars as pl
 import pytest
 
+from broca.evidence import effects
 from broca.evidence.ability_scores import AbilityScores
 from broca.evidence.controls import collapse
 from broca.evidence.rungs import causal, specific
@@ -222,3 +226,34 @@ def test_an_effect_that_massive_coordinates_carry_is_said_to_be_theirs():
     assert causal.without_massive(found, small, 3).caveat == "carried by massive coordinates"
     assert causal.without_massive(found, large, 3).caveat == ""
     assert "3 massive coordinates" in causal.without_massive(found, large, 3).text
+
+
+def test_a_negative_loss_is_said_as_a_gain():
+    text = climb(scores("own", shift(4)), scores("other", shift(-2.0), mean=1.0))[1].text
+    assert re.search(r"other gains \d+ % \(own minus other \+", text), text
+    assert re.search(r"^own loses \d+ % of what it has above chance", text)
+    rung = causal.without_massive(
+        causal.lesion(scores("own", shift(4)), drawn(scores("own", shift(4))), alpha=0.05), -0.03, 2
+    )
+    assert "Without its 2 massive coordinates the selection gains 3.0 points" in rung.text
+    assert "-" not in re.sub(r"[a-z]-[a-z]|e-\d", "", text + rung.text)
+
+
+def test_an_undecided_comparison_says_how_many_groups_would_decide_it():
+    own, other = (scores(name, shift(2), made=items(name, n=40)) for name in ("own", "other"))
+    text = climb(own, other)[1].text
+    assert re.search(
+        r"undecided, since the interval decides nothing, about \d+ groups like these of each ability would", text
+    ), text
+
+
+def test_a_cell_of_the_matrix_is_tested_by_groups():
+    """Three of six templates of twenty fillings lose everything: 60 items changed, and three observations."""
+    rows = [
+        {"ability": "own", "condition": condition, "localizer": "a", "side": "top", "dose": 1.0, "fill": "zero", "k": 1, "seed": 0,
+         "group": f"g{i // 20}", "correct": condition == "intact" or i >= 60}
+        for condition in ("intact", "lesion") for i in range(120)
+    ]  # fmt: skip
+    table = pl.DataFrame(rows)
+    found = effects.matrix(table, [{"localizer": "a", "condition": "lesion"}], own="own", boot={"n": 200, "seed": 0})
+    assert found["p"].to_list() == found["p_holm"].to_list() == [0.25]

@@ -13,9 +13,8 @@ import pytest
 import broca
 from broca.errors import RunError, SelectionError, SiteUnavailable, SpecError
 from broca.evidence.ledger import group_digests
-from broca.evidence.overlap import without_choosing
 from broca.instruments import COMMANDS
-from broca.instruments.lesion.ledger import choosing_data, drop_warnings, reuse_reason
+from broca.instruments.lesion.ledger import other_data, reuse_reason
 from broca.instruments.lesion.source import fields_of_run
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.localize.spec import Localize
@@ -113,12 +112,12 @@ def test_items_that_chose_the_selection_are_named(tmp_path):
         **fields_of_run(source, {}),
         **{k: source.spec["study"][k] for k in ("options", "n_items") if k in source.spec["study"]},
     )
-    data = without_choosing(spec.abilities, choosing_data(spec))
+    data = other_data(spec)[-1]
     assert "The sensitivity run that selected was shown the items of false-belief too" in str(
         reuse_reason(spec, data, "false-belief")
     )
     other = spec.model_copy(update={"items": "beliefs/memory"})
-    assert reuse_reason(other, without_choosing(other.abilities, choosing_data(other)), "memory") is None
+    assert reuse_reason(other, other_data(other)[-1], "memory") is None
 
 
 def test_items_of_groups_that_chose_are_left_out_and_the_others_decide():
@@ -131,12 +130,12 @@ def test_items_of_groups_that_chose_are_left_out_and_the_others_decide():
     told = SimpleNamespace(manifest=source.manifest, selection=source.selection, verdict=source.verdict, result=result)
     spec = CausalTest(**fields_of_run(told, {}), **own)
     assert CausalTest.model_validate(spec.model_dump(mode="json")).origin == spec.origin
-    data = without_choosing(spec.abilities, choosing_data(spec))
+    data = other_data(spec)[-1]
     left = data.abilities["false-belief"]
     assert left == tuple(item for item in items if item.cluster not in chose)
     assert 0 < len(left) <= len(items) - 10
     assert data.dropped >= len(items) - len(left)
-    assert f"{data.dropped} items left out" in drop_warnings(data)[0]
+    assert f"{data.dropped} items left out" in data.warnings[0]
     assert reuse_reason(spec, data, "false-belief") is None
 
 

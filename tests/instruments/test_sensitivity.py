@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 import broca
 import zoo
+from broca.cache.cache import no_cache, silent
 from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
 from broca.capture.weight_gradients import sensitivity
 from broca.compat.wu2025.results import summary
@@ -28,6 +29,7 @@ from broca.evidence.verdict import RUNGS
 from broca.instruments.sensitivity.plan import automatic, shared_out
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
+from broca.instruments.sensitivity.work import Work
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.questions import split
@@ -154,6 +156,35 @@ def test_a_fraction_that_was_chosen_on_the_items_that_test_it_decides_nothing(tm
     assert ranked
     assert chosen
     assert not ranked & chosen
+
+
+def test_a_pilot_tests_no_mask(tmp_path) -> None:
+    lm = zoo.lm("llama")
+    task, others = able(lm, tmp_path, "tastes"), able(lm, tmp_path, "sounds")
+    fields = {
+        "task": task,
+        "others": (others,),
+        "sweep": "0.001",
+        "draws": 19,
+        "edits": ({"kind": "scale", "alpha": 0.99},),
+        "sweep_draws": 0,
+        "nulls": ("matrix",),
+        "halves": False,
+        "sizes": (),
+    }
+    few = tmp_path / "pilot.jsonl"
+    few.write_text("".join(Path(task).read_text().splitlines(keepends=True)[::4]))
+    whole, some = (Work(study(tmp_path, **fields, pilot=pilot), lm, no_cache, silent) for pilot in ((), (str(few),)))
+    looked = {item.group for item in some.spec.pilot_items}
+    assert some.parts == whole.parts
+    assert some.tested == tuple(item for item in whole.tested if item.group not in looked)
+    assert 0 < len(some.tested) < len(whole.tested)
+    assert not looked & {item.group for items in some.scored_items.values() for item in items}
+    found = study(tmp_path, **fields, pilot=(task,)).run(lm)
+    assert [choice.apart for choice in found.ledger.choices] == [True, True, False]
+    for name in ("causal", "specific"):
+        assert found.verdict[name].state == "undecided"
+        assert "helped to choose what is tested on it" in found.verdict[name].text
 
 
 def test_the_report_has_a_section_on_weights(done) -> None:

@@ -16,6 +16,8 @@ from broca.page.words import count
         (wording.number(None, ".0%"), "undefined"),
         (wording.number(math.inf), "∞"),
         (wording.number(-math.inf, "+.1f"), "−∞"),
+        (wording.number(-0.08, ".0%"), "−8%"),
+        (wording.number(0.08, "+.2f"), "+0.08"),
         (wording.limits(0.1, 0.25), "[0.10, 0.25]"),
         (wording.limits(0.1, 0.25, ".0%"), "[10%, 25%]"),
         (wording.limits(math.nan, math.nan), "(no interval: fewer than two groups)"),

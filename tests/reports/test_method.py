@@ -30,7 +30,7 @@ def test_a_localizer_in_words():
 def test_a_causal_test_in_words():
     _, _, text = written("causal")
     for words in ("held at zero", "claim is about 1 %", "20 random draws (5 at each further dose)",
-                  "at most 20", "matched on layer and size", "beliefs/false-belief", "likelihood", "McNemar, 1947", "Fisher, 1935",
+                  "at most 20", "matched on layer and size", "beliefs/false-belief", "likelihood", "Fisher, 1935",
                   "2,000 bootstrap samples"):  # fmt: skip
         assert words in text
 

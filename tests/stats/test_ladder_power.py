@@ -140,6 +140,34 @@ def test_what_is_needed_is_enough_and_hardly_more():
     assert 120 <= ladder_power(needs.study).draws <= 200
 
 
+def test_a_lesion_of_everything_is_refuted_as_often_as_the_rung_does_it():
+    """Of 120 studies a share of one half has a standard error of 0.05."""
+    study = Study(0.2, groups=16, items=4, others=2)
+    rng, failed = np.random.default_rng(0), 0
+    labels = np.repeat(np.arange(study.groups), study.items)
+    for _ in range(120):
+        drops = []
+        for _ in range(1 + study.others):
+            shared = rng.normal(size=study.groups)[labels] * study.alike**0.5
+            margin = rng.normal(size=len(labels)) * (1 - study.alike) ** 0.5 + shared + stats.norm.ppf(study.intact)
+            fall = _shift(study) * rng.gamma(UNLIKE, 1 / UNLIKE, study.groups)[labels]
+            after = np.stack([SPREAD * margin - s * fall + NOISE * rng.normal(size=len(labels)) for s in STRENGTHS])
+            drops.append(Drops.of(margin > 0, after > 0, SPREAD * margin, after, chance=study.chance, groups=labels))
+        states = [specificity_test(drops[0], other, n=299, others=study.others).state for other in drops[1:]]
+        failed += "failed" in states
+    assert ladder_power(study, simulations=1000).refutation == pytest.approx(failed / 120, abs=0.15)
+
+
+def test_refuting_takes_more_groups_than_passing():
+    needs = ladder_needs(Study(0.25, others=2))
+    assert needs.refutation.groups > 2 * needs.study.groups
+    assert ladder_power(needs.refutation, seed=1).refutation >= 0.74
+    assert ladder_power(needs.study, seed=1).refutation < 0.5
+    assert ladder_needs(Study(0.25, others=0)).refutation is None
+    assert ladder_power(Study(0.25, others=0)).refutation == 0
+    assert ladder_power(Study(0.25, groups=4, others=1)).refutation == 0, "four groups compare nothing"
+
+
 def test_a_loss_of_no_interest_is_never_found_often_enough():
     with pytest.raises(StatisticsError, match="too close to the smallest one of interest"):
         ladder_needs(Study(0.08), simulations=100)

@@ -16,6 +16,7 @@ from broca.stats.pairs import (
     mean_interval,
     paired_bootstrap,
     ratio_interval,
+    sign_flip_p,
     sign_flip_test,
 )
 from broca.stats.shuffle import shuffle_test
@@ -120,6 +121,15 @@ def test_sign_flips_of_groups_flip_them_whole(rng):
     grouped = sign_flip_test(np.repeat(differences, 3), groups=np.repeat(np.arange(6), 3))
     assert grouped.p == sign_flip_test(differences).p
     assert grouped.n == 64
+
+
+def test_the_p_of_two_conditions_is_that_of_flipped_groups_and_1_where_there_is_one_group(rng):
+    a, b = rng.random((2, 40)) < [[0.8], [0.4]]
+    groups = np.arange(40) // 5
+    assert sign_flip_p(a, b, groups=groups) == sign_flip_test(a * 1.0 - b, groups=groups).p
+    assert sign_flip_p(a, b) == sign_flip_test(a * 1.0 - b).p
+    assert sign_flip_p(a, b, groups=np.zeros(40)) == sign_flip_p([True], [False]) == 1
+    assert sign_flip_p(a, a) == 1
 
 
 @pytest.mark.parametrize("seed", range(20))

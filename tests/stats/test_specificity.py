@@ -144,6 +144,25 @@ def test_limits_are_one_sided_and_failing_is_corrected_for_the_number_of_others(
     assert many.state != "failed"
 
 
+@pytest.mark.parametrize(("own", "state"), [(0.35, "passed"), (0.0, "failed")])
+def test_the_number_of_groups_that_is_named_decides(own, state):
+    """In 80 % of studies of that size, where the difference is what it seems."""
+
+    def study(sides):
+        return specificity_test(*(drops(side, side, np.arange(side.size)) for side in sides), n=499)
+
+    rng, needed = np.random.default_rng(4), []
+    while len(needed) < 15:
+        a, b = (rng.normal(0, 0.7, 14) for _ in range(2))
+        found = study((a - a.mean() + own, b - b.mean()))
+        assert (found.needed is not None) <= (found.why == "interval")
+        needed += [found.needed] if found.needed else []
+    n = int(np.median(needed))
+    assert 15 <= n <= 14 * 50
+    again = [study([rng.normal(mean, 0.7, n) for mean in (own, 0.0)]).state for _ in range(60)]
+    assert again.count(state) >= 38
+
+
 def test_too_few_arrangements_for_a_small_alpha_are_too_few_groups():
     rng = np.random.default_rng(3)
     groups = np.repeat(np.arange(5), 4)

@@ -198,7 +198,7 @@ def plan(
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> None:
-    """Say how probable it is that a lesion passes causal and specific, and how much of everything makes it so.
+    """Say how probable it is that a lesion passes causal and specific, or fails where it costs everything, and how much makes it so.
 
     Args:
         loss: Accuracy that the lesion costs, as a share (0.15 is 15 points).
@@ -211,7 +211,7 @@ def plan(
         rho: Correlation among the items of a group.
         d: Difference between the sides of the contrast, in standard deviations.
         units: Units that share the level (Bonferroni).
-        power: Probability of finding the effect.
+        power: Probability of finding the effect, and of refuting one that costs every ability as much.
         alpha: Level of each test.
     """
     from broca.stats.ladder_power import Study, ladder_needs, ladder_power
@@ -221,6 +221,17 @@ def plan(
         loss, groups, items, intact=intact, chance=chance, others=others, alike=rho, alpha=alpha, claims=claims
     )
     here, needs = ladder_power(study), ladder_needs(study, power=power)
+    more = needs.refutation
+    against = (
+        []
+        if more is None
+        else [
+            (
+                "not specific",
+                f"{here.refutation:.0%} probable where the lesion costs every ability as much; for {power:.0%} {more.groups:,} groups of {items}",
+            )
+        ]
+    )
     stimuli = welch_needed(d, tests=units, power=power, alpha=alpha, m=items, rho=rho)
     terminal.facts(
         [
@@ -229,6 +240,7 @@ def plan(
                 f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)",
             ),
             (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
+            *against,
             ("random lesions", f"{needs.draws:,} at most, they stop when their end is plain"),
             ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
             ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),

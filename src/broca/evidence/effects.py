@@ -14,7 +14,7 @@ from broca.page.numbers import NO_INTERVAL, UNDEFINED, is_known, p_value
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval, codes
 from broca.stats.nulls import dose_response, empirical_p, quantile_band
-from broca.stats.pairs import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import paired_bootstrap, sign_flip_p
 
 _LABELS = ["ability", "condition", "localizer", "side", "dose", "fill", "k", "seed"]
 
@@ -44,6 +44,7 @@ def matrix(items: pl.DataFrame, lesions: Sequence[dict[str, Any]], *, own: str, 
             of = items.filter(pl.col("ability") == ability)
             intact, lesion = rows_of(of, {"condition": "intact"}), rows_of(of, labels)
             low_high = _interval(lesion, intact, boot)
+            right = [rows["correct"].cast(float) for rows in (lesion, intact)]
             draws = _draws(of, labels, intact)
             band = quantile_band(draws) if len(draws) else None
             rows.append(
@@ -57,7 +58,7 @@ def matrix(items: pl.DataFrame, lesions: Sequence[dict[str, Any]], *, own: str, 
                     "effect": low_high.value,
                     "low": low_high.low,
                     "high": low_high.high,
-                    "p": mcnemar_exact(intact["correct"], lesion["correct"]).p,
+                    "p": sign_flip_p(*right, groups=clusters(intact), seed=boot["seed"]),
                     "random_median": band.value if band else None,
                     "random_low": band.low if band else None,
                     "random_high": band.high if band else None,

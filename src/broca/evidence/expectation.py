@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broca.page.numbers import number
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -35,7 +37,7 @@ def predictions(expect: Mapping[str, Any] | None, result: Mapping[str, Any]) -> 
     if "loss" in given:
         low, high = given["loss"]
         loss = _loss(result.get("estimate"))
-        found = "no loss of accuracy was measured" if loss is None else f"{loss:.3g}"
+        found = "no loss of accuracy was measured" if loss is None else number(loss, ".3g")
         yield Prediction("loss", f"{low:g} to {high:g}", found, loss is not None and low <= loss <= high)
 
 

@@ -132,7 +132,7 @@ def matrix(record: Record) -> list[Block]:
     if any(row["own"] for row in rows):
         words += " The framed cell is the localizer’s own ability; a specific place shows there and nowhere else."
     small = (
-        "First p: McNemar’s exact test on the same items, and corrected over the cells (Holm). Random: middle 95 % of the effects of "
+        "First p: sign flips of the changes, group by group, and corrected over the cells (Holm). Random: middle 95 % of the effects of "
         "random draws, and the share of draws at least as strong."
     )
     said = [Text(as_text(text)) for text in record.entries("dissociations")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from broca.evidence.ledger import group_digest
 from broca.items import Contrast, Item, PicturedText
 from broca.items.item import Text
+from broca.page.words import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,21 @@ class OtherData:
     """Items that were left out."""
     used: tuple[str, ...] = field(default=())
     """Abilities of which every item chose: they are kept as they are, and what is tested on them is undecided."""
+
+    def without(self, data: ChoosingData) -> OtherData:
+        """What is left without further items that chose; those of either are counted once."""
+        rest = without_choosing(self.abilities, data)
+        used = dict.fromkeys((*self.used, *rest.used))
+        return OtherData(rest.abilities, self.dropped + rest.dropped, tuple(used))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out, in words."""
+        if not self.dropped:
+            return ()
+        return (
+            f"{count(self.dropped, 'item')} left out: they, or others of their groups, helped to choose what is tested.",
+        )
 
     def reason(self, ability: str) -> str | None:
         """Why what is tested on an ability is undecided; None where other data test it."""

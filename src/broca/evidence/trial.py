@@ -29,7 +29,7 @@ from broca.stats.stopping import EVERY, StoppingRule, decide, stopping_rule
 from broca.stimuli.blind_rules import baselines
 
 CITATIONS = (
-    "McNemar (1947), Psychometrika 12:153-157.",
+    "Fisher (1935), The design of experiments.",
     "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
     "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
     "Zhang & Nanda (2024), Towards best practices of activation patching, ICLR.",

@@ -27,8 +27,8 @@ class Rung:
         return replace(self, text=self.text + text, numbers={**self.numbers, **numbers})
 
     def undecided_if(self, why: str | None) -> Rung:
-        """The rung as undecided for this reason, where there is one: what a guard refuses is neither shown nor refuted."""
-        tested = self.state in ("passed", "failed")
+        """The rung as undecided for this reason too, where there is one: what a guard refuses is neither shown nor refuted."""
+        tested = self.state != "not tested"
         return replace(self, state="undecided", text=f"{self.text} {why}", caveat="") if why and tested else self
 
     def failed_if(self, why: str | None) -> Rung:

@@ -15,12 +15,13 @@ def is_known(value: float | None) -> bool:
 
 
 def number(value: float | None, form: str = ".2f") -> str:
-    """A number in some format, such as ``.2f``, ``+.1f`` or ``.0%``."""
+    """A number in some format, such as ``.2f``, ``+.1f`` or ``.0%``, with a minus sign where it is negative."""
     if value is None or math.isnan(value):
         return UNDEFINED
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return format(value, form)
+    text = format(value, form)
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def limits(low: float | None, high: float | None, form: str = ".2f") -> str:

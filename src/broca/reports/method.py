@@ -29,8 +29,6 @@ REFERENCES = {
     "Blain et al., 2022": "Blain, A., Thirion, B., & Neuvial, P. (2022). Notip: Non-parametric true discovery proportion control for "
     "brain imaging. NeuroImage, 260, 119492.",
     "Fisher, 1935": "Fisher, R. A. (1935). The design of experiments. Oliver & Boyd.",
-    "McNemar, 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
-    "or percentages. Psychometrika, 12, 153–157.",
     "Phipson & Smyth, 2010": "Phipson, B., & Smyth, G. K. (2010). Permutation p-values should never be zero. "
     "Statistical Applications in Genetics and Molecular Biology, 9, 39.",
 }

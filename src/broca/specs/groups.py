@@ -45,6 +45,13 @@ Others = Annotated[
     tuple[str, ...],
     Field(description="Other abilities, which a specific lesion leaves alone: benchmarks or files of items."),
 ]
+Pilot = Annotated[
+    tuple[str, ...],
+    Field(
+        description="Items by whose answers a percentage, side, dose or site was chosen beforehand: benchmarks or files. Whatever shares a "
+        "group or a text with them tests nothing, and is counted; where that is every item of an ability, the rungs are undecided."
+    ),
+]
 Gate = Annotated[
     Literal["stop", "mark"], Field(description="What to do when the intact model does not have the ability.")
 ]

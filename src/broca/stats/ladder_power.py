@@ -1,4 +1,4 @@
-"""How likely a lesion of a stated effect passes *causal and specific*, and what would make it 80 %: simulated, in seconds.
+"""How likely a lesion passes *causal and specific*, or fails where it costs everything, and what makes it 80 %: simulated, in seconds.
 
 Margins of an ability are normal in nats, partly shared within a group; an item is right when its margin is above 0. The lesion lowers
 those of the own ability, the more the stronger the fill, in some groups more than in others, and adds noise everywhere; matched random choices add noise, and a shift that
@@ -7,6 +7,7 @@ differs from one to the next. The tests are those of the rungs, with Student's t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -80,6 +81,8 @@ class LadderPower:
     specific: float
     """1 where there are no other abilities."""
     both: float
+    refutation: float
+    """Of failing *specific* where the lesion costs every ability as much; 0 where there are no others."""
     draws: float
     """Expected number of matched draws."""
 
@@ -89,7 +92,9 @@ class LadderNeeds:
     """What a study needs to pass with the power asked for."""
 
     study: Study
-    """The planned one, with as many groups as it needs."""
+    """The planned one, with as many groups as it needs to pass where the lesion costs the own ability alone."""
+    refutation: Study | None
+    """The same with as many as it needs to fail where the lesion costs every ability as much; None where there are no others."""
     power: LadderPower
     draws: int
     """At most."""
@@ -103,7 +108,7 @@ class LadderNeeds:
 
 
 def ladder_power(study: Study, *, simulations: int = 400, seed: int = 0) -> LadderPower:
-    """Probability that the lesion passes *causal*, *specific*, and both.
+    """Probability that the lesion passes *causal*, *specific*, and both; and that one which costs every ability as much fails *specific*.
 
     Args:
         study: what is planned.
@@ -123,7 +128,10 @@ def ladder_power(study: Study, *, simulations: int = 400, seed: int = 0) -> Ladd
     causal = _causal(own, study, level) & enough
     by_draws, draws = _stop_draws(study, own.as_costly)
     specific, spared = np.full(simulations, study.groups >= FEWEST_GROUPS), np.ones(simulations)
+    refutation, hit = np.zeros(simulations, bool), np.random.default_rng([seed, 1])
     for _ in range(study.others):
+        alike = _simulate(study, _shift(study), hit, simulations)
+        refutation |= _refutes(own, alike, level, study.others) & (study.groups >= FEWEST_GROUPS)
         other = _simulate(study, 0.0, generator, simulations)
         specific &= _specific(own, other, level, study.others)
         spared = np.minimum(spared, _stop_draws(study, own.as_costly_beside(other))[0])
@@ -131,16 +139,19 @@ def ladder_power(study: Study, *, simulations: int = 400, seed: int = 0) -> Ladd
         causal=float((causal * by_draws).mean()),
         specific=float((specific * spared).mean()),
         both=float((causal & specific) @ np.minimum(by_draws, spared) / simulations),
+        refutation=float(refutation.mean()),
         draws=float(draws.mean()),
     )
 
 
 def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, seed: int = 0) -> LadderNeeds:
-    """The fewest groups with which the lesion passes *causal and specific* with a probability of `power`.
+    """The fewest groups with which the lesion passes *causal and specific* with a probability of `power`, and one of everything fails.
+
+    Failing takes more: an interval has to lie below a fifth, and not only above nothing.
 
     Args:
         study: what is planned; its number of groups does not matter.
-        power: the probability wanted.
+        power: the probability wanted, of both.
         simulations: studies that are simulated for each number of groups.
         seed: of the simulations.
 
@@ -149,26 +160,38 @@ def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, se
     """
     if not 0 < power < 1:
         raise StatisticsError(f"power is {power}. Give a probability between 0 and 1, for instance 0.8.")
-    low = max(least_groups(study.alpha / study.claims), FEWEST_GROUPS) - 1
-    high = low + 1
-    found = {}
+    at = lru_cache(maxsize=None)(
+        lambda groups: ladder_power(replace(study, groups=groups), simulations=simulations, seed=seed)
+    )
+    least = max(least_groups(study.alpha / study.claims), FEWEST_GROUPS)
+    groups = _fewest(lambda n: at(n).both >= power, least)
+    if groups is None:
+        most = MOST_GROUPS // 2
+        raise StatisticsError(
+            f"{at(most).both:.0%} of studies with {most} groups pass causal and specific: a loss of {study.loss:.0%} is too close "
+            f"to the smallest one of interest ({SMALLEST_SHARE * (study.intact - study.chance):.1%}). Plan for a larger loss."
+        )
+    against = _fewest(lambda n: at(n).refutation >= power, groups) if study.others else None
+    return LadderNeeds(
+        replace(study, groups=groups),
+        None if against is None else replace(study, groups=against),
+        at(groups),
+        study.rule.n,
+        fewest_draws(study.alpha / study.claims),
+    )
 
-    def enough(groups: int) -> bool:
-        found[groups] = ladder_power(replace(study, groups=groups), simulations=simulations, seed=seed)
-        return found[groups].both >= power
 
+def _fewest(enough: Callable[[int], bool], least: int) -> int | None:
+    """The fewest groups that are enough, `least` or more, within a thirty-second of them; None where `MOST_GROUPS` are not."""
+    low, high = least - 1, least
     while not enough(high):
         low, high = high, 2 * high
         if high > MOST_GROUPS:
-            raise StatisticsError(
-                f"{found[low].both:.0%} of studies with {low} groups pass causal and specific: a loss of {study.loss:.0%} is too close "
-                f"to the smallest one of interest ({SMALLEST_SHARE * (study.intact - study.chance):.1%}). Plan for a larger loss."
-            )
+            return None
     while high - low > max(1, high // 32):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    twins = fewest_draws(study.alpha / study.claims)
-    return LadderNeeds(replace(study, groups=high), found[high], study.rule.n, twins)
+    return high
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -242,17 +265,27 @@ def _causal(own: _Ability, study: Study, level: float) -> Array:
 
 def _specific(own: _Ability, other: _Ability, level: float, others: int) -> Array:
     """Both measures fall more, under each fill by sign, and the difference of shares is not surely small."""
-    passed = np.ones(len(own.headroom), bool)
+    passed = ~_refutes(own, other, level, others)
     for name in ("share", "log_odds"):
         a, b = getattr(own, name), getattr(other, name)
-        (mean_a, error_a), (mean_b, error_b) = _mean_error(a.mean(0)), _mean_error(b.mean(0))
-        error = np.maximum(np.hypot(error_a, error_b), 1e-12)
-        df = (a.shape[2] - 1) * error**4 / np.maximum(error_a**4 + error_b**4, 1e-48)
-        passed &= (mean_a - mean_b) / error >= special.stdtrit(df, 1 - level)
+        mean, error, df = _difference(a, b)
+        passed &= mean / error >= special.stdtrit(df, 1 - level)
         passed &= (a.mean(2) > b.mean(2)).all(0)
-        if name == "share":
-            passed &= mean_a - mean_b + special.stdtrit(df, 1 - level / others) * error >= SMALLEST_SHARE
     return passed
+
+
+def _refutes(own: _Ability, other: _Ability, level: float, others: int) -> Array:
+    """The difference of shares is surely below the smallest of interest."""
+    mean, error, df = _difference(own.share, other.share)
+    return mean + special.stdtrit(df, 1 - level / others) * error < SMALLEST_SHARE
+
+
+def _difference(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """(simulation,) Mean over fills and groups of a minus that of b, its standard error, and its degrees of freedom (Welch, 1947)."""
+    (mean_a, error_a), (mean_b, error_b) = _mean_error(a.mean(0)), _mean_error(b.mean(0))
+    error = np.maximum(np.hypot(error_a, error_b), 1e-12)
+    df = (a.shape[2] - 1) * error**4 / np.maximum(error_a**4 + error_b**4, 1e-48)
+    return mean_a - mean_b, error, df
 
 
 def _mean_error(groups: Array) -> tuple[Array, Array]:

@@ -204,6 +204,20 @@ def sign_flip_test(
     )
 
 
+def sign_flip_p(a: Any, b: Any, *, groups: Any | None = None, seed: int = 0) -> float:
+    """Two-sided p of `sign_flip_test` of a minus b over items; 1 where fewer than 2 groups have both: their sign tells nothing.
+
+    Raises:
+        StatisticsError: if a and b have different lengths.
+    """
+    differences = _differences(a, b)
+    known = ~np.isnan(differences)
+    labels = np.arange(differences.size) if groups is None else np.asarray(groups)
+    if len(np.unique(labels[known])) < 2:
+        return 1.0
+    return sign_flip_test(differences, groups=labels, seed=seed).p
+
+
 def _between(flipped: Array, sums: Array, sizes: Array) -> tuple[Array, Array]:
     """The smaller and the larger of the means of flipped and of other groups, (pattern,); without limits where one is empty."""
     top, bottom = np.where(flipped, sums, 0).sum(1), np.where(flipped, sizes, 0).sum(1)

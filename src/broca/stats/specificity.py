@@ -7,14 +7,15 @@ margins flip first), log-odds by floors again. A lesion that costs one ability m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import comb
+from math import ceil, comb
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from broca.errors import StatisticsError
 from broca.stats.intervals import Array, codes
-from broca.stats.loss import SMALLEST_SHARE
+from broca.stats.loss import MOST_TIMES, SMALLEST_SHARE
 from broca.stats.shuffle import ShuffleTest, shuffle_test
 
 FEWEST_GROUPS = 5
@@ -115,6 +116,9 @@ class Specificity:
     by_fill: tuple[tuple[float, float], ...]
     """Own minus other under each fill: share lost, log-odds lost."""
     groups: tuple[int, int]
+    needed: int | None = None
+    """Where the interval decides nothing, how many groups like these of each ability would, if the difference is what it seems; None
+    where more than `MOST_TIMES` as many would be needed."""
 
 
 def specificity_test(
@@ -151,8 +155,11 @@ def specificity_test(
         state, why = "failed", ""
     else:
         state, why = _state(share, odds, by_fill, alpha)
+    needed = None
+    if share and why == "interval":
+        needed = _groups_needed(share, min(groups), smallest_share, levels=(alpha, alpha / others))
     share, odds = (test and replace(test, low=test.lower(alpha), high=test.upper(alpha)) for test in (share, odds))
-    return Specificity(state, why, *told, share, odds, by_fill, groups)
+    return Specificity(state, why, *told, share, odds, by_fill, groups, needed)
 
 
 def _state(
@@ -165,6 +172,24 @@ def _state(
         agree = all(min(each) > 0 for each in by_fill)
         return ("passed", "") if agree else ("undecided", "fills disagree")
     return "undecided", "measures disagree" if any(more) else "interval"
+
+
+def _groups_needed(
+    share: ShuffleTest, groups: int, smallest: float, *, levels: tuple[float, float], power: float = 0.8
+) -> int | None:
+    """Groups for an interval that ends above zero, or below the smallest difference of interest, whichever takes fewer.
+
+    Args:
+        share: the test.
+        groups: of the ability that has fewer.
+        smallest: difference of interest.
+        levels: of passing, and of failing.
+        power: the probability with which so many decide.
+    """
+    sides = zip((share.value, smallest - share.value), levels, strict=True)
+    ratio = min(float(ndtri(1 - level) + ndtri(power)) / distance for distance, level in sides if distance > 0)
+    needed = ceil(groups * (share.error * ratio) ** 2)
+    return max(needed, groups + 1) if needed <= MOST_TIMES * groups else None
 
 
 def _test(own: Drops, other: Drops, name: str, *, alpha: float, n: int, seed: int) -> ShuffleTest | None:

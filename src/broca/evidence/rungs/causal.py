@@ -91,7 +91,8 @@ def without_massive(rung: Rung, rest: float, taken: int) -> Rung:
         taken: how many they are.
     """
     smallest = rung.numbers.get("smallest_effect")
-    text = f" Without its {count(taken, 'massive coordinate')} the selection costs {100 * rest:.1f} points."
+    without = f" Without its {count(taken, 'massive coordinate')} the selection"
+    text = f"{without} {'costs' if rest >= 0 else 'gains'} {100 * abs(rest):.1f} points."
     rung = rung.more(text, {"loss_without_massive": rest, "massive": taken})
     if rung.state == "passed" and smallest is not None and rest < smallest:
         return replace(rung, caveat="carried by massive coordinates")

@@ -144,7 +144,7 @@ def unit_map(own: Mapping[str, Any], table: pl.DataFrame, *, most: int, alpha: f
         "p": p,
     }
     text = (
-        f"Effect size of the selection on stimuli that did not select it: d = {own['d_held_out']:.2f}. In {len(d)} untrained "
+        f"Effect size of the selection on stimuli that did not select it: d = {number(own['d_held_out'])}. In {len(d)} untrained "
         f"twins {number(numbers['d_twins_median'])} in the median and {number(max(d))} at most ({p_value(p)}); with "
         f"the weights in disorder {number(disorder)}. Significant units: {own['share_significant']:.1%}, in the twins "
         f"{numbers['share_significant_twins']:.1%} on average."

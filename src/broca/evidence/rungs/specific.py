@@ -67,7 +67,7 @@ def lesion(
     each = [_against(own, other, how) for other in others]
     states = {one.state for one in each}
     state: State = "failed" if "failed" in states else "undecided" if "undecided" in states else "passed"
-    text = f"{own.name} loses {own.drops.share_lost:.0%} of what it has above chance. "
+    text = f"{own.name} {_change(own.drops.share_lost)} of what it has above chance. "
     numbers = {name: value for one in each for name, value in one.numbers.items()}
     numbers |= {"alpha": how.level, "smallest_share": smallest}
     rung = Rung("specific", state, text + " ".join(one.text for one in each), numbers)
@@ -92,7 +92,7 @@ _WHY = {
     "few groups": "with fewer than 5 groups on a side no test of the difference can be trusted",
     "fills disagree": "under one fill the other ability loses more",
     "measures disagree": "share lost and log-odds disagree",
-    "interval": "the interval decides nothing, more groups would",
+    "interval": "the interval decides nothing",
     "no margins": "this scorer gives no log-odds, and accuracy alone is fooled by difficulty",
 }
 
@@ -104,6 +104,8 @@ def _against(own: AbilityScores, other: AbilityScores, how: _Test) -> _Compariso
     beyond, as_large = _beyond_draws(own, other, how.draws)
     p = (1 + as_large) / (1 + beyond)
     state, why = found.state, _WHY.get(found.why, "")
+    if found.needed is not None:
+        why += f", about {found.needed} groups like these of each ability would"
     if state == "passed" and p > how.level:
         state = "undecided"
         why = (
@@ -117,11 +119,11 @@ def _against(own: AbilityScores, other: AbilityScores, how: _Test) -> _Compariso
         if test is None:
             continue
         show = _shares if name == "share" else _nats
-        told.insert(0, f"{show(test.value)} more [{show(test.low)}, {show(test.high)}], {p_value(test.p_greater)}")
+        told.insert(0, f"{show(test.value)} [{show(test.low)}, {show(test.high)}], {p_value(test.p_greater)}")
         numbers |= {f"{name}_own_minus_{other.name}": test.value, f"{name}_p_{other.name}": test.p_greater}
     word = {"passed": "less", "failed": "no less", "undecided": f"undecided, since {why}"}[state]
-    beside = f" ({own.name} {'; '.join(told)})" if told else ""
-    return _Comparison(state, f"{other.name} loses {found.share_other:.0%}{beside}: {word}.", numbers)
+    beside = f" ({own.name} minus {other.name} {'; '.join(told)})" if told else ""
+    return _Comparison(state, f"{other.name} {_change(found.share_other)}{beside}: {word}.", numbers)
 
 
 def _beyond_draws(own: AbilityScores, other: AbilityScores, draws: MatchedDraws) -> tuple[int, int]:
@@ -133,12 +135,18 @@ def _beyond_draws(own: AbilityScores, other: AbilityScores, draws: MatchedDraws)
     return n, int((random >= own.loss / own.headroom - other.loss / other.headroom - 1e-9).sum())
 
 
+def _change(lost: float) -> str:
+    """What becomes of an ability that loses so large a share, in words: a negative loss is a gain."""
+    percent = round(100 * lost) if isfinite(lost) else 0
+    return f"gains {-percent} %" if percent < 0 else f"loses {percent} %"
+
+
 def _shares(value: float) -> str:
-    return f"{100 * value:+.0f} %".replace("-", "−") if isfinite(value) else UNDEFINED
+    return f"{number(100 * value, '+.0f')} %" if isfinite(value) else UNDEFINED
 
 
 def _nats(value: float) -> str:
-    return f"{value:+.2f} nats".replace("-", "−") if isfinite(value) else UNDEFINED
+    return f"{number(value, '+.2f')} nats" if isfinite(value) else UNDEFINED
 
 
 def dissociations(

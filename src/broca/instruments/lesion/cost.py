@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from broca.evidence.overlap import without_choosing
 from broca.evidence.trial_cost import trial_phases
-from broca.instruments.lesion.ledger import choosing_data
+from broca.instruments.lesion.ledger import other_data
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.parts import plan_of
 from broca.models.lm import LM
@@ -15,7 +14,7 @@ from broca.units import UnitMask
 
 def cost(spec: CausalTest, lm: LM) -> Plan:
     """Readings of stimuli and items; of draws at most, and as a rule."""
-    data = without_choosing(spec.abilities, choosing_data(spec))
+    _, data = other_data(spec)
     items = tuple(item for group in data.abilities.values() for item in group)
     kept = {item.id for item in next(iter(data.abilities.values()))}
     mask = spec.selection

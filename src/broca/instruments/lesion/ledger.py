@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from broca.evidence.ledger import DataChoice, Ledger, look
-from broca.evidence.overlap import ChoosingData, OtherData, texts_of
+from broca.evidence.overlap import ChoosingData, OtherData, texts_of, without_choosing
+from broca.evidence.pilot import pilot_choice, pilot_data
 from broca.evidence.selector import Ranking
 from broca.evidence.trial import TrialScores
 from broca.instruments.lesion.spec import CausalTest
 from broca.items import fingerprint
-from broca.page.words import count, enumeration
+from broca.page.words import enumeration
 
 
 def choosing_data(spec: CausalTest) -> ChoosingData:
@@ -18,6 +19,12 @@ def choosing_data(spec: CausalTest) -> ChoosingData:
     main = next(iter(spec.every_localizer), None)
     groups = spec.origin.groups if spec.origin else ()
     return ChoosingData(texts_of(getattr(main, "stimuli", None)), frozenset(groups))
+
+
+def other_data(spec: CausalTest) -> tuple[OtherData, OtherData]:
+    """The items without those that chose the selection, and without those that were looked at before, too."""
+    data = without_choosing(spec.abilities, choosing_data(spec))
+    return data, data.without(pilot_data(spec.pilot_items))
 
 
 def reuse_reason(spec: CausalTest, data: OtherData, ability: str) -> str | None:
@@ -33,21 +40,14 @@ def reuse_reason(spec: CausalTest, data: OtherData, ability: str) -> str | None:
     )
 
 
-def drop_warnings(data: OtherData) -> tuple[str, ...]:
-    """What was left out because it had chosen, in words."""
-    if not data.dropped:
-        return ()
-    return (
-        f"{count(data.dropped, 'item')} left out: they, or others of their groups, helped to choose what is lesioned.",
-    )
-
-
-def ledger(spec: CausalTest, data: OtherData, scores: TrialScores, found: Sequence[Ranking]) -> Ledger:
+def ledger(
+    spec: CausalTest, data: tuple[OtherData, OtherData], scores: TrialScores, found: Sequence[Ranking]
+) -> Ledger:
     """The ledger of a test.
 
     Args:
         spec: the test.
-        data: what it was tested on.
+        data: see `other_data`: what it was tested on, last.
         scores: of the trial.
         found: what its localizers found, the main one first.
     """
@@ -64,7 +64,9 @@ def ledger(spec: CausalTest, data: OtherData, scores: TrialScores, found: Sequen
         look("sizes", (1.0, *spec.sizes)) if ranked else None,
         look("fills", spec.fills, "their mean"),
     )
-    return Ledger.of(spec, looks, [_choice(spec, data, selection.grain, [each.label for each in found])])
+    without, tested = data
+    chosen = _choice(spec, without, selection.grain, [each.label for each in found])
+    return Ledger.of(spec, looks, [chosen, *pilot_choice(spec.pilot, chosen.tested_on, without, tested)])
 
 
 def _choice(spec: CausalTest, data: OtherData, grain: str, localizers: Sequence[str]) -> DataChoice:

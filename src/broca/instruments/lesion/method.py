@@ -65,6 +65,11 @@ def others(names: Sequence[str], _: Choices) -> str:
     return f"Beside it stood {enumeration(list(map(str, names)))}." if names else ""
 
 
+def pilot(names: Sequence[str], _: Choices) -> str:
+    """What tested nothing."""
+    return f"What shares a group or a text with {enumeration(list(map(str, names)))} was left out." if names else ""
+
+
 def n_items(most: int | None, _: Choices) -> str:
     """How many items were scored."""
     return f"At most {number(most)} items of each were scored." if most else ""
@@ -81,6 +86,6 @@ def bootstrap(samples: int, _: Choices) -> str:
     return (
         "The loss was tested by flipping signs of groups of items (Fisher, 1935), positions and answers weighed equally, and against other "
         "abilities as the share lost of what each had above chance and in log-odds, groups shuffled. Beside that stand cells that are paired "
-        "by item (exact test of McNemar, 1947), with 95 % intervals from "
+        "by item (their p by the same flips), with 95 % intervals from "
         f"{count(samples, 'bootstrap sample')}. The intact model had to answer more items than chance and than each shortcut would."
     )

@@ -24,7 +24,7 @@ def options_dealt(fields: Mapping[str, Any], localizer: Mapping[str, Any] | None
         return {**fields, **beside}
     takes = [
         (name, types_of_items(name))
-        for name in (fields.get("items", "beliefs/false-belief"), *fields.get("others", ()))
+        for name in (fields.get("items", "beliefs/false-belief"), *fields.get("others", ()), *fields.get("pilot", ()))
     ]
     kinds = [types for _, types in takes]
     if localizer is None:

@@ -12,11 +12,11 @@ from broca.evidence.duplicates import warn_of_near_duplicate_items
 from broca.evidence.holding import examine, hold, rungs, trial_of
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
-from broca.evidence.overlap import OtherData, without_choosing
+from broca.evidence.overlap import OtherData
 from broca.evidence.selector import MAP_RUNGS, Ranking
 from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Verdict
-from broca.instruments.lesion.ledger import choosing_data, drop_warnings, ledger, reuse_reason
+from broca.instruments.lesion.ledger import ledger, other_data, reuse_reason
 from broca.instruments.lesion.plan import ranked_trial
 from broca.instruments.lesion.result import CausalResult
 from broca.instruments.lesion.spec import CausalTest
@@ -35,7 +35,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         SelectionError: if nothing would be selected, or too few units are left for matched draws.
         StimulusError, UnknownName, SiteUnavailable: if what is asked for does not exist or is malformed.
     """
-    data = without_choosing(spec.abilities, choosing_data(spec))
+    without, data = other_data(spec)
     items = tuple(item for group in data.abilities.values() for item in group)
     bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), cache, progress)
     how = Conduct(
@@ -84,7 +84,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             cache=cache,
             progress=progress,
         )
-    return _result(spec, lm, found, scores, data=data, passed=passed, attribution=effects)
+    return _result(spec, lm, found, scores, data=(without, data), passed=passed, attribution=effects)
 
 
 def _result(
@@ -93,7 +93,7 @@ def _result(
     found: Sequence[Ranking],
     scores: TrialScores,
     *,
-    data: OtherData,
+    data: tuple[OtherData, OtherData],
     passed: tuple[Guard, ...],
     attribution: Mapping[Site, Floats] | None,
 ) -> CausalResult:
@@ -102,7 +102,8 @@ def _result(
     maps: dict[str, Any] = {name: getattr(local, name, None) for name in _FROM_LOCALIZER} if local else {}
     below = local.verdict.rungs if local else spec.origin.rungs if spec.origin else ()
     causal, specific = rungs(scores, passed, more=more)
-    reasons = [reuse_reason(spec, data, name) for name in data.abilities]
+    tested = data[-1]
+    reasons = [reuse_reason(spec, tested, name) for name in tested.abilities]
     verdict = Verdict.of(
         *(rung for rung in below if rung.name in MAP_RUNGS),
         causal.undecided_if(_REST if spec.among == "rest" else None).undecided_if(reasons[0]),
@@ -116,8 +117,8 @@ def _result(
         warnings=(
             *(local.warnings if local else lm.notes),
             *trial.warnings(spec.level),
-            *drop_warnings(data),
-            *warn_of_near_duplicate_items(data.abilities),
+            *tested.warnings,
+            *warn_of_near_duplicate_items(tested.abilities),
             *(
                 f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
                 for name in scores.unable

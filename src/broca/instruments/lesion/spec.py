@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from broca.errors import SpecError
 from broca.evidence.abilities import abilities, rewordings
 from broca.evidence.ledger import SharedLevel
+from broca.evidence.pilot import pilot_items
 from broca.evidence.selector import Origin, Ranking, Selector
 from broca.instruments import INSTRUMENTS
 from broca.instruments.lesion import method
@@ -25,7 +26,7 @@ from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, Pilot, SmallestEffect
 from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
@@ -47,6 +48,7 @@ class CausalTest(SharedLevel, Spec):
     items: Annotated[str, Sentence("scoring", "The ability was tested with {}.")] = "beliefs/false-belief"
     """The ability in question: a benchmark or a file of items."""
     others: Annotated[Others, Sentence("scoring", method.others)] = ()
+    pilot: Annotated[Pilot, Sentence("scoring", method.pilot)] = ()
     n_items: Annotated[Positive | None, Sentence("scoring", method.n_items)] = None
     """Score this many items of each ability at most, spread over the whole list."""
     options: Mapping[str, str | int | float | bool] = {}
@@ -175,6 +177,11 @@ class CausalTest(SharedLevel, Spec):
         return abilities((self.items, *self.others), self.options, self.n_items)
 
     @cached_property
+    def pilot_items(self) -> tuple[Item, ...]:
+        """The items that were looked at before."""
+        return pilot_items(self.pilot, self.options, (self.items, *self.others))
+
+    @cached_property
     def rewordings(self) -> tuple[Item, ...]:
         """The items of the own ability in other words; none where they have no second wording.
 
@@ -193,6 +200,8 @@ class CausalTest(SharedLevel, Spec):
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
         if self.rewordings:
             prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
+        if self.pilot_items:
+            prints["pilot"] = fingerprint([item.fingerprint for item in self.pilot_items])
         for spec in self.every_localizer:
             prints |= {
                 spec.label if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()

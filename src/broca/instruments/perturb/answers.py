@@ -19,7 +19,7 @@ from broca.scoring.answers import completion_of, exact_match, grade_answers, num
 from broca.scoring.likelihood import Likelihood
 from broca.stats.corrections import holm
 from broca.stats.intervals import Interval
-from broca.stats.pairs import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import paired_bootstrap, sign_flip_p
 from broca.stats.robust import consistency, drop_rate, flips, worst_case
 from broca.stimuli.perturb.control import CONTROL
 
@@ -40,7 +40,7 @@ KINDS = {
     "mended": pl.Int64,
     "controls": pl.Int64,
 } | dict.fromkeys(_NUMBERS, pl.Float64)
-"""One row a kind. Differences are perturbed minus clean, or minus control, of the same sources; p is McNemar's, exact."""
+"""One row a kind. Differences are perturbed minus clean, or minus control, of the same sources; p is of sign flips of groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _kind(answers: pl.DataFrame, kind: str, boot: Mapping[str, int]) -> dict[str
         "drop": change.value,
         "drop_low": change.low,
         "drop_high": change.high,
-        "p": mcnemar_exact(a, b).p,
+        "p": sign_flip_p(b, a, groups=groups, seed=boot["seed"]),
         "drop_rate": rate.value,
         "drop_rate_low": rate.low,
         "drop_rate_high": rate.high,

@@ -27,7 +27,7 @@ CITATIONS = (
     "Nanda (2023), Attribution patching: activation patching at industrial scale.",
     "Tsuji et al. (2025), Investigating neurons and heads in Transformer-based LLMs for typographical errors, EMNLP.",
     "Zhu et al. (2023), PromptBench, arXiv 2306.04528.",
-    "McNemar (1947), Psychometrika 12:153-157.",
+    "Fisher (1935), The design of experiments.",
     "Holm (1979), Scand J Stat 6:65-70.",
     "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
     "Crawford & Howell (1998), Clin Neuropsychol 12:482-486.",
@@ -63,7 +63,7 @@ def claim(model: str, kinds: pl.DataFrame, recovery: pl.DataFrame, sentence: str
     worst = kinds.sort("drop").row(0, named=True)
     hurting = kinds.filter((pl.col("p_holm") <= 0.05) & (pl.col("drop") < 0))
     told = (
-        f"{len(hurting)} of {len(kinds)} kinds of perturbation cost {model} answers (McNemar, Holm); most {worst['kind']!r}: from "
+        f"{len(hurting)} of {len(kinds)} kinds of perturbation cost {model} answers (sign flips, Holm); most {worst['kind']!r}: from "
         f"{worst['clean']:.1%} to {worst['perturbed']:.1%}, by {points(worst['drop'])} {limits(worst['drop_low'], worst['drop_high'])}."
     )
     row = best(recovery)

@@ -22,7 +22,7 @@ KINDS = Schema(
     drop=Float("perturbed minus clean, paired by text", _SHARE),
     drop_low=_LOW,
     drop_high=_HIGH,
-    p=Float("exact test of McNemar", optional=True),
+    p=Float("sign flips of the changes, group by group, two-sided", optional=True),
     p_holm=Float("p, corrected over kinds"),
     drop_rate=Float("relative drop of accuracy", _SHARE),
     drop_rate_low=Float("lower end of its 95 % interval", _SHARE, optional=True),

@@ -226,7 +226,7 @@ def _edges(record: Record) -> list[Block]:
     for row in rows:
         row["change"] = f"{points(row['effect'])} {interval(row['low'], row['high'])}"
         row["nats"] = f"{column(row['margin'])} {interval(row['margin_low'], row['margin_high'], column)}"
-    settings = (("hidden", "hidden"), ("accuracy", "accuracy", "percent"), ("change", "change, points"), ("p", "McNemar", "p"),
+    settings = (("hidden", "hidden"), ("accuracy", "accuracy", "percent"), ("change", "change, points"), ("p", "sign flips", "p"),
                 ("nats", "margin of the answer, nats"), ("n", "n"))  # fmt: skip
     words = (
         "Attention edges from the question to one statement, cut in every layer and head; the rest of each row takes the mass over. "
@@ -257,5 +257,5 @@ def _corruptions(record: Record) -> Table | None:
     for row in rows:
         row["points"] = f"{points(row['change'])} {interval(row['low'], row['high'])}"
     settings = (("corruption", "corruption"), ("intact", "intact", "percent"), ("corrupted", "corrupted", "percent"),
-                ("points", "change, points"), ("p", "McNemar", "p"), ("n", "n"))  # fmt: skip
+                ("points", "change, points"), ("p", "sign flips", "p"), ("n", "n"))  # fmt: skip
     return table(CORRUPTIONS, rows, "Corruptions", *settings)

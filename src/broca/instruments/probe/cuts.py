@@ -17,7 +17,7 @@ from broca.interventions.edges import EdgeLesion, edges_between
 from broca.items import Tree, fingerprint
 from broca.models.lm import LM
 from broca.stats.intervals import Interval
-from broca.stats.pairs import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import paired_bootstrap, sign_flip_p
 
 CHUNK = 64
 """Trees a cell."""
@@ -86,7 +86,7 @@ def cut_edges(
     """What hiding a useful, or a matched useless, statement from the question does to the answers.
 
     One row each, and one for their difference ("useful - useless"): accuracy, change of accuracy and of the answer's margin in
-    nats with their intervals over theories, exact McNemar p. Empty where no tree has both kinds of statement.
+    nats with their intervals over theories, p of sign flips. Empty where no tree has both kinds of statement.
 
     Raises:
         GuardError: if the model's class bypasses the attention interface, or its cache cannot be shared between options.
@@ -135,7 +135,7 @@ def _comparison_row(
         "effect": effect.value,
         "low": effect.low,
         "high": effect.high,
-        "p": mcnemar_exact(before, right).p,
+        "p": sign_flip_p(right, before, groups=groups, seed=boot["seed"]),
         "margin": margin.value,
         "margin_low": margin.low,
         "margin_high": margin.high,

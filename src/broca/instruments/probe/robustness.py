@@ -21,7 +21,7 @@ from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.stats.intervals import Interval
 from broca.stats.logit import logit
-from broca.stats.pairs import mcnemar_exact, paired_bootstrap
+from broca.stats.pairs import paired_bootstrap, sign_flip_p
 from broca.stimuli.corruption import CorruptedTree, How, corrupt
 
 
@@ -100,7 +100,7 @@ def under_corruption(
         change = _change(a, b, groups, n_bootstrap, seed)
         rows.append(
             {"corruption": how, "n": len(made), "intact": float(b.mean()), "corrupted": float(a.mean()), "change": change.value,
-             "low": change.low, "high": change.high, "p": mcnemar_exact(b, a).p}
+             "low": change.low, "high": change.high, "p": sign_flip_p(a, b, groups=groups, seed=seed)}
         )  # fmt: skip
         items.append(
             pl.DataFrame(

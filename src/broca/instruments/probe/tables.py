@@ -142,7 +142,7 @@ EDGES = Schema(
     effect=Float("minus that with nothing hidden, paired by item", _SHARE),
     low=_LOW,
     high=_HIGH,
-    p=Float("exact test of McNemar"),
+    p=Float("sign flips of the changes, theory by theory, two-sided"),
     margin=Float("change of the answer's margin", "nats"),
     margin_low=_LOW,
     margin_high=_HIGH,
@@ -158,7 +158,7 @@ CORRUPTIONS = Schema(
     change=Float("corrupted minus intact", _SHARE),
     low=_LOW,
     high=_HIGH,
-    p=Float("exact test of McNemar"),
+    p=Float("sign flips of the changes, theory by theory, two-sided"),
 )
 
 CORRUPTED = Schema(

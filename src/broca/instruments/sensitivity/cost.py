@@ -75,7 +75,7 @@ def _scoring(spec: Sensitivity, samples: Samples) -> Phase:
 def _held_out(work: Work) -> Phase:
     """Gradients of held-out items and texts, and of every answer of the items."""
     spec, lm = work.spec, work.lm
-    held = of_items(spec, lm, work.parts[2][:HELD_OUT], HELD_OUT, "held-out items")
+    held = of_items(spec, lm, work.tested[:HELD_OUT], HELD_OUT, "held-out items")
     texts = of_texts(spec.model_copy(update={"windows": "start"}), lm, spec.texts[1][:HELD_OUT])
     once = _rows(held.asked) + sum(len(asked.question.shared) for asked in texts.asked)
     # One pass for all options of an item, and a backward pass for each.

@@ -34,7 +34,7 @@ CITATIONS = (
     "Wu et al. (2025), How large language models encode theory-of-mind, npj Artificial Intelligence.",
     "Wei et al. (2024), Assessing the brittleness of safety alignment via pruning and low-rank modifications, ICML.",
     "Kunstner et al. (2019), Limitations of the empirical Fisher approximation, NeurIPS.",
-    "McNemar (1947), Psychometrika 12:153-157.",
+    "Fisher (1935), The design of experiments.",
     "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
     "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
 )
@@ -77,7 +77,7 @@ def result(work: Work) -> SensitivityResult:
         verdict=verdict,
         ledger=ledger(work, m),
         guards=tuple(passed),
-        warnings=words.warnings(work, m, sweep, trial),
+        warnings=(*words.warnings(work, m, sweep, trial), *work.other_data[-1].warnings),
         claim=scores.in_words(words.claim_text(work, m, claim), verdict.sentence),
         selection=_selection(work, m, mask),
         model=model_summary(lm),
@@ -130,8 +130,16 @@ def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequ
     mask, marked = scores.trial.mask, {guard.name: guard.text for guard in passed if guard.state == "marked"}
     causal = causal_rung.against_families(scores.causal(), nulls, work.spec.level).more(*scores.area())
     specific = scores.specific()
-    chosen = _CHOSEN if work.spec.choose_on == "test" else None
-    for why in (chosen, marked.get("gate"), marked.get("shortcut"), marked.get("general texts")):
+    data = work.other_data[-1]
+    looked = [data.reason(name) for name in data.abilities]
+    chosen = _CHOSEN if work.spec.choose_on == "test" else looked[0]
+    for why in (
+        chosen,
+        next(filter(None, looked), None),
+        marked.get("gate"),
+        marked.get("shortcut"),
+        marked.get("general texts"),
+    ):
         specific = specific.undecided_if(why)
     specific = specific.failed_if(marked.get("perplexity"))
     m = fraction(scores.trial.claim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broca.evidence.ledger import DataChoice, Ledger, group_digests, look
+from broca.evidence.pilot import pilot_choice
 from broca.instruments.sensitivity.work import Work
 from broca.page.words import count
 
@@ -14,7 +15,7 @@ def ledger(work: Work, m: float) -> Ledger:
         work: the study.
         m: the fraction.
     """
-    spec, (scored, choosing, testing) = work.spec, work.parts
+    spec, (scored, choosing, _) = work.spec, work.parts
     apart = spec.choose_on == "apart"
     looks = (
         look("fractions", work.fractions, m),
@@ -22,7 +23,7 @@ def ledger(work: Work, m: float) -> Ledger:
         look("sizes", (1.0, *spec.sizes)),
         look("families of random masks", spec.nulls, "all"),
     )
-    tested = f"{count(len(testing), 'item')} of {work.own}"
+    tested = f"{count(len(work.tested), 'item')} of {work.own}"
     weights = f"{count(len(scored), 'item')} of {work.own}" if scored else work.task.name
     choices = (
         DataChoice("the ranking of the weights", weights, tested, apart=True, groups=group_digests(scored)),
@@ -30,5 +31,6 @@ def ledger(work: Work, m: float) -> Ledger:
             "the fraction", f"{count(len(choosing), 'item')} of {work.own}" if apart else "the items that test it", tested, apart,
             groups=group_digests(choosing),
         ),
+        *pilot_choice(spec.pilot, tested, *work.other_data),
     )  # fmt: skip
     return Ledger.of(spec, looks, choices)

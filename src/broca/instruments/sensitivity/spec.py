@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities, rewordings
 from broca.evidence.ledger import SharedLevel
+from broca.evidence.pilot import pilot_items
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
@@ -22,7 +23,7 @@ from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, Pilot, SmallestEffect, TemplateUse
 from broca.specs.presets import fill_preset, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -39,6 +40,7 @@ class Sensitivity(SharedLevel, Spec):
     task: str = "beliefs/false-belief"
     """The ability in question: a benchmark or a file of items. Its first ability is the own one."""
     others: Others = ()
+    pilot: Pilot = ()
     general: str = "plain"
     """Texts whose sensitive weights are left alone."""
     perplexity_source: str | None = None
@@ -184,6 +186,11 @@ class Sensitivity(SharedLevel, Spec):
         return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
 
     @cached_property
+    def pilot_items(self) -> tuple[Item, ...]:
+        """The items that were looked at before."""
+        return pilot_items(self.pilot, self.options, (self.task, *self.others, *self.controls))
+
+    @cached_property
     def rewordings(self) -> tuple[Item, ...]:
         """The items of the own ability in other words; none where they have no second wording.
 
@@ -227,6 +234,8 @@ class Sensitivity(SharedLevel, Spec):
         prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
         if self.rewordings:
             prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
+        if self.pilot_items:
+            prints["pilot"] = fingerprint([item.fingerprint for item in self.pilot_items])
         prints |= {
             f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
         }
@@ -249,6 +258,7 @@ class Sensitivity(SharedLevel, Spec):
             fields.get("task", "beliefs/false-belief"),
             *fields.get("others", ()),
             *fields.get("controls", ()),
+            *fields.get("pilot", ()),
         )
         return tuple(map(option_types, sources))
 

@@ -14,6 +14,8 @@ from broca.capture.ranking import rank_weights
 from broca.errors import SelectionError
 from broca.evidence import effects
 from broca.evidence.draws import Draws
+from broca.evidence.overlap import OtherData
+from broca.evidence.pilot import pilot_data
 from broca.evidence.rungs import learned as learned_rung
 from broca.evidence.rungs import reliable
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
@@ -65,14 +67,25 @@ class Work:
         return ([], *shared_out(items, (choose, test), self.spec.seed))
 
     @cached_property
+    def other_data(self) -> tuple[OtherData, OtherData]:
+        """The items that could test, and those of them that were not looked at before."""
+        data = OtherData({**self.spec.abilities, self.own: tuple(self.parts[2])})
+        return data, data.without(pilot_data(self.spec.pilot_items))
+
+    @property
     def scored_items(self) -> dict[str, tuple[Item, ...]]:
         """The items of each ability that are scored under masks."""
-        return {**self.spec.abilities, self.own: tuple(self.parts[2])}
+        return self.other_data[-1].abilities
+
+    @property
+    def tested(self) -> tuple[Item, ...]:
+        """Those of the own ability."""
+        return self.scored_items[self.own]
 
     @cached_property
     def rewordings(self) -> list[Item]:
         """The items that test, in other words."""
-        tested = {item.id for item in self.parts[2]}
+        tested = {item.id for item in self.tested}
         return [item for item in self.spec.rewordings if item.id in tested]
 
     @property
@@ -234,7 +247,7 @@ class Work:
     def selective(self, mask: WeightSet) -> Rung:
         """The rung 'selective', on items and texts that chose nothing."""
         return held_out.selective(
-            self.spec, self.lm, mask, self.parts[2], self.matrices, cache=self.cache, progress=self.progress
+            self.spec, self.lm, mask, self.tested, self.matrices, cache=self.cache, progress=self.progress
         )
 
     def reliable(self, m: float) -> Rung:
