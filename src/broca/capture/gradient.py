@@ -164,7 +164,7 @@ def differentiate(
         return catch
 
     edits = {site: catcher(site) for site in sites}
-    with torch.enable_grad(), _still(lm.model), edit_sites(lm.model, anatomy, edits) as fired:
+    with torch.enable_grad(), without_weight_gradients(lm.model), edit_sites(lm.model, anatomy, edits) as fired:
         total = metric(lm.last_logits(batch), batch).sum()
         if wrong := [str(site) for site, times in fired.items() if times != 1]:
             raise GuardError(
@@ -181,7 +181,7 @@ def differentiate(
 
 
 @contextmanager
-def _still(model: nn.Module) -> Iterator[None]:
+def without_weight_gradients(model: nn.Module) -> Iterator[None]:
     """Run the body with no weight asking for a gradient: nothing is kept for a backward pass that nobody wants."""
     asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
