@@ -158,7 +158,7 @@ def test_a_selection_is_given_as_it_is_typed(tmp_path):
     file = heads.save(tmp_path / "mask.safetensors")
     assert CausalTest(selection=str(file)).selection == heads
     weights = WeightSet(
-        {"a": np.array([3, 9, 700])}, {"a": Address(0, "q", 30, 30), "b": Address(1, "k", 3, 3)}, {"m": 0.1}
+        {"a": np.array([3, 9, 700])}, {"a": Address(0, "q", 30, 30), "b": Address(1, "k", 3, 3)}, {"mask_fraction": 0.1}
     )
     assert read_choice(str(weights.save(tmp_path / "weights.safetensors"))) == weights
     assert read_choice(weights.to_json()) == weights

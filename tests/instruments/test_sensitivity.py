@@ -84,7 +84,7 @@ def test_a_run_holds_every_table_and_climbs(done) -> None:
     _, run = done
     assert tuple(rung["name"] for rung in run.result["verdict"]["rungs"]) == RUNGS
     sweep = run.tables["sweep"]
-    assert sweep["m"].to_list() == [0, 0.002, 0.01, 0.03]
+    assert sweep["mask_fraction"].to_list() == [0, 0.002, 0.01, 0.03]
     assert sweep["realised"].to_list() == sorted(sweep["realised"].to_list())
     assert (sweep["realised"] == sweep["task"] - sweep["shared"]).all()
     assert (sweep["nominal"] == sweep["task"]).all()

@@ -45,6 +45,13 @@ def test_a_run_of_version_0_1_opens(name):
     assert run.spec["study"]["kind"] == run.manifest["kind"]
 
 
+def test_what_version_0_1_called_m_is_read_by_its_name_of_today():
+    run = broca.open_run(GOLDEN["routed-weights"])
+    assert run.result["selection"]["mask_fraction"] in run.tables["sweep"]["mask_fraction"].to_list()
+    assert "m" not in run.tables["sweep"].columns
+    assert run.tables["sweep"].columns != pl.read_parquet(run.path / "tables" / "sweep.parquet").columns
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GOLDEN)
 def test_an_example_gives_the_same_numbers(name, tmp_path):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from broca.instruments import INSTRUMENTS
+from broca.instruments.parts import tables_by_name
 
 
 def study_of_today(fields: Any) -> Any:
@@ -23,5 +26,20 @@ def study_of_today(fields: Any) -> Any:
 
 
 def result_of_today(words: dict[str, Any]) -> dict[str, Any]:
-    """What ``result.json`` says, its study's fields by the names that they have now."""
-    return words | {"spec": study_of_today(words["spec"])} if "spec" in words else words
+    """What ``result.json`` says, by the names of this version: its study's fields, and the entries that its study says were renamed."""
+    if "spec" not in words:
+        return words
+    study = study_of_today(words["spec"])
+    kind = study.get("kind") if isinstance(study, Mapping) else None
+    spec = INSTRUMENTS[kind] if isinstance(kind, str) and kind in INSTRUMENTS else None
+    made = words | {"spec": study}
+    for part, names in getattr(spec, "renamed_result", {}).items():
+        if isinstance(made.get(part), Mapping):
+            made[part] = {names.get(name, name): value for name, value in made[part].items()}
+    return made
+
+
+def table_of_today(kind: str, name: str, table: pl.DataFrame) -> pl.DataFrame:
+    """A table of a run, its columns by the names that they have now; of an instrument that is not installed as it is."""
+    schema = tables_by_name(kind).get(name)
+    return table if schema is None else schema.of_today(table)

@@ -25,7 +25,7 @@ from broca.runs import store
 from broca.runs.formats import canonical, json_to_bytes, plain
 from broca.runs.journal import read_events
 from broca.runs.manifest import SCHEMA, Begun, FinishedManifest, check, read_manifest
-from broca.runs.migration import result_of_today, study_of_today
+from broca.runs.migration import result_of_today, study_of_today, table_of_today
 from broca.runs.spec import Study, parse_spec, read_spec
 from broca.sites import Site
 from broca.storage import digest, inside, legible, read
@@ -67,7 +67,8 @@ class Tables(Mapping[str, pl.DataFrame]):
             raise unknown("table", name, self._names)
         if name not in self._read:
             file = f"{store.TABLES}/{name}.parquet"
-            self._read[name] = store.parse_table(self._run.file(file), self._run.path / file)
+            table = store.parse_table(self._run.file(file), self._run.path / file)
+            self._read[name] = table_of_today(str(self._run.manifest.get("kind")), name, table)
         return self._read[name]
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -28,6 +28,8 @@ class Field:
     optional: bool = False
     default: Any = None
     """What stands in each row of a table without it."""
+    former: str = ""
+    """What it was called in the version before."""
 
     dtype: ClassVar[Any]
     """As which it is read."""
@@ -134,6 +136,13 @@ class Schema:
                 what = f"holds {table.schema[name]} in {name}, which is declared as {field.word}"
                 raise RunError(self._wrong(what, "Write that, or declare what is written"))
 
+    def of_today(self, table: pl.DataFrame) -> pl.DataFrame:
+        """A table that was written, its columns by the names that they have now."""
+        known = {field.former: name for name, field in self.columns.items() if field.former}
+        return table.rename(
+            {old: new for old, new in known.items() if old in table.columns and new not in table.columns}
+        )
+
     def _wrong(self, what: str, remedy: str) -> str:
         return f"The table {self.name} {what}. {remedy} in tables.py of its instrument; it declares {', '.join(self.columns)}."
 
@@ -148,7 +157,7 @@ class Schema:
         Raises:
             RunError: if a column is missing or cannot be cast.
         """
-        given = table.columns
+        table, given = self.of_today(table), table.columns
         absent = {
             n: pl.lit(f.default, f.dtype) for n, f in self.columns.items() if f.optional and n not in table.columns
         }

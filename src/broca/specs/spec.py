@@ -49,6 +49,9 @@ class Spec(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Fields that had another name in the version before, by that name: it works in this version still, and says the new one."""
 
+    renamed_result: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Entries of parts of the result that had another name in the version before, by part and by that name."""
+
     if not TYPE_CHECKING:  # a reader's editor shall see the fields
 
         def __init__(self, **fields: Any) -> None:

@@ -21,6 +21,8 @@ from broca.storage import Source, tensors_of, write
 
 FORMAT = "broca-weightset"
 VERSION = 1
+_FORMER = {"m": "mask_fraction"}
+"""What is said of chosen weights, by the names that the version before wrote."""
 
 
 class Choice(Protocol):
@@ -103,7 +105,7 @@ def from_bytes(make: Make[C], content: bytes, where: str) -> C:
         )
     said = source.validate(about, _About)
     try:
-        found = make(tensors, said.addresses, said.about)
+        found = make(tensors, said.addresses, {_FORMER.get(name) or name: value for name, value in said.about.items()})
     except SelectionError as error:
         raise SelectionError(f"{where} is damaged: {error}") from error
     if found.fingerprint != said.fingerprint:

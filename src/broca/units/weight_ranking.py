@@ -1,6 +1,6 @@
 """Weights in the order of a score, so that every size of a sweep is a slice of one list.
 
-What is kept of each matrix is the top of its group only: for a sweep up to a fraction m, that is m of the weights. Ties
+What is kept of each matrix is the top of its group only: for a sweep up to a fraction, that share of the weights. Ties
 go to the entry that comes first (matrices by name, entries by index), on every device.
 """
 
@@ -54,40 +54,40 @@ class WeightRanking:
         group = group_of(name, address, self.scope)
         return sum(a.size for n, a in self.addresses.items() if group_of(n, a, self.scope) == group)
 
-    def nominal(self, m: float) -> int:
-        """How many weights the fraction `m` means: floor(size * m) of each group, summed."""
+    def nominal(self, fraction: float) -> int:
+        """How many weights a fraction means: floor(size * fraction) of each group, summed."""
         groups: dict[str, int] = {}
         for name, address in self.addresses.items():
             times = address.rows if self.scope == "row" else 1
-            groups[group_of(name, address, self.scope)] = times * fraction_size(self.size(name), m)
+            groups[group_of(name, address, self.scope)] = times * fraction_size(self.size(name), fraction)
         return sum(groups.values())
 
-    def smallest(self, m: float) -> int:
-        """The smallest k of a group at `m`: below 2, some matrices are hardly touched, or not at all."""
-        return min(fraction_size(self.size(name), m) for name in self.addresses)
+    def smallest(self, fraction: float) -> int:
+        """The smallest k of a group at `fraction`: below 2, some matrices are hardly touched, or not at all."""
+        return min(fraction_size(self.size(name), fraction) for name in self.addresses)
 
-    def top(self, m: float, *, ties: Ties = "index") -> WeightSet:
-        """The fraction `m` of each group with the highest scores.
+    def top(self, fraction: float, *, ties: Ties = "index") -> WeightSet:
+        """This fraction of each group with the highest scores.
 
         Raises:
-            SelectionError: if m is not from 0 to `most`.
+            SelectionError: if fraction is not from 0 to `most`.
         """
-        if not 0 <= m <= self.most:
+        if not 0 <= fraction <= self.most:
             raise SelectionError(
-                f"m = {m:g} is asked of a ranking that goes up to {self.most:g}. Rank further, or ask less."
+                f"The fraction {fraction:g} is asked of a ranking that goes up to {self.most:g}. Rank further, or ask less."
             )
         if ties == "strict":
-            return self._above(m)
+            return self._above(fraction)
         at = {}
         for name, listed in self.lists.items():
-            at[name] = listed.index[: int(np.searchsorted(listed.rank, fraction_size(self.size(name), m)))]
+            at[name] = listed.index[: int(np.searchsorted(listed.rank, fraction_size(self.size(name), fraction)))]
         return WeightSet(at, self.addresses)
 
-    def _above(self, m: float) -> WeightSet:
+    def _above(self, fraction: float) -> WeightSet:
         """What lies strictly above the k-th score of its group; NaN lies above nothing and nothing above it."""
         at = {}
         for name, listed in self.lists.items():
-            k = fraction_size(self.size(name), m)
+            k = fraction_size(self.size(name), fraction)
             if self.scope not in ("matrix", "row"):
                 raise SelectionError("ties='strict' is defined for each matrix or row, not over several matrices.")
             chosen = listed.rank < k
@@ -104,9 +104,9 @@ class WeightRanking:
         return WeightSet(at, self.addresses)
 
 
-def fraction_size(n: int, m: float) -> int:
-    """How many of n a fraction m keeps: floor(n m)."""
-    return min(n, int(n * m))
+def fraction_size(n: int, fraction: float) -> int:
+    """How many of n a fraction keeps: floor(n fraction)."""
+    return min(n, int(n * fraction))
 
 
 def group_of(name: str, address: Address, scope: Scope) -> str:
@@ -122,17 +122,17 @@ def group_of(name: str, address: Address, scope: Scope) -> str:
 
 
 def without(
-    task: WeightRanking, controls: Sequence[WeightRanking], m: float, control: float, *, ties: Ties = "index"
+    task: WeightRanking, controls: Sequence[WeightRanking], fraction: float, control: float, *, ties: Ties = "index"
 ) -> WeightSet:
-    """The task's top `m` that are not among the top `control` of any of the controls."""
-    chosen = task.top(m, ties=ties)
+    """The task's top `fraction` that are not among the top `control` of any of the controls."""
+    chosen = task.top(fraction, ties=ties)
     for other in controls:
         chosen = chosen - other.top(control, ties=ties)
     return chosen
 
 
-def topped_up(task: WeightRanking, controls: Sequence[WeightRanking], m: float, control: float) -> WeightSet:
-    """As `without`, then filled up from further down the task's list to as many a matrix as `m` means.
+def topped_up(task: WeightRanking, controls: Sequence[WeightRanking], fraction: float, control: float) -> WeightSet:
+    """As `without`, then filled up from further down the task's list to as many a matrix as `fraction` means.
 
     Where a list ends before that, fewer are chosen.
     """
@@ -145,5 +145,5 @@ def topped_up(task: WeightRanking, controls: Sequence[WeightRanking], m: float, 
         for taken in barred:
             if name in taken:
                 free = free[~np.isin(free, taken[name])]
-        at[name] = free[: fraction_size(task.addresses[name].size, m)]
+        at[name] = free[: fraction_size(task.addresses[name].size, fraction)]
     return WeightSet(at, task.addresses)

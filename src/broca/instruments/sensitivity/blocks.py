@@ -21,7 +21,7 @@ LISTED = 30
 
 def blocks(record: Record) -> list[Block]:
     """The page of a sensitivity study."""
-    fraction = record.part("selection").get("m")
+    fraction = record.part("selection").get("mask_fraction")
     claimed = 100 * fraction if fraction is not None and finite(fraction) else None
     curves = doses(record, "weights masked", claimed)
     parts = (curves, _masks(record, fraction), matrix(record), baselines(record), flipped_blocks(record))
@@ -56,12 +56,12 @@ def _under_heading(title: str, shown: Table | None) -> list[Block]:
 def _sweep(record: Record, fraction: Any) -> list[Block]:
     rows = record.rows("sweep")
     for row in rows:
-        row["m"] = number(row["m"]) + (" (chosen)" if row["m"] == fraction else "")
-    settings = (("m", "fraction"), ("nominal", "nominal"), ("task", "task's top"), ("shared", "of them in a control's top"),
+        row["mask_fraction"] = number(row["mask_fraction"]) + (" (chosen)" if row["mask_fraction"] == fraction else "")
+    settings = (("mask_fraction", "fraction"), ("nominal", "nominal"), ("task", "task's top"), ("shared", "of them in a control's top"),
                 ("shared_by_chance", "by chance"), ("realised", "masked"), ("rows", "rows"), ("columns", "columns"),
                 ("dev_accuracy", "accuracy of choosing items", "percent"), ("perplexity_ratio", "perplexity, times intact"))  # fmt: skip
     caption = "The sweep: sizes, and what each fraction did to the items that chose it"
-    brief = ("m", "nominal", "realised", "dev_accuracy", "perplexity_ratio")
+    brief = ("mask_fraction", "nominal", "realised", "dev_accuracy", "perplexity_ratio")
     shown = table(SWEEP, rows, "The sweep", *settings, strong=("realised",), caption=caption, summary=brief)
     return [] if shown is None else [shown]
 

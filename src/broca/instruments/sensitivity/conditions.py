@@ -27,7 +27,7 @@ INTACT: Masked = Condition("intact", None)
 
 def fraction(condition: Masked) -> float:
     """The fraction that chose the mask; 0 for none."""
-    return float(condition.mask.weights.about["m"]) if condition.mask else 0.0
+    return float(condition.mask.weights.about["mask_fraction"]) if condition.mask else 0.0
 
 
 force = WeightMasking()

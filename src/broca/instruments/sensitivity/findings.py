@@ -51,8 +51,8 @@ def result(work: Work) -> SensitivityResult:
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, work.scored_items[own], own, alpha=spec.alpha, stop=spec.gate == "stop"))
     passed.append(guards.shortcut(intact, work.scored_items, alpha=spec.alpha))
-    m, sweep = work.choice()
-    trial = work.trial(m)
+    mask_fraction, sweep = work.choice()
+    trial = work.trial(mask_fraction)
     claim, mask = trial.claim, trial.mask.weights
     passed += [guards.restored(lm, trial.mask, checks), guards.effect(lm, trial.mask, checks)]
     scores = _scores(work, trial, every, intact)
@@ -75,17 +75,17 @@ def result(work: Work) -> SensitivityResult:
         modules=modules(work, trial.mask),
         nulls=nulls,
         verdict=verdict,
-        ledger=ledger(work, m),
+        ledger=ledger(work, mask_fraction),
         guards=tuple(passed),
-        warnings=(*words.warnings(work, m, sweep, trial), *work.other_data[-1].warnings),
-        claim=scores.in_words(words.claim_text(work, m, claim), verdict.sentence),
-        selection=_selection(work, m, mask),
+        warnings=(*words.warnings(work, mask_fraction, sweep, trial), *work.other_data[-1].warnings),
+        claim=scores.in_words(words.claim_text(work, mask_fraction, claim), verdict.sentence),
+        selection=_selection(work, mask_fraction, mask),
         model=model_summary(lm),
         citations=CITATIONS,
-        method=words.method(work, m),
+        method=words.method(work, mask_fraction),
         **_profile(work, claim),
         **scores.tables,
-        published=_published_cells(work, m, claim, trial.sweep),
+        published=_published_cells(work, mask_fraction, claim, trial.sweep),
         cells=_cells(work, scores.items),
     )
 
@@ -142,11 +142,11 @@ def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequ
     ):
         specific = specific.undecided_if(why)
     specific = specific.failed_if(marked.get("perplexity"))
-    m = fraction(scores.trial.claim)
+    mask_fraction = fraction(scores.trial.claim)
     return Verdict.of(
         work.selective(mask.weights),
-        work.reliable(m),
-        *([work.learned_rung(m)] if work.spec.twins else []),
+        work.reliable(mask_fraction),
+        *([work.learned_rung(mask_fraction)] if work.spec.twins else []),
         causal.undecided_if(marked.get("gate")).undecided_if(chosen),
         specific,
     )
@@ -154,8 +154,8 @@ def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequ
 
 def modules(work: Work, mask: WeightMask) -> pl.DataFrame:
     """One row a matrix: masked weights, those that the controls took out, rows and columns hit, and how large they are."""
-    m = float(mask.weights.about["m"])
-    nominal = work.chooser.task.whole.top(m, ties=work.spec.ties)
+    mask_fraction = float(mask.weights.about["mask_fraction"])
+    nominal = work.chooser.task.whole.top(mask_fraction, ties=work.spec.ties)
     rows = []
     for matrix in work.matrices:
         weight = matrix.of(work.lm.model.get_parameter(matrix.parameter).detach()).float().abs()
@@ -190,7 +190,7 @@ def _profile(work: Work, claim: Masked) -> dict[str, pl.DataFrame | None]:
     return found
 
 
-def _selection(work: Work, m: float, mask: WeightSet) -> dict[str, Any]:
+def _selection(work: Work, mask_fraction: float, mask: WeightSet) -> dict[str, Any]:
     return {
         "k": mask.count,
         "n_units": mask.total,
@@ -198,8 +198,8 @@ def _selection(work: Work, m: float, mask: WeightSet) -> dict[str, Any]:
         "n_dead": 0,
         "grain": "weight",
         "site": f"{len(mask.at)} of {len(mask.addresses)} matrices",
-        "m": m,
-        "nominal": work.chooser.task.whole.nominal(m),
+        "mask_fraction": mask_fraction,
+        "nominal": work.chooser.task.whole.nominal(mask_fraction),
     }
 
 
@@ -214,12 +214,12 @@ def _cells(work: Work, items: pl.DataFrame) -> pl.DataFrame | None:
         return None  # parts of cells were left out of the test: their share means nothing
 
 
-def _published_cells(work: Work, m: float, claim: Masked, sweep: Sequence[Masked]) -> pl.DataFrame | None:
+def _published_cells(work: Work, mask_fraction: float, claim: Masked, sweep: Sequence[Masked]) -> pl.DataFrame | None:
     """Sampled cells of every fraction, where answers are sampled and the items are of whole cells."""
     asked = [item for group in work.scored_items.values() for item in group if is_cell(item)]
     if not asked or not isinstance(work.spec.scorer, Sampled):
         return None
-    masked = {m: claim} | {fraction(c): c for c in sweep}
+    masked = {mask_fraction: claim} | {fraction(c): c for c in sweep}
     # A fraction that selects nothing is the intact model, as it was published.
     every = {each: masked.get(each, INTACT) for each in work.fractions}
     try:

@@ -8,17 +8,17 @@ from broca.instruments.sensitivity.work import Work
 from broca.page.words import count
 
 
-def ledger(work: Work, m: float) -> Ledger:
+def ledger(work: Work, mask_fraction: float) -> Ledger:
     """The ledger of a study that chose a fraction.
 
     Args:
         work: the study.
-        m: the fraction.
+        mask_fraction: the fraction.
     """
     spec, (scored, choosing, _) = work.spec, work.parts
     apart = spec.choose_on == "apart"
     looks = (
-        look("fractions", work.fractions, m),
+        look("fractions", work.fractions, mask_fraction),
         look("edits", (edit.name for edit in spec.edits), "their mean"),
         look("sizes", (1.0, *spec.sizes)),
         look("families of random masks", spec.nulls, "all"),

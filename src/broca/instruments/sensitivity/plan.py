@@ -73,28 +73,32 @@ class Chooser:
     about: dict[str, Any]
     """What is written into the mask's file."""
 
-    def weights(self, m: float, half: int | None = None) -> WeightSet:
-        """The task's top m that is in no control's top; by one half of all samples, or by all."""
+    def weights(self, mask_fraction: float, half: int | None = None) -> WeightSet:
+        """The task's top fraction that is in no control's top; by one half of all samples, or by all."""
         task, *controls = (r.whole if half is None else r.halves[half] for r in (self.task, *self.controls))
-        q = m if self.control is None else self.control
-        found = topped_up(task, controls, m, q) if self.top_up else without(task, controls, m, q, ties=self.ties)
-        return WeightSet(found.at, found.addresses, {**self.about, "m": m})
+        q = mask_fraction if self.control is None else self.control
+        found = (
+            topped_up(task, controls, mask_fraction, q)
+            if self.top_up
+            else without(task, controls, mask_fraction, q, ties=self.ties)
+        )
+        return WeightSet(found.at, found.addresses, {**self.about, "mask_fraction": mask_fraction})
 
-    def sizes(self, m: float) -> dict[str, Any]:
+    def sizes(self, mask_fraction: float) -> dict[str, Any]:
         """What a fraction means here: nominal and realised sizes, overlap, rows and columns."""
-        task = self.task.whole.top(m, ties=self.ties)
-        q = m if self.control is None else self.control
+        task = self.task.whole.top(mask_fraction, ties=self.ties)
+        q = mask_fraction if self.control is None else self.control
         union = None
         for control in self.controls:
             top = control.whole.top(q, ties=self.ties)
             union = top if union is None else union | top
         shared = task.overlap(union) if union is not None else None
-        weights = self.weights(m)
+        weights = self.weights(mask_fraction)
         table = weights.by_matrix()
         return {
-            "m": m,
-            "nominal": self.task.whole.nominal(m),
-            "smallest_k": self.task.whole.smallest(m),
+            "mask_fraction": mask_fraction,
+            "nominal": self.task.whole.nominal(mask_fraction),
+            "smallest_k": self.task.whole.smallest(mask_fraction),
             "task": task.count,
             "control": union.count if union is not None else 0,
             "shared": shared.shared if shared else 0,
@@ -105,12 +109,12 @@ class Chooser:
             "columns": int(table["n_columns"].sum()),
         }
 
-    def condition(self, m: float, edit: Edit, label: str) -> Masked | None:
+    def condition(self, mask_fraction: float, edit: Edit, label: str) -> Masked | None:
         """The mask of a fraction; None where it is empty."""
-        weights = self.weights(m)
+        weights = self.weights(mask_fraction)
         if not weights.count:
             return None
-        return Condition("lesion", WeightMask(weights, edit), label, "top", 100 * m, edit.name)
+        return Condition("lesion", WeightMask(weights, edit), label, "top", 100 * mask_fraction, edit.name)
 
     def randoms(self, lm: LM, like: Masked, n: int, match: Match, seed: int, *, label: str) -> list[Masked]:
         """Random masks that share `match` with one that was chosen; fewer than n where they repeat themselves."""

@@ -138,6 +138,7 @@ class Sensitivity(SharedLevel, Spec):
     """Seed of the parts of the items, of where texts are cut, of random masks, twins and the bootstrap."""
     expect: Expected = None
 
+    renamed_result: ClassVar[Mapping[str, Mapping[str, str]]] = {"selection": {"m": "mask_fraction"}}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
             (

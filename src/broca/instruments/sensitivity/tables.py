@@ -8,7 +8,7 @@ _SHARE = "share of 1"
 SWEEP = Schema(
     "sweep",
     "a fraction",
-    m=Float("fraction of each matrix's ranking that is taken", _SHARE),
+    mask_fraction=Float("fraction of each matrix's ranking that is taken", _SHARE, former="m"),
     nominal=Int("weights that the fraction names"),
     smallest_k=Int("weights taken of the smallest matrix"),
     task=Int("weights in the task's top"),

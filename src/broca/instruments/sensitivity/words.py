@@ -8,12 +8,12 @@ from broca.instruments.sensitivity.conditions import Masked
 from broca.instruments.sensitivity.work import Trial, Work
 
 
-def claim_text(work: Work, m: float, claim: Masked) -> str:
+def claim_text(work: Work, mask_fraction: float, claim: Masked) -> str:
     """What the claim is about: how many weights, chosen how."""
     assert claim.mask is not None
     against = ", ".join(dict.fromkeys((work.spec.general, *work.spec.controls)))
     return (
-        f"{claim.mask.weights.count} of {claim.mask.weights.total} weights of {work.lm.name} (the {100 * m:.3g} % of "
+        f"{claim.mask.weights.count} of {claim.mask.weights.total} weights of {work.lm.name} (the {100 * mask_fraction:.3g} % of "
         f"{'each ' + work.spec.scope if work.spec.scope != 'global' else 'all weights'} most sensitive to {work.task.name}, "
         f"without those most sensitive to {against})"
     )
@@ -34,7 +34,7 @@ _OBJECTIVES = {
 }
 
 
-def method(work: Work, m: float) -> str:
+def method(work: Work, mask_fraction: float) -> str:
     """What was done, in the past tense."""
     spec, ranks = work.spec, work.chooser
     of = "taken from published files" if spec.published else f"{_SCORES[spec.score]} over {ranks.task.n} samples"
@@ -42,22 +42,27 @@ def method(work: Work, m: float) -> str:
     q = "as large a share" if spec.control is None else f"a share of {spec.control:g}"
     return (
         f"Each weight of every attention and MLP matrix was scored by {of} ({_OBJECTIVES[work.task.objective]}), sample by sample "
-        f"in {spec.precision}. Of {'each ' + spec.scope if spec.scope != 'global' else 'all weights'} the share m with the highest "
-        f"scores was taken, without {q} of those that {controls} ranks first. m = {m:g} was chosen from {len(work.fractions)} "
+        f"in {spec.precision}. Of {'each ' + spec.scope if spec.scope != 'global' else 'all weights'} the share with the highest "
+        f"scores was taken, without {q} of those that {controls} ranks first. The share {mask_fraction:g} was chosen from {len(work.fractions)} "
         f"fractions on {len(work.parts[1])} items, as the one that costs them most accuracy where perplexity stays within "
+<<<<<<< HEAD
         f"{spec.perplexity_limit:g} times the intact model's, and tested on {len(work.tested)} items"
         f"{', which are the same' if spec.choose_on == 'test' else ' that neither scored weights nor chose m'}. Perplexities are of "
+=======
+        f"{spec.perplexity_limit:g} times the intact model's, and tested on {len(work.parts[2])} items"
+        f"{', which are the same' if spec.choose_on == 'test' else ' that neither scored weights nor chose it'}. Perplexities are of "
+>>>>>>> b2de437 (What a mask takes is called mask_fraction; tables and results of version 0.1 are read by their names of today)
         f"{spec.perplexity_source or f'further texts of {spec.general}'}."
     )
 
 
-def warnings(work: Work, m: float, sweep: pl.DataFrame, trial: Trial) -> tuple[str, ...]:
+def warnings(work: Work, mask_fraction: float, sweep: pl.DataFrame, trial: Trial) -> tuple[str, ...]:
     """What a reader should know before believing the numbers."""
     found = list(work.lm.notes)
-    row = sweep.filter(pl.col("m") == m).row(0, named=True)
+    row = sweep.filter(pl.col("mask_fraction") == mask_fraction).row(0, named=True)
     if row["smallest_k"] < 2:
         found.append(
-            f"At m = {m:g} the smallest matrix keeps {row['smallest_k']} weights: what a fraction means differs between matrices."
+            f"At the fraction {mask_fraction:g} the smallest matrix keeps {row['smallest_k']} weights: what a fraction means differs between matrices."
         )
     if row["realised"] < 0.5 * row["nominal"]:
         found.append(f"The controls took out most of the mask: {row['realised']} of {row['nominal']} weights are left.")

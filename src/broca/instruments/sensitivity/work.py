@@ -111,7 +111,7 @@ class Work:
     def rankings(self) -> list[Ranking]:
         """By the task, by plain texts and by each further control."""
         spec = self.spec
-        most = max((*(m * max((1.0, *spec.sizes)) for m in self.fractions), spec.control or 0.0))
+        most = max((*(each * max((1.0, *spec.sizes)) for each in self.fractions), spec.control or 0.0))
         # A list that is filled up, or drawn from, has to go on below the largest mask.
         most = min(1.0, 4 * most)
         if spec.published is not None:
@@ -161,11 +161,11 @@ class Work:
             SelectionError: if no fraction leaves a weight to mask.
         """
         spec, edit = self.spec, self.spec.edits[0]
-        sizes = [self.chooser.sizes(m) for m in self.fractions]
-        masked = {m: c for m in self.fractions if (c := self.chooser.condition(m, edit, self.own)) is not None}
+        sizes = [self.chooser.sizes(each) for each in self.fractions]
+        masked = {each: c for each in self.fractions if (c := self.chooser.condition(each, edit, self.own)) is not None}
         if not masked:
             raise SelectionError(
-                f"No fraction of the sweep ({', '.join(f'{m:g}' for m in self.fractions)}) leaves a weight to mask: matrices are "
+                f"No fraction of the sweep ({', '.join(f'{each:g}' for each in self.fractions)}) leaves a weight to mask: matrices are "
                 "too small for them, or the controls rank the same weights first. Sweep larger fractions, or set control."
             )
         conditions = [INTACT, *masked.values()]
@@ -180,7 +180,7 @@ class Work:
         fluency = self.perplexities(conditions)[0]
         rows = []
         for size in sizes:
-            condition = masked.get(size["m"], INTACT)
+            condition = masked.get(size["mask_fraction"], INTACT)
             own = effects.rows_of(scored, condition.address)
             of = effects.rows_of(fluency, condition.address)["perplexity"][0]
             rows.append(
@@ -191,19 +191,25 @@ class Work:
         able = table.filter(pl.col("realised") > 0)
         fluent = able.filter(pl.col("perplexity_ratio") <= spec.perplexity_limit)
         best = (
-            fluent.sort("dev_accuracy", "dev_score", "m") if fluent.height else able.sort("perplexity_ratio", "m")
+            fluent.sort("dev_accuracy", "dev_score", "mask_fraction")
+            if fluent.height
+            else able.sort("perplexity_ratio", "mask_fraction")
         ).row(0, named=True)
-        return float(best["m"]), table
+        return float(best["mask_fraction"]), table
 
-    def trial(self, m: float) -> Trial:
+    def trial(self, mask_fraction: float) -> Trial:
         """The mask of a fraction, and everything that it is compared with."""
         spec, make = self.spec, self.chooser
-        claim = make.condition(m, spec.edits[0], self.own)
+        claim = make.condition(mask_fraction, spec.edits[0], self.own)
         assert claim is not None
-        sweep = [make.condition(each, spec.edits[0], self.own) for each in self.fractions if each != m]
-        scaled = [make.condition(m * size, spec.edits[0], self.own) for size in spec.sizes if m * size <= 1]
+        sweep = [make.condition(each, spec.edits[0], self.own) for each in self.fractions if each != mask_fraction]
+        scaled = [
+            make.condition(mask_fraction * size, spec.edits[0], self.own)
+            for size in spec.sizes
+            if mask_fraction * size <= 1
+        ]
         main = spec.nulls[0]
-        edits = [c for edit in spec.edits[1:] if (c := make.condition(m, edit, self.own))]
+        edits = [c for edit in spec.edits[1:] if (c := make.condition(mask_fraction, edit, self.own))]
         sizes = [c for c in scaled if c and c.mask and c.mask.weights != claim.mask.weights]  # type: ignore[union-attr]
         swept_masks = [c for c in sweep if c]
         families: dict[str, list[Masked]] = {}
@@ -250,25 +256,25 @@ class Work:
             self.spec, self.lm, mask, self.tested, self.matrices, cache=self.cache, progress=self.progress
         )
 
-    def reliable(self, m: float) -> Rung:
+    def reliable(self, mask_fraction: float) -> Rung:
         """The rung 'reliable'."""
-        halves = [self.chooser.weights(m, half) for half in (0, 1)] if self.chooser.task.halves else []
+        halves = [self.chooser.weights(mask_fraction, half) for half in (0, 1)] if self.chooser.task.halves else []
         return reliable.weight_mask(halves, self.chooser.task.r, self.chooser.task.r_all)
 
-    def learned_rung(self, m: float) -> Rung:
+    def learned_rung(self, mask_fraction: float) -> Rung:
         """The rung 'learned': is the effect on held-out items larger than in untrained twins, scored and masked alike?"""
         told = self.step_progress("scoring untrained twins")
-        task, spec = WeightTwin(self.spec, m), self.spec
-        own, most = self.figures(m), spec.enough_twins(spec.twins)
+        task, spec = WeightTwin(self.spec, mask_fraction), self.spec
+        own, most = self.figures(mask_fraction), spec.enough_twins(spec.twins)
         table = in_twins(
             task, self.lm, n=most, seed=spec.seed, own=own["d_held_out"], alpha=spec.level, cache=self.cache,
             progress=told,
         )  # fmt: skip
         return learned_rung.unit_map(own, table, most=most, alpha=spec.level)
 
-    def figures(self, m: float) -> dict[str, Any]:
+    def figures(self, mask_fraction: float) -> dict[str, Any]:
         """What is compared with twins: of the mask that this model's own rankings give."""
-        mask = self.chooser.weights(m)
+        mask = self.chooser.weights(mask_fraction)
         if not mask.count:
             return {"d_held_out": 0.0, "share_significant": 0.0, "r": 0.0}
         numbers = self.selective(mask).numbers
@@ -311,10 +317,10 @@ class Trial:
 class WeightTwin(TwinTask):
     """Scoring weights in a twin, and masking the same fraction."""
 
-    m: float
+    mask_fraction: float
 
     def key(self, lm: LM, part: tuple[Kind, int], /) -> dict[str, Json]:
-        return {**super().key(lm, part), "m": self.m}
+        return {**super().key(lm, part), "mask_fraction": self.mask_fraction}
 
     def figures(self, twin: LM) -> dict[str, Any]:
-        return Work(self.spec, twin, no_cache, silent).figures(self.m)
+        return Work(self.spec, twin, no_cache, silent).figures(self.mask_fraction)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from broca.models.compilation import eager
 from broca.models.hooks import tap_modules
@@ -72,9 +73,17 @@ def gate_rows(model: Any, module: str, reads: str) -> Mapping[str, Indices]:
 
 
 def _moves(model: Any, module: str, reads: str, *, length: int) -> Any:
+<<<<<<< HEAD
     """By how much rows of the projection at the first of `length` tokens move what attention writes at the last; ``(row,)``."""
+=======
+    """Which rows of the projection at the first of `length` tokens move what attention writes at the last; ``(row,)``.
+
+    By the plain formula of attention: a softmax over one token has a derivative of exactly 0, but what fused kernels make of it is of
+    the size of rounding on some processors.
+    """
+>>>>>>> b2de437 (What a mask takes is called mask_fraction; tables and results of version 0.1 are read by their names of today)
     given = _noise(model, module, length).requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         z = _next_input(model, module, reads, given)
         if z is None or not z.requires_grad:
             return None
