@@ -165,7 +165,7 @@ class StreamWatch:
         return {name: self._keep(keys) for name, keys in wanted.items()}
 
     def _keep(self, keys: list[tuple[int, str]]) -> Callable[[nn.Module, Any], None]:
-        return lambda _m, args: self.streams.update({key: args[0] for key in keys})
+        return lambda _m, args: self.streams.update(dict.fromkeys(keys, args[0]))
 
 
 def rows_of(matrix: Matrix, x: Tensor) -> Tensor:

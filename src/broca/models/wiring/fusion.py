@@ -29,24 +29,10 @@ def qkv_rows(model: Any, module: str, reads: str) -> Mapping[str, Indices]:
     depends on the first one's key and value, never on its query. The projection's output is replaced by noise, so that
     no trained weight can saturate the softmax.
     """
-    moved = [_moves(model, module, reads, length=length) for length in (1, 2)]
-    if any(each is None for each in moved):
+    lone = _moves(model, module, reads, length=1)
+    first = _moves(model, module, reads, length=2)
+    if lone is None or first is None:
         return {}
-    # Some kernels leave rounding where nothing moves.
-    for least in (0.0, _ROUNDING * torch.finfo(model.get_submodule(module).weight.dtype).eps):
-        lone, first = (each > least * each.max() for each in moved)
-        found = _told_apart(lone, first)
-        if found:
-            return found
-    return {}
-
-
-_ROUNDING = 16.0
-"""Steps of rounding at the largest gradient, below which one may be none."""
-
-
-def _told_apart(lone: Any, first: Any) -> Mapping[str, Indices]:
-    """Query, key and value rows by which rows move a lone token, and which move the second through the first."""
     value, key = lone, first & ~lone
     query = ~(value | key)
     sizes = query.sum(), key.sum(), value.sum()
@@ -73,15 +59,11 @@ def gate_rows(model: Any, module: str, reads: str) -> Mapping[str, Indices]:
 
 
 def _moves(model: Any, module: str, reads: str, *, length: int) -> Any:
-<<<<<<< HEAD
-    """By how much rows of the projection at the first of `length` tokens move what attention writes at the last; ``(row,)``."""
-=======
     """Which rows of the projection at the first of `length` tokens move what attention writes at the last; ``(row,)``.
 
     By the plain formula of attention: a softmax over one token has a derivative of exactly 0, but what fused kernels make of it is of
     the size of rounding on some processors.
     """
->>>>>>> b2de437 (What a mask takes is called mask_fraction; tables and results of version 0.1 are read by their names of today)
     given = _noise(model, module, length).requires_grad_()
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         z = _next_input(model, module, reads, given)
@@ -90,7 +72,7 @@ def _moves(model: Any, module: str, reads: str, *, length: int) -> Any:
         last = z.reshape(-1, z.shape[-1])[-1]
         weights = torch.linspace(1, 2, last.shape[-1], device=last.device, dtype=last.dtype)
         (gradient,) = torch.autograd.grad((last * weights).sum(), given)
-    return gradient.reshape(length, -1)[0].abs().float().cpu().numpy()
+    return (gradient.reshape(length, -1)[0] != 0).cpu().numpy()
 
 
 def _noise(model: Any, module: str, length: int) -> Tensor:
