@@ -395,6 +395,14 @@ def test_the_sentence_under_a_curve_is_about_the_claims_dose(causal):
     )
 
 
+def test_what_is_lesioned_is_called_what_it_is(tmp_path):
+    page = report(causal_run(tmp_path / "run", n_layers=2, width=8, grain="head")).read_text()
+    text = " ".join(read_page(page).text.split())
+    assert "1 % of the heads lesioned" in text
+    assert "units lesioned" not in text
+    assert "The claim is about 1 % of the heads" in text
+
+
 def test_a_chart_that_cannot_be_drawn_costs_no_result_and_is_drawn_later(tmp_path):
     """V8 takes the process down that it runs in when it gets no address space."""
     resource = pytest.importorskip("resource")

@@ -168,7 +168,7 @@ def checks(record: Record) -> list[Block]:
 def facts(record: Record) -> Facts:
     """What a reader asks first: the model, the site, what was selected, how many stimuli."""
     contrast, choice, model = (record.part(name) for name in ("contrast", "selection", "model"))
-    unit = f"{choice['grain']}s" if choice.get("grain") in ("head", "weight") else "units"
+    unit = f"{record.grain}s"
     out = [("model", record.model_name)]
     if layers := model.get("layers") or model.get("n_layers"):
         out.append(("layers", number(layers)))

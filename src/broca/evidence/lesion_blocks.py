@@ -26,23 +26,24 @@ SIDE_BY_SIDE = 4
 _LESION = pl.col("condition") == "lesion"
 
 
-def doses(record: Record, what: str = "units lesioned", claimed: Any = None, *, ranked: bool = True) -> list[Block]:
+def doses(record: Record, what: str = "", claimed: Any = None, *, ranked: bool = True) -> list[Block]:
     """A chart for each ability, the localizer's own first; where nothing was ranked, every matched draw beside the lesion.
 
     Args:
         record: the run.
-        what: whose percentage a dose is.
+        what: whose percentage a dose is; what was selected, where nothing else is said.
         claimed: the percentage of the claim.
         ranked: whether the selection came from a ranking, so that there can be other doses.
     """
     rows = record.tables.get("doses")
     if rows is None:
         return []
+    what = what or f"{record.grain}s lesioned"
     # Other localizers are in the matrix; a curve is about the one that the claim is about.
     main = next(iter(rows.filter(_LESION)["localizer"].drop_nulls().to_list()), "")
     rows = rows.filter((pl.col("condition") == "intact") | (pl.col("localizer") == main))
     if not ranked:
-        return _draws(record, rows)
+        return _draws(record, rows, what)
     out = []
     for i, ability in enumerate(_abilities(record, rows)):
         own = rows.filter(pl.col("ability") == ability)
@@ -52,21 +53,19 @@ def doses(record: Record, what: str = "units lesioned", claimed: Any = None, *, 
         make = partial(charts.dose_response, own, ability, chance=_chance(record, ability), what=what)
         out.append(Chart(f"dose-response-{i + 1}", text, make))
     words = (
-        "Each lesion beside random draws of as many units. The band is the middle 95 % of the draws, and how many there were stands "
+        f"Each lesion beside random draws of as many {record.grain}s. The band is the middle 95 % of the draws, and how many there were stands "
         "under each curve. A lesion inside the band does no more than chance would."
     )
     return section("doses", "What the lesion does", Text(words), *out)
 
 
-def _draws(record: Record, rows: pl.DataFrame) -> list[Block]:
+def _draws(record: Record, rows: pl.DataFrame, what: str) -> list[Block]:
     """One picture: under each fill, every matched draw as a dot, and the lesion."""
     order = [a for a in _abilities(record, rows) if not rows.filter(_LESION & (pl.col("ability") == a)).is_empty()]
     if not order:
         return []
     rows = rows.filter(pl.col("accuracy").is_finite())
-    said = [
-        _dose_words(rows.filter(pl.col("ability") == ability), ability, None, "units lesioned") for ability in order
-    ]
+    said = [_dose_words(rows.filter(pl.col("ability") == ability), ability, None, what) for ability in order]
     words = (
         "The selection beside random draws of as many, each a dot. A lesion among the dots does no more than chance would. Nothing "
         "was ranked, so there is no smaller or larger dose."

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from broca.page.words import grain_word
 from broca.sites import Site
 
 
@@ -56,6 +57,11 @@ class Record:
         if Path(place).name == self.path.name:
             return place, "In the folder in which the run was started"
         return self.path.name, "In the folder that holds this run"
+
+    @property
+    def grain(self) -> str:
+        """What was selected, one of them in words: a unit where the run does not say otherwise."""
+        return grain_word(self.part("selection").get("grain"))
 
     def part(self, name: str) -> dict[str, Any]:
         """A mapping of result.json; empty where there is none."""

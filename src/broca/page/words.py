@@ -62,6 +62,13 @@ def p_value(value: Any) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
+def grain_word(grain: object) -> str:
+    """One of what was selected, by the grain of the selection: a unit where nothing else is known."""
+    return {"head": "head", "group": "key-value group", "weight": "weight", "feature": "feature"}.get(
+        str(grain), "unit"
+    )
+
+
 def count(n: Any, one: str, many: str = "") -> str:
     """``1 unit``, ``1,024 units``."""
     return f"{number(n)} {one if n == 1 else many or one + 's'}"

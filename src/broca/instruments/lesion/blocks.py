@@ -12,7 +12,7 @@ from broca.page.words import enumeration
 
 _TOLD = {
     "layers": "where the selected units lie, layer by layer",
-    "doses": "accuracy against the share of units lesioned, beside random draws",
+    "doses": "accuracy against the share lesioned, beside random draws",
     "matrix": "the effect on each ability, beside random draws",
     "baselines": "what shortcuts would score",
     "flipped": "the items whose answers changed",

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from broca.page.words import as_text, count, enumeration, finite, number
+from broca.page.words import as_text, count, enumeration, finite, grain_word, number
 from broca.specs.method import Choices
 
 FILLS = {
     "zero": "zero",
-    "mean": "the unit's mean over other stimuli",
-    "noise": "Gaussian noise with the unit's mean and spread",
-    "resample": "the unit's value on another stimulus",
+    "mean": "its mean over other stimuli",
+    "noise": "Gaussian noise with its mean and spread",
+    "resample": "its value on another stimulus",
 }
+
+
+def _many(choices: Choices) -> str:
+    """What was lesioned, in the plural."""
+    return f"{grain_word(choices.result_part('selection').get('grain'))}s"
 
 
 def fills(names: Sequence[str], _: Choices) -> str:
     """What lesioned units were held at."""
-    return f"Lesioned units were held at {enumeration([FILLS[name] for name in names])}." if names else ""
+    return f"What was lesioned was held at {enumeration([FILLS[name] for name in names])}." if names else ""
 
 
 def sides(names: Sequence[str], choices: Choices) -> str:
@@ -33,7 +38,7 @@ def percent(share: float, choices: Choices) -> str:
         return ""
     doses = choices.field("doses")
     more = f", and besides {as_text(doses)} %" if doses else ""
-    return f"The claim is about {as_text(share)} % of the units{more}."
+    return f"The claim is about {as_text(share)} % of the {_many(choices)}{more}."
 
 
 def sizes(times: Sequence[float], choices: Choices) -> str:
@@ -54,7 +59,7 @@ def draws(most: int, choices: Choices) -> str:
     fewer = choices.field("dose_draws")
     also = f" ({number(fewer)} at each further dose)" if finite(fewer) and doses else ""
     return (
-        f"The lesion was compared with at most {count(most, 'random draw')}{also} of as many units{alike}{rest}, each another choice; "
+        f"The lesion was compared with at most {count(most, 'random draw')}{also} of as many {_many(choices)}{alike}{rest}, each another choice; "
         "they ended when the rank of the lesion among all of them was plain, and where too few choices match, the match was loosened as "
         "the rung says. The empirical p counts the observed effect among the draws (Phipson & Smyth, 2010)."
     )
