@@ -8,7 +8,8 @@ import pytest
 
 from broca.instruments import INSTRUMENTS
 from broca.page.words import leaves
-from broca.reports.method import fields_without_words, method_text, references
+from broca.reports.method import fields_without_words, method_text
+from broca.reports.works import references
 from broca.specs.method import Choices, Sentence
 from reports.synthetic import parts
 
@@ -103,6 +104,6 @@ def test_a_value_as_long_as_a_mask_is_cut():
 
 
 def test_a_work_is_cited_once():
-    cited = references(["by t (Welch, 1947)"], ["Welch (1947), Biometrika 34:28-35.", "Field (2007).", "Field (2007)."])
+    cited = references("by t (Welch, 1947)", ["Welch (1947), Biometrika 34:28-35.", "Field (2007).", "Field (2007)."])
     assert len(cited) == 2
     assert cited[0].startswith("Welch, B. L. (1947)")

@@ -38,7 +38,7 @@ def test_the_sections_come_in_order_and_are_closed(made):
     page = read_page(made[1])
     ids = [a["id"] for a in page.all("section")]
     assert ids == [
-        "ladder", "scores", "trees", "looking", "pruning", "edges", "robustness", "prompt", "ledger", "checks", "method", "repeat", "provenance",
+        "ladder", "scores", "trees", "looking", "pruning", "edges", "robustness", "prompt", "ledger", "checks", "method", "repeat", "tables", "provenance",
     ]  # fmt: skip
     assert page.broken == []
     assert page.open == []

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
@@ -170,16 +170,17 @@ def _relative(fields: Mapping[str, Any]) -> bool:
 
 
 @app.command
-def report(run: Path, *, interactive: bool = False) -> None:
-    """Write the report of a finished run: one HTML file that opens offline.
+def report(run: Path, *, interactive: bool = False, figures: Sequence[Literal["pdf", "png"]] = ()) -> None:
+    """Write the report of a finished run: one HTML file that opens offline, and its figures and references beside it.
 
     Args:
         run: Directory of the run.
         interactive: Embed the interactive charts too (about a megabyte).
+        figures: Write each figure in these formats too, beside SVG.
     """
     from broca.reports.build import report as build
 
-    terminal.following({"report": str(build(run, interactive=interactive))}, command("run", run))
+    terminal.following({"report": str(build(run, interactive=interactive, figures=figures))}, command("run", run))
 
 
 @app.command

@@ -8,18 +8,14 @@ from typing import Any
 import polars as pl
 
 from broca.evidence import charts
-from broca.evidence.blocks import table
-from broca.evidence.tables import BASELINES, CONDITION, ITEMS
-from broca.page.blocks import Block, Cell, Chart, Column, Details, Matrix, Quote, Quotes, Table, Text, section
+from broca.evidence.answer_blocks import answers
+from broca.evidence.tables import BASELINES
+from broca.page.blocks import Block, Cell, Chart, Column, Matrix, Quote, Quotes, Table, Text, section
 from broca.page.record import Record
 from broca.page.words import as_text, count, finite, number, p_value, percent, points
 
 QUOTED = 30
 """Answers that changed and are quoted; the rest stay in their table."""
-LISTED = 100
-"""Answers that are listed, one by one."""
-LETTERS = 200
-"""Of a prompt in that list."""
 SIDE_BY_SIDE = 4
 """Abilities beside one another; more stand one above the other."""
 
@@ -196,45 +192,10 @@ def flipped_blocks(record: Record) -> list[Block]:
         more = rows.height - len(quotes)
         left = Text(f"{number(more)} more are in tables/flipped.parquet of this run.") if more else None
         shown = [block for block in (Text(words), Quotes(quotes), left) if block]
-    return section("flipped", "Answers that changed", *shown, *_answers(record))
+    return section("flipped", "Answers that changed", *shown, *answers(record))
 
 
 def _quote(row: dict[str, Any]) -> Quote:
     told = (("right answer", row["answer"]), ("intact", row["intact"]), ("lesion", row["lesion"]))
     pairs = tuple((name, value or "") for name, value in told)
     return Quote(row["prompt"] or "", row["id"] or "", row["change"] or "", row["ability"] or "", pairs)
-
-
-def _answers(record: Record) -> list[Block]:
-    """Each item intact and under the claim's lesion: those that turned first, then by how much the margin moved."""
-    rows, texts = record.tables.get("items"), record.tables.get("prompts")
-    first = None if rows is None else rows.filter(_LESION).head(1)
-    if rows is None or texts is None or first is None or first.is_empty():
-        return []
-    address = [name for name in CONDITION if name != "k"]
-    keys = ["id", "ability"]
-    own = ["correct", "score", "text"]
-    lesion = rows.join(first.select(address), on=address, how="semi").select(*keys, *own)
-    intact = rows.filter(pl.col("condition") == "intact").select(*keys, *own)
-    both = intact.join(lesion, on=keys, suffix="_lesion", maintain_order="left")
-    both = both.join(texts.select(*keys, "prompt", "answer"), on=keys, how="left", maintain_order="left")
-    kept = pl.when(pl.col("correct")).then(pl.lit("right")).otherwise(pl.lit("wrong"))
-    turned = pl.when(pl.col("correct")).then(pl.lit("lost")).otherwise(pl.lit("gained"))
-    both = both.with_columns(
-        change=pl.when(pl.col("correct") == pl.col("correct_lesion")).then(kept).otherwise(turned),
-        moved=pl.col("score_lesion") - pl.col("score"),
-        prompt=pl.when(pl.col("prompt").str.len_chars() > LETTERS)
-        .then(pl.col("prompt").str.slice(0, LETTERS) + "…")
-        .otherwise(pl.col("prompt")),
-    )
-    order = (pl.col("change").replace_strict({"lost": 0, "gained": 1}, default=2), -pl.col("moved").abs())
-    ordered = both.sort(*order, nulls_last=True, maintain_order=True)
-    settings = (("id", "item"), ("ability", "ability"), ("change", "answer"), ("moved", "margin moved, nats", "column"),
-                ("answer", "right answer"), ("text", "intact"), ("text_lesion", "lesion"), ("prompt", "shown"))  # fmt: skip
-    made = table(ITEMS, ordered.head(LISTED).to_dicts(), "Answers one by one", *settings)
-    if made is None:
-        return []
-    left = ordered.height - len(made.rows)
-    more = [Text(f"{number(left)} more are in tables/items.parquet of this run.")] if left else []
-    wide = Table(made.title, made.columns, made.rows, made.caption, texts=True)
-    return [Details("Answers one by one, those that changed most first", (wide, *more))]

@@ -96,6 +96,8 @@ class Table(Block):
     """Whether it is read rather than compared: texts instead of numbers."""
     marked: frozenset[int] = frozenset()
     """Rows that stand out."""
+    facets: tuple[int, ...] = ()
+    """Columns of few values by which a reader picks rows: the page has a choice for each, and a field to search all."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,24 @@ class Ladder(Block):
 
     sentence: str
     steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that the page itself holds."""
+
+    name: str
+    note: str
+    """How much is in it, or why the page does not hold it."""
+    address: str
+    """A ``data:`` address; nothing where the page does not hold it."""
+
+
+@dataclass(frozen=True)
+class Downloads(Block):
+    """Files to save."""
+
+    files: tuple[Download, ...]
 
 
 @dataclass(frozen=True)

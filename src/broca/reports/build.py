@@ -7,22 +7,29 @@ forbids it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from broca.page.blocks import Block, Facts, Title
 from broca.page.record import Record
-from broca.page.words import finite, number, points
-from broca.reports.contents import contents
+from broca.registry import unknown
+from broca.reports.contents import contents, works_of
+from broca.reports.drawing import FORMATS, Figure, converted
+from broca.reports.glance import glance
 from broca.reports.html import Renderer, page
+from broca.reports.works import bibliography
 from broca.runs.reading import version_note
 from broca.runs.record import read_record
 from broca.storage import inside, sweep, write, writing
 
 _log = logging.getLogger(__name__)
 
-PAGE, FIGURES = "report.html", "figures"
+PAGE, FIGURES, BIBLIOGRAPHY = "report.html", "figures", "references.bib"
+
+
+TITLE = "Broca: localisation of abilities in language models, with controls"
+"""As in ``CITATION.cff``."""
 
 
 class HasPath(Protocol):
@@ -34,19 +41,22 @@ class HasPath(Protocol):
         ...
 
 
-def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
-    """Write ``report.html`` and ``figures/`` into a run's directory.
+def report(run: Path | str | HasPath, *, interactive: bool = False, figures: Sequence[str] = ()) -> Path:
+    """Write ``report.html``, ``references.bib`` and ``figures/`` into a run's directory.
 
     Args:
         run: a finished run, or its directory.
         interactive: put Vega into the page (0.9 MB), so that charts answer to the pointer; still offline.
+        figures: further formats of each figure, beside SVG: "pdf", "png" (three pixels a point).
 
     Returns:
         The path of the page.
 
     Raises:
         RunError: if the run is unfinished, or one of its files is missing or damaged.
+        UnknownName: if there is no such format.
     """
+    forms = _forms(figures)
     path = Path(run) if isinstance(run, str | Path) else Path(run.path)
     record, blocks = _read(path)
     if note := version_note(path, record.manifest):
@@ -60,10 +70,8 @@ def report(run: Path | str | HasPath, *, interactive: bool = False) -> Path:
         for each in (path, folder):
             sweep(each)
     for figure in renderer.figures:
-        if figure.svg:
-            write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
-        if figure.spec:
-            write(folder / f"{figure.name}.vl.json", figure.vl_json.encode("utf-8"))
+        _write_figure(folder, figure, forms)
+    write(path / BIBLIOGRAPHY, bibliography(works_of(record), _software(record)).encode("utf-8"))
     html = page(_frame(record, blocks), renderer, interactive=interactive)
     write(path / PAGE, html.encode("utf-8"))
     return path / PAGE
@@ -91,27 +99,34 @@ def _frame(record: Record, blocks: list[Block]) -> dict[str, Any]:
         "heading": f"{of[:1].upper()}{of[1:]} in {model}" if of else f"{title.instrument} of {model}",
         "run": record.path.name,
         "doubts": [f"{name} {doubt_text(why)}" for name, why in record.doubts.items()],
-        "claim": str(record.result.get("claim") or ""),
-        "estimate": estimate(record.result),
+        "glance": glance(record),
         "facts": [block for block in blocks if isinstance(block, Facts)],
         "blocks": [block for block in blocks if not isinstance(block, Title | Facts)],
     }
 
 
-def estimate(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The number behind the claim, with its interval; None where the run has none."""
-    value = result.get("estimate")
-    if not isinstance(value, Mapping) or not finite(value.get("value")):
-        return None
-    low, high = value.get("low"), value.get("high")
-    shares = value.get("unit") == "accuracy"
-    show = points if shares else number
-    return {
-        "value": show(value["value"]),
-        "interval": f"{show(low)} to {show(high)}" if finite(low) and finite(high) else "",
-        "unit": "points of accuracy" if shares else str(value.get("unit") or ""),
-        "n": number(value["n"]) if finite(value.get("n")) else "",
-    }
+def _forms(figures: Sequence[str]) -> tuple[str, ...]:
+    for each in figures:
+        if each not in FORMATS:
+            raise unknown("format of figures", each, FORMATS)
+    return tuple(dict.fromkeys(figures))
+
+
+def _write_figure(folder: Path, figure: Figure, forms: Sequence[str]) -> None:
+    """A figure as SVG, with the specification that drew it, and in further formats."""
+    if figure.svg:
+        write(folder / f"{figure.name}.svg", figure.svg.encode("utf-8"))
+    if figure.spec:
+        write(folder / f"{figure.name}.vl.json", figure.vl_json.encode("utf-8"))
+    for form in forms:
+        if (drawn := converted(figure, form)) is not None:
+            write(folder / f"{figure.name}.{form}", drawn)
+
+
+def _software(record: Record) -> dict[str, str]:
+    """Of the entry of broca itself: the version that made the run."""
+    made = str(record.manifest.get("broca") or "")
+    return {"author": "The Broca developers", "title": TITLE, "version": made}
 
 
 def doubt_text(why: str) -> str:

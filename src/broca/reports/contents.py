@@ -12,7 +12,9 @@ from broca.page.blocks import Block, Column, Commands, Details, Facts, Heading, 
 from broca.page.record import Record
 from broca.page.shell import command
 from broca.page.words import as_text, leaves
-from broca.reports.method import fields_without_words, method_text, references
+from broca.reports.downloads import downloads
+from broca.reports.method import fields_without_words, method_text
+from broca.reports.works import references
 
 
 def contents(record: Record) -> list[Block]:
@@ -23,7 +25,7 @@ def contents(record: Record) -> list[Block]:
         top.insert(0, Title(record.instrument.capitalize() or "Study"))
     rest = [block for block in own if not isinstance(block, Title | Facts)]
     return [
-        *top, *ladder(record), *second_wording(record), *rest, *first_prompt(record), *ledger(record), *checks(record), *_method(record), *_again(record), *_provenance(record),
+        *top, *ladder(record), *second_wording(record), *rest, *first_prompt(record), *ledger(record), *checks(record), *_method(record), *_again(record), *downloads(record), *_provenance(record),
     ]  # fmt: skip
 
 
@@ -31,13 +33,18 @@ def _method(record: Record) -> list[Block]:
     spec = dict(record.study)
     told = str(record.result.get("method") or "")
     paragraphs = method_text(spec, record.result)
-    fields, works = fields_without_words(spec, record.result), references(paragraphs, record.entries("citations"))
+    fields, works = fields_without_words(spec, record.result), works_of(record)
     folded = (
         [Details("Every other choice of the spec", (_pairs("Fields of the spec", "field", fields),))] if fields else []
     )
     cited = [Heading("References"), *(Text(work) for work in works)] if works else []
     texts = [Text(text) for text in (told, *paragraphs) if text]
     return [Section("method", "Method", (*texts, *folded, *cited))]
+
+
+def works_of(record: Record) -> list[str]:
+    """The works that the run's method rests on, a line each."""
+    return references(" ".join(method_text(dict(record.study), record.result)), record.entries("citations"))
 
 
 def _again(record: Record) -> list[Block]:

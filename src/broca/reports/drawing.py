@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ _log = logging.getLogger(__name__)
 AGAIN = "Free some memory, and draw it with: broca report RUN."
 """What to do about a chart that could not be drawn."""
 _CHILD = Child("broca.reports.drawing_child", seconds=120.0)
+
+
+_SPOKEN = re.compile(r' (?:role|aria-[a-z]+)="[^"<>]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Figure:
         """The SVG for the page: its colours follow the page's, its size the column's."""
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg, count=2)
+        # What the picture shows is said once, by the frame around it.
+        svg = re.sub(r"<[a-z]+ [^<>]*>", lambda tag: _SPOKEN.sub("", tag[0]), svg)
         for name, colour in INK.items():
             svg = re.sub(f'"{colour}"', f'"var(--{name})"', svg, flags=re.IGNORECASE)
         # vl-convert escapes every text of a chart; the marks are ours.
@@ -68,6 +74,29 @@ def draw(chart: alt.LayerChart, name: str, *, alt_text: str, caption: str) -> Fi
         _log.warning("The chart %s could not be drawn: %s. %s", name, answer["error"], AGAIN)
         return Figure(name, alt_text, caption, spec, "", answer["error"])
     return Figure(name, alt_text, caption, spec, answer["text"])
+
+
+FORMATS = ("pdf", "png")
+"""What a figure can be written as, beside SVG."""
+
+
+def converted(figure: Figure, form: str) -> bytes | None:
+    """A figure in another format, drawn from its SVG, so that it looks the same; None where it could not be drawn.
+
+    Args:
+        figure: that was drawn.
+        form: one of `FORMATS`.
+    """
+    if not figure.svg:
+        return None
+    try:
+        answer = _CHILD.ask({"svg": figure.svg, "form": form})
+    except ChildError as error:
+        answer = {"error": str(error)}
+    if "error" in answer:
+        _log.warning("The figure %s could not be written as %s: %s. %s", figure.name, form, answer["error"], AGAIN)
+        return None
+    return b64decode(answer["bytes"])
 
 
 def bundle() -> str:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64encode
+
+SCALE = 3.0
+"""Pixels of a PNG for each of the figure."""
 
 
 def main() -> None:
@@ -20,6 +24,10 @@ def main() -> None:
         try:
             if "chart" in question:
                 answer = {"text": vl_convert.vegalite_to_svg(question["chart"])}
+            elif question.get("form") == "pdf":
+                answer = {"bytes": b64encode(vl_convert.svg_to_pdf(question["svg"])).decode("ascii")}
+            elif question.get("form") == "png":
+                answer = {"bytes": b64encode(vl_convert.svg_to_png(question["svg"], scale=SCALE)).decode("ascii")}
             else:
                 answer = {"text": vl_convert.javascript_bundle()}  # pyright: ignore[reportCallIssue] - its stub forgets the default
         except Exception as error:  # noqa: BLE001 - a renderer may fail in any way

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -74,7 +77,18 @@ def _picture(block: Block) -> Figure | UnitMap | None:
 def page(context: dict[str, Any], renderer: Renderer, *, interactive: bool) -> str:
     """The whole page."""
     scripts = _scripts(renderer.figures) if interactive else {"bundle": "", "charts": ""}
+    scripts |= {"script": Markup(_script()), "script_hash": Markup(f"'sha256-{_digest(_script())}'")}  # noqa: S704 - our own
     return _templates().get_template("page.html").render(**context, **scripts, render=renderer.render)
+
+
+@cache
+def _script() -> str:
+    """What sorts tables: the one script of every page, allowed by its digest alone."""
+    return (files("broca.reports") / "templates" / "tables.js").read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _scripts(figures: Sequence[Figure]) -> dict[str, Any]:

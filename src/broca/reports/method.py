@@ -6,8 +6,7 @@ Works of others are named where their formula is used.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from broca.instruments import INSTRUMENTS
@@ -19,19 +18,6 @@ Spec = Mapping[str, Any]
 
 _LONGEST = 160
 """Characters of a value in the table: a spec may hold its stimuli, or a mask of thousands of units."""
-
-REFERENCES = {
-    "Welch, 1947": "Welch, B. L. (1947). The generalization of ‘Student’s’ problem when several different population "
-    "variances are involved. Biometrika, 34, 28–35.",
-    "Benjamini & Hochberg, 1995": "Benjamini, Y., & Hochberg, Y. (1995). Controlling the false discovery rate: a "
-    "practical and powerful approach to multiple testing. Journal of the Royal Statistical Society B, 57, 289–300.",
-    "Westfall & Young, 1993": "Westfall, P. H., & Young, S. S. (1993). Resampling-based multiple testing. Wiley.",
-    "Blain et al., 2022": "Blain, A., Thirion, B., & Neuvial, P. (2022). Notip: Non-parametric true discovery proportion control for "
-    "brain imaging. NeuroImage, 260, 119492.",
-    "Fisher, 1935": "Fisher, R. A. (1935). The design of experiments. Oliver & Boyd.",
-    "Phipson & Smyth, 2010": "Phipson, B., & Smyth, G. K. (2010). Permutation p-values should never be zero. "
-    "Statistical Applications in Genetics and Molecular Biology, 9, 39.",
-}
 
 
 def method_text(spec: Spec, result: Spec) -> list[str]:
@@ -52,16 +38,6 @@ def fields_without_words(spec: Spec, result: Spec) -> list[tuple[str, str]]:
     return [
         (name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … (whole in spec.toml)") for name, text in left
     ]
-
-
-def references(paragraphs: Sequence[str], citations: Sequence[Any]) -> list[str]:
-    """The works cited in `paragraphs`, then those the run itself names, each once."""
-    text = " ".join(paragraphs)
-    cited = [short for short in REFERENCES if short in text]
-    # The same work in fewer words is the same work: its first author and its year.
-    keys = [(re.split(r"[ ,]", short)[0], short[-4:]) for short in cited]
-    others = [c for c in map(str, citations) if not any(author in c and year in c for author, year in keys)]
-    return [*(REFERENCES[short] for short in cited), *dict.fromkeys(others)]
 
 
 def _study(spec: Spec) -> Spec:

@@ -57,6 +57,8 @@ class Command:
     """One line."""
     spec: str
     """``module:class``."""
+    question: str = ""
+    """What its reports answer; without one they begin with its help."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options called otherwise than their field, or of a field's part: ``{"percent": "select.percent"}``."""
     parts: Mapping[str, Part] = field(default_factory=dict)

@@ -7,6 +7,7 @@ COMMAND = Command(
     name="lesion",
     help="Lesion a selection, score abilities against matched random lesions, and climb the ladder.",
     spec="broca.instruments.lesion.spec:CausalTest",
+    question="What breaks when the selected units are gone, beyond what matched random ones break, and is it this ability alone?",
     examples=True,
     parts={
         "localizer": Part(

@@ -7,6 +7,7 @@ COMMAND = Command(
     name="localize",
     help="Rank every unit, or head, by a contrast, and select.",
     spec="broca.instruments.localize.spec:Localize",
+    question="Which units, or heads, does this contrast select, and is that map worth anything?",
     examples=True,
     ranks=True,
     options={name: f"select.{name}" for name in ("percent", "count", "side", "within")},

@@ -9,6 +9,7 @@ COMMAND = Command(
     name="sensitivity",
     help="Score every weight by a task's gradients, leave out what plain text needs, mask, sweep, and climb the ladder.",
     spec="broca.instruments.sensitivity.spec:Sensitivity",
+    question="Which weights does the ability hang on, more than matched random ones, and is it this ability alone?",
     examples=True,
     selection="mask",
     options={"windows_of": "reading.length"},
