@@ -63,3 +63,27 @@ def test_what_is_wrong_with_a_study_is_said_by_the_study(typed):
     code, _, err = typed("localize", "tiny", "--contrast", "c.csv", "--sites", "40.resid_post")
     assert code == 2
     assert "layers 0 to 2" in err
+
+
+def test_a_budget_is_said_kept_and_written(typed, here):
+    words = ("lesion", "tiny", "--heads", "0.1,2.3", "--items", "q.jsonl", "--gate", "mark", "--n-bootstrap", "50")
+    code, out, err = typed(*words, "--budget", "9,000 tokens", "--dry-run")
+    assert code == 0, err
+    assert "The budget, 9,000 tokens, leaves " in err
+    assert "--budget '9,000 tokens'" in out
+    code, out, err = typed(*words, "--budget", "9,000 tokens")
+    assert code == 0, err
+    assert "Within its budget of 9,000 tokens the study has" in out + err
+    (run,) = (here / "runs").glob("causal*")
+    assert "budget_tokens = 9000" in (run / "spec.toml").read_text()
+    code, out, err = typed("run", run, "--out", "again", "--budget", "1h", "--dry-run")
+    assert code == 0, err
+    assert "leaves everything as it is" in err
+
+
+@pytest.mark.parametrize("budget", ["3 weeks", "9tokens"])
+def test_a_budget_that_is_none_or_too_small_is_one_sentence(budget, typed, here):
+    code, _, err = typed("lesion", "tiny", "--heads", "0.1", "--items", "q.jsonl", "--budget", budget)
+    assert code == 2
+    assert "budget is" in err
+    assert not (here / "runs").exists() or not [*(here / "runs").iterdir()]

@@ -135,6 +135,7 @@ VALUES = {
     "--gguf": "m.gguf",
     "--address": "HOST:1",
     "--out": "elsewhere",
+    "--budget": "20min",
     "--localizer": "RUN",
     "--from": "RUN",
     "--units": "0.z:3",

@@ -11,6 +11,7 @@ import zoo
 from broca.errors import SelectionError, SiteUnavailable, SpecError, StatisticsError, StimulusError, UnknownName
 from broca.instruments.localize.spec import Localize
 from broca.items import Contrast, Stimulus
+from broca.models.lm import LM
 from broca.sites import Site
 from broca.stimuli.contrasts import contrast
 
@@ -262,3 +263,36 @@ def test_stimuli_that_truncation_makes_alike_are_told_with_what_to_do(tmp_path):
     words = [tuple(Stimulus(f"{a}{i}", f"{a}{i % 3} tail {i}") for i in range(6)) for a in "xy"]
     found = Localize(contrast=Contrast("cut", *words), truncate=3, pool="mean").run(lm)
     assert [text for text in found.warnings if text.startswith("Cut to 3 tokens, 12 different stimuli are 6")]
+
+
+def test_a_first_word_with_massive_activations_is_left_out_of_means_and_said():
+    lm = zoo.lm("llama", positions=1024)
+    asked = Localize(contrast=two_sides(), pool="mean", permutations=0, select={"percent": 5})
+    plain = asked.run(lm)
+    assert plain.spec.sinks == 0
+    (tokens,) = lm.tokenize(["the x"])
+    with torch.no_grad():
+        lm.model.model.embed_tokens.weight[tokens.ids[tokens.prefix], 5] = 5000.0
+    lm = LM.wrap(lm.model, lm.tokenizer)
+    found = asked.run(lm)
+    assert found.spec.sinks == 1
+    (guard,) = (each for each in found.guards if each.name == "sinks")
+    assert guard.state == "passed"
+    assert "sinks = 1" in guard.text
+    again = found.spec.run(lm)
+    assert again.guards == found.guards
+    kept = asked.model_copy(update={"sinks": 0}).run(lm)
+    (marked,) = (each for each in kept.guards if each.name == "sinks")
+    assert marked.state == "marked"
+    assert "Leave them out: sinks = 1" in marked.text
+    # A mean of the rest is that of texts without their first word's share.
+    reference = scipys(lm, (asked.stimuli.positive, asked.stimuli.negative), lambda x: x[tokens.prefix + 1 :].mean(0))
+    np.testing.assert_allclose(found.t[Site(1, "resid_post")], reference.statistic[1], atol=1e-3)
+
+
+def test_the_last_token_has_no_sinks(lm):
+    found = Localize(contrast=two_sides(), permutations=0, select={"percent": 5}).run(lm)
+    assert found.spec.sinks is None
+    assert "sinks" not in {each.name for each in found.guards}
+    with pytest.raises(SpecError, match="sinks"):
+        Localize(contrast=two_sides(), sinks=1)

@@ -111,7 +111,20 @@ def test_sides_of_a_contrast_are_pairs_of_other_texts(name):
         assert positive.group == negative.group
         assert positive.text != negative.text
         same = sorted(positive.text.split()) == sorted(negative.text.split())
-        assert same != name.startswith("grammar/")
+        assert same != (name.startswith("grammar/") or name == "incontext/copying")
+
+
+@pytest.mark.parametrize("wording", [1, 2])
+def test_a_list_that_begins_again_stands_against_one_that_does_not(wording):
+    found = contrast("incontext/copying", n=60, wording=wording)
+    for again, fresh in zip(found.positive, found.negative, strict=True):
+        said, other = (side.text.replace(",", "").split() for side in (again, fresh))
+        length = said.index(said[0], 1)
+        assert len(other) == len(said)
+        assert other[length:] == said[length:] == said[: len(said) - length]
+        assert len({*other}) == len(other)
+        assert not {*other[:length]} & {*said}
+        assert again.text.endswith(",") == fresh.text.endswith(",") == (wording == 2)
 
 
 def test_belief_and_photograph_differ_in_one_sentence():

@@ -24,6 +24,7 @@ from broca.capture.massive import massive_coordinates
 from broca.capture.pairs import AlignedPair, names
 from broca.errors import StatisticsError, StimulusError
 from broca.models.attention import watch_attention
+from broca.models.fitting import batch_within
 from broca.models.hooks import read_sites
 from broca.models.lens import Lens
 from broca.models.lens import lens as proved_lens
@@ -32,6 +33,8 @@ from broca.models.rows import Look
 from broca.models.tokens import Batch, pad_tokens
 from broca.sites import Site
 
+ENTRIES = 1 << 22
+"""Logits of either side that are compared at once: a vocabulary may have a quarter of a million."""
 _TEXTS = 8
 """How many clean texts tell which coordinates are massive."""
 
@@ -76,10 +79,13 @@ def compare_pairs(
     kept = Comparison(plan.meaning)
     # The kernel is tapped once for all batches.
     with watch_attention(lm, Look(layers=()), lambda _: None) if meaning.queries else nullcontext():
+        # Of both texts of a pair all logits are kept, and those at its points once more.
+        longest = max(max(len(pair.clean), len(pair.perturbed)) for pair in pairs)
+        size = batch_within(size or max(1, lm.batch_size // 2), 2 * longest, 8 * (lm.vocabulary or 0))
         for start in range(0, len(pairs), SHARD):
             part = pairs[start : start + SHARD]
             own = Comparison(plan.meaning)
-            own.update(_shard(lm, part, plan, size or max(1, lm.batch_size // 2)))
+            own.update(_shard(lm, part, plan, size))
             kept = kept + own
             if progress is not None:
                 progress(start + len(part), len(pairs))
@@ -236,8 +242,14 @@ def _compare_logits(logits: Tensor, top: int) -> Tensor:
 
     ``(2 point, vocabulary)`` to ``(point, figure)``.
     """
-    wide = logits.dtype if logits.dtype == torch.float64 else torch.float32
-    clean, other = logits.to(wide).log_softmax(-1).chunk(2)
+    few = max(1, ENTRIES // logits.shape[-1])
+    sides = (side.split(few) for side in logits.chunk(2))
+    return torch.cat([_compare_few(clean, other, top) for clean, other in zip(*sides, strict=True)])
+
+
+def _compare_few(clean: Tensor, other: Tensor, top: int) -> Tensor:
+    wide = clean.dtype if clean.dtype == torch.float64 else torch.float32
+    clean, other = clean.to(wide).log_softmax(-1), other.to(wide).log_softmax(-1)
     kl = (clean.exp() * (clean - other)).sum(-1).clamp(min=0)
     first, second = (side.topk(min(top, side.shape[-1])).indices for side in (clean, other))
     shared = (first[:, :, None] == second[:, None]).any(-1).to(wide).mean(-1)

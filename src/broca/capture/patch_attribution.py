@@ -17,6 +17,7 @@ from torch import Tensor
 from broca.capture.gradient import differentiate
 from broca.capture.metrics import Metric
 from broca.errors import StatisticsError, StimulusError
+from broca.models.fitting import GRAPH, LIMIT, batch_within
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, pad_tokens
@@ -82,7 +83,10 @@ def attribute_patches(
                 out.append((name, site, rows, gains))
         return out
 
-    for batch, parts in lm.each([pair.run for pair in pairs], step):
+    longest = max((max(len(pair.run), len(pair.donor)) for pair in pairs), default=1)
+    widths = GRAPH * lm.anatomy.n_layers * lm.anatomy.d_model + 3 * sum(map(lm.anatomy.width, groups))
+    size = batch_within(lm.batch_size, longest, 4 * widths, limit=2 * LIMIT)
+    for batch, parts in lm.each([pair.run for pair in pairs], step, size=size):
         where = np.array(batch.index)
         for name, site, rows, gains in parts:
             found[name][site][where[rows]] = gains.cpu().numpy()

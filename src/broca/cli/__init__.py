@@ -23,7 +23,7 @@ from broca.cli.explaining import explain
 from broca.cli.exporting import export
 from broca.cli.folders import runs, verify
 from broca.cli.inspecting import inspect
-from broca.cli.options import RUNS, DryRun, Loading, Verbose, Working, given
+from broca.cli.options import RUNS, Budget, DryRun, Loading, Verbose, Working, given
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.cli.selecting import select
@@ -111,6 +111,7 @@ def run(
     out: Path | None = None,
     verbose: Verbose = False,
     dry_run: DryRun = False,
+    budget: Budget = None,
 ) -> None:
     """Run a study from its spec.toml: a finished run's own, or one that you wrote.
 
@@ -121,7 +122,7 @@ def run(
     """
     from broca.runs import run_around, spec_of
 
-    typed = {"model": model, "out": out, **Setting("", loading, working).kept()}
+    typed = {"model": model, "out": out, "budget": budget, **Setting("", loading, working).kept()}
     again = command("run", spec, options=typed) if dry_run else ""
     document = spec_of(spec)
     named = document["model"]
@@ -148,7 +149,7 @@ def run(
         )
     setting = Setting(name, loading, working, out)
     try:
-        done = executed(study, setting, verbose=verbose, dry=again)
+        done = executed(study, setting, verbose=verbose, budget=budget, dry=again)
         if done is not None:
             check_expectation(study, done)
     except StimulusError as error:

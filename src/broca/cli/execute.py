@@ -85,6 +85,7 @@ def executed(
     finish: Callable[[Any, LM], Any] = lambda study, _: study,
     *,
     verbose: bool = False,
+    budget: str | None = None,
     dry: str = "",
 ) -> Run | None:
     """Run a study into a directory, print the verdict, write its report, print where things are and what to type then.
@@ -97,23 +98,29 @@ def executed(
         then: what to type next.
         finish: what of the study needs the model, such as heads that are to be lesioned.
         verbose: print everything that the report shows, instead of what fits on a screen.
+        budget: how long it may take, or how much it may read; see `broca.runs.budget.read_budget`.
         dry: say what it costs and do no more, and that this is what to type to do it; nothing is written, and there is no run.
     """
     from broca.reports.build import report as build
     from broca.runs import forecast
     from broca.runs import run as execute
+    from broca.runs.budget import read_budget
     from broca.workers.threads import limit_threads
 
     engine = engine_of(setting.working)
     check_model(setting.model, setting.loading)
+    if budget is not None:
+        read_budget(budget)
     if not dry:
         check_out(setting.out)
     with terminal.err.status("reading stimuli"):
         study.read()
     lm = loaded(setting.model, setting.loading)
     study = finish(study, lm)
-    with limit_threads(engine.threads_each), terminal.err.status("timing a batch"):
-        cost = forecast(study, lm)
+    with limit_threads(engine.threads_each):
+        study = _keep_budget(study, lm, budget)
+        with terminal.err.status("timing a batch"):
+            cost = forecast(study, lm)
     terminal.cost(cost, every=bool(dry))
     if dry:
         terminal.following({}, dry)
@@ -126,6 +133,23 @@ def executed(
     again = command("runs", *([setting.out] if setting.out != RUNS else []))
     terminal.following({"run": str(done.path), "report": str(page)}, *(following or (again,)))
     return done
+
+
+def _keep_budget(study: Any, lm: LM, budget: str | None) -> Any:
+    """The study within its budget, or the one that it is given here, having said what that leaves."""
+    from broca.evidence.budget import what_is_left
+    from broca.runs import set_budget
+
+    if budget is None and getattr(study, "budget_tokens", None) is None:
+        return study
+    with terminal.err.status("keeping the budget"):
+        study = study if budget is None else set_budget(study, lm, budget)
+        study = study.fit_to(lm)
+        left = what_is_left(study, lm)
+    tokens = f"{study.budget_tokens:,} tokens"
+    said = f"! The budget, {tokens}, leaves {left}." if left else f"The budget, {tokens}, leaves everything as it is."
+    terminal.err.print(said, style="yellow" if left else None, markup=False, soft_wrap=True)
+    return study
 
 
 def check_expectation(study: Any, run: Run) -> None:

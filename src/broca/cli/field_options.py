@@ -26,6 +26,9 @@ _OURS = {
     "out",
     "verbose",
     "dry_run",
+    "budget",
+    "budget_tokens",
+    "budget_from",
     *(each.name for group in (Loading, Working) for each in fields(group)),
 }
 """Options of every command: a field of one of these names is given in a spec file or in Python."""

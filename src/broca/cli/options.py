@@ -22,6 +22,12 @@ Verbose = Annotated[
 DryRun = Annotated[
     bool, Parameter(name="--dry-run", negative=(), help="Say what it will cost, and stop: nothing is written.")
 ]
+Budget = Annotated[
+    str | None,
+    Parameter(
+        help="Take no longer, or read no more, than this: 90s, 20min, 2Mtokens. What is given up is said, and the spec holds the tokens."
+    ),
+]
 RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]
@@ -72,6 +78,8 @@ class Loading:
     """Run code that comes with the model."""
     gguf: str | None = None
     """Name of a GGUF file, where a directory or a hub id has several files."""
+    prove_again: Annotated[bool, Parameter(negative=())] = False
+    """Prove anew how the model may be run, instead of what it has passed on this machine before."""
 
 
 @Parameter(name="*")

@@ -19,6 +19,7 @@ from broca.cli.options import (
     EXAMPLES,
     RUNS,
     TABLE,
+    Budget,
     DryRun,
     Loading,
     Verbose,
@@ -62,7 +63,7 @@ def command_of(declared: Command) -> Callable[..., None]:
     def call(model: str, **given: Any) -> None:
         typed = _by_names_of_today({name: value for name, value in given.items() if value is not None}, former)
         groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
-        how = {name: typed.pop(name, False) for name in ("verbose", "dry_run")}
+        how = {name: typed.pop(name, False) for name in ("verbose", "dry_run")} | {"budget": typed.pop("budget", None)}
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
         _run(declared, options, Setting(model, *groups), typed, extras, **how)
 
@@ -77,6 +78,7 @@ def command_of(declared: Command) -> Callable[..., None]:
         _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS),
         _parameter("verbose", Verbose, False),
         _parameter("dry_run", DryRun, False),
+        _parameter("budget", Budget, None),
     ]
     first = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=model)
     call.__signature__ = inspect.Signature([first, *own, *groups, *ends])  # type: ignore[attr-defined]
@@ -109,6 +111,7 @@ def _run(
     *,
     verbose: bool,
     dry_run: bool,
+    budget: str | None,
 ) -> None:
     from broca.runs import open_run
 
@@ -127,13 +130,14 @@ def _run(
         return study
 
     beside = {each.name: value for each, value in extras.items()}
-    typed = {**given, **beside, **call.kept, **({"verbose": True} if verbose else {})}
+    typed = {**given, **beside, **call.kept, **({"verbose": True} if verbose else {}), "budget": budget}
     done = executed(
         study,
         setting,
         lambda run: study.following(replace(call, run=run)),
         finish,
         verbose=verbose,
+        budget=budget,
         dry=command(declared.name, setting.model, options=typed) if dry_run else "",
     )
     if done is None:

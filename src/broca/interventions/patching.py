@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broca.errors import StimulusError
+from broca.models.fitting import batch_within
 from broca.models.hooks import copy_sites
 from broca.models.lm import LM
 from broca.models.rerun import Change, Way, Work, record
@@ -126,7 +127,7 @@ def patch_grid(
     def step(batch: Batch) -> tuple[Tensor, Tensor, list[tuple[list[int], Tensor]], Work]:
         spent = Work()
         some = [cases[i] for i in batch.index]
-        lending, values = _donors(lm, some, _sites(cells), spent)
+        lending, values = _donors(lm, some, sites, spent)
         recorded = record(lm, batch, way=way, work=spent)
         theirs = lending.log_softmax(-1)
         found = []
@@ -142,6 +143,11 @@ def patch_grid(
             found.append((rows, _logit_numbers(logits, theirs, some)[rows]))
         return _logit_numbers(lending, theirs, some), _logit_numbers(recorded.logits, theirs, some), found, spent
 
+    sites = _sites(cells)
+    longest = max(max(len(case.run), len(case.donor)) for case in cases)
+    # Of the donors every site is kept, of the texts what each block returned.
+    kept = 4 * (sum(map(lm.anatomy.width, sites)) + 3 * lm.anatomy.n_layers * lm.anatomy.d_model)
+    size = batch_within(size or lm.batch_size, longest, kept)
     for batch, (own, plain, found, spent) in lm.each([case.run for case in cases], step, size=size):
         where = np.array(batch.index)
         donor[where], before[where] = own.numpy(), plain.numpy()

@@ -28,7 +28,8 @@ from broca.models.kept_streams import price_above
 from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.option_prices import padded_options, separate_prices, shared_prompt_prices
-from broca.models.questions import Question, split
+from broca.models.proofs import proof
+from broca.models.questions import Question, lengths, split
 from broca.models.rendering import Prompt
 from broca.models.tokens import Chat, Side
 
@@ -169,7 +170,8 @@ def _way(lm: LM, questions: Sequence[Question]) -> Way:
     if (pictured, several, padded) not in proved and (pictured, several, True) not in proved:
         # Of the bare model: what an intervention does may rightly depend on where the prompt ends.
         with suspend():
-            proved[pictured, several, padded] = _prove(lm, probe)
+            kind = [pictured, several, padded, lengths(probe)]
+            proved[pictured, several, padded] = proof(lm, "shared prompts", kind, lambda: _prove(lm, probe), "cached")
     return proved.get((pictured, several, True)) or proved[pictured, several, padded]
 
 
@@ -213,7 +215,8 @@ def _prefix_holds(lm: LM, questions: Sequence[Question], prefix: int) -> bool:
     proved = _prefix_proved.setdefault(lm.model, {})
     if kind not in proved:
         with suspend():
-            proved[kind] = _prove_prefix(lm, probe, prefix)
+            of = [*kind, prefix, lengths(probe)]
+            proved[kind] = proof(lm, "shared beginnings", of, lambda: _prove_prefix(lm, probe, prefix), best=True)
     return proved[kind]
 
 

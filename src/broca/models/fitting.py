@@ -32,6 +32,24 @@ _SIGNS = (
 """In what torch says when it is refused memory."""
 
 
+LIMIT = 1 << 28
+"""Bytes that a batch may keep at once, where the caller knows what a token takes."""
+GRAPH = 16
+"""Numbers that a block keeps of a token for its backward pass, in widths of the stream: its parts, and an MLP of three or four widths."""
+
+
+def batch_within(size: int, longest: int, per_token: float, *, limit: int = LIMIT) -> int:
+    """Texts a batch: `size`, or as many as keep within a limit; at least one.
+
+    Args:
+        size: texts at most.
+        longest: tokens of the longest text.
+        per_token: bytes that are kept of each token.
+        limit: bytes of all of them.
+    """
+    return max(1, min(size, int(limit / max(1.0, per_token * longest))))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or what it was raised from, is an allocation that failed, on whatever device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -26,7 +26,8 @@ from broca.models.fitting import INCAPABLE, is_out_of_memory
 from broca.models.foreign import foreign_code
 from broca.models.identity import identity
 from broca.models.lm import LM
-from broca.models.questions import Question
+from broca.models.proofs import proof
+from broca.models.questions import Question, lengths
 from broca.models.skipping import skip_blocks
 from broca.models.tokens import Batch
 from broca.models.wiring.anatomy import tensor_of, with_tensor
@@ -257,7 +258,8 @@ def _holds(lm: LM, questions: Sequence[Question], pricing: Pricing, layer: int) 
     kind = any(q.longest > 1 for q in questions), len(probe[0].shared) != len(probe[1].shared), layer
     proved = _proved.setdefault(lm.model, {})
     if kind not in proved:
-        proved[kind] = _prove(lm, probe, pricing, layer)
+        of = [*kind, lengths(probe)]
+        proved[kind] = proof(lm, "kept streams", of, lambda: _prove(lm, probe, pricing, layer), best=True)
     return proved[kind]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.items import fingerprint
 from broca.markup import facts
-from broca.models import decoding
+from broca.models import decoding, proofs
 from broca.models import tokens as tok
 from broca.models.compilation import eager, is_compiled, strip_compilation
 from broca.models.fitting import halving
@@ -75,6 +75,7 @@ class LM:
         trust_remote_code: bool = False,
         offload: str | None = None,
         gguf: str | None = None,
+        prove_again: bool = False,
     ) -> LM:
         """Load a shipped organism, a real model by its name, a directory, a GGUF file or a hub id, and prove its wiring.
 
@@ -87,6 +88,7 @@ class LM:
             offload: folder for the parts that a `device_map` sends to "disk".
             gguf: the name of a GGUF file, where a directory or a hub id has several files. Its weights are unpacked once into the
                 user's cache.
+            prove_again: prove anew what this very model has passed on this machine before (`broca.models.proofs`).
 
         Raises:
             ModelError: if the files are missing, incomplete, corrupt or neither safetensors nor GGUF, or there is no tokenizer.
@@ -101,6 +103,9 @@ class LM:
         model, tokenizer = load(name, **how, notes=notes)
         processor, lack = load_processor(name, model, revision=revision, trust_remote_code=trust_remote_code, gguf=gguf)
         notes, tokenizer = [*notes, *lack], getattr(processor, "tokenizer", tokenizer)
+        if prove_again:
+            proofs.prove_again(model)
+            how["prove_again"] = True
         return cls(
             model,
             tokenizer,

@@ -261,7 +261,11 @@ def load_processor(
 def takes_pictures(model: Any) -> bool:
     """Whether a model is of a class that transformers counts as image and text to text."""
     from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as NAMES
 
+    names = {name for each in NAMES.values() for name in ([each] if isinstance(each, str) else each)}
+    if type(model).__module__.startswith("transformers.") and type(model).__name__ not in names:
+        return False  # to compare with the classes themselves would import all of them: two seconds
     return type(model) in set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.values())
 
 

@@ -23,6 +23,11 @@ class Question:
         return max(map(len, self.options))
 
 
+def lengths(questions: Sequence[Question]) -> list[list[int]]:
+    """Tokens of each question's prompt, and of its options."""
+    return [[len(each.shared), *map(len, each.options)] for each in questions]
+
+
 def split(
     lm: LM,
     prompts: Sequence[Prompt],

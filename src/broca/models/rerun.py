@@ -22,6 +22,7 @@ from broca.errors import GuardError, StimulusError
 from broca.models import hooks
 from broca.models.fitting import INCAPABLE, is_out_of_memory
 from broca.models.lm import LM
+from broca.models.proofs import proof
 from broca.models.skipping import first_block, skip_blocks
 from broca.models.tokens import Batch
 from broca.models.wiring.anatomy import tensor_of, with_tensor
@@ -189,7 +190,8 @@ def _way(lm: LM, batch: Batch) -> Way:
     way, width = _proved.get(lm.model, ("cached", 0))
     if width < batch.ids.shape[1] and (way != "whole" or not width):
         with hooks.suspend():
-            way = _prove(lm, batch)
+            of = [len(batch), batch.ids.shape[1]]
+            way = proof(lm, "runs from the middle", of, lambda: _prove(lm, batch), "cached")
         _proved[lm.model] = way, batch.ids.shape[1]
     return way
 

@@ -1,5 +1,6 @@
 # The public names of broca.runs, with their types: loaded on first use.
 
+from broca.runs.budget import set_budget as set_budget
 from broca.runs.costs import forecast as forecast
 from broca.runs.execution import run as run
 from broca.runs.listing import list_runs as list_runs

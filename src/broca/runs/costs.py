@@ -23,7 +23,7 @@ EARLY = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a study, or of scoring."""
+    """Of a study, or of scoring; its phases with their seconds."""
 
     phases: tuple[Phase, ...]
     rate: float
@@ -48,6 +48,7 @@ class Cost:
 
     def seconds_of(self, phase: Phase) -> float:
         """Of one step, at most."""
+        assert not callable(phase.seconds)
         return phase.read * phase.weight * self.rate + phase.seconds + phase.models * self.once
 
     @property
@@ -101,4 +102,5 @@ def measure(plan: Plan, *, clock: Callable[[], float] = perf_counter) -> Cost:
         now = clock()
         times.append(now - last)
         last = now
-    return Cost(plan.phases, min(times) / max(1, plan.sample.tokens), max(0.0, start - begin - min(times)))
+    phases = tuple(each.timed for each in plan.phases)
+    return Cost(phases, min(times) / max(1, plan.sample.tokens), max(0.0, start - begin - min(times)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from broca.items import Item
 from broca.scoring.generation import Generation
@@ -14,6 +15,13 @@ from broca.specs.cost import Sample, typical
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
+
+
+KEPT = 256
+"""Counts that are remembered at most."""
+
+_known: WeakKeyDictionary[Any, dict[tuple[Any, ...], int]] = WeakKeyDictionary()
+"""By tokenizer: a budget asks for the same ones often."""
 
 
 def count_tokens(lm: LM, items: Sequence[Item], scorer: object, *, cell: int) -> int:
@@ -31,7 +39,13 @@ def count_tokens(lm: LM, items: Sequence[Item], scorer: object, *, cell: int) ->
     Raises:
         StimulusError: as the scorer.
     """
-    return sum(_count(lm, items[start : start + cell], scorer) for start in range(0, len(items), cell))
+    known = _known.setdefault(lm.tokenizer, {})
+    key = (repr(scorer), cell, tuple(item.fingerprint for item in items))
+    if key not in known:
+        if len(known) >= KEPT:
+            known.clear()
+        known[key] = sum(_count(lm, items[start : start + cell], scorer) for start in range(0, len(items), cell))
+    return known[key]
 
 
 def _count(lm: LM, items: Sequence[Item], scorer: object) -> int:

@@ -12,7 +12,7 @@ An instrument counts in its ``cost.py``::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BACKWARD = 3.0
 """Weight of a pass with its backward pass, which takes about twice as long as the pass itself."""
@@ -34,10 +34,15 @@ class Phase:
     """Time of a token, as a share of that of the batch that is timed."""
     expected: float | None = None
     """How often they will be read as a rule; as often as they may when None."""
-    seconds: float = 0.0
-    """Of work that reads no tokens."""
+    seconds: float | Callable[[], float] = 0.0
+    """Of work that reads no tokens; or what takes the time of a part of it, where it is asked for."""
     models: float = 0.0
     """Twins that are made for it: what is done once for a model, such as proofs, is done for each of them."""
+
+    @property
+    def timed(self) -> Phase:
+        """The same with the seconds that it takes."""
+        return replace(self, seconds=self.seconds()) if callable(self.seconds) else self
 
     @property
     def read(self) -> float:
@@ -113,8 +118,12 @@ def times(phases: Iterable[Phase], passes: float, *, name: str = "", twins: bool
             each.passes * passes,
             each.weight,
             None if each.expected is None else each.expected * passes,
-            each.seconds * passes,
+            _repeated(each.seconds, passes),
             passes if twins else 0.0,
         )
         for each in phases
     ]
+
+
+def _repeated(seconds: float | Callable[[], float], n: float) -> float | Callable[[], float]:
+    return (lambda: seconds() * n) if callable(seconds) else seconds * n

@@ -7,7 +7,8 @@ A spec that takes one gives it a name and a default, and no docstring::
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,6 +25,22 @@ TemplateUse = Annotated[
     Form(TemplateWhen),
 ]
 Truncation = Annotated[Positive | None, Field(description="Keep this many tokens of each stimulus, BOS counted.")]
+
+# cost
+
+BudgetTokens = Annotated[
+    Positive | None,
+    Field(
+        description="Read so many tokens at most, counted beforehand; what is given up for it is lowered in the spec. --budget fills it in."
+    ),
+]
+BudgetFrom = Annotated[
+    Mapping[str, Any],
+    Field(
+        default_factory=dict,
+        description="What a budget lowered, by field, as it was asked for. Filled in; needs budget_tokens.",
+    ),
+]
 
 # controls
 

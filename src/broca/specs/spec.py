@@ -154,6 +154,10 @@ class Spec(BaseModel):
         """The same study, which takes a part of it from what was found before; None where that would be something else."""
         return None
 
+    def without_known(self) -> Self:
+        """The same study, which takes nothing from what was found before."""
+        return self
+
     def elsewhere(self) -> Self:
         """The same study on another model than the runs that it takes something from were made on."""
         return self

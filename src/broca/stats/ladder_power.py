@@ -54,6 +54,10 @@ class Study:
     alpha: float = 0.05
     claims: int = 1
     """Claims that share alpha."""
+    draws: int | None = None
+    """Matched draws at most; as many as allow it a rank that draws seldom reach by chance when None."""
+    fills: int = len(STRENGTHS)
+    """Fills that must agree; three at most are simulated."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.chance < self.intact < 1 and 0 < self.loss < self.intact):
@@ -61,7 +65,7 @@ class Study:
                 f"Accuracy is {self.intact} intact at a chance of {self.chance}, and {self.loss} is lost. Give chance below intact "
                 "below 1, and a loss above 0 and below intact."
             )
-        if min(self.groups, self.items) < 1 or self.others < 0 or not 0 <= self.alike < 1:
+        if min(self.groups, self.items, self.fills) < 1 or self.others < 0 or not 0 <= self.alike < 1:
             raise StatisticsError(
                 f"There are {self.groups} groups of {self.items} items, alike by {self.alike}, and {self.others} others. Give 1 group of "
                 "1 item or more, and a correlation from 0 to below 1."
@@ -70,7 +74,12 @@ class Study:
     @property
     def rule(self) -> StoppingRule:
         """When its draws stop."""
-        return stopping_rule(self.alpha, claims=self.claims)
+        return stopping_rule(self.alpha, claims=self.claims, draws=self.draws)
+
+    @property
+    def strengths(self) -> Array:
+        """(fill,) How strong each fill is."""
+        return np.array(STRENGTHS[: self.fills])
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +235,7 @@ class _Ability:
 def _shift(study: Study) -> float:
     """By how many nats the claim's fill lowers margins."""
     middle, quantiles = SPREAD * special.ndtri(study.intact), (np.arange(200) + 0.5) / 200
-    each = np.outer(STRENGTHS, special.gammaincinv(UNLIKE, quantiles) / UNLIKE)
+    each = np.outer(study.strengths, special.gammaincinv(UNLIKE, quantiles) / UNLIKE)
 
     def missing(shift: float) -> float:
         return float(study.intact - special.ndtr((middle - shift * each) / np.hypot(SPREAD, NOISE)).mean() - study.loss)
@@ -238,9 +247,9 @@ def _simulate(study: Study, shift: float, generator: np.random.Generator, n: int
     shape = (n, study.groups, study.items)
     shared = study.alike**0.5 * generator.normal(size=(*shape[:2], 1))
     margin = SPREAD * (special.ndtri(study.intact) + shared + (1 - study.alike) ** 0.5 * generator.normal(size=shape))
-    strengths = np.array(STRENGTHS).reshape(-1, 1, 1, 1)
+    strengths = study.strengths.reshape(-1, 1, 1, 1)
     falls = shift * generator.gamma(UNLIKE, 1 / UNLIKE, size=(*shape[:2], 1))
-    after = margin - falls * strengths + NOISE * generator.normal(size=(len(STRENGTHS), *shape))
+    after = margin - falls * strengths + NOISE * generator.normal(size=(len(strengths), *shape))
     right = margin > 0
     above = right - study.chance
     lost = right - (after > 0).astype(np.float64)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from broca.evidence.trial_cost import trial_phases
+from broca.evidence.trial_cost import fewer_draws, fewer_items, first_fill, no_twins, trial_phases, trial_power
 from broca.instruments.lesion.ledger import other_data
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.parts import plan_of
 from broca.models.lm import LM
 from broca.scoring.costs import sample_items
 from broca.specs.cost import Phase, Plan
+from broca.specs.savings import Saving
 from broca.units import UnitMask
 
 
@@ -58,3 +59,22 @@ def _localizing(spec: CausalTest, lm: LM) -> list[Phase]:
 def _lowest(mask: UnitMask) -> int:
     """The lowest layer of a selection."""
     return min((site.layer for site, on in mask.at.items() if on.any()), default=0)
+
+
+def savings(spec: CausalTest, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """Further doses, draws, twins of the localizer, items, fills."""
+    abilities, twins = [*spec.abilities.values()], getattr(spec.localizer, "twins", 0)
+    return (
+        *((Saving("doses", (spec.doses, ()), "further doses"),) if spec.doses else ()),
+        *fewer_draws(spec.draws, spec.alpha),
+        *no_twins(twins, field="localizer.twins"),
+        *fewer_items(abilities[0], max(map(len, abilities)), spec.level),
+        *first_fill(spec.fills),
+    )
+
+
+def power(spec: CausalTest, lm: LM) -> float:  # noqa: ARG001 - as every one has it
+    """See `trial_power`."""
+    _, data = other_data(spec)
+    draws = spec.enough_draws(spec.draws)
+    return trial_power(data.abilities, alpha=spec.alpha, claims=spec.claims, draws=draws, fills=len(spec.fills))

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from broca.errors import SpecError
 from broca.evidence.abilities import abilities, rewordings
+from broca.evidence.budget import WithBudget, within_budget
 from broca.evidence.ledger import SharedLevel
 from broca.evidence.pilot import pilot_items
 from broca.evidence.selector import Origin, Ranking, Selector
@@ -26,14 +27,24 @@ from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import idle
 from broca.specs.fields import Above0, FillName, Natural, Percent, Positions, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, Pilot, SmallestEffect
+from broca.specs.groups import (
+    Alpha,
+    BootstrapSamples,
+    BudgetFrom,
+    BudgetTokens,
+    Claims,
+    Gate,
+    Others,
+    Pilot,
+    SmallestEffect,
+)
 from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.units import WeightSet, fit
 from broca.units.ranks import Side
 
 
-class CausalTest(SharedLevel, Spec):
+class CausalTest(SharedLevel, WithBudget, Spec):
     """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
 
     kind: Literal["causal"] = "causal"
@@ -87,6 +98,8 @@ class CausalTest(SharedLevel, Spec):
     n_bootstrap: Annotated[BootstrapSamples, Sentence("scoring", method.bootstrap)] = 2000
     seed: Natural = 0
     """Seed of the random draws, of noise and resample fills, and of the bootstrap. 0 is a seed."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
     renamed: ClassVar[Mapping[str, str]] = {"dose": "percent"}
@@ -118,6 +131,8 @@ class CausalTest(SharedLevel, Spec):
             raise ValueError(
                 "origin says which run selected what is given as selection, and none is given. Leave it out"
             )
+        if getattr(self.localizer, "budget_tokens", None) is not None:
+            raise ValueError("budget_tokens of the localizer would do nothing: give it to the test")
         return self
 
     _known: Any = PrivateAttr(None)
@@ -139,21 +154,27 @@ class CausalTest(SharedLevel, Spec):
         """What the main localizer found, where it was run before: it is not run again."""
         return self._known
 
+    def without_known(self) -> CausalTest:
+        """The same test, which runs its localizer itself."""
+        test = self.model_copy()
+        test._known = None  # noqa: SLF001 - one of our own
+        return test
+
     def elsewhere(self) -> CausalTest:
         """The same test of another model than the run was made on, which says nothing of this one's map."""
         return self.model_copy(update={"origin": None})
 
     def fit_to(self, lm: Any) -> CausalTest:
-        """The same test, its selection of this model.
+        """The same test, its selection of this model, within its budget.
 
         Raises:
             SelectionError: if the model has no such unit or head.
             SiteUnavailable: if the model has no such site.
+            SpecError: if its budget is too small for any test.
         """
-        if self.selection is None:
-            return self
-        chosen = fit(self.selection, lm.anatomy)
-        return self if chosen is self.selection else self.model_copy(update={"selection": chosen})
+        chosen = None if self.selection is None else fit(self.selection, lm.anatomy)
+        fitted = self if chosen is self.selection else self.model_copy(update={"selection": chosen})
+        return within_budget(fitted, lm)
 
     @property
     def every_localizer(self) -> list[Selector]:

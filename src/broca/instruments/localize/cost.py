@@ -11,12 +11,14 @@ from broca.cache.cache import no_cache, silent
 from broca.capture.activations import pooled_shards
 from broca.evidence import resampling
 from broca.evidence.stimuli import TokenizedSide, tokenize_contrast
+from broca.evidence.trial_cost import no_twins
 from broca.instruments.localize.run import places
 from broca.instruments.localize.spec import Localize
 from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.sites import Site
 from broca.specs.cost import Phase, Plan, Sample, times, typical
+from broca.specs.savings import Saving
 
 TRIED = 40
 """Arrangements that are timed."""
@@ -30,7 +32,7 @@ def cost(spec: Localize, lm: LM) -> Plan:
     look = Phase("localizing", sum(map(len, tokens)))
     phases = [look]
     if spec.permutations:
-        phases.append(Phase("shuffling", seconds=_shuffling(spec, lm, sides, where)))
+        phases.append(Phase("shuffling", seconds=lambda: _shuffling(spec, lm, sides, where)))
     for name in spec.also:
         other = _sides(spec.alone.model_copy(update={"contrast": name, "options": {}}), lm)
         phases.append(Phase("localizing with other stimuli", sum(len(each) for side in other for each in side.tokens)))
@@ -38,7 +40,7 @@ def cost(spec: Localize, lm: LM) -> Plan:
         # Beside untrained twins there is one with its weights in disorder.
         phases += times([look], spec.enough_twins(spec.twins) + 1, name="localizing in untrained twins", twins=True)
     some = [tokens[i] for i in typical([len(each) for each in tokens])]
-    pool = Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images)
+    pool = Pool(spec.pool, spec.bos, spec.sinks or 0, spec.magnitude, spec.images)
     return Plan(tuple(phases), Sample(sum(map(len, some)), lambda: [*pooled_shards(lm, some, where, pool=pool)]))
 
 
@@ -57,3 +59,9 @@ def _shuffling(spec: Localize, lm: LM, sides: tuple[TokenizedSide, TokenizedSide
         progress=silent,
     )  # fmt: skip
     return (perf_counter() - start) * len(where) * spec.permutations / TRIED
+
+
+def savings(spec: Localize, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """Further contrasts and twins: what else it reads, it needs."""
+    also = (Saving("also", (spec.also, ()), "further contrasts"),) if spec.also else ()
+    return (*also, *no_twins(spec.twins))

@@ -35,7 +35,7 @@ def pooling(pool: str, choices: Choices) -> str:
     return f"Each {each} was summarised by {POOLS[pool]}."
 
 
-def sinks(left_out: int, _: Choices) -> str:
+def sinks(left_out: int | None, _: Choices) -> str:
     """Which tokens never counted."""
     return f"The first {count(left_out, 'further token')} were left out." if finite(left_out) and left_out else ""
 

@@ -17,7 +17,7 @@ from broca.evidence.rungs import learned, reliable, selective
 from broca.evidence.stimuli import Split, TokenizedSide, tokenize_contrast
 from broca.evidence.verdict import Rung, Verdict
 from broca.instruments.localize import agreement as across
-from broca.instruments.localize import twins
+from broca.instruments.localize import sinks, twins
 from broca.instruments.localize.ledger import ledger
 from broca.instruments.localize.resamples import Resampled, resample
 from broca.instruments.localize.result import Localization
@@ -54,7 +54,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         lm,
         sides,
         where,
-        Pool(spec.pool, spec.bos, spec.sinks, spec.magnitude, spec.images),
+        Pool(spec.pool, spec.bos, spec.sinks or 0, spec.magnitude, spec.images),
         spec.grain,
         keep=bool(spec.permutations or spec.resamples),
         cache=cache,
@@ -93,6 +93,12 @@ def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, prog
         learned.unit_map(twins.figures(local), table, most=spec.enough_twins(spec.twins), alpha=spec.level),
     )
     return replace(local, twins=table, verdict=verdict, citations=(*local.citations, *learned.CITATIONS))
+
+
+def with_sinks(spec: Localize, lm: LM) -> Localize:
+    """The localizer with the number of sinks that its stimuli have in this model."""
+    where, _ = places(spec, lm)
+    return spec.model_copy(update={"sinks": sinks.sinks(spec, lm, where)})
 
 
 def places(spec: Localize, lm: LM) -> tuple[tuple[Site, ...], Select]:
@@ -203,7 +209,12 @@ def _localization(
         contrast=contrast_map.stimulus_summary(contrast, match),
         model=model_summary(lm),
         verdict=Verdict.of(tells, repeats),
-        guards=(contrast_map.varies(whole.t), contrast_map.massive_units(whole.size, selection), *beside),
+        guards=(
+            contrast_map.varies(whole.t),
+            contrast_map.massive_units(whole.size, selection),
+            *sinks.guards(spec, lm, _sites(spec, lm)),
+            *beside,
+        ),
         warnings=(
             *contrast_map.warnings(contrast, selection, protected),
             *_cut(spec, [*tokens[0], *tokens[1]]),

@@ -8,9 +8,10 @@ from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from broca.errors import StimulusError
+from broca.evidence.budget import WithBudget, as_asked, within_budget
 from broca.evidence.ledger import SharedLevel
 from broca.instruments.localize import method
 from broca.items import Contrast
@@ -21,7 +22,7 @@ from broca.specs import presets
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Level, Magnitude, Natural
-from broca.specs.groups import Claims, TemplateUse, Truncation
+from broca.specs.groups import BudgetFrom, BudgetTokens, Claims, TemplateUse, Truncation
 from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
@@ -30,7 +31,7 @@ from broca.units import Grain, Select
 from broca.units.selection import percent_of
 
 
-class Localize(SharedLevel, Spec):
+class Localize(SharedLevel, WithBudget, Spec):
     """Find the units, or the heads, that a contrast selects."""
 
     kind: Literal["localize"] = "localize"
@@ -48,8 +49,9 @@ class Localize(SharedLevel, Spec):
     """How the tokens of a stimulus become one value for each unit. Padding never counts."""
     bos: Annotated[Literal["with", "without"], Sentence("comparison", method.BOS)] = "without"
     """Whether special tokens before the text count in a mean. They carry attention sinks."""
-    sinks: Annotated[Natural, Sentence("comparison", method.sinks)] = 0
-    """How many further tokens at the start to leave out of a mean."""
+    sinks: Annotated[Natural | None, Sentence("comparison", method.sinks)] = None
+    """How many further tokens at the start to leave out of a mean. Where nothing is said, those that carry massive activations, as the first
+    word of a text does in a model without BOS."""
     images: Literal["with", "without", "only"] = "with"
     """Whether the tokens that stand for images count in a mean, or no others do."""
     magnitude: Annotated[Magnitude, Sentence("comparison", method.MAGNITUDES)] = "signed"
@@ -81,6 +83,8 @@ class Localize(SharedLevel, Spec):
     claims: Claims = 1
     seed: Natural = 0
     """Seed of the split into halves, and of arrangements."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
     renamed: ClassVar[Mapping[str, str]] = {"pictures": "images"}
@@ -146,6 +150,12 @@ class Localize(SharedLevel, Spec):
             lm, first.id, first.content, chat=self.chat, truncate=self.truncate
         )
 
+    def fit_to(self, lm: Any, /) -> Localize:
+        """The same localizer within its budget, with the number of sinks that its texts have in this model where none was given."""
+        if self.pool != "mean" or self.sinks is not None:
+            return within_budget(self, lm)
+        return within_budget(import_module(f"{__package__}.run").with_sinks(self, lm), lm)
+
     def fits(self, lm: Any) -> None:
         """Refuse sites that a model has not, and a selection that no map could satisfy: SiteUnavailable, SelectionError."""
         import_module(f"{__package__}.run").places(self, lm)
@@ -158,7 +168,8 @@ class Localize(SharedLevel, Spec):
         if found.selection["n_alive"] >= 100 and found.spec.select.percent is found.spec.select.count is None:
             spec = found.spec.model_copy(update={"select": replace(found.spec.select, percent=1.0)})
             found = replace(found, spec=spec, selection={**found.selection, "percent": 1.0})
-        return found if found.spec == self else None
+        plain = as_asked(found.spec).model_copy(update={"budget_tokens": None})
+        return found if plain == self else None
 
     @classmethod
     def taken_from(cls, run: Any, /) -> tuple[dict[str, Any], float, str | None]:
@@ -167,6 +178,11 @@ class Localize(SharedLevel, Spec):
         What is selected is said by the two alone, so that the same test has one name, however it was asked for.
         """
         spec, found = run.spec["study"], run.result["selection"]
+        spec = {
+            name: value
+            for name, value in (spec | spec.get("budget_from", {})).items()
+            if not name.startswith("budget_")
+        }
         chosen = dict(spec.get("select", {}))
         percent, side, _ = (chosen.pop(name, None) for name in ("percent", "side", "count"))
         if percent is None:

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from time import perf_counter
 
 from broca.errors import StimulusError
 from broca.evidence.conditions import CHUNK
+from broca.evidence.trial_cost import fewer_draws, no_twins
 from broca.instruments.perturb.cases import CLASSES
 from broca.instruments.perturb.grid import KINDS
-from broca.instruments.perturb.selection import SITE
+from broca.instruments.perturb.selection import ENOUGH_CASES, SITE
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of, way_for
-from broca.items import Item, Text
+from broca.items import Item, Pair, Text
 from broca.models.lm import LM
 from broca.scoring import Likelihood
 from broca.scoring.costs import count_tokens, sample_items
 from broca.sites import Site
 from broca.specs.cost import BACKWARD, Phase, Plan, Sample, typical
+from broca.specs.savings import Saving, steps
 from broca.stats.stopping import operation, stopping_rule
 
+ENOUGH, LEAST, COMPARED_LEAST = 60, 20, 8
+"""Texts that a budget takes nothing else away for, the fewest that it leaves, and the fewest pairs that are compared."""
+MASSIVE = 8
+"""Clean texts of each kind in which massive coordinates are looked for."""
 TRIED = 4
 """Texts whose controls are timed."""
 PART = 0.5
-"""Share of the layers, or of the tokens, that a patch reruns, on average over the places of a grid."""
+"""Share of the layers that a patch reruns, on average over those of a model."""
+DONORS = 2
+"""Passes over all cases that a grid of patches begins with: of the run that is patched, and of the one that gives."""
 CHOSEN = 12.5
 """Percent of the heads that are counted as chosen where those are that restore enough: how many, nobody knows before."""
 COMPARED = 4.0
@@ -47,19 +56,27 @@ def cost(spec: Perturb, lm: LM) -> Plan:
         kinds = [[n for n, pair in zip(lengths, texts.pairs, strict=True) if pair.kind == kind] for kind in texts.kinds]
         compared = 2 * sum(sum(some[: spec.compare]) for some in kinds)
         phases.append(Phase("comparing runs", compared, 1, COMPARED))
+        phases.append(Phase("looking for massive coordinates", compared, 0.5 * min(1, MASSIVE / spec.compare)))
     if spec.probes:
         phases.append(Phase("probing", 2 * sum(lengths)))
     if spec.cases and lengths:
         n = min(spec.cases, len(lengths))
-        phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths))).phases
-    phases.insert(0, Phase("making texts and controls", seconds=_making(spec, lm, len(clean))))
+        behind = sum(map(_share_behind, texts.pairs)) / len(lengths)
+        phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths)), behind).phases
+    if spec.controls and spec.rewriter is None:
+        phases.insert(0, Phase("making texts and controls", seconds=lambda: _making(spec, lm, len(clean))))
     return Plan(tuple(each for each in phases if each.tokens or each.seconds), sample)
 
 
+def _share_behind(pair: Pair) -> float:
+    """Share of a text from its first edit on."""
+    clean, perturbed = str(pair.clean), str(pair.perturbed)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(clean, perturbed, strict=False)))
+    return 1 - same / max(1, len(clean))
+
+
 def _making(spec: Perturb, lm: LM, n: int) -> float:
-    """Seconds of finding controls for n texts, by a few of them; 0 where there are none, or a model writes the texts."""
-    if not spec.controls or spec.rewriter is not None:
-        return 0.0
+    """Seconds of finding controls for n texts, by a few of them; 0 where none of these can have any."""
     few, start = min(TRIED, n), perf_counter()
     try:
         spec.model_copy(update={"n": few}).texts(lm)
@@ -96,6 +113,8 @@ class _Patching:
     cases: int
     tokens: int
     """Of all of them."""
+    behind: float
+    """Share of the tokens from the edited word on."""
 
     @property
     def phases(self) -> list[Phase]:
@@ -105,7 +124,9 @@ class _Patching:
         # back, from other texts, and elsewhere: two classes of tokens, two, and one
         beside = 5 * layers
         itself = cells * min(1.0, 16 / self.cases)
-        grid = PART**2 * (cells + beside + itself)
+        # A patch is rerun from its first token on: that of the prefix from the beginning, those of other classes from the edit.
+        part = PART * (1 + (len(CLASSES) - 1) * self.behind) / len(CLASSES)
+        grid = part * (cells + beside + itself) + 4 * DONORS
         differentiated = len(CLASSES) + 1
         return [
             Phase("patching", self.tokens, grid),
@@ -116,7 +137,7 @@ class _Patching:
 
     def _patterns(self, layers: int) -> list[Phase]:
         each = {"none": 0, "layers": 1, "heads": 1 + (self.lm.anatomy.n_heads or 0)}[self.spec.patterns]
-        return [Phase("patching attention", self.tokens, PART * layers * each)] if each else []
+        return [Phase("patching attention", self.tokens, PART * layers * each + DONORS)] if each else []
 
     def _choice(self) -> list[Phase]:
         """What is done to choose heads or neurons, and to test the choice on the half of the cases that did not choose."""
@@ -125,7 +146,7 @@ class _Patching:
             return []
         heads = anatomy.n_layers * (anatomy.n_heads or 0)
         patched = spec.select == "heads" and spec.rank == "patched"
-        found = [Phase("patching heads", self.tokens, PART * heads)] if patched else []
+        found = [Phase("patching heads", self.tokens, PART * heads + DONORS)] if patched else []
         twins = spec.enough_twins(spec.twins)
         twin = PART * (spec.percent or CHOSEN) / 100 * heads if patched else BACKWARD
         found += [Phase("patching untrained twins", half, twin * twins, models=twins)] if spec.twins else []
@@ -134,3 +155,30 @@ class _Patching:
             usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws
             found.append(Phase("patching random choices", half, 2 + draws, 1.0, 2 + usual))
         return found
+
+
+def savings(spec: Perturb, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """Probes, pairs compared, patterns, draws, texts that are patched, twins, texts."""
+    n = min(spec.n, len(spec.texts(None).clean))
+    return (
+        *((Saving("probes", (spec.probes, 0), "pairs that are probed"),) if spec.probes else ()),
+        *(
+            (Saving("compare", (spec.compare, COMPARED_LEAST), "pairs compared"),)
+            if spec.compare > COMPARED_LEAST
+            else ()
+        ),
+        *(_of_cases(spec) if spec.cases else ()),
+        *((Saving("n", steps(n, LEAST), "texts", ("causal",), fine=True, enough=ENOUGH),) if n > LEAST else ()),
+    )
+
+
+def _of_cases(spec: Perturb) -> tuple[Saving, ...]:
+    """Of what is done to the texts that are patched."""
+    cases = [each for each in (spec.cases, 64, 32, ENOUGH_CASES) if each <= spec.cases]
+    by_head = spec.patterns == "heads"
+    return (
+        *((Saving("patterns", ("heads", "none"), "patching of attention patterns"),) if by_head else ()),
+        *fewer_draws(spec.draws, spec.alpha, what="random choices"),
+        *((Saving("cases", tuple(cases), "texts that are patched", ("causal", "reliable")),) if len(cases) > 1 else ()),
+        *no_twins(spec.twins),
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from broca.errors import StimulusError
+from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
 from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of, way_for
 from broca.page.shell import YOURS, command
@@ -18,7 +19,7 @@ from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, TemplateUse
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.benchmarks import option_types as types_of_items
@@ -35,7 +36,7 @@ What = Literal["heads", "neurons"]
 """What is chosen."""
 
 
-class Perturb(SharedLevel, Spec):
+class Perturb(SharedLevel, WithBudget, Spec):
     """Perturb texts, compare the answers by item, and patch the runs that turned."""
 
     kind: Literal["perturb"] = "perturb"
@@ -93,6 +94,8 @@ class Perturb(SharedLevel, Spec):
     """Texts to show in the report."""
     seed: Natural = 0
     """Seed of edits, controls, cases, bootstrap, draws and twins."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (

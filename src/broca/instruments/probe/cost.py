@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from time import perf_counter
 
 import numpy as np
@@ -12,7 +13,7 @@ from broca.capture.head_features import features
 from broca.evidence.abilities import abilities
 from broca.evidence.conditions import CHUNK
 from broca.evidence.trial import Conduct
-from broca.evidence.trial_cost import trial_phases
+from broca.evidence.trial_cost import fewer_draws, no_twins, trial_phases
 from broca.instruments.probe.scores import CHUNK as LABELLINGS
 from broca.instruments.probe.scores import TARGETS, How, Target
 from broca.instruments.probe.spec import Probe
@@ -24,8 +25,11 @@ from broca.scoring import Likelihood
 from broca.scoring.costs import count_tokens
 from broca.specs.cost import BACKWARD, Phase, Plan, Sample, typical
 from broca.specs.pooling import pooling
+from broca.specs.savings import Saving, steps
 from broca.stats.probing import shuffle_within
 
+ENOUGH, LEAST = 128, 32
+"""Trees that a budget takes nothing else away for, and the fewest that it leaves."""
 CONTROLS = 4
 """Classifiers of each network beside the score itself: torn folds, permuted labels, the control task, another theory's tree."""
 
@@ -67,9 +71,18 @@ def _look(spec: Probe, lm: LM, some: Sequence[Tree]) -> object:
 
 def _classifying(spec: Probe, lm: LM, statements: Statements) -> list[Phase]:
     """Classifiers of scores, and of maps, by the time of one of random features."""
-    how = How(spec.classifier, spec.layers, spec.folds, spec.permutations, spec.n_bootstrap, spec.seed)
     layers = len(check_tap(lm).layers)
     places = layers * (2 + (lm.anatomy.n_heads or 0)) if spec.maps else 0
+    seconds = cache(lambda: _seconds(spec, statements, places))
+    return [
+        Phase("probing", seconds=lambda: seconds()[0]),
+        Phase("mapping layers and heads", seconds=lambda: seconds()[1]),
+    ]
+
+
+def _seconds(spec: Probe, statements: Statements, places: int) -> tuple[float, float]:
+    """Of all scores, and of the maps of so many places."""
+    how = How(spec.classifier, spec.layers, spec.folds, spec.permutations, spec.n_bootstrap, spec.seed)
     own = np.random.default_rng(0).normal(size=(len(statements.text), 1, 1))
     scores, maps, networks = 0.0, 0.0, 1 + spec.enough_twins(spec.twins)
     for name in TARGETS:
@@ -79,7 +92,7 @@ def _classifying(spec: Probe, lm: LM, statements: Statements) -> list[Phase]:
         once, labelling = _time(target)
         scores += networks * (CONTROLS * once + spec.permutations * labelling)
         maps += places * (networks * once + spec.permutations * labelling)
-    return [Phase("probing", seconds=scores), Phase("mapping layers and heads", seconds=maps)]
+    return scores, maps
 
 
 def _time(target: Target) -> tuple[float, float]:
@@ -113,3 +126,19 @@ def _lesions(spec: Probe, lm: LM, held: Sequence[Tree]) -> list[Phase]:
             lm, every, scorer, lesions=len(fills), draws=spec.enough_draws(spec.draws), alpha=spec.level, fills=fills
         )
     return found
+
+
+def savings(spec: Probe, lm: LM) -> tuple[Saving, ...]:
+    """Corruptions, draws, trees; twins last, since a score means nothing without them."""
+    shown, held = spec.split_trees(lm)
+    few = tuple(n for n in steps(len(shown), LEAST) if n >= 2)
+    return (
+        *((Saving("corruptions", (spec.corruptions, ()), "corruptions"),) if spec.corruptions else ()),
+        *(fewer_draws(spec.draws, spec.alpha) if held else ()),
+        *(
+            (Saving("n", few, "trees", ("selective", "reliable"), fine=True, enough=ENOUGH),)
+            if len(shown) > LEAST
+            else ()
+        ),
+        *no_twins(spec.twins),
+    )

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
+from broca.evidence.budget import WithBudget, within_budget
 from broca.evidence.ledger import SharedLevel
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Others, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Others, TemplateUse
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
@@ -69,7 +70,7 @@ class Pruning(BaseModel):
         return self
 
 
-class Probe(SharedLevel, Spec):
+class Probe(SharedLevel, WithBudget, Spec):
     """Read reasoning trees from attention, and say what the reading is worth."""
 
     kind: Literal["probe"] = "probe"
@@ -116,6 +117,8 @@ class Probe(SharedLevel, Spec):
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
@@ -143,10 +146,11 @@ class Probe(SharedLevel, Spec):
     def fit_to(self, lm: Any, /) -> Probe:
         """The same probe, with as many trees as the model's size allows where no number was asked for; all that the options name, if they do."""
         if self.n is not None:
-            return self
+            return within_budget(self, lm)
         named = self.options.get("n")
         usual = FEW if lm.n_parameters > LARGE else MANY
-        return self.model_copy(update={"n": named if isinstance(named, int) and named > 1 else usual})
+        fitted = self.model_copy(update={"n": named if isinstance(named, int) and named > 1 else usual})
+        return within_budget(fitted, lm)
 
     def data_fingerprints(self) -> dict[str, str]:
         """The content of a file of trees, and of other items: they may change under their names."""

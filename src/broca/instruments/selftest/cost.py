@@ -8,7 +8,10 @@ from broca.instruments.selftest.truth import set_up
 from broca.models.lm import LM
 from broca.organisms.planting import ROUNDS
 from broca.specs.cost import Phase, Plan, Sample
+from broca.specs.savings import Saving, steps
 
+RIVALS = 28
+"""The fewest that a budget leaves."""
 METHODS, BRIEF = 10, 4
 """Passes over both sides of the stimuli that the methods take in all, and those of the power surface; a backward pass counts as two."""
 
@@ -30,3 +33,12 @@ def cost(spec: Selftest, lm: LM) -> Plan:
         sizes = sum(spec.ns or (spec.n,))
         phases.append(Phase("ranking for the power surface", round(both * sizes), BRIEF * max(1, len(spec.ds))))
     return Plan(tuple(phases), Sample(reference, lambda: metric_values(lm, ground.reference, ground.metric)))
+
+
+def savings(spec: Selftest, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """The power surface, and rivals."""
+    ds, ns = ((name, getattr(spec, name)) for name in ("ds", "ns"))
+    return (
+        *(Saving(name, (values, ()), f"{name} of the power surface") for name, values in (ds, ns) if values),
+        *((Saving("rivals", steps(spec.rivals, RIVALS), "rivals", fine=True),) if spec.rivals > RIVALS else ()),
+    )

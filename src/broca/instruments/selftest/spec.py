@@ -12,18 +12,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from broca.evidence.budget import WithBudget
 from broca.items import Contrast
 from broca.page.shell import command
 from broca.sites import check_pattern
 from broca.specs.command import Call
 from broca.specs.fields import Above0, Level, Natural, Positive
-from broca.specs.groups import TemplateUse, Truncation
+from broca.specs.groups import BudgetFrom, BudgetTokens, TemplateUse, Truncation
 from broca.specs.spec import Need, Spec
 from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types
 
 
-class Selftest(Spec):
+class Selftest(WithBudget, Spec):
     """Plant units of which the truth is known, and see which ranking methods find them."""
 
     kind: Literal["selftest"] = "selftest"
@@ -60,6 +61,8 @@ class Selftest(Spec):
     chat: TemplateUse = "auto"
     seed: Natural = 0
     """Seed of the dealing, of the planted noise, of the rivals and of the random ranking."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
 
     needs: ClassVar[tuple[Need, ...]] = (Need(("level",), ("ds", "ns"), lambda spec: spec.ds or spec.ns),)
 

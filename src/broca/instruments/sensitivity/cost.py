@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from broca.cache.cache import no_cache, silent
-from broca.capture.objectives import OBJECTIVES, AnsweredQuestion
+from broca.capture.objectives import OBJECTIVES, Against, AnsweredQuestion, Objective
 from broca.evidence.conditions import CHUNK
-from broca.evidence.trial_cost import trial_phases
+from broca.evidence.trial_cost import fewer_draws, fewer_items, first_fill, no_twins, trial_phases, trial_power
+from broca.instruments.sensitivity.findings import PROFILED
 from broca.instruments.sensitivity.held_out import HELD_OUT
 from broca.instruments.sensitivity.samples import Samples, of_items, of_texts
 from broca.instruments.sensitivity.spec import Sensitivity
@@ -15,6 +16,7 @@ from broca.instruments.sensitivity.work import Work
 from broca.models.lm import LM
 from broca.scoring.costs import count_tokens, sample_items
 from broca.specs.cost import BACKWARD, Phase, Plan, times
+from broca.specs.savings import Saving
 
 PRICED = 2.5
 """Weight of a pass in which every token is priced, measured on a small model."""
@@ -30,7 +32,7 @@ def cost(spec: Sensitivity, lm: LM) -> Plan:
     texts = sum(len(tokens) for _, tokens in spec.reading.cut(lm, spec.texts[1]))
     swept, draws = fractions - 1, spec.enough_draws(spec.draws)
     lesions = len(spec.edits) + len(spec.sizes) + swept * (1 + spec.sweep_draws) + (len(spec.nulls) - 1) * draws
-    intact, masked, *random = trial_phases(
+    intact, *rest = trial_phases(
         lm,
         items,
         spec.scorer,
@@ -41,21 +43,24 @@ def cost(spec: Sensitivity, lm: LM) -> Plan:
         alpha=spec.level,
     )
     gradients = [] if spec.published is not None else [_scoring(spec, each) for each in _samples(work)]
-    held = _held_out(work)
+    held, answers = _held_out(work)
     phases = [
         intact,
         *gradients,
         Phase("choosing", count_tokens(lm, work.parts[1], spec.scorer, cell=CHUNK), 1 + fractions),
-        masked,
-        *random,
+        *rest,
         Phase("predicting texts", texts, 1 + fractions + draws, PRICED),
         held,
+        # The model is looked at once more where twins are.
+        replace(answers, passes=1 + bool(spec.twins)),
+        _profile(work),
     ]
     if spec.twins:
-        once = Phase(
-            "scoring untrained twins", round(sum(each.read for each in (*gradients, held))), 1, ALONE * BACKWARD
-        )
-        phases += times([once], spec.enough_twins(spec.twins) + 1, twins=True)
+        once = [*gradients, held, answers]
+        read = round(sum(each.read for each in once))
+        weight = sum(each.read * max(each.weight, ALONE * BACKWARD) for each in once) / max(1, read)
+        twin = Phase("scoring untrained twins", read, 1, weight)
+        phases += times([twin], spec.enough_twins(spec.twins) + 1, twins=True)
     return Plan(tuple(phases), sample_items(lm, items, spec.scorer))
 
 
@@ -67,22 +72,60 @@ def _samples(work: Work) -> list[Samples]:
 
 
 def _scoring(spec: Sensitivity, samples: Samples) -> Phase:
-    objective = OBJECTIVES[samples.objective]
-    tokens = sum(len(row.ids) for asked in samples.asked for row in objective.rows(asked))
-    return Phase(f"scoring weights by {samples.name}", tokens, spec.layer_groups, BACKWARD)
+    return Phase(f"scoring weights by {samples.name}", _tokens(samples), spec.layer_groups, BACKWARD)
 
 
-def _held_out(work: Work) -> Phase:
+def _held_out(work: Work) -> tuple[Phase, Phase]:
     """Gradients of held-out items and texts, and of every answer of the items."""
     spec, lm = work.spec, work.lm
     held = of_items(spec, lm, work.tested[:HELD_OUT], HELD_OUT, "held-out items")
     texts = of_texts(spec.model_copy(update={"windows": "start"}), lm, spec.texts[1][:HELD_OUT])
-    once = _rows(held.asked) + sum(len(asked.question.shared) for asked in texts.asked)
+    several = all(len(asked.question.options) > 1 for asked in held.asked)
+    every = [_rows(asked, Against()) for asked in held.asked] if several else []
     # One pass for all options of an item, and a backward pass for each.
-    each = sum(_rows([asked]) * (1 + (BACKWARD - 1) * len(asked.question.options)) / BACKWARD for asked in held.asked)
-    return Phase("looking at held-out gradients", round(once + each), 1, ALONE * BACKWARD)
+    passes = sum(
+        tokens * (1 + (BACKWARD - 1) * len(asked.question.options))
+        for tokens, asked in zip(every, held.asked, strict=False)
+    )
+    return (
+        Phase("looking at held-out gradients", _tokens(held) + _tokens(texts), 1, ALONE * BACKWARD),
+        Phase("looking at gradients of every answer", sum(every), 1, ALONE * passes / max(1, sum(every))),
+    )
 
 
-def _rows(asked: Sequence[AnsweredQuestion]) -> int:
-    """Tokens of questions, each option behind its own copy of the prompt."""
-    return sum(len(one.question.shared) + len(option) - 1 for one in asked for option in one.question.options)
+def _tokens(samples: Samples) -> int:
+    """That are read of samples once."""
+    return sum(_rows(asked, OBJECTIVES[samples.objective]) for asked in samples.asked)
+
+
+def _rows(asked: AnsweredQuestion, objective: Objective) -> int:
+    """Tokens of what an objective reads of a question."""
+    return sum(len(row.ids) for row in objective.rows(asked))
+
+
+def _profile(work: Work) -> Phase:
+    """What becomes of queries, keys and attention sinks, with the mask and without."""
+    texts = [text.text for text in work.spec.texts[1][:PROFILED]]
+    return Phase("looking at what is masked", sum(map(len, work.lm.tokenize(texts, truncate=work.spec.window))), 5)
+
+
+def savings(spec: Sensitivity, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """Random masks at other fractions, random masks, twins, items, edits."""
+    abilities, tested = [*spec.abilities.values()], spec.shares[2] / sum(spec.shares)
+    swept = (
+        (Saving("sweep_draws", (spec.sweep_draws, 0), "random masks of other fractions"),) if spec.sweep_draws else ()
+    )
+    return (
+        *swept,
+        *fewer_draws(spec.draws, spec.alpha, what="random masks of each family"),
+        *no_twins(spec.twins),
+        *fewer_items(abilities[0], max(map(len, abilities)), spec.level, share=tested),
+        *first_fill(spec.edits, field="edits", what="edits"),
+    )
+
+
+def power(spec: Sensitivity, lm: LM) -> float:
+    """See `trial_power`: of the items that test."""
+    abilities = Work(spec, lm, no_cache, silent).scored_items
+    draws = spec.enough_draws(spec.draws)
+    return trial_power(abilities, alpha=spec.alpha, claims=spec.claims, draws=draws, fills=len(spec.edits))

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from broca.errors import SpecError, StimulusError
 from broca.evidence.abilities import abilities, rewordings
+from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
 from broca.evidence.pilot import pilot_items
 from broca.instruments.sensitivity.sources import general_texts, texts_of
@@ -23,7 +24,18 @@ from broca.scoring.windows import Recipe, Windows
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import Above0, Edit, Mode, Natural, ObjectiveName, Positive, Precision, Score
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, Pilot, SmallestEffect, TemplateUse
+from broca.specs.groups import (
+    Alpha,
+    BootstrapSamples,
+    BudgetFrom,
+    BudgetTokens,
+    Claims,
+    Gate,
+    Others,
+    Pilot,
+    SmallestEffect,
+    TemplateUse,
+)
 from broca.specs.presets import fill_preset, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -31,7 +43,7 @@ from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
 
 
-class Sensitivity(SharedLevel, Spec):
+class Sensitivity(SharedLevel, WithBudget, Spec):
     """Score every weight by what a task's gradients say, take away those that matter to plain text, mask, test."""
 
     kind: Literal["sensitivity"] = "sensitivity"
@@ -136,6 +148,8 @@ class Sensitivity(SharedLevel, Spec):
     n_bootstrap: BootstrapSamples = 2000
     seed: Natural = 0
     """Seed of the parts of the items, of where texts are cut, of random masks, twins and the bootstrap."""
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
     renamed_result: ClassVar[Mapping[str, Mapping[str, str]]] = {"selection": {"m": "mask_fraction"}}

@@ -10,6 +10,7 @@ are never asked about. In both wordings the same is asked, among the same choice
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -72,6 +73,12 @@ def natural(
     Raises:
         StimulusError: if the ability cannot spare so many examples.
     """
+    return _items(name, n=n, seed=seed, shots=shots, level=level, wording=wording)
+
+
+@lru_cache(maxsize=32)
+def _items(name: str, *, n: int, seed: int, shots: int | None, level: Level, wording: Wording) -> tuple[Item, ...]:
+    """Remembered, since a study asks for the same ones again and again."""
     return items(name, ability_draws(name, n=n, seed=seed, shots=shots, level=level), level=level, wording=wording)
 
 

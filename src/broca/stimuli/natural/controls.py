@@ -14,6 +14,7 @@ from broca.items import Contrast, Item, Stimulus
 from broca.stimuli import paradigms
 from broca.stimuli.natural import ABILITIES, Number, ability_draws, natural, tales
 from broca.stimuli.natural.questions import MOST_SHOTS, Draw, Level, Wording, draw
+from broca.stimuli.natural.words import fresh_list
 from broca.stimuli.options import Seed
 
 RECALLED = {
@@ -76,6 +77,12 @@ def _complete(drawn: Draw, wording: Wording) -> Sides:
     return f"{asked} {drawn.question.answer}", f"{asked} {next(c for c in drawn.choices if c != drawn.question.answer)}"
 
 
+def _begun_again(drawn: Draw, wording: Wording) -> Sides:
+    """A list that begins again, and the same beginning behind a list of other words."""
+    asked = drawn.prompt(wording)
+    return asked, fresh_list(asked)
+
+
 class Kind(NamedTuple):
     """What the two sides of a contrast are."""
 
@@ -90,9 +97,16 @@ _SHOTS = Kind(
 )
 _GRAMMAR = Kind(_complete, 0, f"sentences that agree, against those that do not. Paradigm: {paradigms.AGREEMENT}")
 
+_COPYING = Kind(
+    _begun_again,
+    0,
+    f"lists that begin again, against the same words behind a list of others. Paradigm: {paradigms.INDUCTION}",
+)
+
 CONTRASTS: dict[str, Kind] = {
     **dict.fromkeys((name for name in ABILITIES if name.startswith("facts/")), _SHOTS),
     **dict.fromkeys(("kinds", "colours", "incontext/antonyms", "incontext/past", "incontext/plural"), _SHOTS),
+    "incontext/copying": _COPYING,
     **dict.fromkeys(("grammar/agreement", "grammar/anaphora"), _GRAMMAR),
 }
 """The contrasts that localize an ability, by its name."""

@@ -44,6 +44,15 @@ def copying() -> Ability:
     return Ability(_copies, choices=4)
 
 
+def fresh_list(text: str) -> str:
+    """A text of `copying` with a list of other words in the place of the one that begins again: nothing in it comes again."""
+    said = text.rstrip(",").replace(",", "").split()
+    length = said.index(said[0], 1)
+    others = [entry[0] for entry in rows("plural") if entry[0] not in said]
+    told = [*random.Random(text).sample(others, length), *said[length:]]  # noqa: S311 - stimuli, no secrets
+    return f"{', '.join(told)}," if text.endswith(",") else " ".join(told)
+
+
 def _copies(stream: random.Random, level: Level) -> list[Question]:
     words = [entry[0] for entry in rows("plural")]
     length = LENGTHS[level]

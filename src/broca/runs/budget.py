@@ -1,0 +1,96 @@
+"""A budget as it is written, 20min or 2Mtokens, made into the tokens that a spec holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from broca.errors import SpecError
+from broca.evidence.budget import as_asked, choose, tokens_of
+from broca.instruments.parts import plan_of
+from broca.page.words import duration
+from broca.runs.costs import Cost, measure
+from broca.specs.cost import Plan
+
+if TYPE_CHECKING:
+    from broca.models.lm import LM
+
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
+_TOKENS = {"tokens": 1, "ktokens": 1_000, "mtokens": 1_000_000}
+_WRITTEN = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)")
+
+
+def read_budget(text: str) -> tuple[float | None, int | None]:
+    """A time in seconds, or a number of tokens.
+
+    Args:
+        text: 90s, 20min, 1.5h, 800ktokens or 2Mtokens.
+
+    Raises:
+        SpecError: if it is none of these.
+    """
+    found = _WRITTEN.fullmatch(text.strip().replace(",", "").lower())
+    number, unit = (float(found[1]), found[2]) if found else (0.0, "")
+    if number > 0 and unit in _SECONDS:
+        return number * _SECONDS[unit], None
+    if number > 0 and unit in _TOKENS and (tokens := int(number * _TOKENS[unit])):
+        return None, tokens
+    raise SpecError(
+        f"The budget is {text[:40]!r}. Give a time, such as 90s, 20min or 1.5h, or tokens, such as 2Mtokens."
+    )
+
+
+def set_budget(study: Any, lm: LM, budget: str, *, clock: Callable[[], float] = perf_counter) -> Any:
+    """The same study with `budget_tokens`: what it reads at most if it is to be done within a budget on this machine.
+
+    A time is made into tokens once, by one timed batch of the study's own work: what follows depends on the tokens alone.
+
+    Args:
+        study: what is to be done.
+        lm: on which model.
+        budget: see `read_budget`.
+        clock: the time, in seconds.
+
+    Raises:
+        SpecError: if it is no budget, the instrument keeps none, or it is too small for any test.
+    """
+    seconds, tokens = read_budget(budget)
+    if "budget_tokens" not in type(study).model_fields:
+        raise SpecError(f"{study.kind} does not say what it can do without, so it keeps no budget. Leave --budget out.")
+    asked = as_asked(study).model_copy(update={"budget_tokens": None}).fit_to(lm)
+    if tokens is not None:
+        return asked.model_copy(update={"budget_tokens": tokens})
+    assert seconds is not None
+    plan = plan_of(asked.without_known(), lm)
+    assert plan is not None
+    cost = measure(plan, clock=clock)
+
+    def fits(plan: Plan) -> bool:
+        return _seconds_of(plan, cost) <= seconds
+
+    try:
+        chosen = choose(asked, lm, fits)
+        # What the tokens alone would choose may be slower than what the time chose: then there must be fewer.
+        while not fits((again := choose(asked, lm, _within(tokens_of(chosen.plan)))).plan):
+            chosen = choose(asked, lm, _within(tokens_of(again.plan) - 1))
+    except SpecError as error:
+        raise SpecError(f"{error} All of it takes {duration(cost.seconds)} here, and {budget} were given.") from error
+    return asked.model_copy(update={"budget_tokens": tokens_of(chosen.plan)})
+
+
+def _within(tokens: int) -> Callable[[Plan], bool]:
+    return lambda plan: tokens_of(plan) <= tokens
+
+
+def _seconds_of(plan: Plan, whole: Cost) -> float:
+    """What a part of a study takes, by the rate of the whole; work that reads no tokens takes no longer than in the whole."""
+    timed = {each.name: each for each in whole.phases}
+    total = 0.0
+    for each in plan.phases:
+        same = timed.get(each.name)
+        seconds = same.seconds if same is not None else 0.0
+        assert not callable(seconds)
+        total += each.read * each.weight * whole.rate + (seconds if each.seconds else 0.0) + each.models * whole.once
+    return total
