@@ -22,8 +22,8 @@ with lm.under(broca.Lesion(heads)):
     print("without:", lm.generate(prompt, max_new_tokens=6, chat="never"))
 
 # %% [markdown]
-# Paris is still there: one answer is an anecdote, and what a lesion takes it takes here and there. The test: 60 questions of each ability, under two fills, against 19 random pairs of heads of the same layers.
-# Beside capitals stand the same answers where they only have to be repeated from the text, and agreement of verbs.
+# Paris is still there: one answer is an anecdote. The test: 60 questions of each ability, under two fills, against 19 random pairs of heads
+# of the same layers. Beside capitals stand the same answers where they only have to be repeated from the text, and agreement of verbs.
 
 # %%
 study = broca.CausalTest(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import torch
@@ -22,11 +22,10 @@ import torch
 from broca.errors import BrocaError
 from broca.models import hooks
 from broca.models.identity import identity
+from broca.models.placement import device_of
+from broca.models.subject import Subject
 from broca.storage import digest, write
 from broca.storage.user_cache import user_cache
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ def prove_again(model: torch.nn.Module) -> None:
     _anew.add(model)
 
 
-def proof(lm: LM, what: str, kind: object, prove: Callable[[], T], best: T) -> T:
+def proof(lm: Subject, what: str, kind: object, prove: Callable[[], T], best: T) -> T:
     """What a proof comes to: `best` where this very model has passed it here before, and else what it comes to now.
 
     Args:
@@ -52,7 +51,7 @@ def proof(lm: LM, what: str, kind: object, prove: Callable[[], T], best: T) -> T
         prove: does it.
         best: what it comes to where it comes out as well as it can.
     """
-    if lm.n_parameters < LEAST or lm.model in _anew:
+    if lm.model in _anew or sum(each.numel() for each in lm.model.parameters()) < LEAST:
         return prove()
     content = _content(lm, what, kind)
     place = user_cache() / "proofs" / digest(content)[:32]
@@ -64,10 +63,10 @@ def proof(lm: LM, what: str, kind: object, prove: Callable[[], T], best: T) -> T
     return found
 
 
-def _content(lm: LM, what: str, kind: object) -> bytes:
+def _content(lm: Subject, what: str, kind: object) -> bytes:
     """Everything that a proof depends on."""
     with hooks.suspend():
-        who = identity(lm.model, lm.tokenizer, lm.processor)
+        who = identity(lm.model, lm.tokenizer, getattr(lm, "processor", None))
     told: dict[str, Any] = {
         "proof": what,
         "kind": kind,
@@ -75,7 +74,8 @@ def _content(lm: LM, what: str, kind: object) -> bytes:
         "class": type(lm.model).__qualname__,
         "here": _here(),
     }
-    told["device"] = str(lm.device) if lm.device.type == "cpu" else torch.cuda.get_device_name(lm.device)
+    device = device_of(lm.model)
+    told["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return json.dumps(told, sort_keys=True, default=str).encode()
 
 
