@@ -87,3 +87,11 @@ def test_a_budget_that_is_none_or_too_small_is_one_sentence(budget, typed, here)
     assert code == 2
     assert "budget is" in err
     assert not (here / "runs").exists() or not [*(here / "runs").iterdir()]
+
+
+def test_scoring_within_a_budget_says_what_is_left(typed, here):
+    code, out, err = typed("score", "tiny", "--items", "q.jsonl", "--budget", "200tokens")
+    assert code == 0, err
+    assert "The budget leaves 10 of 12 items" in out + err or "The budget leaves 11 of 12 items" in out + err
+    code, _, err = typed("score", "m", "--server", "http://localhost:1", "--items", "q.jsonl", "--budget", "1min")
+    assert (code, "--budget" in err) == (2, True)

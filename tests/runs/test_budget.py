@@ -14,7 +14,8 @@ from broca.errors import SpecError
 from broca.evidence.budget import given_up, tokens_of, what_is_left
 from broca.instruments.parts import plan_of
 from broca.models.lm import LM
-from broca.runs.budget import read_budget, set_budget
+from broca.runs.budget import items_within, read_budget, set_budget
+from broca.scoring.costs import count_tokens
 from broca.specs.savings import steps
 from counting import tokens_read
 
@@ -174,3 +175,15 @@ def test_steps_go_down_to_the_least():
     assert steps(100, 20)[0] == 100
     assert steps(100, 20)[-1] == 20
     assert list(steps(100, 20)) == sorted({*steps(100, 20)}, reverse=True)
+
+
+def test_scoring_keeps_a_budget_too(lm, test):
+    items = [*test.abilities.values()][0]
+    scorer = test.scorer
+    whole = count_tokens(lm, items, scorer, cell=64)
+    assert items_within(lm, items, scorer, f"{whole}tokens", cell=64) == [*items]
+    some = items_within(lm, items, scorer, f"{whole // 2}tokens", cell=64)
+    assert 10 <= len(some) < len(items)
+    assert count_tokens(lm, some, scorer, cell=64) <= whole // 2
+    with pytest.raises(SpecError, match="10 items of each ability read"):
+        items_within(lm, items, scorer, "20tokens", cell=64)

@@ -133,8 +133,12 @@ def rows_here(
     templating: Templating,
     loading: Loading,
     dry: bool = False,
-) -> pl.DataFrame | None:
-    """The rows of a model here, one ability after the other, with a bar; none where what they cost is all that is asked."""
+    budget: str | None = None,
+) -> tuple[Sequence[Item], pl.DataFrame | None]:
+    """The items that are scored, fewer where a budget is to be kept, and their rows: of a model here, one ability after the other, with a bar.
+
+    There are no rows where what they cost is all that is asked.
+    """
     import polars as pl
 
     from broca.evidence.conditions import CHUNK
@@ -147,10 +151,12 @@ def rows_here(
     abilities = list(dict.fromkeys(item.ability for item in items))
     found: list[pl.DataFrame] = []
     with lm.under(*changes):
+        if budget is not None:
+            items = _within_budget(lm, items, scorer, budget)
         if dry or len(items) > COSTLY:
             tell_cost(lm, items, scorer)
         if dry:
-            return None
+            return items, None
         with progress() as tell:
             done = 0
             for ability in abilities:
@@ -162,7 +168,18 @@ def rows_here(
             tell("scoring items", len(items), len(items))
         if isinstance(scorer, Likelihood):
             terminal.facts([(guard.name, guard.text) for guard in joins(lm, items, scorer)])
-    return pl.concat(found)
+    return items, pl.concat(found)
+
+
+def _within_budget(lm: LM, items: Sequence[Item], scorer: Scorer, budget: str) -> Sequence[Item]:
+    from broca.evidence.conditions import CHUNK
+    from broca.runs.budget import items_within
+
+    with terminal.err.status("keeping the budget"):
+        kept = items_within(lm, items, scorer, budget, cell=CHUNK)
+    if len(kept) < len(items):
+        terminal.notes([f"The budget leaves {len(kept):,} of {len(items):,} items, spread over each ability."])
+    return kept
 
 
 def tell_cost(lm: LM, items: Sequence[Item], scorer: Scorer) -> None:

@@ -23,7 +23,20 @@ from broca.cli.answering import (
 )
 from broca.cli.commands import Setting, values
 from broca.cli.execute import check_model
-from broca.cli.options import CALLED, SHOTS, TABLE, DryRun, Loading, Options, Tasks, Templating, given, is_own, refuse
+from broca.cli.options import (
+    CALLED,
+    SHOTS,
+    TABLE,
+    Budget,
+    DryRun,
+    Loading,
+    Options,
+    Tasks,
+    Templating,
+    given,
+    is_own,
+    refuse,
+)
 from broca.errors import SpecError
 from broca.page.shell import command
 
@@ -49,6 +62,7 @@ def score(
     loading: Loading = Loading(),
     rows: Path | None = None,
     dry_run: DryRun = False,
+    budget: Budget = None,
 ) -> None:
     """Score a model, intact or lesioned, on items or all abilities beside what shortcuts score, or on tasks of lm-eval; or a server's on items.
 
@@ -58,6 +72,7 @@ def score(
         all_: Every ability in natural language that comes with broca: which of them has this model?
         rows: Write one row an item (and repetition) to this file: .parquet, .csv or .jsonl.
     """
+    from broca.runs.budget import read_budget
     from broca.storage import write as put
 
     write = None if rows is None or dry_run else _writer(rows)
@@ -65,7 +80,7 @@ def score(
         raise SpecError("Give one of --items, --all, or --lm-eval with tasks.")
     if tasks.lm_eval is not None:
         idle = asdict(answering) | asdict(serving) | {"options": options, "columns": columns}
-        refuse(idle | {"dry_run": dry_run or None}, "--items", beside="--lm-eval")
+        refuse(idle | {"dry_run": dry_run or None, "budget": budget}, "--items", beside="--lm-eval")
         found = _evaluated(model, tasks, under, loading, templating=templating, shots=shots)
     else:
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
@@ -74,15 +89,18 @@ def score(
         own = given(shots=shots, columns=columns)
         asked = read_all(options, own) if items is None else read_items(items, options, own)
         if serving.server is not None:
-            refuse({"dry_run": dry_run or None}, "a model that runs here", beside="--server")
+            refuse({"dry_run": dry_run or None, "budget": budget}, "a model that runs here", beside="--server")
             found = rows_served(model, asked, answering, serving)
         else:
-            told = rows_here(str(model), asked, answering, under, templating=templating, loading=loading, dry=dry_run)
+            if budget is not None:
+                read_budget(budget)
+            how = {"templating": templating, "loading": loading, "dry": dry_run, "budget": budget}
+            asked, told = rows_here(str(model), asked, answering, under, **how)
             if told is None:
                 typed = {"items": items, "all": all_ or None, "options": options, "columns": columns, "shots": shots}
-                kept = values(templating, answering, under, rows=rows) | Setting(str(model), loading).kept(
-                    working=False
-                )
+                kept = values(templating, answering, under, rows=rows, budget=budget) | Setting(
+                    str(model), loading
+                ).kept(working=False)
                 terminal.following({}, command("score", model, options=typed | kept))
                 return
             found = told

@@ -46,9 +46,14 @@ def abilities(
                 raise StimulusError(
                     f"{name}: two items of {ability!r} share an id, so they cannot be paired. Make ids unique."
                 )
-            n = min(n_items or len(asked), len(asked))
-            found[ability] = tuple(asked[i] for i in np.unique(np.linspace(0, len(asked) - 1, n).astype(int)))
+            found[ability] = tuple(spread(asked, n_items or len(asked)))
     return found
+
+
+def spread(items: Sequence[Item], n: int) -> list[Item]:
+    """So many of the items at most, spread over the whole list."""
+    places = np.linspace(0, len(items) - 1, min(n, len(items)))
+    return [items[i] for i in np.unique(places.astype(int))]
 
 
 def rewordings(

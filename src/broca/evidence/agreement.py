@@ -17,6 +17,7 @@ from torch import Tensor
 from broca.cache.cache import Cache, Progress, silent
 from broca.capture.gradient import attribution
 from broca.errors import GuardError, SiteUnavailable, StatisticsError, StimulusError
+from broca.evidence.abilities import spread
 from broca.evidence.maps import Floats
 from broca.items import Item, fingerprint
 from broca.models.lm import LM
@@ -64,7 +65,7 @@ def first_order_effects(
     answer loses. A head's is the sum of its units'. None where the next token does not
     tell most right options from the others, or the model has no gradient at these sites.
     """
-    chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(ITEMS, len(items))).astype(int))]
+    chosen = spread(items, ITEMS)
     try:
         questions = likelihood_of(scorer, chat).questions(lm, chosen)
     except StimulusError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from broca.evidence.abilities import spread
 from broca.evidence.agreement import ITEMS
 from broca.evidence.conditions import CHUNK, DONORS
 from broca.evidence.guards import probe
@@ -139,4 +138,4 @@ def trial_power(abilities: Mapping[str, Sequence[Item]], *, alpha: float, claims
 
 def _groups(items: Sequence[Item], n: int) -> int:
     """Groups among so many items, spread over the list."""
-    return len({items[i].cluster for i in np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).astype(int))})
+    return len({item.cluster for item in spread(items, n)})

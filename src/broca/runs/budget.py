@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from broca.errors import SpecError
+from broca.evidence.abilities import spread
 from broca.evidence.budget import as_asked, choose, tokens_of
 from broca.instruments.parts import plan_of
+from broca.items import Item
 from broca.page.words import duration
 from broca.runs.costs import Cost, measure
+from broca.scoring.costs import count_tokens, sample_items
 from broca.specs.cost import Plan
+from broca.specs.savings import steps
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -78,6 +82,45 @@ def set_budget(study: Any, lm: LM, budget: str, *, clock: Callable[[], float] = 
     except SpecError as error:
         raise SpecError(f"{error} All of it takes {duration(cost.seconds)} here, and {budget} were given.") from error
     return asked.model_copy(update={"budget_tokens": tokens_of(chosen.plan)})
+
+
+FEWEST = 10
+"""Items of each ability that scoring takes at least."""
+
+
+def items_within(lm: LM, items: Sequence[Item], scorer: Any, budget: str, *, cell: int) -> list[Item]:
+    """As many items of each ability as can be scored within a budget, spread over the whole list; all of them where they can.
+
+    Args:
+        lm: the model, under whatever is in force.
+        items: of one ability or several.
+        scorer: how.
+        budget: see `read_budget`.
+        cell: items in a call.
+
+    Raises:
+        SpecError: if it is no budget, or too small for `FEWEST` items of each ability.
+    """
+    seconds, tokens = read_budget(budget)
+    abilities: dict[str, list[Item]] = {}
+    for item in items:
+        abilities.setdefault(item.ability, []).append(item)
+    if seconds is not None:
+        one = Plan((), sample_items(lm, items, scorer))
+        tokens = int(seconds / measure(one).rate)
+    assert tokens is not None
+    most = max(map(len, abilities.values()))
+    read = 0
+    for n in steps(most, min(FEWEST, most)):
+        some = [item for own in abilities.values() for item in spread(own, n)]
+        of = {name: [item for item in some if item.ability == name] for name in abilities}
+        read = sum(count_tokens(lm, own, scorer, cell=cell) for own in of.values())
+        if read <= tokens:
+            return some
+    raise SpecError(
+        f"The budget is too small: {min(FEWEST, most)} items of each ability read {read:,} tokens, and it allows {tokens:,}. Give more, or "
+        "fewer abilities."
+    )
 
 
 def _within(tokens: int) -> Callable[[Plan], bool]:

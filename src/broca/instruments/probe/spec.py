@@ -77,7 +77,8 @@ class Probe(SharedLevel, WithBudget, Spec):
     task: str = "kth"
     """Trees: kth, rules, proofwriter, arc, entailment, or a file of trees."""
     options: Mapping[str, str | int | float | bool] = {}
-    """Options of the generator or reader, such as k, m, depth, path, seed or shuffled."""
+    """Options of the generator or reader, such as k, m, depth, path, seed or shuffled. There is no --shots: attention is read among the
+    statements of one tree, and those who read ProofWriter or ARC as published have solved questions before it as demos."""
     n: Several | None = None
     """Trees to probe at most; when None 1,024, or 128 of a model of more than 20 million parameters."""
     pooling: Annotated[str | Pooling, Form(Literal["heads", "gpt2-paper", "llama-code", "llama-paper"])] = "gpt2-paper"
