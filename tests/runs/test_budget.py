@@ -178,7 +178,7 @@ def test_steps_go_down_to_the_least():
 
 
 def test_scoring_keeps_a_budget_too(lm, test):
-    items = [*test.abilities.values()][0]
+    items = next(iter(test.abilities.values()))
     scorer = test.scorer
     whole = count_tokens(lm, items, scorer, cell=64)
     assert items_within(lm, items, scorer, f"{whole}tokens", cell=64) == [*items]
