@@ -179,6 +179,8 @@ def _within_budget(lm: LM, items: Sequence[Item], scorer: Scorer, budget: str) -
         kept = items_within(lm, items, scorer, budget, cell=CHUNK)
     if len(kept) < len(items):
         terminal.notes([f"The budget leaves {len(kept):,} of {len(items):,} items, spread over each ability."])
+    else:
+        terminal.err.print("The budget leaves all items.")
     return kept
 
 

@@ -191,7 +191,8 @@ def _way(lm: LM, batch: Batch) -> Way:
     if width < batch.ids.shape[1] and (way != "whole" or not width):
         with hooks.suspend():
             of = [len(batch), batch.ids.shape[1]]
-            way = proof(lm, "runs from the middle", of, lambda: _prove(lm, batch), "cached")
+            best: Way = "cached"
+            way = proof(lm, "runs from the middle", of, lambda: _prove(lm, batch), best)
         _proved[lm.model] = way, batch.ids.shape[1]
     return way
 

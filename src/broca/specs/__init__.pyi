@@ -15,6 +15,8 @@ from broca.specs.fields import Positive as Positive
 from broca.specs.fields import Share as Share
 from broca.specs.groups import Alpha as Alpha
 from broca.specs.groups import BootstrapSamples as BootstrapSamples
+from broca.specs.groups import BudgetFrom as BudgetFrom
+from broca.specs.groups import BudgetTokens as BudgetTokens
 from broca.specs.groups import Claims as Claims
 from broca.specs.groups import Gate as Gate
 from broca.specs.groups import Others as Others
@@ -23,6 +25,8 @@ from broca.specs.groups import TemplateUse as TemplateUse
 from broca.specs.groups import Truncation as Truncation
 from broca.specs.method import Choices as Choices
 from broca.specs.method import Sentence as Sentence
+from broca.specs.savings import Saving as Saving
+from broca.specs.savings import steps as steps
 from broca.specs.schema import Flag as Flag
 from broca.specs.schema import Float as Float
 from broca.specs.schema import Floats as Floats
