@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from broca.errors import SpecError
 from broca.evidence.verdict import Rung
+from broca.items import fingerprint
 from broca.page.words import enumeration
 from broca.specs.cost import Plan
 from broca.specs.parts import part_beside
@@ -32,7 +33,7 @@ SAME = 0.02
 Fits = Callable[[Plan], bool]
 
 _known: WeakKeyDictionary[Any, dict[str, dict[str, Any]]] = WeakKeyDictionary()
-"""What was chosen, by model and spec."""
+"""What was chosen, by model, and by spec and data."""
 
 
 class WithBudget:
@@ -77,7 +78,8 @@ def within_budget(study: Any, lm: LM) -> Any:
         return study
     asked = as_asked(study)
     known = _known.setdefault(lm.model, {})
-    if (key := asked.model_dump_json()) not in known:
+    key = asked.model_dump_json() + fingerprint(dict(getattr(asked, "data_fingerprints", dict)()))
+    if key not in known:
         known[key] = dict(choose(asked, lm, lambda plan: tokens_of(plan) <= asked.budget_tokens).fields)
     before = {name: _plain(value) for name, value in _asked_values(asked, lm) if name in known[key]}
     return with_values(asked.model_copy(update={"budget_from": before}), known[key])
