@@ -66,7 +66,7 @@ def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
     """Every site that `pattern` names, in layer order: ``*.resid_post``, ``8-15.z``, ``3,5.mlp_act``.
 
     Raises:
-        SiteUnavailable: if the pattern is malformed, names an unknown kind, or a layer that the model has not.
+        SiteUnavailable: if the pattern is malformed, names an unknown kind, or a layer that the model does not have.
     """
     ranges, kind = _parse(pattern)
     found = ranges or [(0, n_layers - 1)]

@@ -51,14 +51,14 @@ def test_a_strangers_instrument_is_one_folder(installed, tmp_path):
     assert "--percent" in shown
     done = python(CALL, "norms", "beliefs", "--percent", 12.5, env=installed, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "writes most" in done.stdout
+    assert "has the largest z" in done.stdout
     assert "reliable" in done.stdout
     (run,) = (tmp_path / "runs").glob("norms-*")
     assert "percent = 12.5" in (run / "spec.toml").read_text()
     page = (run / "report.html").read_text()
-    assert "of heads that write most were selected." in page
-    assert "What heads write" in page
-    assert "mean norm of what it writes (L2)" in page
+    assert "of heads with the largest z were selected." in page
+    assert "Heads by the norm of z" in page
+    assert "root mean square norm of its z (L2)" in page
     again = python(CALL, "run", run / "spec.toml", "--out", tmp_path / "again", env=installed, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     (other,) = (tmp_path / "again").glob("norms-*")

@@ -17,7 +17,6 @@ from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Pa
 
 from broca import __version__
 from broca.cli import terminal
-from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, check_out, executed, study_of
 from broca.cli.explaining import explain
 from broca.cli.exporting import export
@@ -27,6 +26,7 @@ from broca.cli.options import RUNS, Budget, DryRun, Loading, Verbose, Working, g
 from broca.cli.organism import organism
 from broca.cli.scoring import score
 from broca.cli.selecting import select
+from broca.cli.setting import Setting
 from broca.errors import BrocaError, ModelError, RunError, StimulusError
 from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
@@ -243,7 +243,7 @@ def plan(
             ),
             (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
             *against,
-            ("random lesions", f"{needs.draws:,} at most, they stop when their end is plain"),
+            ("random lesions", f"{needs.draws:,} at most; drawing stops as soon as the decision is all but certain"),
             ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
             ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
         ]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from broca.cli import terminal
-from broca.cli.commands import Setting
 from broca.cli.options import RUNS, Dtype, Loading, Working, refuse
 from broca.cli.progress import progress
+from broca.cli.setting import Setting
 from broca.errors import ModelError, SpecError
 from broca.page.shell import command, flag
 

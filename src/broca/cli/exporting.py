@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from broca.cli import terminal
-from broca.cli.commands import Setting
 from broca.cli.execute import check_model, loaded
 from broca.cli.options import Loading
+from broca.cli.setting import Setting
 from broca.errors import RunError, SpecError
 from broca.page.shell import YOURS, command
 

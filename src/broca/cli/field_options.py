@@ -94,7 +94,8 @@ def _plain(name: str, path: tuple[str, ...], info: FieldInfo, former: tuple[str,
     form = next((each for each in info.metadata if isinstance(each, Form)), None)
     words = words_of(info.annotation) if form is None else form.words
     if words is not None:
-        by_name = f" By name: {flag(name)}.NAME VALUE, as in {flag(name)}.seed 1." if words == dict[str, str] else ""
+        example = f", as in {flag(name)}.seed 1" if name.endswith("options") else ""
+        by_name = f" By name: {flag(name)}.NAME VALUE{example}." if words == dict[str, str] else ""
         value = as_is if form is None else form.value
         yield Option(name, path, words, _help(info) + by_name, value, former=former)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broca.cli import terminal
-from broca.cli.commands import Setting
 from broca.cli.execute import check_model, loaded
 from broca.cli.options import Loading
+from broca.cli.setting import Setting
 from broca.page.shell import command
 
 if TYPE_CHECKING:

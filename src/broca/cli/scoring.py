@@ -21,7 +21,6 @@ from broca.cli.answering import (
     rows_here,
     rows_served,
 )
-from broca.cli.commands import Setting, values
 from broca.cli.execute import check_model
 from broca.cli.options import (
     CALLED,
@@ -37,6 +36,7 @@ from broca.cli.options import (
     is_own,
     refuse,
 )
+from broca.cli.setting import Setting, values
 from broca.errors import SpecError
 from broca.page.shell import command
 

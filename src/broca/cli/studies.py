@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from broca.cli import terminal
-from broca.cli.commands import Setting
 from broca.cli.execute import check_expectation, executed, study_of
 from broca.cli.field_options import Option, options_of
 from broca.cli.options import (
@@ -28,6 +27,7 @@ from broca.cli.options import (
     refuse,
 )
 from broca.cli.selections import read_mask
+from broca.cli.setting import Setting
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
 from broca.page.shell import command, flag

@@ -10,7 +10,7 @@ from broca.items import fingerprint
 
 
 class SharedLevel:
-    """Of a spec with `alpha` and `claims`: the level of each claim, and how many draws and twins it takes."""
+    """A spec with `alpha` and `claims` inherits this: the level of each claim, and how many draws and twins that level takes."""
 
     if TYPE_CHECKING:
         alpha: float

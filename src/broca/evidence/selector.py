@@ -85,7 +85,7 @@ class Selector(Protocol):
         ...
 
     def fits(self, lm: Any, /) -> None:
-        """Refuse what a model has not, before anything is scored: SiteUnavailable, SelectionError."""
+        """Refuse what the model does not have, before anything is scored: SiteUnavailable, SelectionError."""
         ...
 
     def usual(self, found: Any, /) -> Any:
@@ -117,7 +117,7 @@ class Origin:
     hash: str
     """Of the run."""
     rungs: tuple[Rung, ...]
-    """*Selective*, *reliable* and *learned*, as far as it climbed."""
+    """The rungs *selective*, *reliable* and *learned* that it tested."""
     data: Mapping[str, str]
     """Content hashes of what it was shown."""
     groups: tuple[str, ...] = ()

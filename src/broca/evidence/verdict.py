@@ -67,9 +67,9 @@ class Verdict:
 
 
 _UNTESTED = {
-    "selective": "No contrast was run: the selection was given.",
-    "reliable": "No contrast was run: the selection was given.",
-    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the selectivity (--twins 19 compares).",
+    "selective": "Not tested: no contrast was localized in this run.",
+    "reliable": "Not tested: no two halves of data were compared in this run.",
+    "learned": "Not compared with untrained twins of this model, so architecture alone could explain the map (--twins 19 compares, where a command has it).",
     "causal": "Nothing was lesioned (broca lesion does).",
     "specific": "No other ability was scored.",
 }

@@ -1,4 +1,4 @@
-"""The instruments, one folder each: the only place where stimuli, capture, interventions and scoring meet.
+"""The instruments, one folder each: a question, the work that answers it, and what a reader sees of the answer.
 
 They are found through the entry point group ``broca.instruments``: the name of an entry is the `kind` of the instrument's spec, its
 value a package whose `COMMAND` says where the spec is and how it is called. Importing such a package imports nothing heavy.

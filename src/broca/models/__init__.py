@@ -1,4 +1,4 @@
-"""The only folder that knows Hugging Face and torch.nn: wiring, hooks, tokens, and the LM that holds them."""
+"""The only folder that knows Hugging Face: wiring, hooks, tokens, and the LM that holds them."""
 
 from __future__ import annotations
 

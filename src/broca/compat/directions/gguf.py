@@ -159,7 +159,7 @@ class _Content:
         """Name, length and offset of a tensor."""
         name = self.text()
         (dimensions,) = self.take("I")
-        shape: tuple[int, ...] = self.take(f"{dimensions}Q") if dimensions <= 4 else ()
+        shape = list(self.take(f"{dimensions}Q")) if dimensions <= 4 else []
         kind, offset = self.take("IQ")
         if dimensions != 1:
             raise self.damage(f"{name[:40]!r} has {dimensions} dimensions, and a direction has one")

@@ -32,7 +32,10 @@ def _state(r: float, full: float, p_overlap: float, what: str) -> tuple[State, s
     if full >= RELIABLE and beyond:
         return "passed", ""
     if full >= RELIABLE:
-        return "undecided", f" The maps agree and their selections do not: select more, or give more {what}."
+        return (
+            "undecided",
+            f" The maps agree, but the selections overlap no more than chance could: select more, or give more {what}.",
+        )
     if beyond and r > 0:
         # Spearman-Brown for a map of so many times as long a test; the whole is two halves.
         times = RELIABLE * (1 - r) / (r * (1 - RELIABLE)) / 2
@@ -142,22 +145,32 @@ def weight_mask(halves: Sequence[WeightSet], r: float, r_all: float) -> Rung:
     )
 
 
-def head_map(halves: SplitHalf | None) -> Rung:
-    """Do two halves of the theories say alike which heads look at useful statements?"""
-    if halves is None:
-        few = "Too few heads or theories for the maps of two halves: 3 heads and 4 theories are the fewest."
-        return Rung("reliable", "undecided", few, {})
+def map_agreement(halves: SplitHalf, what: str, of: str) -> Rung:
+    """Do two halves of the data say alike what the map says? A map that selects nothing has no overlap to ask for.
+
+    Args:
+        halves: the two maps, correlated.
+        what: what the map says, in words: "which heads look at useful statements".
+        of: what was split into halves, in the plural: "theories".
+    """
     text = (
-        f"Which heads look at useful statements, in two halves of the theories: r = {number(halves.r)}, full-length {number(halves.full)} "
-        f"(Spearman-Brown; {RELIABLE} is asked)."
+        f"Two halves of the {of} say {what}: r = {number(halves.r)}, full-length {number(halves.full)} (Spearman-Brown; {RELIABLE} is "
+        "asked)."
     )
-    # A map of heads selects none: there is no overlap to ask for.
-    state, more = _state(halves.r, halves.full, 0.0, "theories")
+    state, more = _state(halves.r, halves.full, 0.0, of)
     return Rung("reliable", state, text + more, {"r": halves.r, "full": halves.full, "heads": halves.n_units})
 
 
-def patch_choice(first: NDArray[np.float64], second: NDArray[np.float64], count: int, what: str) -> Rung:
-    """Do two halves of the cases rank and choose alike?"""
+def ranking(first: NDArray[np.float64], second: NDArray[np.float64], count: int, what: str, of: str) -> Rung:
+    """Do two halves of the data rank and choose alike?
+
+    Args:
+        first: what the ranking is by, of each candidate ``(candidate,)``, from one half.
+        second: the same from the other half.
+        count: how many are chosen.
+        what: the candidates, in the plural: "heads".
+        of: what was split into halves, in the plural: "cases".
+    """
     try:
         stable = split_half(first, second)
     except StatisticsError as error:
@@ -165,11 +178,11 @@ def patch_choice(first: NDArray[np.float64], second: NDArray[np.float64], count:
     tops = [np.isin(np.arange(len(each)), np.argsort(-each, kind="stable")[:count]) for each in (first, second)]
     shared, chance = overlap(*tops), chance_overlap(count, count, len(first))
     p = float(hypergeom.sf(shared.shared - 1, len(first), count, count))
-    state, more = _state(stable.r, stable.full, p, "cases")
+    state, more = _state(stable.r, stable.full, p, of)
     return Rung(
         "reliable",
         state,
-        f"Two halves of the cases rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
+        f"Two halves of the {of} rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
         f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance, {p_value(p)}).{more}",
         {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared, "p_overlap": p},
     )

@@ -1,4 +1,7 @@
-"""What breaks when a selection is gone, against matched controls?"""
+"""What breaks when a selection is gone, against matched controls?
+
+The command is called by what is done to the model, ``lesion``; the study, `CausalTest`, by what it decides, and so is its kind, ``causal``.
+"""
 
 from broca.specs.command import Command, Part
 

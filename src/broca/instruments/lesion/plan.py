@@ -22,6 +22,9 @@ Lesioned = Condition[UnitMask]
 def ranked_trial(spec: CausalTest, found: Sequence[Ranking]) -> LesionTrial[UnitMask]:
     """Everything to lesion of what localizers ranked, the claim first.
 
+    What is lesioned is selected here, from the ranking, by the test's own `percent` and `sides`; the selection that a localizer's result
+    holds is what it would have selected by itself.
+
     Args:
         spec: the test.
         found: what its localizers found, the main one first.

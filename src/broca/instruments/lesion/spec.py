@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
-from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from broca.errors import SpecError
-from broca.evidence.abilities import abilities, rewordings
+from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.budget import WithBudget, within_budget
 from broca.evidence.ledger import SharedLevel
-from broca.evidence.pilot import pilot_items
 from broca.evidence.selector import Origin, Ranking, Selector
 from broca.instruments import INSTRUMENTS
 from broca.instruments.lesion import method
 from broca.instruments.lesion.options import options_dealt
 from broca.instruments.lesion.source import fields_of_run
 from broca.instruments.selectors import USUAL, AnySelection, AnySelector
-from broca.items import Item, fingerprint
 from broca.page.shell import flag
 from broca.scoring import AnyScorer, Likelihood
 from broca.specs.command import Call
@@ -44,7 +40,7 @@ from broca.units import WeightSet, fit
 from broca.units.ranks import Side
 
 
-class CausalTest(SharedLevel, WithBudget, Spec):
+class CausalTest(AbilitySpec, SharedLevel, WithBudget, Spec):
     """Lesion a selection, score abilities, compare with matched random lesions, and climb the ladder."""
 
     kind: Literal["causal"] = "causal"
@@ -69,13 +65,13 @@ class CausalTest(SharedLevel, WithBudget, Spec):
     sides: Annotated[tuple[Side, ...], Field(min_length=1), Sentence("lesion", method.sides)] = ("top",)
     """Which ends of the ranking to lesion; the first one is the claim."""
     percent: Annotated[Percent, Sentence("lesion", method.percent)] = 1.0
-    """Share of the units (or heads) that the claim is about."""
+    """Share of the units (or heads) that the claim is about: the localizer's own selection is replaced by it."""
     doses: tuple[Percent, ...] = ()
     """Further percentages, for the dose-response curve."""
     sizes: Annotated[tuple[Above0, ...], Sentence("lesion", method.sizes)] = (0.5, 1.5)
     """Lesion so many times that share too: the effect must keep its sign."""
     draws: Annotated[Natural, Sentence("lesion", method.draws)] = 200
-    """Matched random lesions of the claim's size at most: they stop when their end is plain."""
+    """Matched random lesions of the claim's size at most: drawing stops as soon as the decision is all but certain."""
     dose_draws: Natural = 20
     """Matched random lesions at each further dose."""
     match: tuple[Literal["layer", "size"], ...] = ("layer", "size")
@@ -187,42 +183,9 @@ class CausalTest(SharedLevel, WithBudget, Spec):
         main = cast("Selector", given).selecting(self.percent, self.sides[0])
         return [main, *(main.beside(name) for name in self.localizers)]
 
-    @cached_property
-    def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the own one first.
-
-        Raises:
-            StimulusError: if a file is malformed, or two benchmarks share an ability.
-            UnknownName: if no benchmark has this name.
-        """
-        return abilities((self.items, *self.others), self.options, self.n_items)
-
-    @cached_property
-    def pilot_items(self) -> tuple[Item, ...]:
-        """The items that were looked at before."""
-        return pilot_items(self.pilot, self.options, (self.items, *self.others))
-
-    @cached_property
-    def rewordings(self) -> tuple[Item, ...]:
-        """The items of the own ability in other words; none where they have no second wording.
-
-        Raises:
-            StimulusError: if the second wording has other choices or another answer.
-        """
-        return rewordings((self.items, *self.others), self.options, next(iter(self.abilities.values())))
-
-    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
-        return import_module("broca.evidence.first_prompt").of_item(
-            lm, next(iter(self.abilities.values()))[0], self.scorer
-        )
-
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and stimuli: files may change under their names."""
-        prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
-        if self.rewordings:
-            prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
-        if self.pilot_items:
-            prints["pilot"] = fingerprint([item.fingerprint for item in self.pilot_items])
+        prints = self.item_fingerprints()
         for spec in self.every_localizer:
             prints |= {
                 spec.label if name == "contrast" else name: own for name, own in spec.data_fingerprints().items()

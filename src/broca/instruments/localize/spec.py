@@ -157,7 +157,7 @@ class Localize(SharedLevel, WithBudget, Spec):
         return within_budget(import_module(f"{__package__}.run").with_sinks(self, lm), lm)
 
     def fits(self, lm: Any) -> None:
-        """Refuse sites that a model has not, and a selection that no map could satisfy: SiteUnavailable, SelectionError."""
+        """Refuse sites that the model does not have, and a selection that no map could satisfy: SiteUnavailable, SelectionError."""
         import_module(f"{__package__}.run").places(self, lm)
 
     def usual(self, found: Any) -> Any:

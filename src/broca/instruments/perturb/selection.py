@@ -140,7 +140,7 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     held = replace(cases, cases=tuple(cases.cases[i] for i in second))
     rungs = (
         tells,
-        reliable.patch_choice(mean, found.values[second].mean(0), count, how.what),
+        reliable.ranking(mean, found.values[second].mean(0), count, how.what, "cases"),
         _learned_rung(held, found, mask, (chosen, second), how),
         *_causal_rungs(held, mask, lost[second], how),
     )

@@ -95,9 +95,16 @@ def rungs(found: Sequence[TargetScore], reliable: SplitHalf | None, *, alpha: fl
         )
     return (
         selective.probe_scores(defined, ASKED, shuffles=defined[0].target.how.permutations, alpha=alpha),
-        reliable_rung.head_map(reliable),
+        _halves_agree(reliable),
         learned.probe_scores(defined, alpha),
     )
+
+
+def _halves_agree(halves: SplitHalf | None) -> Rung:
+    if halves is None:
+        few = "Too few heads or theories for the maps of two halves: 3 heads and 4 theories are the fewest."
+        return Rung("reliable", "undecided", few, {})
+    return reliable_rung.map_agreement(halves, "which heads look at useful statements", "theories")
 
 
 def guards_of(statements: Statements, answers: pl.DataFrame, kept: Floats) -> tuple[Guard, ...]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from broca.errors import SpecError, StimulusError
-from broca.evidence.abilities import abilities, rewordings
+from broca.evidence.abilities import abilities
+from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
-from broca.evidence.pilot import pilot_items
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
@@ -43,7 +42,7 @@ from broca.units.weight_draws import Match
 from broca.units.weight_ranking import Scope, Ties
 
 
-class Sensitivity(SharedLevel, WithBudget, Spec):
+class Sensitivity(AbilitySpec, SharedLevel, WithBudget, Spec):
     """Score every weight by what a task's gradients say, take away those that matter to plain text, mask, test."""
 
     kind: Literal["sensitivity"] = "sensitivity"
@@ -195,25 +194,13 @@ class Sensitivity(SharedLevel, WithBudget, Spec):
     def preset_fields(self) -> Mapping[str, Any]:
         return preset(self.preset).fields if self.preset else {}
 
-    @cached_property
-    def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the own one first."""
-        return abilities((self.task, *self.others), self.options, self.n_items, beside=self.controls)
+    @property
+    def ability_names(self) -> tuple[str, ...]:
+        return (self.task, *self.others)
 
-    @cached_property
-    def pilot_items(self) -> tuple[Item, ...]:
-        """The items that were looked at before."""
-        return pilot_items(self.pilot, self.options, (self.task, *self.others, *self.controls))
-
-    @cached_property
-    def rewordings(self) -> tuple[Item, ...]:
-        """The items of the own ability in other words; none where they have no second wording.
-
-        Raises:
-            StimulusError: if the second wording has other choices or another answer.
-        """
-        names, own = (self.task, *self.others), next(iter(self.abilities.values()))
-        return rewordings(names, self.options, own, beside=self.controls)
+    @property
+    def names_beside(self) -> tuple[str, ...]:
+        return self.controls
 
     @cached_property
     def control_items(self) -> dict[str, tuple[Item, ...]]:
@@ -239,18 +226,9 @@ class Sensitivity(SharedLevel, WithBudget, Spec):
             joined=self.reading.texts == "joined",
         )
 
-    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
-        return import_module("broca.evidence.first_prompt").of_item(
-            lm, next(iter(self.abilities.values()))[0], self.scorer
-        )
-
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of items and texts: files may change under their names."""
-        prints = {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
-        if self.rewordings:
-            prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
-        if self.pilot_items:
-            prints["pilot"] = fingerprint([item.fingerprint for item in self.pilot_items])
+        prints = self.item_fingerprints()
         prints |= {
             f"control {name}": fingerprint([i.fingerprint for i in own]) for name, own in self.control_items.items()
         }

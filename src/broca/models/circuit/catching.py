@@ -165,7 +165,11 @@ class StreamWatch:
         return {name: self._keep(keys) for name, keys in wanted.items()}
 
     def _keep(self, keys: list[tuple[int, str]]) -> Callable[[nn.Module, Any], None]:
-        return lambda _m, args: self.streams.update(dict.fromkeys(keys, args[0]))
+        def keep(_module: nn.Module, args: Any) -> None:
+            for key in keys:
+                self.streams[key] = args[0]
+
+        return keep
 
 
 def rows_of(matrix: Matrix, x: Tensor) -> Tensor:

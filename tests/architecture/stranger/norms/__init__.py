@@ -1,5 +1,5 @@
-"""A stranger's instrument, whole: how much does each head write?"""
+"""A stranger's instrument, whole: how large is the z of each head?"""
 
 from broca import specs
 
-COMMAND = specs.Command(kind="norms", name="norms", help="Rank heads by how much they write.", spec="norms.spec:Norms")
+COMMAND = specs.Command(kind="norms", name="norms", help="Rank heads by the norm of z.", spec="norms.spec:Norms")

@@ -10,7 +10,7 @@ def blocks(record: page.Record) -> list[page.Block]:
     settings = (("layer", "layer"), ("head", "head"), ("norm", "norm", "column"))
     found = evidence.table(HEADS, record.rows("heads"), "Heads", *settings)
     return [
-        page.Title("Norms", "What heads write"),
+        page.Title("Norms", "Heads by the norm of z"),
         evidence.facts(record),
         *page.section("heads", "Heads by norm", found),
     ]

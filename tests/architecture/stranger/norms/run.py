@@ -1,4 +1,4 @@
-"""The work: two halves of the stimuli, a norm for every head in each."""
+"""The work: two halves of the stimuli, a norm of z for every head in each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from norms.spec import Norms
 
 @dataclass(frozen=True, eq=False)
 class NormsResult:
-    """Which heads write most."""
+    """Which heads have the largest z."""
 
     spec: Norms
     heads: pl.DataFrame
@@ -59,8 +59,8 @@ def run(
         spec=spec,
         heads=pl.DataFrame(rows, schema=["layer", "head", "norm"], orient="row"),
         selected=choice.mask,
-        verdict=evidence.Verdict.of(reliable.head_map(broca.stats.split_half(halves[0].ravel(), halves[1].ravel()))),
-        claim=f"Head {top[0]}.{top[1]} of {lm.name} writes most: {top[2]:.3g}.",
+        verdict=evidence.Verdict.of(reliable.ranking(*(half.ravel() for half in halves), choice.k, "heads", "stimuli")),
+        claim=f"Head {top[0]}.{top[1]} of {lm.name} has the largest z: {top[2]:.3g}.",
         selection={"k": choice.k, "n_alive": choice.n_alive, "grain": "head", "site": "*.z"},
         model=evidence.model_summary(lm),
     )

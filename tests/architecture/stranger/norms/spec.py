@@ -1,4 +1,4 @@
-"""How much does each head write into the residual stream?"""
+"""How large is what each head hands to its output projection?"""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from broca import specs
 
 
 class Norms(specs.Spec):
-    """Rank heads by how much they write."""
+    """Rank heads by the norm of z, what they hand to the output projection."""
 
     kind: Literal["norms"] = "norms"
     contrast: str | broca.Contrast = "belief"
     """Whose stimuli are shown."""
     percent: Annotated[
-        specs.Percent, specs.Sentence("selection", "The {} % of heads that write most were selected.")
+        specs.Percent, specs.Sentence("selection", "The {} % of heads with the largest z were selected.")
     ] = 10.0
     """Share of the heads to select."""
     chat: specs.Chat = "auto"

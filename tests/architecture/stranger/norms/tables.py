@@ -7,6 +7,6 @@ HEADS = specs.Schema(
     "a head",
     layer=specs.Int("block, from 0"),
     head=specs.Int("head, from 0"),
-    norm=specs.Float("mean norm of what it writes", "L2"),
+    norm=specs.Float("root mean square norm of its z", "L2"),
 )
 TABLES = (HEADS,)

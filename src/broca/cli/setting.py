@@ -1,4 +1,4 @@
-"""What the next command keeps of this one."""
+"""The model of a call and who does the work: what the next command keeps of this one."""
 
 from __future__ import annotations
 
