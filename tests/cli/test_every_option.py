@@ -118,6 +118,7 @@ VALUES = {
     "--contrast": "pain",
     "--items": "beliefs/memory",
     "--expect.causal": "failed",
+    "--figures": "pdf",
     "--options.seed": "12",
     "lesion --options.n": "12",
     "selftest --options.n": "12",
