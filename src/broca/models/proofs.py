@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import torch
 
+import broca
 from broca.errors import BrocaError
 from broca.models import hooks
 from broca.models.identity import identity
@@ -85,7 +86,7 @@ def _here() -> list[str]:
     sources = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         sources.update(path.read_bytes())
-    versions = [f"{name} {version(name)}" for name in ("torch", "transformers", "broca")]
+    versions = [f"{name} {version(name)}" for name in ("torch", "transformers")] + [f"broca {broca.__version__}"]
     return [*versions, platform.machine(), torch.backends.cpu.get_cpu_capability(), sources.hexdigest()]
 
 

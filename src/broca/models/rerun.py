@@ -187,12 +187,12 @@ def _way(lm: LM, batch: Batch) -> Way:
 
     A sliding window lets a cache be cut as long as texts are shorter than it.
     """
+    way: Way
     way, width = _proved.get(lm.model, ("cached", 0))
     if width < batch.ids.shape[1] and (way != "whole" or not width):
         with hooks.suspend():
             of = [len(batch), batch.ids.shape[1]]
-            best: Way = "cached"
-            way = proof(lm, "runs from the middle", of, lambda: _prove(lm, batch), best)
+            way = proof(lm, "runs from the middle", of, lambda: _prove(lm, batch), "cached")
         _proved[lm.model] = way, batch.ids.shape[1]
     return way
 
