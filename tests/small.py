@@ -67,6 +67,10 @@ COMMANDS = {
         *("selftest", "tiny", "--contrast", "c.csv", "--n", "10", "--pairs", "1", "--rivals", "8", "--sites", "*.mlp_act"),
         *("--out", "runs"),
     ),
+    "circuit": small(
+        *("circuit", "induction", "--items", "induction", "--n", "24", "--edges", "6", "--draws", "2"),
+        *("--twins", "1", "--random-curves", "1", "--minimal", "2", "--steps", "1", "--export", "mib", "entry", "--out", "runs"),
+    ),
     "capture": small(
         *("perturb", "capture", "sums", "--n", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern"),
         *("--new-tokens", "4", "--out", "raw"),

@@ -50,7 +50,9 @@ def unknown(what: str, name: str, known: tuple[str, ...], hint: str = "") -> Unk
 
 ORGANISMS = Registry(
     "organism",
-    dict.fromkeys(("beliefs", "routed", "shortcut", "kth", "rules", "sums"), "broca.organisms:organism_path"),
+    dict.fromkeys(
+        ("beliefs", "routed", "shortcut", "kth", "rules", "sums", "induction"), "broca.organisms:organism_path"
+    ),
 )
 """Shipped small models: what gives the directory of each, found without importing the rooms above."""
 

@@ -94,6 +94,44 @@ MMSTAR = [
 ]
 MOVED = "The hat is in the box. Bob moved the hat to the bag. Where is the hat really?"
 INSPECT = [{"input": [{"role": "user", "content": MOVED}], "target": target} for target in ("bag", "box")]
+_NAMES = {"choices": ["Mary", "John"], "answerKey": 0}
+MIB_IOI = [
+    {
+        "prompt": f"When Mary and John went to place {i}, John gave a drink to",
+        **_NAMES,
+        "template": "t",
+        "metadata": {"indirect_object": "Mary", "subject": "John"},
+        "s2_io_flip_counterfactual": {
+            "prompt": f"When Mary and John went to place {i}, Mary gave a drink to",
+            **_NAMES,
+            "answerKey": 1,
+        },
+    }
+    for i in range(2)
+]
+_LETTERS = {"label": ["A", "B"], "text": ["red", "blue"]}
+MIB_CHOICE = [
+    {
+        "prompt": f"The box {i} is red.\nA. red\nB. blue\nAnswer:",
+        "choices": _LETTERS,
+        "answerKey": 0,
+        "symbol_counterfactual": {
+            "prompt": f"The box {i} is red.\nX. red\nY. blue\nAnswer:",
+            "choices": {"label": ["X", "Y"], "text": ["red", "blue"]},
+            "answerKey": 0,
+        },
+    }
+    for i in range(2)
+]
+MIB_SUMS = [
+    {
+        "prompt": f"{i} + 2 = ",
+        "label": i + 2,
+        "operator": "+",
+        "random_counterfactual": {"prompt": f"{i} + 3 = ", "label": i + 3},
+    }
+    for i in range(2)
+]
 PUBLISHED: tuple[tuple[str, str, Any], ...] = (
     ("fantom", "fantom_v1.json", FANTOM),
     ("opentom", "opentom.json", OPENTOM),
@@ -102,6 +140,9 @@ PUBLISHED: tuple[tuple[str, str, Any], ...] = (
     ("blimp", "blimp.jsonl", BLIMP),
     ("tomi", "tomi.csv", TOMI),
     ("inspect", "samples.jsonl", INSPECT),
+    ("mib-ioi", "ioi.jsonl", MIB_IOI),
+    ("mib-choice", "mcqa.jsonl", MIB_CHOICE),
+    ("mib-sums", "sums.jsonl", MIB_SUMS),
 )
 SUITE = {
     "meta": {"name": "agreement", "metric": "sum"},

@@ -21,6 +21,7 @@ from broca.page.blocks import (
     Commands,
     Details,
     Facts,
+    Graph,
     Heading,
     Image,
     Ladder,
@@ -167,6 +168,11 @@ def _(block: Image) -> RenderableType:
 @_whole.register
 def _(block: Tree) -> RenderableType:
     return Group(*(Words(_safe(f"{row['height'] or '·'}  {row['said']}")) for row in block.rows))
+
+
+@_whole.register
+def _(block: Graph) -> RenderableType:
+    return Words(f"graph {_safe(block.name)}: {_safe(block.caption)}")
 
 
 @_whole.register

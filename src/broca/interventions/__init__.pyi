@@ -1,5 +1,8 @@
 # The public names of broca.interventions, with their types: loaded on first use.
 
+from broca.interventions.circuit import Counterfactuals as Counterfactuals
+from broca.interventions.circuit import EdgePatch as EdgePatch
+from broca.interventions.circuit import circuit_margins as circuit_margins
 from broca.interventions.edges import EdgeLesion as EdgeLesion
 from broca.interventions.edges import edges_between as edges_between
 from broca.interventions.lesion import Fill as Fill

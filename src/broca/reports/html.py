@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from broca.page import words
-from broca.page.blocks import Block, Chart, Image, Tree, every
+from broca.page.blocks import Block, Chart, Graph, Image, Tree, every
 from broca.page.charts import INK
 from broca.page.words import visible
 from broca.reports.drawing import Figure, bundle, draw
+from broca.reports.graphs import graph_picture
 from broca.reports.maps import UnitMap, unit_map
 from broca.reports.trees import tree_picture
 
@@ -40,10 +41,10 @@ class Renderer:
         return [each for each in self._drawn.values() if isinstance(each, Figure)]
 
     def render(self, blocks: Sequence[Block]) -> Markup:
-        """Blocks one below the other; charts and trees that follow one another side by side."""
+        """Blocks one below the other; charts, trees and graphs that follow one another side by side."""
         out, pictures = [], []
         for block in blocks:
-            if isinstance(block, Chart | Tree):
+            if isinstance(block, Chart | Tree | Graph):
                 pictures.append(self._drawn[id(block)])
                 continue
             out += [*self._charts(pictures), self._one(block)]
@@ -69,6 +70,8 @@ def _picture(block: Block) -> Figure | UnitMap | None:
             return draw(block.make(), block.name, alt_text=block.caption, caption=block.caption)
         case Tree():
             return tree_picture(block.rows, block.name)
+        case Graph():
+            return graph_picture(block)
         case Image():
             return unit_map(block.kind, block.values, block.marks)  # type: ignore[arg-type]
     return None

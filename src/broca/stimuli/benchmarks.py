@@ -22,6 +22,7 @@ from broca.registry import COMPAT, Registry, unknown
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cell_items import TASKS as CELL_TASKS
+from broca.stimuli.counterfactuals import ANSWER, TEXT
 from broca.stimuli.degeneracy import refuse_constant
 from broca.stimuli.examples import Shots, add_examples
 from broca.stimuli.natural import ABILITIES as NATURAL
@@ -69,6 +70,9 @@ BENCHMARKS = Registry(
     | {
         "belief-stories": "broca.stimuli.stories:belief_stories",
         "photograph-stories": "broca.stimuli.stories:photograph_stories",
+        "induction": "broca.stimuli.induction:induction",
+        "ioi": "broca.stimuli.ioi:ioi",
+        "mcqa": "broca.stimuli.copycolors:copycolors",
         "passkey": "broca.stimuli.passkey:passkey",
         "sums": "broca.stimuli.sums:sums",
     },
@@ -232,7 +236,9 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
 
 REWORDING = "rewording"
 """The column of a table that has each prompt in other words."""
-ITEM_COLUMNS = ("prompt", "choices", "answer", "ability", "group", "id", REWORDING, *COLUMNS)
+COUNTERFACTUALS = {"counterfactual": TEXT, "counterfactual_answer": ANSWER}
+"""Columns of a table that has for each prompt another one of which another answer is right, and their tags."""
+ITEM_COLUMNS = ("prompt", "choices", "answer", "ability", "group", "id", REWORDING, *COUNTERFACTUALS, *COLUMNS)
 """What a table of items is read for."""
 
 
@@ -249,7 +255,8 @@ def table_items(
     Columns are ``prompt`` (a text, or a list of messages with role and content), ``choices`` (a list, the JSON of one, or ``box|bag``)
     and ``answer``; ``ability``, ``group``, ``id``
     and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone. A column ``rewording`` asks
-    the same in other words; a row may leave it empty.
+    the same in other words; a row may leave it empty. A column ``counterfactual`` holds the prompt so changed that
+    ``counterfactual_answer`` is right, as it follows the prompt: by default the first other choice.
 
     Args:
         path: The file.
@@ -292,6 +299,7 @@ def items_of_table(
                 answer=answer_in(read, row, choices, answers),
                 ability=read.tag(row, "ability", read.path.stem if ability is None else ability),
                 group=read.group(row),
+                tags={tag: read.text(row, name) for name, tag in COUNTERFACTUALS.items() if row.cells.get(name)},
                 images=pictures_in(read, row, *COLUMNS),
             )
         )

@@ -42,6 +42,16 @@ class MatchedDraws:
         return f"; decided before all {self.wanted} were drawn" if stopped else ""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAlone:
+    """What a circuit answers where everything else is patched, beside random ones: shares of right answers."""
+
+    intact: float
+    circuit: float
+    random: NDArray[np.float64]
+    """In the order in which they were drawn."""
+
+
 def lesion(
     scores: AbilityScores,
     draws: MatchedDraws,
@@ -50,6 +60,7 @@ def lesion(
     claims: int = 1,
     smallest_effect: float | None = None,
     seed: int = 0,
+    kept: KeptAlone | None = None,
 ) -> Rung:
     """Does the lesion cost the ability enough, under every fill and size, and more than matched random choices do?
 
@@ -60,6 +71,8 @@ def lesion(
         claims: how many share it; what may refuse the rung is tested at alpha itself.
         smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
         seed: of sign flips.
+        kept: of a circuit, whose draws are told by what they keep alone: one vital edge spoils an answer, so that a random circuit
+            that holds one costs as much as the whole, and yet answers nothing by itself.
     """
     level = alpha / claims
     try:
@@ -72,7 +85,8 @@ def lesion(
     by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
     robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
     states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
-    text, numbers = _words(scores, draws, found, by_size), _numbers(scores, draws, found, by_size) | {"alpha": level}
+    text = _words(scores, draws, found, by_size, kept)
+    numbers = _numbers(scores, draws, found, by_size, kept) | {"alpha": level}
     if "failed" in states:
         return Rung("causal", "failed", text, numbers)
     if not draws.decision.draws:
@@ -100,9 +114,10 @@ def without_massive(rung: Rung, rest: float, taken: int) -> Rung:
 
 
 def _numbers(
-    scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float]
+    scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], kept: KeptAlone | None
 ) -> dict[str, float | int | None]:
     n, as_costly = draws.decision.draws, draws.decision.as_costly
+    random = -scores.draw_losses[:n] if kept is None else kept.random[:n]
     by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
     return {
         "loss": found.value,
@@ -115,12 +130,15 @@ def _numbers(
         "draws": n,
         "as_costly": as_costly,
         "p_random": (1 + as_costly) / (1 + n) if n else None,
-        "random_median": float(np.median(-scores.draw_losses[:n])) if n else None,
+        "random_median": float(np.median(random)) if n else None,
+        **({} if kept is None else {"kept_alone": kept.circuit, "intact": kept.intact}),
         **{f"effect_{name}": effect for name, effect in (by_fill | dict(by_size)).items()},
     }
 
 
-def _words(scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float]) -> str:
+def _words(
+    scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], kept: KeptAlone | None
+) -> str:
     by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
     fills = f" in the mean over {len(by_fill)} fills" if len(by_fill) > 1 else ""
     balanced = "; positions and answers balanced" if scores.balanced else ""
@@ -129,14 +147,32 @@ def _words(scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Map
         f"over {count(found.groups, 'group')}, {p_value(found.p)}{balanced}); the smallest loss of interest is "
         f"{100 * found.smallest_effect:.1f} points."
     )
-    if n := draws.decision.draws:
-        band = quantile_band(-scores.draw_losses[:n])
-        text += (
-            f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} cost as much (median "
-            f"{points(band.value)}, 95 % of them within {limits(band.low, band.high)}{draws.until})."
-        )
+    text += _of_draws(scores, draws) if kept is None else _of_kept(kept, draws)
     text += _agreement("Fills", by_fill) if len(by_fill) > 1 else ""
     return text + (_agreement("Sizes", by_size) if by_size else "")
+
+
+def _of_draws(scores: AbilityScores, draws: MatchedDraws) -> str:
+    """What random choices cost."""
+    if not (n := draws.decision.draws):
+        return ""
+    band = quantile_band(-scores.draw_losses[:n])
+    return (
+        f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} cost as much (median "
+        f"{points(band.value)}, 95 % of them within {limits(band.low, band.high)}{draws.until})."
+    )
+
+
+def _of_kept(kept: KeptAlone, draws: MatchedDraws) -> str:
+    """What a circuit and random ones answer alone."""
+    text = f" Kept alone, with everything else patched, it answers {kept.circuit:.1%} (intact {kept.intact:.1%})."
+    if not (n := draws.decision.draws):
+        return text
+    band = quantile_band(kept.random[:n])
+    return text + (
+        f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} answer as much alone (median "
+        f"{band.value:.1%}, 95 % of them within {bounds(band.low, band.high, '.1%')}{draws.until})."
+    )
 
 
 def _what_would_decide(found: Loss, draws: MatchedDraws, alpha: float, *, robust: bool) -> str:

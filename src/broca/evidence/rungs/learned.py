@@ -201,3 +201,24 @@ def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, 
     )
     numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "cases": cases}
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
+
+
+def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int, alpha: float) -> Rung:
+    """Do the edges that the model chooses carry more than those that untrained twins choose?
+
+    Args:
+        own: mean t of as many edges as the circuit has, in pairs that did not choose them.
+        random: the same in each twin.
+        most: untrained twins that were to be compared.
+        pairs: how many pairs t is of.
+        alpha: level of the test.
+    """
+    if not random:
+        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"t": own})
+    state, p = decide(own, random, most=most, alpha=alpha)
+    text = (
+        f"In {pairs} pairs that did not choose them, as many edges as the circuit has carry a mean t of {number(own, '.1f')}; those that "
+        f"{len(random)} untrained twins choose carry {number(min(random), '+.1f')} to {number(max(random), '+.1f')} ({p_value(p)})."
+    )
+    numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "pairs": pairs}
+    return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)

@@ -290,3 +290,21 @@ def patch_choice(p_max: NDArray[np.float64], what: str, alpha: float) -> Rung:
         + (" More cases would decide (--cases)." if state == "undecided" else ""),
         {"k": k, "significant_selected": hits, "true_share": hits / k},
     )
+
+
+def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
+    """Do the edges of a circuit carry an effect of one sign, in pairs that did not choose them?
+
+    With 1 - alpha confidence all that are significant family-wise do: *passed* where that is at least half of them, *failed* where
+    it is none.
+    """
+    hits, k = int((p_max <= alpha).sum()), len(p_max)
+    state: State = "passed" if hits >= HALF * k else "undecided" if hits else "failed"
+    return Rung(
+        "selective",
+        state,
+        f"In pairs that did not choose them {hits} of the {k} highest edges carry more than arbitrary signs of the pairs' scores would have "
+        f"it (max-T, family-wise {alpha:g}; {HALF:.0%} is asked)."
+        + (" More pairs would decide (--n), or fewer edges." if state == "undecided" else ""),
+        {"k": k, "significant_selected": hits, "true_share": hits / k},
+    )

@@ -16,7 +16,7 @@ from broca.items import Item
 from broca.registry import unknown
 from broca.stimuli import tomi
 from broca.stimuli.options import is_file, is_folder
-from broca.stimuli.published import fantom, inspect_data, math_mc, mmtom, opentom, pairs, syntaxgym, vision
+from broca.stimuli.published import fantom, inspect_data, math_mc, mib, mmtom, opentom, pairs, syntaxgym, vision
 from broca.stimuli.published.sources import columns_of
 
 __all__ = ["FORMATS", "PRESETS", "Format", "find", "format_of", "nearest_format", "preset"]
@@ -43,6 +43,9 @@ FORMATS = (
     Format("mmstar", vision.MMSTAR, vision.mmstar),
     Format("blimp", pairs.BLIMP, pairs.blimp),
     Format("syntaxgym", syntaxgym.COLUMNS, syntaxgym.syntaxgym),
+    Format("mib-ioi", mib.IOI, mib.mib),
+    Format("mib-choice", mib.CHOICE, mib.mib),
+    Format("mib-arithmetic", mib.ARITHMETIC, mib.mib),
     Format("inspect-ai", inspect_data.COLUMNS, inspect_data.inspect_samples),
 )
 """The formats that are known."""

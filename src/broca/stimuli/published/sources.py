@@ -87,7 +87,7 @@ def columns_of(path: Path) -> frozenset[str]:
         StimulusError: The file is missing or malformed.
     """
     if path.suffix.lower() == ".parquet":
-        return frozenset(read_table(path).columns)
+        return frozenset((*read_table(path).columns, *records(path).columns))
     return frozenset(records(path).columns)
 
 

@@ -1,0 +1,42 @@
+"""What a study of a circuit found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from broca.evidence.result import Result
+from broca.instruments.circuit.spec import Circuit
+from broca.units import UnitMask
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CircuitResult(Result):
+    """What a study of a circuit found."""
+
+    spec: Circuit
+    edges: pl.DataFrame
+    """One row an edge."""
+    nodes: pl.DataFrame
+    """One row a part that writes."""
+    curves: pl.DataFrame
+    """One row a ranking, size and draw."""
+    areas: pl.DataFrame
+    """One row a ranking: CPR and CMD."""
+    shown: pl.DataFrame
+    """Some items beside their counterfactuals."""
+    items: pl.DataFrame
+    prompts: pl.DataFrame
+    doses: pl.DataFrame
+    matrix: pl.DataFrame
+    baselines: pl.DataFrame
+    flipped: pl.DataFrame
+    graph: Mapping[str, Any]
+    """Heads, key-value heads, and for each layer whether its MLP reads what its heads read."""
+    estimate: Mapping[str, Any]
+    method: str
+    selected: UnitMask | None = None
+    """The heads that write on an edge of the circuit."""

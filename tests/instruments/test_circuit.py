@@ -1,0 +1,205 @@
+"""A study of a circuit, on an organism of which the circuit is known, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import zoo
+from broca.errors import BrocaError, GuardError, SelectionError, StimulusError
+from broca.instruments.circuit import entry
+from broca.instruments.circuit.curve import areas
+from broca.instruments.circuit.pairs import pair_items
+from broca.instruments.circuit.spec import Circuit
+from broca.instruments.circuit.trial import circuit_trial
+from broca.items import Item
+from broca.models.circuit.parts import circuit_parts
+from broca.models.lm import LM
+from broca.scoring import Likelihood
+from broca.stats.faithfulness import SHARES
+from broca.stimuli.benchmarks import benchmark
+from broca.units.graph import EdgeGraph, strongest
+
+FAST = {"items": "induction", "n": 48, "draws": 40, "random_curves": 2, "minimal": 4, "steps": 3}
+
+
+@cache
+def organism() -> LM:
+    return LM.load("induction", dtype="float32", device="cpu")
+
+
+@cache
+def study():
+    return Circuit(**FAST, twins=2).run(organism())
+
+
+def test_the_planted_circuit_comes_first_and_climbs():
+    found = study()
+    top = found.edges["edge"][:12].to_list()
+    assert {"input->a0.h0<v>", "a1.h1->logits"} <= set(top)
+    assert "a0.h0->a1.h1<k>" in top
+    states = {rung.name: rung.state for rung in found.verdict.rungs}
+    assert states["selective"] == states["reliable"] == states["causal"] == "passed"
+    assert states["specific"] == "not tested"
+
+
+def test_the_circuit_alone_answers_and_without_it_nothing_does():
+    doses = study().doses
+    own = {(row["condition"], row["side"]): row["accuracy"] for row in doses.filter(pl.col("seed") < 0).to_dicts()}
+    assert own["intact", ""] == 1
+    assert own["lesion", "keep"] > 0.9
+    assert own["lesion", "remove"] < 0.2
+
+
+def test_the_whole_has_faithfulness_1_and_curves_of_both_rankings_are_named():
+    found = study()
+    whole = found.curves.filter(pl.col("share") == 1.0)
+    assert set(whole["ranking"]) == {"signed", "absolute"}
+    assert whole["faithfulness"].to_numpy() == pytest.approx(1, abs=1e-4)
+    assert set(found.areas["ranking"]) == {"signed", "absolute", "random"}
+    row = {r["ranking"]: r for r in found.areas.to_dicts()}
+    assert row["absolute"]["cpr"] > row["random"]["cpr"]
+
+
+def test_nodes_are_sums_of_the_edges_that_leave_them():
+    found = study()
+    sums = dict(found.edges.group_by("writer").agg(pl.col("score").sum()).rows())
+    for node, score in found.nodes.select("node", "score").rows():
+        assert score == pytest.approx(sums[node], abs=1e-9)
+
+
+def test_no_group_that_chose_tests():
+    found = study()
+    (choice,) = found.ledger.choices
+    assert choice.apart
+    assert choice.groups
+    assert len(set(found.prompts["id"])) == 24
+
+
+def test_an_untrained_model_is_stopped_at_the_gate():
+    from broca.models.twins import untrained_twin
+
+    with pytest.raises(GuardError, match="does not have the ability"):
+        Circuit(**FAST, twins=0).run(untrained_twin(organism(), 0))
+
+
+def test_exact_scores_of_the_highest_edges_rank_before_the_rest():
+    found = Circuit(**{**FAST, "method": "eap", "steps": 5}, twins=0, rescore=10, edges=5).run(organism())
+    scored = found.edges.filter(pl.col("exact").is_not_null())
+    assert scored.height == 10
+    assert scored["exact"].to_list() == scored["first"].to_list()
+    assert scored["first"].abs().min() >= found.edges.filter(pl.col("exact").is_null())["first"].abs().max() - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"edges": 3, "percent": 1.0}, "not as both"),
+        ({"counterfactual": "exchnge"}, "exchange"),
+        ({"method": "exact", "rescore": 5}, None),
+    ],
+)
+def test_what_contradicts_itself_is_refused(fields, says):
+    if says is None:
+        assert list(Circuit(**fields).idle(["rescore"]))
+        return
+    with pytest.raises(BrocaError, match=says):
+        Circuit(**fields)
+
+
+def test_items_without_a_usable_counterfactual_are_left_out_and_counted():
+    lm = zoo.lm("llama")
+    scorer = Likelihood(join="")
+    good = [Item(f"g{i}", f"where {i} a b", ("a", "b"), i % 2) for i in range(10)]
+    alike = [Item("s", "where a b", ("ab", "ac"), 0)]
+    longer = [
+        Item("l", "who knows", ("c", "d"), 0, tags={"counterfactual": "who knows this", "counterfactual answer": "d"})
+    ]
+    found = pair_items(lm, [*good, *alike, *longer], "auto", scorer, 0)
+    assert [item.id for item in found.items] == [item.id for item in good]
+    assert list(found.left.values())[:2] == [1, 1]
+    with pytest.raises(StimulusError, match="the fewest"):
+        pair_items(lm, good[:4], "exchange", scorer, 0)
+
+
+def test_another_item_of_as_many_tokens_lends_its_run():
+    lm = zoo.lm("llama")
+    items = [Item(f"{i}", f"say {'xyzw'[i % 4]}{i:02}", ("xyzw"[i % 4], "q"), 0) for i in range(12)]
+    found = pair_items(lm, items, "other", Likelihood(join=""), 0)
+    assert len(found.pairs) == 12
+    assert all(pair.wrong != pair.right for pair in found.pairs)
+
+
+def test_a_trial_removes_and_keeps_and_matches_its_draws():
+    graph = EdgeGraph(4, 4, (False,) * 3)
+    circuit = strongest(graph, np.random.default_rng(0).normal(size=graph.n_edges), 20, absolute=True)
+    trial = circuit_trial(circuit, [], draws=30, removed=10, seed=0)
+    assert trial.removed.claim.mask is circuit
+    assert [c.mask.count for c in (*trial.removed.beside, *trial.kept.conditions)] == [graph.n_edges - 20] * 31
+    assert len(trial.removed.draws.conditions) == 10
+    assert "layers" in trial.kept.matched
+
+
+def test_areas_need_every_size():
+    rows = [{"ranking": "signed", "share": share, "edges": 1, "draw": -1, "faithfulness": 1.0} for share in SHARES]
+    found = areas(pl.DataFrame(rows))
+    assert found["cpr"].to_list() == [pytest.approx(0.999)]
+
+
+# -- MIB's entry, read by a small reader of our own ------------------------------------------------------------------
+
+
+def read_entry(path: Path):
+    """As MIB's own `Graph.from_json` asks: every node and edge by name, and no other."""
+    told = json.loads(path.read_text())
+    cfg = told["cfg"]
+    assert set(cfg) == {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}
+    heads, layers = cfg["n_heads"], cfg["n_layers"]
+    nodes, edges = ["input"], []
+    for layer in range(layers):
+        before = list(nodes)
+        own = [f"a{layer}.h{head}" for head in range(heads)]
+        edges += [f"{node}->{head}<{kind}>" for node in before for head in own for kind in "qkv"]
+        edges += [f"{node}->m{layer}" for node in (before if cfg["parallel_attn_mlp"] else [*before, *own])]
+        nodes += [*own, f"m{layer}"]
+    edges += [f"{node}->logits" for node in nodes]
+    assert set(told["nodes"]) == {*nodes, "logits"}
+    assert set(told["edges"]) == set(edges)
+    assert all(set(edge) == {"score", "in_graph"} for edge in told["edges"].values())
+    return told
+
+
+def test_the_entry_is_what_its_readers_ask_for(tmp_path):
+    found = study()
+    path = tmp_path / "entry.json"
+    path.write_text(json.dumps(entry.entry(found.edges.to_dicts(), found.graph, found.model["d_model"])))
+    told = read_entry(path)
+    assert sum(edge["in_graph"] for edge in told["edges"].values()) == found.edges["circuit"].sum()
+
+
+def test_the_edges_of_query_heads_sum_to_that_of_the_key_they_share():
+    graph = EdgeGraph(4, 2, (False, False))
+    rows = [{"edge": graph.name(i), "score": float(i), "circuit": i == 3} for i in range(graph.n_edges)]
+    told = entry.entry(rows, {"heads": 4, "groups": 2, "parallel": [False, False]}, 8)
+    for kind in "kv":
+        scores = [told["edges"][f"m0->a1.h{head}<{kind}>"]["score"] for head in (2, 3)]
+        assert sum(scores) == graph.places[f"m0->a1.g1<{kind}>"]
+
+
+def test_an_edge_mask_of_another_model_is_refused():
+    from broca.interventions.circuit import Counterfactuals, EdgePatch
+
+    mask = circuit_parts(zoo.lm("llama")).graph.mask([0])
+    with pytest.raises(SelectionError, match="another model"), organism().under(EdgePatch(mask, Counterfactuals({}))):
+        pass
+
+
+def test_items_of_the_world_of_beliefs_are_paired_by_exchange():
+    lm = LM.load("routed", dtype="float32", device="cpu")
+    found = pair_items(lm, benchmark("beliefs/false-belief", n=40, detail=0.0), "auto", Likelihood(), 0)
+    assert len(found.pairs) > 30
