@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-PARTS = ("overhead", "ancestor", "memory", "peers", "tokens")
+PARTS = ("overhead", "ancestor", "memory", "peers", "tokens", "circuits")
 PEERS = ("nnsight==0.8.1", "transformer-lens==4.3.0")
 HEAD = ("benchmark", "what", "model", "value", "target", "met")
 MARKS = ("<!-- figures -->", "<!-- end of figures -->")

@@ -73,6 +73,7 @@ def test_the_other_word_follows_in_the_counterfactual_of_a_list(kind):
         assert told[8:] == words[8:]
         assert words[again] == item.choices[item.answer].strip()
         assert told[told.index(last) + 1] == item.tags["counterfactual answer"].strip()
+        assert told[:8] != words[:8]
         assert sorted(told) == sorted(words)
 
 
@@ -95,7 +96,7 @@ def test_task_files_of_mib_are_known_by_their_columns(rows, right, wrong, tmp_pa
     first = benchmark(path)[0]
     assert first.choices[first.answer] == right
     assert own_counterfactual(first).answer == wrong
-    with pytest.raises(UnknownName, match="counterfactual"):
+    with pytest.raises(UnknownName, match="Counterfactual 'abcd'"):
         benchmark(path, counterfactual="abcd")
 
 

@@ -16,7 +16,7 @@ WORDS = (
     "nail", "nest", "pen", "pig", "ring", "road", "rock", "rope", "ship", "shoe", "snow", "star", "stone", "sun", "tree", "wheel",
 )  # fmt: skip
 """One token each in most vocabularies, with a space before them."""
-Length = Annotated[int, Field(ge=4, le=24)]
+Length = Annotated[int, Field(ge=5, le=24)]
 
 
 Counterfactual = Literal["key", "value"]
@@ -40,8 +40,9 @@ def induction(
 
 def _item(number: int, words: int, kind: Counterfactual, draws: random.Random) -> Item:
     listed = draws.sample(WORDS, words)
-    again = draws.randint(1, words - 3)
-    other = draws.randint(again + 2, words - 1)
+    again = draws.randint(1, words - 1)
+    # Neither the last word that is told, nor the one behind the right one: then the exchange would move what is right.
+    other = draws.choice([i for i in range(1, words) if i not in (again - 1, again, again + 1)])
     right, foil = listed[again], listed[other]
     moved, back = list(listed), 1 if kind == "key" else 0
     moved[again - back], moved[other - back] = listed[other - back], listed[again - back]
