@@ -118,7 +118,13 @@ def test_items_without_a_usable_counterfactual_are_left_out_and_counted():
     good = [Item(f"g{i}", f"where {i} a b", ("a", "b"), i % 2) for i in range(10)]
     alike = [Item("s", "where a b", ("ab", "ac"), 0)]
     longer = [
-        Item("l", "who knows what it is", ("c", "d"), 0, tags={"counterfactual": "who knows this thing", "counterfactual answer": "d"})
+        Item(
+            "l",
+            "who knows what it is",
+            ("c", "d"),
+            0,
+            tags={"counterfactual": "who knows this", "counterfactual answer": "d"},
+        )
     ]
     found = pair_items(lm, [*good, *alike, *longer], "auto", scorer, 0)
     assert [item.id for item in found.items] == [item.id for item in good]

@@ -11,6 +11,7 @@ COMMAND = Command(
     help="Score the edges between a model's parts, choose a circuit, and test what it suffices for and what it is needed for.",
     spec="broca.instruments.circuit.spec:Circuit",
     examples=True,
+    one_of=("edges", "percent"),
     extras=(
         Extra(
             "export",

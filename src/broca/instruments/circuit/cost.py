@@ -2,49 +2,93 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from broca.evidence.trial_cost import trial_phases
-from broca.instruments.circuit.scores import CHUNK
+from broca.instruments.circuit.pairs import PairedItems, pair_items
 from broca.instruments.circuit.spec import Circuit
 from broca.models.circuit.parts import circuit_parts
 from broca.models.lm import LM
 from broca.scoring.costs import sample_items
 from broca.specs.cost import BACKWARD, Phase, Plan
+from broca.specs.savings import Saving, steps
 from broca.stats.faithfulness import SHARES
+from broca.stats.reliability import halves
+from broca.stats.stopping import fewest_draws
 
-PATCHED = 2.5
-"""Weight of a pass with most edges patched, measured on a model of 12 layers and 12 heads."""
-SCORED = 1.3
-"""By what scoring every edge makes a backward pass longer, measured there too."""
+PATCHED = 2.0
+"""Weight of a pass with most edges patched."""
+SCORED = BACKWARD * 1.3
+"""Weight of a pass with its backward pass, all of whose edges are scored."""
+LEAST = 24
+"""Pairs of each ability that a budget leaves, the fewest."""
 
 
 def cost(spec: Circuit, lm: LM) -> Plan:
     """Readings of all texts; of draws and twins at most, and as a rule."""
-    own = next(iter(spec.abilities.values()))
-    tokens = sum(map(len, lm.tokenize([item.content for item in own], chat=spec.chat)))
-    half = tokens // 2
-    items = (*own[len(own) // 2 :], *(item for name in list(spec.abilities)[1:] for item in spec.abilities[name]))
-    n_edges = circuit_parts(lm).graph.n_edges
-    passes = {
-        "eap": 1,
-        "eap-ig": spec.steps,
-        "ig-activations": spec.steps * (2 * lm.anatomy.n_layers + 1),
-        "exact": 0,
-    }[spec.method]
-    scoring = 2 + passes * BACKWARD * SCORED + (n_edges if spec.method == "exact" else 0)
-    sizes = len(SHARES)
-    kept = 3 + 2 * sizes + sizes * spec.random_curves + min(spec.minimal, n_edges)
-    twins = spec.enough_twins(spec.twins)
+    paired = {
+        name: pair_items(lm, items, spec.counterfactual, spec.scorer, spec.seed)
+        for name, items in spec.abilities.items()
+    }
+    own, *others = paired.values()
+    groups = np.array([item.cluster for item in own.items])
+    first, second = (own.part(each) for each in halves(len(groups), seed=spec.seed, groups=groups))
+    chosen, tested = _tokens(first), _tokens(second)
+    items = (*second.items, *(item for each in others for item in each.items))
+    n_edges, draws = circuit_parts(lm).graph.n_edges, spec.enough_draws(spec.draws)
     intact, *trial = trial_phases(
-        lm, items, spec.scorer, lesions=4, draws=spec.enough_draws(spec.draws), alpha=spec.level
+        lm, items, spec.scorer, lesions=4, draws=draws * (2 if others else 1), alpha=spec.level
     )
     phases = [
         intact,
-        Phase("scoring edges", tokens, scoring),
-        Phase("scoring the highest edges exactly", half, spec.rescore),
-        Phase("finding a size", half, sizes * PATCHED),
-        Phase("keeping circuits", half, kept * PATCHED),
-        *(Phase(each.name, each.tokens, each.passes, each.weight * PATCHED, each.expected) for each in trial),
-        Phase("scoring the circuit's edges pair by pair", half, scoring),
-        Phase("scoring untrained twins", tokens, (1 + twins) * (2 + BACKWARD * SCORED), models=twins),
+        *_scoring(spec, lm, n_edges, chosen, "scoring edges in the half that chooses"),
+        *_scoring(spec, lm, n_edges, tested, "scoring edges in the other half"),
+        Phase("scoring the highest edges exactly", chosen, (2 + spec.rescore) * bool(spec.rescore), PATCHED),
+        Phase("finding a size", chosen, (3 + len(SHARES)) * (spec.edges is None and spec.percent is None), PATCHED),
+        Phase("keeping circuits", tested, 3 + len(SHARES) * (2 + spec.random_curves), PATCHED),
+        # Counterfactuals run beside the texts, and are kept where there is room.
+        *(_doubled(each) for each in trial),
+        *_scoring(spec, lm, n_edges, tested, "scoring the circuit's edges pair by pair"),
+        Phase("taking edges out", tested, 2 + min(spec.minimal, n_edges), PATCHED),
+        *_twins(spec, chosen + 2 * tested),
     ]
-    return Plan(tuple(phase for phase in phases if phase.passes), sample_items(lm, items[:CHUNK], spec.scorer))
+    return Plan(tuple(phase for phase in phases if phase.passes), sample_items(lm, items, spec.scorer))
+
+
+def savings(spec: Circuit, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
+    """What decides nothing first; then twins, draws and pairs."""
+    least = fewest_draws(spec.level)
+    found = (
+        Saving("random_curves", (spec.random_curves, 0), "random circuits beside each size"),
+        Saving("minimal", (spec.minimal, 0), "edges taken out one at a time"),
+        Saving("twins", (spec.twins, 0), "untrained twins", ("learned",)),
+        Saving("draws", steps(spec.draws, least), "matched random circuits", ("causal", "specific")),
+        Saving("n", steps(spec.n, LEAST), "items of each ability", ("selective", "reliable", "causal"), fine=True),
+    )
+    return tuple(each for each in found if each.values[0] > each.values[-1])
+
+
+def _tokens(paired: PairedItems) -> int:
+    return sum(len(pair.clean) for pair in paired.pairs)
+
+
+def _scoring(spec: Circuit, lm: LM, n_edges: int, tokens: int, name: str) -> list[Phase]:
+    """Of every edge: both texts of each pair, then points with their backward passes, or a run an edge."""
+    lines = {"eap": 1, "eap-ig": spec.steps, "ig-activations": spec.steps * (2 * lm.anatomy.n_layers + 1)}
+    if spec.method == "exact":
+        return [Phase(name, tokens, 2 + n_edges, PATCHED)]
+    return [Phase(name, tokens, 2), Phase(name, tokens, lines[spec.method], SCORED)]
+
+
+def _doubled(phase: Phase) -> Phase:
+    expected = None if phase.expected is None else 2 * phase.expected
+    return Phase(phase.name, phase.tokens, 2 * phase.passes, phase.weight, expected)
+
+
+def _twins(spec: Circuit, tokens: int) -> list[Phase]:
+    """The model and its twins, by the gradient alone."""
+    name, twins = "scoring untrained twins", spec.enough_twins(spec.twins)
+    return [
+        Phase(name, tokens, 2 * (1 + twins), models=twins),
+        Phase(name, tokens, 1 + twins, SCORED),
+    ]

@@ -51,7 +51,7 @@ def tells(values: Floats, groups: Sequence[str], *, alpha: float, seed: int) -> 
 
 def agree(first: Floats, second: Floats, count: int) -> Rung:
     """Do two halves of the pairs score edges alike?"""
-    return reliable.patch_choice(np.abs(first), np.abs(second), count, "edges")
+    return reliable.ranking(np.abs(first), np.abs(second), count, "edges", "pairs")
 
 
 def beyond_twins(

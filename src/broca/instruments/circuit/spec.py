@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from broca.evidence.abilities import abilities
+from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
 from broca.items import Item, fingerprint
 from broca.page.shell import YOURS, command
@@ -17,13 +18,23 @@ from broca.scoring import Likelihood
 from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.fields import Natural, Percent, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, Claims, Gate, Others, SmallestEffect, TemplateUse
+from broca.specs.groups import (
+    Alpha,
+    BootstrapSamples,
+    BudgetFrom,
+    BudgetTokens,
+    Claims,
+    Gate,
+    Others,
+    SmallestEffect,
+    TemplateUse,
+)
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
 from broca.stimuli.counterfactuals import check_way
 
 
-class Circuit(SharedLevel, Spec):
+class Circuit(SharedLevel, WithBudget, Spec):
     """Score edges, choose a circuit, keep it alone and take it away."""
 
     kind: Literal["circuit"] = "circuit"
@@ -70,6 +81,8 @@ class Circuit(SharedLevel, Spec):
     seed: Natural = 0
     """Seed of the halves, counterfactuals, random circuits, bootstrap and twins."""
     expect: Expected = None
+    budget_tokens: BudgetTokens = None
+    budget_from: BudgetFrom = Field(default_factory=dict)
 
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
