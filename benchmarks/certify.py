@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from certificate import lookup, page, parts
+from certificate import circuits, lookup, page, parts
 from certificate.rows import Row
 from ground import RESULTS, settle, write
 
@@ -68,6 +68,7 @@ def main() -> int:
         *parts.places(kept, given.studies),
         *parts.power(kept, given.sizes),
         *lookup.rows(kept, folder, given.n_items),
+        *circuits.rows(kept, given.studies),
     ]
     write("certify", rows, load=load, studies=given.studies, sizes=given.sizes, n_items=given.n_items)
     page.write(RESULTS / "certify.json", HERE.parent / "docs/certify.md")

@@ -20,7 +20,7 @@ WHOLE, TRUE = 50, 20
 """Whole studies of nulls, and of the organism."""
 PAIRS, EDGES, TWINS = 60, 30, 19
 STUDY: dict[str, Any] = {
-    "items": "induction", "n": 32, "gate": "mark", "draws": 60, "twins": TWINS, "random_curves": 0, "minimal": 0, "method": "eap",
+    "items": "induction", "n": 32, "gate": "mark", "draws": 60, "twins": TWINS, "random_curves": 0, "minimal": 0, "steps": 3,
 }  # fmt: skip
 
 

@@ -58,6 +58,15 @@ _SECTIONS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+_CIRCUITS = (
+    "circuit",
+    "Circuits",
+    (
+        "Rungs on scores whose signs are arbitrary, and on a network that is one of its twins; then whole studies: of networks of the shape of "
+        "`induction` that learned nothing, by gate 'mark', and of `induction`, whose circuit is known."
+    ),
+)
+
 _MISSING = """## What is not here
 
 * Whole runs by command on nulls of every instrument (localize, sensitivity, probe, perturb).
@@ -79,12 +88,14 @@ def write(results: Path, target: Path) -> None:
     found = json.loads(results.read_text(encoding="utf-8"))["rows"]
     rows = [Row(**{name: value for name, value in each.items() if name != "met"}) for each in found]
     parts = [_OPENING, _summary(rows)]
-    for part, title, text in _SECTIONS:
+    for part, title, text in (*_SECTIONS, _CIRCUITS):
         own = [row for row in rows if row.part == part]
         if own:
             parts.append(f"## {title}\n\n{text}\n\n{_table(own)}")
     absent = "".join(
-        f"* {title}: not counted yet.\n" for part, title, _ in _SECTIONS if part not in {row.part for row in rows}
+        f"* {title}: not counted yet.\n"
+        for part, title, _ in (*_SECTIONS, _CIRCUITS)
+        if part not in {row.part for row in rows}
     )
     parts += [_cost(rows), _MISSING.format(absent=absent)]
     target.write_text("\n".join(parts), encoding="utf-8")

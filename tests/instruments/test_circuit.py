@@ -25,7 +25,7 @@ from broca.stats.faithfulness import SHARES
 from broca.stimuli.benchmarks import benchmark
 from broca.units.graph import EdgeGraph, strongest
 
-FAST = {"items": "induction", "n": 48, "draws": 40, "random_curves": 2, "minimal": 4, "steps": 3}
+FAST = {"items": "induction", "n": 48, "draws": 20, "random_curves": 2, "minimal": 4, "steps": 3}
 
 
 @cache

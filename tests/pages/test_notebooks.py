@@ -28,7 +28,7 @@ def cells(text: str) -> list[tuple[str, str]]:
 
 
 def test_there_is_one_for_each_instrument_that_is_used_most():
-    assert [path.stem for path in NOTEBOOKS] == ["lesion", "localize", "perturb", "probe", "sensitivity"]
+    assert [path.stem for path in NOTEBOOKS] == ["circuit", "lesion", "localize", "perturb", "probe", "sensitivity"]
     page = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
     assert [path.stem for path in NOTEBOOKS if f"examples/notebooks/{path.name}" not in page] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree as ET
 
@@ -38,6 +39,20 @@ def test_every_text_is_escaped_and_every_edge_has_a_tip():
     assert "<script" not in svg
     tree = ET.fromstring(svg)
     assert all(path.find(f"{NS}title").text for path in tree.iter(f"{NS}path"))
+
+
+def test_a_model_of_twelve_by_twelve_stays_as_wide_as_its_fullest_level():
+    nodes = [
+        Node("input", 0),
+        *(Node(f"a{i}.h{h}", 1 + i, "") for i in range(12) for h in range(12)),
+        Node("logits", 13),
+    ]
+    edges = [Edge(f"a{i}.h{h}", f"a{i + 1}.h{11 - h}", 0.5) for i in range(11) for h in range(12)]
+    made = graph_picture(Graph("g", "A graph.", tuple(map(str, range(14))), tuple(nodes), tuple(edges)))
+    svg = ET.fromstring(made.svg)
+    assert float(svg.get("width")) < 780
+    boxes = sorted((float(r.get("y")), float(r.get("x")), float(r.get("width"))) for r in svg.iter(f"{NS}rect"))
+    assert all(a[1] + a[2] <= b[1] for a, b in itertools.pairwise(boxes) if a[0] == b[0])
 
 
 def test_edges_of_nodes_that_are_not_there_are_left_out():

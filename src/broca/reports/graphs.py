@@ -13,7 +13,7 @@ from broca.page.charts import INK
 from broca.page.words import visible
 from broca.reports.drawing import Figure
 
-ROW, COLUMN, LEFT, HALF = 46, 50, 78, 9
+ROW, COLUMN, LEFT, HALF = 46, 56, 78, 9
 """Height of a level, width of a node's place, width of the levels' names, and half the height of a node."""
 LETTER = 6.4
 """Width of a letter of a node's name, on average."""

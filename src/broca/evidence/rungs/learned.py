@@ -214,7 +214,7 @@ def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int,
         alpha: level of the test.
     """
     if not random:
-        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"t": own})
+        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"twins": 0})
     state, p = decide(own, random, most=most, alpha=alpha)
     text = (
         f"In {pairs} pairs that did not choose them, as many edges as the circuit has carry a mean t of {number(own, '.1f')}; those that "

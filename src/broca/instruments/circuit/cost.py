@@ -88,6 +88,8 @@ def _doubled(phase: Phase) -> Phase:
 def _twins(spec: Circuit, tokens: int) -> list[Phase]:
     """The model and its twins, by the gradient alone."""
     name, twins = "scoring untrained twins", spec.enough_twins(spec.twins)
+    if not twins:
+        return []
     return [
         Phase(name, tokens, 2 * (1 + twins), models=twins),
         Phase(name, tokens, 1 + twins, SCORED),

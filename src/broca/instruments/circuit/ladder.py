@@ -62,6 +62,8 @@ def beyond_twins(
     Each network chooses as many edges in one half of the pairs, and their effect is read in the other: the mean t with the sign of the
     half that chose. By the gradient at the texts alone, in the model as in its twins.
     """
+    if not twins:
+        return learned.circuit_edges(float("nan"), [], most=0, pairs=len(halves[1]), alpha=alpha)
     own = _own_effect(bench, halves, circuit)
     random: list[float] = []
     for i in range(twins):
