@@ -21,6 +21,7 @@ from broca.errors import BrocaError as BrocaError
 from broca.evidence.directions import fit_direction as fit_direction
 from broca.evidence.fills import measure_fill as measure_fill
 from broca.instruments.circuit.spec import Circuit as Circuit
+from broca.instruments.direction.spec import DirectionTest as DirectionTest
 from broca.instruments.lesion.spec import CausalTest as CausalTest
 from broca.instruments.localize.spec import Localize as Localize
 from broca.instruments.perturb.spec import Perturb as Perturb

@@ -7,6 +7,7 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from random import Random
 from typing import Any
 
@@ -248,6 +249,7 @@ def zipped(data: bytes, random: Random) -> bytes | None:
         EOFError,
         struct.error,
         LookupError,
+        zlib.error,
     ):
         return None
     if not parts:

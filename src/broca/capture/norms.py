@@ -1,4 +1,8 @@
-"""How long what stands at a site is: the mean L2 norm over the tokens of texts, special tokens left out."""
+"""How long what stands at a site is: the mean L2 norm over the tokens of texts, without the first one.
+
+The first token of a text, special or not, carries activations that are tens of times as long as any other's (Sun et al., 2024, *Massive
+activations*): with it the mean would say how short the texts are.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from torch import Tensor
 from broca.capture.activations import every_site
 from broca.capture.loop import look_up, shards
 from broca.models.lm import LM
-from broca.models.pool import Pool, pool_tokens
+from broca.models.pool import pool_tokens
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
 
@@ -28,12 +32,11 @@ def mean_norms(
 
     Raises:
         SiteUnavailable: if the model has no such site.
-        StimulusError: if a text has special tokens alone.
         StatisticsError: if an activation is NaN or infinite, naming site and text.
     """
 
     def step(batch: Batch) -> dict[Site, Tensor]:
-        weights = Pool("mean").weights(batch)
+        weights = _later_tokens(batch)
 
         def norms(values: Tensor) -> Tensor:
             wide = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
@@ -49,3 +52,12 @@ def mean_norms(
         if progress is not None:
             progress(done, len(tokens))
     return {site: value / len(tokens) for site, value in total.items()}
+
+
+def _later_tokens(batch: Batch) -> Tensor:
+    """``(batch, token)`` weights that sum to 1 in each row, over all tokens but the first and special ones; or over the last alone."""
+    weights = torch.zeros(batch.ids.shape, dtype=torch.float32)
+    for row, (tokens, start) in enumerate(zip(batch.tokens, batch.start.tolist(), strict=True)):
+        first = min(max(tokens.prefix, 1), len(tokens) - 1)
+        weights[row, start + first : start + len(tokens)] = 1 / (len(tokens) - first)
+    return weights.to(batch.ids.device)

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from broca.errors import GuardError
 from broca.evidence.verdict import Guard
 from broca.interventions.lesion import Keep, Lesion
+from broca.interventions.steer import Steer
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.force import Intervention
@@ -71,6 +72,25 @@ def restored(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> Guard:
     return Guard(
         "identity", "passed", "After the mask every weight, and every logit of the probes, is bit for bit what it was."
     )
+
+
+def unsteered(lm: LM, steer: Steer, tokens: Sequence[Tokens]) -> Guard:
+    """Steering at dose 0 must change no bit, and at its own dose leave nothing behind.
+
+    Raises:
+        GuardError: if it does: then the hooks themselves alter the model.
+    """
+    before = lm.all_logits(tokens)
+    with lm.under(steer.at_dose(0.0)):
+        kept = lm.all_logits(tokens)
+    with lm.under(steer):
+        lm.all_logits(tokens)
+    if not torch.equal(before, kept) or not torch.equal(before, lm.all_logits(tokens)):
+        raise GuardError(
+            "Steering at dose 0, or having steered, changes the logits, so a dose would measure the hook. Is the model deterministic? "
+            "Report this model's class."
+        )
+    return Guard("identity", "passed", "Dose 0 changes no bit, and nothing stays behind.")
 
 
 def effect(lm: LM, change: Intervention, tokens: Sequence[Tokens]) -> Guard:

@@ -55,6 +55,8 @@ class Conduct:
     """The smallest loss of accuracy that is of interest; by default a fifth of intact minus chance."""
     n_bootstrap: int = 2000
     seed: int = 0
+    what: str = "lesion"
+    """What is done, as the rungs call it."""
 
     @property
     def level(self) -> float:
@@ -215,6 +217,7 @@ class TrialScores:
             claims=how.claims,
             smallest_effect=how.smallest_effect,
             seed=how.seed,
+            what=how.what,
         )
         if self.trial.without is not None:
             right = rows_of(self.items.filter(pl.col("ability") == self.own), self.trial.without.address)["correct"]

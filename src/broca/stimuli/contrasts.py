@@ -32,6 +32,8 @@ CONTRASTS = Registry(
         "multiple-demand": "broca.stimuli.arithmetic:multiple_demand",
         "multiple-demand-matched": "broca.stimuli.arithmetic:multiple_demand_matched",
         "pain": "broca.stimuli.stories:pain",
+        "sentiment": "broca.stimuli.tones:sentiment",
+        "formality": "broca.stimuli.tones:formality",
         "stories/belief": "broca.stimuli.natural.controls:belief_contrast",
         **dict.fromkeys(NATURAL, "broca.stimuli.natural.controls:natural_contrast"),
     },

@@ -41,7 +41,7 @@ class Direction:
     centres: Vectors = field(default_factory=dict)
     """Where place 0 is; the origin where nothing is said."""
     rho: Mapping[Site, float] = field(default_factory=dict)
-    """Mean L2 norm of what stands at the site at a token, special tokens left out."""
+    """Mean L2 norm of what stands at the site at a token, the first one of a text left out."""
     model: str = ""
     """Fingerprint of the model that it was fitted on (`LM.fingerprint`); nothing where nobody says."""
     about: Mapping[str, Any] = field(default_factory=dict)

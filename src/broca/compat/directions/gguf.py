@@ -165,7 +165,7 @@ class _Content:
             raise self.damage(f"{name[:40]!r} has {dimensions} dimensions, and a direction has one")
         if kind != _F32:
             raise self.damage(f"{name[:40]!r} is not stored as F32, and llama.cpp refuses other types")
-        return name, shape[0], offset
+        return name, next(iter(shape)), offset
 
     def vectors(self, infos: list[tuple[str, int, int]], alignment: Any) -> dict[int, NDArray[np.float32]]:
         if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:

@@ -18,6 +18,7 @@ from broca.evidence.verdict import Rung
 from broca.page.numbers import limits as bounds
 from broca.page.numbers import number, p_value
 from broca.page.words import count
+from broca.stats.dose_trend import Trend
 from broca.stats.loss import SMALLEST_SHARE, Loss, loss_test
 from broca.stats.nulls import quantile_band
 from broca.stats.stopping import Decision, fewest_draws
@@ -60,7 +61,11 @@ def lesion(
     claims: int = 1,
     smallest_effect: float | None = None,
     seed: int = 0,
+<<<<<<< HEAD
     kept: KeptAlone | None = None,
+=======
+    what: str = "lesion",
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
 ) -> Rung:
     """Does the lesion cost the ability enough, under every fill and size, and more than matched random choices do?
 
@@ -71,8 +76,12 @@ def lesion(
         claims: how many share it; what may refuse the rung is tested at alpha itself.
         smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
         seed: of sign flips.
+<<<<<<< HEAD
         kept: of a circuit, whose draws are told by what they keep alone: one vital edge spoils an answer, so that a random circuit
             that holds one costs as much as the whole, and yet answers nothing by itself.
+=======
+        what: is done, where it is no lesion.
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     """
     level = alpha / claims
     try:
@@ -85,8 +94,15 @@ def lesion(
     by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
     robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
     states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
+<<<<<<< HEAD
     text = _words(scores, draws, found, by_size, kept)
     numbers = _numbers(scores, draws, found, by_size, kept) | {"alpha": level}
+=======
+    text, numbers = (
+        _words(scores, draws, found, by_size, what),
+        _numbers(scores, draws, found, by_size) | {"alpha": level},
+    )
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     if "failed" in states:
         return Rung("causal", "failed", text, numbers)
     if not draws.decision.draws:
@@ -136,14 +152,18 @@ def _numbers(
     }
 
 
+<<<<<<< HEAD
 def _words(
     scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], kept: KeptAlone | None
 ) -> str:
+=======
+def _words(scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], what: str) -> str:
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
     fills = f" in the mean over {len(by_fill)} fills" if len(by_fill) > 1 else ""
     balanced = "; positions and answers balanced" if scores.balanced else ""
     text = (
-        f"The lesion changes {scores.name} accuracy by {points(-found.value)} {limits(-found.high, -found.low)}{fills} (sign flips "
+        f"The {what} changes {scores.name} accuracy by {points(-found.value)} {limits(-found.high, -found.low)}{fills} (sign flips "
         f"over {count(found.groups, 'group')}, {p_value(found.p)}{balanced}); the smallest loss of interest is "
         f"{100 * found.smallest_effect:.1f} points."
     )
@@ -214,8 +234,30 @@ def _agreement(what: str, found: Mapping[str, float]) -> str:
     return f" {what} {'agree' if agree else 'disagree'} in sign ({listed})."
 
 
-def against_families(rung: Rung, table: pl.DataFrame, alpha: float) -> Rung:
-    """The causal rung, which has to hold against each family of random masks."""
+def with_trend(rung: Rung, trend: Trend, *, alpha: float, about: str) -> Rung:
+    """The rung of a steering, which has to move what it moves the more, the higher the dose.
+
+    Args:
+        rung: *causal*.
+        trend: of the number over doses within which text stays fluent.
+        alpha: level of the trend's test.
+        about: the number, in words.
+    """
+    rises = trend.tau > 0 and trend.p <= alpha
+    text = f" Over doses {about} rises at {number((1 + trend.tau) / 2, '.0%')} of the steps (Kendall's tau {number(trend.tau)} "
+    rung = rung.more(
+        f"{text}{bounds(trend.low, trend.high)}, sign flips over {count(trend.groups, 'group')}, {p_value(trend.p)}).",
+        {"tau": trend.tau, "p_tau": trend.p},
+    )
+    return (
+        rung
+        if rises or rung.state != "passed"
+        else replace(rung, state="undecided", text=f"{rung.text} Undecided: no trend.")
+    )
+
+
+def against_families(rung: Rung, table: pl.DataFrame, alpha: float, *, of: str = "masks") -> Rung:
+    """The causal rung, which has to hold against each family of random masks, or directions."""
     if table.height < 2:
         return rung
     told = "; ".join(
@@ -223,11 +265,11 @@ def against_families(rung: Rung, table: pl.DataFrame, alpha: float) -> Rung:
         for row in table.iter_rows(named=True)
     )
     rung = rung.more(
-        f" Against each family of random masks: {told}.",
+        f" Against each family of random {of}: {told}.",
         {f"p_{name}": p for name, p in table.select("family", "p").rows()},
     )
     lost = [name for name, p in table.select("family", "p").rows() if p > alpha]
-    return rung.failed_if(f"It is not beyond random masks of the family {', '.join(lost)}." if lost else None)
+    return rung.failed_if(f"It is not beyond random {of} of the family {', '.join(lost)}." if lost else None)
 
 
 def patch_choice(

@@ -203,6 +203,7 @@ def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, 
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
 
 
+<<<<<<< HEAD
 def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int, alpha: float) -> Rung:
     """Do the edges that the model chooses carry more than those that untrained twins choose?
 
@@ -222,3 +223,28 @@ def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int,
     )
     numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "pairs": pairs}
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
+=======
+def axis(own: float, table: pl.DataFrame, *, most: int, alpha: float) -> Rung:
+    """Does the direction part the sides further than those fitted in untrained twins do, on groups that did not fit it?
+
+    Args:
+        own: by how many standard deviations the model's does.
+        table: `in_twins`.
+        most: untrained twins that were to be compared.
+        alpha: level.
+    """
+    fresh = table.filter(pl.col("kind") == "untrained")
+    if not fresh.height:
+        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 19).", {"d_held_out": own})
+    d = [_figure(value) for value in fresh["d_held_out"]]
+    state, p = decide(own, d, most=most, alpha=alpha)
+    disorder = table.filter(pl.col("kind") == "shuffled")["d_held_out"][0]
+    text = (
+        f"On groups that were left out of the fit the sides lie {number(own)} standard deviations apart along the direction; along those "
+        f"fitted in {len(d)} untrained twins {number(float(np.median(d)))} in the median and {number(max(d))} at most ({p_value(p)}); with "
+        f"the weights in disorder {number(disorder)}."
+    )
+    numbers = {"d_held_out": own, "d_twins_median": float(np.median(d)), "d_twins_largest": max(d), "d_shuffled": disorder,
+               "twins": len(d), "p": p}  # fmt: skip
+    return Rung("learned", state, text + (wanting(len(d), alpha) if state == "undecided" else ""), numbers)
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)

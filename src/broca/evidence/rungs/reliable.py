@@ -15,6 +15,7 @@ from broca.evidence.stimuli import Split
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
 from broca.specs.expectation import State
+from broca.stats.nulls import empirical_p
 from broca.stats.reliability import SplitHalf, chance_overlap, overlap, spearman_brown, split_half
 from broca.stats.stability import Stability
 from broca.units import Grain, Select, select
@@ -185,4 +186,30 @@ def ranking(first: NDArray[np.float64], second: NDArray[np.float64], count: int,
         f"Two halves of the {of} rank {what} alike: r = {number(stable.r)}, full-length {number(stable.full)} (Spearman-Brown; {RELIABLE} is "
         f"asked). They choose {shared.shared:.0f} of {count} in common ({number(chance.shared, '.1f')} by chance, {p_value(p)}).{more}",
         {"r": stable.r, "full": stable.full, "shared": shared.shared, "shared_chance": chance.shared, "p_overlap": p},
+    )
+
+
+def axis(cosine: float, null: NDArray[np.float64], *, alpha: float) -> Rung:
+    """Would other stimuli have given the same direction? The cosine of two halves' directions, beside that of shuffled sides.
+
+    Args:
+        cosine: of the directions of two random halves of the groups.
+        null: the same where the groups' sides were dealt at random.
+        alpha: level at which the halves must be alike beyond chance.
+    """
+    if not np.isfinite(cosine) or not len(null):
+        return Rung(
+            "reliable", "not tested", "The halves were not compared with shuffled sides (--permutations 200).", {}
+        )
+    full, p = spearman_brown(float(np.clip(cosine, -1, 1))), float(empirical_p(cosine, null, "greater"))
+    # What `_state` holds against BEYOND is a p at alpha.
+    state, more = _state(cosine, full, p * BEYOND / alpha, "stimuli")
+    if state != "passed" and full >= RELIABLE:
+        more = " The halves agree no more than those of shuffled sides do."
+    return Rung(
+        "reliable",
+        state,
+        f"The directions of two halves of the groups have a cosine of {number(cosine)} ({number(full)} for the whole by Spearman-Brown, "
+        f"{RELIABLE} is asked); with shuffled sides {number(float(np.median(null)))} in the median ({p_value(p)}).{more}",
+        {"cosine": cosine, "cosine_full": full, "cosine_shuffled": float(np.median(null)), "p": p},
     )

@@ -21,7 +21,9 @@ from broca.sites import Site
 from broca.specs.expectation import State
 from broca.stats.answer_lots import AnswerTest
 from broca.stats.corrections import bh, true_share
+from broca.stats.intervals import Interval
 from broca.stats.mean_tests import welch_from_samples
+from broca.stats.nulls import empirical_p
 from broca.stats.pairs import difference_test
 from broca.stats.true_discoveries import calibrated_share
 from broca.units import Selection
@@ -292,6 +294,7 @@ def patch_choice(p_max: NDArray[np.float64], what: str, alpha: float) -> Rung:
     )
 
 
+<<<<<<< HEAD
 def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
     """Do the edges of a circuit carry an effect of one sign, in pairs that did not choose them?
 
@@ -307,4 +310,46 @@ def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
         f"it (max-T, family-wise {alpha:g}; {HALF:.0%} is asked)."
         + (" More pairs would decide (--n), or fewer edges." if state == "undecided" else ""),
         {"k": k, "significant_selected": hits, "true_share": hits / k},
+=======
+TELLS = 0.7
+"""AUROC on groups that did not fit it that is of interest: a pair of texts is told apart by it in seven cases of ten."""
+
+
+def axis(auroc: Interval, null: Floats, *, groups: int, alpha: float) -> Rung:
+    """Does a direction tell the two sides apart where it was not fitted, better than directions of shuffled sides do?
+
+    *Passed*: AUROC of at least `TELLS`, its interval beyond 1/2, and p at most alpha. *Failed*: its whole interval lies below `TELLS`.
+
+    Args:
+        auroc: over groups that were left out of each fit, with its interval over groups.
+        null: the same where the groups' sides were dealt at random.
+        groups: how many there are.
+        alpha: level.
+    """
+    if not len(null):
+        text = "The sides were not shuffled (--permutations 200 does)."
+        return Rung("selective", "not tested", text, {"auroc": auroc.value})
+    p = float(empirical_p(auroc.value, null, "greater"))
+    state: State = "undecided"
+    if auroc.value >= TELLS and auroc.low > 0.5 and p <= alpha:
+        state = "passed"
+    elif auroc.high < TELLS:
+        state = "failed"
+    numbers = {
+        "auroc": auroc.value,
+        "low": auroc.low,
+        "high": auroc.high,
+        "p": p,
+        "groups": groups,
+        "arrangements": len(null),
+    }
+    more = " Undecided: more groups narrow the interval." if state == "undecided" else ""
+    return Rung(
+        "selective",
+        state,
+        f"On groups that were left out of the fit the direction tells the sides apart with an AUROC of {number(auroc.value)} "
+        f"{limits(auroc.low, auroc.high)}; with sides dealt to {groups} groups at random {number(float(np.median(null)))} in the "
+        f"median ({p_value(p)}). {TELLS:g} is asked.{more}",
+        numbers,
+>>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     )
