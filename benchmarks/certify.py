@@ -65,6 +65,7 @@ def main() -> int:
     kept = keeper(folder)
     rows: list[Row] = [
         *parts.selective(kept, given.studies),
+        *parts.directed(kept, given.studies),
         *parts.places(kept, given.studies),
         *parts.power(kept, given.sizes),
         *lookup.rows(kept, folder, given.n_items),

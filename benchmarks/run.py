@@ -1,6 +1,6 @@
 """Run every benchmark, print one table, write ``results/*.json`` and the table in README.md.
 
-``make bench``, or ``python benchmarks/run.py [overhead ancestor memory peers tokens] [--threads 2] [--rounds 5]``. The peers are
+``make bench``, or ``python benchmarks/run.py [overhead ancestor memory peers tokens circuits directions] [--threads 2] [--rounds 5]``. The peers are
 installed from the package index into ``benchmarks/.venv`` the first time; the rest takes under ten minutes on two quiet
 cores. Figures are ratios of ways that took turns in one process, so they travel better than seconds do.
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-PARTS = ("overhead", "ancestor", "memory", "peers", "tokens", "circuits")
+PARTS = ("overhead", "ancestor", "memory", "peers", "tokens", "circuits", "directions")
 PEERS = ("nnsight==0.8.1", "transformer-lens==4.3.0")
 HEAD = ("benchmark", "what", "model", "value", "target", "met")
 MARKS = ("<!-- figures -->", "<!-- end of figures -->")

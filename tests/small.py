@@ -71,6 +71,11 @@ COMMANDS = {
         *("circuit", "induction", "--items", "induction", "--n", "24", "--edges", "6", "--draws", "2"),
         *("--twins", "1", "--random-curves", "1", "--minimal", "2", "--steps", "1", "--export", "mib", "entry", "--out", "runs"),
     ),
+    "direction": small(
+        *("direction", "tiny", "--contrast", "c.csv", "--items", "q.jsonl", "--gate", "mark", "--doses", "0,1", "--tries", "1"),
+        *("--text", "texts.txt", "--n-text", "2", "--draws", "2", "--beside", "0", "--dose-draws", "0", "--twins", "0"),
+        *("--permutations", "0", "--max-new-tokens", "2", "--out", "runs"),
+    ),
     "capture": small(
         *("perturb", "capture", "sums", "--n", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern"),
         *("--new-tokens", "4", "--out", "raw"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from certificate import cases, maps, truths
+from certificate import cases, directions, maps, truths
 from certificate.rows import Row, share
 from certificate.studies import Outcome, hold
 
@@ -73,6 +73,17 @@ def selective(kept: Kept, n: int) -> list[Row]:
         rows.append(share("map", case.name, found, claim="selective", before=case.before, **bound))
         if case.fails:
             rows.append(share("map", case.name, found, of="failed", bound=0.6, side="at least"))
+    return rows
+
+
+def directed(kept: Kept, n: int) -> list[Row]:
+    """*Selective* and *reliable* of directions, on synthetic activations."""
+    rows = []
+    for case in directions.CASES:
+        found = kept(f"direction {case.name}", n, lambda k, case=case: directions.states(case, generator(case.name, k)))
+        bound = {"bound": 0.8, "side": "at least"} if case.true else {"bound": NOMINAL}
+        for at, claim in enumerate(("selective", "reliable")):
+            rows.append(share("map", case.name, [each[at] for each in found], claim=claim, **bound))
     return rows
 
 

@@ -11,7 +11,7 @@ import pytest
 from broca import cli
 from small import COMMANDS, folder
 
-DRY = ("localize", "lesion", "heads", "sensitivity", "probe", "perturb", "selftest", "circuit", "score")
+DRY = ("localize", "lesion", "heads", "sensitivity", "probe", "perturb", "direction", "selftest", "circuit", "score")
 COST = re.compile(r"About [\d,.]+( M)? tokens in [\d,]+ pass(es)?, at most [\d.]+ (s|minutes|hours) on this machine")
 
 

@@ -85,6 +85,12 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
     },
+    ("direction",): {
+        "plain": ["beliefs"],
+        "layer": ["beliefs", "--layer", "1"],
+        "own": ["beliefs", "--items", "OWN"],
+        "hub": ["owner/model"],
+    },
     ("selftest",): {"plain": ["beliefs"], "surface": ["beliefs", "--ds", "1"], "hub": ["owner/model"]},
     ("score",): {
         "likelihood": ["beliefs", "--items", "beliefs/reality"],
@@ -184,6 +190,12 @@ VALUES = {
     "--semantic": "E",
     "--judge": "K",
     "--percent": "7.5",
+    "--toward": "negative",
+    "--doses": "0,3",
+    "--text": "beliefs/memory",
+    "--prompts": "one two",
+    "direction --export": "d.gguf",
+    "direction --perplexity-limit": "1.2",
     "--shares": "0.3 0.3 0.4",
 }
 """Values of options that are texts, or numbers within limits; those of one command stand after its name."""

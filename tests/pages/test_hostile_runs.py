@@ -46,7 +46,7 @@ PAYLOAD = "".join(
 )
 SINK = "window.hits = []; window.sink = n => { window.hits.push(n); alert(n) };"
 """What payloads call. It is there before the page is, and no policy of the page binds it."""
-STUDIES = ("localize", "lesion", "sensitivity", "probe", "perturb", "selftest", "circuit")
+STUDIES = ("localize", "lesion", "sensitivity", "probe", "perturb", "direction", "selftest", "circuit")
 Text = tuple[str, ...]
 """Where a text stands: a file, and keys or a column in it; all entries of a list are one place."""
 

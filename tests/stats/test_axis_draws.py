@@ -95,7 +95,7 @@ def test_directions_of_shuffled_sides_have_the_norm_and_tell_nothing():
     assert auroc(axis.places(a), axis.places(b)) > 0.99
     cosines = np.abs(found @ axis.vector) / np.linalg.norm(axis.vector) ** 2
     assert cosines.mean() < 0.25, "the shift of the sides is in none of them"
-    assert half_cosine(a, b, (np.arange(40) % 2, np.arange(40) % 2), "mean") > 0.9
+    assert half_cosine(a, b, (np.arange(40) % 2, np.arange(40) % 2), "mean") > 0.7
 
 
 def test_a_trend_is_kendalls_tau_with_the_signs_of_groups_flipped():

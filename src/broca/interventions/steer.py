@@ -21,7 +21,7 @@ from broca.models.hooks import Edit, edit_sites
 from broca.models.lm import LM
 from broca.models.passes import Positions, current
 from broca.models.skipping import first_block
-from broca.sites import PICTURE_KINDS, Site
+from broca.sites import PICTURE_KINDS, Kind, Site
 from broca.units.direction import Direction
 
 Act = Literal["add", "project", "clamp"]
@@ -29,7 +29,9 @@ Act = Literal["add", "project", "clamp"]
 Unit = Literal["norm", "rho"]
 """What dose 1 is: the vector as it is, or as much of it as is as long as what stands at the site on average."""
 Where = Literal["own", "stream"]
-"""At each site that has a vector, or with a single vector at every boundary of blocks: before the first, and after each."""
+"""At each site that has a vector; or with a single vector everywhere in the stream: before the first block and after each, and to project
+also at what attention and MLP add, which the next part of the same block reads."""
+WRITERS: tuple[Kind, ...] = ("attn_out", "mlp_out", "ssm_out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,13 +185,17 @@ class Steer:
         if self.where == "own":
             return [(site, site) for site in self.direction.sites]
         (own,) = self.direction.sites
-        return [(site, own) for site in (*lm.anatomy.sites("resid_pre")[:1], *lm.anatomy.sites("resid_post"))]
+        ends = [*lm.anatomy.sites("resid_pre")[:1], *lm.anatomy.sites("resid_post")]
+        added = [Site(layer, kind) for layer in range(lm.anatomy.n_layers) for kind in WRITERS]
+        within = [site for site in added if lm.anatomy.has(site)] if self.act == "project" else []
+        return [(site, own) for site in sorted({*ends, *within})]
 
     def _edit(self, at: Site) -> Edit:
         change = self.change(at)
 
         def edit(values: Tensor) -> Tensor:
-            mask = chosen_tokens(self.positions, values.device).unsqueeze(-1)
+            # Some blocks hand their MLP the tokens of all rows one after the other.
+            mask = chosen_tokens(self.positions, values.device).reshape(*values.shape[:-1], 1)
             return torch.where(mask, change(values), values)
 
         return edit

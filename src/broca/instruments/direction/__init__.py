@@ -9,6 +9,7 @@ COMMAND = Command(
     name="direction",
     help="Fit a direction from a contrast, steer along it by doses, and climb the ladder against matched random directions.",
     spec="broca.instruments.direction.spec:DirectionTest",
+    question="Does the direction of a contrast move what the model says, more than random directions do, while its text stays fluent?",
     examples=True,
     extras=(
         Extra(

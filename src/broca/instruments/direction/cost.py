@@ -33,7 +33,7 @@ def cost(spec: DirectionTest, lm: LM) -> Plan:
         contrast,
         Phase("choosing a layer", n["choosing"], 2 * layers + 1),
         Phase("taking perplexities", windows, 2 * layers * STEPS + layers + doses),
-        Phase("steering", n["tested"], 2 * (3 + 2 * spec.beside)),
+        Phase("steering", n["tested"], 2 * (1 + 2 * spec.beside)),
     ]
     if draws := spec.enough_draws(spec.draws):
         usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws

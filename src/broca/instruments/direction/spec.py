@@ -69,7 +69,7 @@ class DirectionTest(SharedLevel, Spec):
     items: str = "sentiment"
     """What steering is judged by: a benchmark or a file of items."""
     others: Others = ()
-    n_items: Positive | None = 120
+    n_items: Positive | None = 80
     """Use this many items of each ability at most, spread over the whole list; of the own ones half of the groups choose the layer."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the contrast and of the benchmarks, such as seed: each is given those that it takes."""
@@ -92,7 +92,7 @@ class DirectionTest(SharedLevel, Spec):
     """Of the curve, in distances between the means of the two sides; the claim is about the largest dose below these that keeps text fluent."""
     text: str | None = None
     """Texts of which perplexities are taken: as sensitivity's `general`. Ours ("plain") where the model knows their words, or the prompts of the items."""
-    n_text: Positive = 12
+    n_text: Positive = 8
     """How many of these texts, up to 64 tokens each."""
     perplexity_limit: Above0 = 1.05
     """Steered text counts as fluent where its perplexity, at the dose and at its negative, is at most so many times the intact model's."""
@@ -104,7 +104,7 @@ class DirectionTest(SharedLevel, Spec):
     """Untrained networks of the same architecture at most: the first whose own direction parts the sides as far ends the comparison."""
     draws: Natural = 39
     """Random directions at most of the norm, and the share of variance, of the direction: they stop when their end is plain."""
-    beside: Natural = 20
+    beside: Natural = 19
     """Random directions of the same norm alone, and as many fitted where sides were dealt at random: the claim has to hold against both."""
     dose_draws: Natural = 4
     """Random directions at each dose of the curve."""

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 Steered = Condition[Direction]
 NORM, SHUFFLED, CURVE = "same norm", "shuffled sides", "curve"
 """Families of random directions that stand beside the draws, which match in norm and variance."""
-SIZES = (50.0, 150.0)
-"""Percent of the dose at which the sign must be the same."""
 CURVES = {"dose": pl.Float64, "series": pl.String, "seed": pl.Int64, "log_odds": pl.Float64, "low": pl.Float64, "high": pl.Float64,
           "accuracy": pl.Float64, "perplexity_ratio": pl.Float64}  # fmt: skip
 FAMILIES = {
@@ -58,7 +56,7 @@ def residuals(seen: ContrastValues, chosen: Chosen) -> np.ndarray:
 
 
 def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
-    """The claim at 100 % of the dose, other sizes of it, and random directions.
+    """The claim at 100 % of the dose, and random directions: that other doses do the same in part, the trend over doses says.
 
     Args:
         work: the study.
@@ -68,7 +66,6 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
     label = spec.stimuli.name
     claim = Condition("lesion", chosen.direction, localizer=label, dose=100.0, fill="add")
     vector, rest = chosen.axis.vector, residuals(seen, chosen)
-    sized = tuple(replace(claim, dose=size) for size in SIZES)
 
     def drawn(vectors: np.ndarray, family: str, start: int = 0) -> tuple[Steered, ...]:
         made = [
@@ -89,7 +86,7 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
         beside += drawn(
             shuffled_vectors(vector, a, b, sides, spec.beside, method=spec.method, seed=spec.seed), SHUFFLED
         )
-    return LesionTrial((claim,), Draws(matched, "of the same norm and share of variance"), sized, beside, wanted=n)
+    return LesionTrial((claim,), Draws(matched, "of the same norm and share of variance"), beside=beside, wanted=n)
 
 
 def check_steering(bench: LesionScorer, chosen: Chosen) -> tuple[Guard, ...]:
