@@ -70,13 +70,10 @@ BENCHMARKS = Registry(
     | {
         "belief-stories": "broca.stimuli.stories:belief_stories",
         "photograph-stories": "broca.stimuli.stories:photograph_stories",
-<<<<<<< HEAD
         "induction": "broca.stimuli.induction:induction",
         "ioi": "broca.stimuli.ioi:ioi",
         "mcqa": "broca.stimuli.copycolors:copycolors",
-=======
         "formality": "broca.stimuli.tones:formality_items",
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
         "passkey": "broca.stimuli.passkey:passkey",
         "sums": "broca.stimuli.sums:sums",
     },

@@ -61,11 +61,8 @@ def lesion(
     claims: int = 1,
     smallest_effect: float | None = None,
     seed: int = 0,
-<<<<<<< HEAD
     kept: KeptAlone | None = None,
-=======
     what: str = "lesion",
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
 ) -> Rung:
     """Does the lesion cost the ability enough, under every fill and size, and more than matched random choices do?
 
@@ -76,12 +73,9 @@ def lesion(
         claims: how many share it; what may refuse the rung is tested at alpha itself.
         smallest_effect: the smallest loss of interest, as a share of 1; by default a fifth of intact minus chance.
         seed: of sign flips.
-<<<<<<< HEAD
         kept: of a circuit, whose draws are told by what they keep alone: one vital edge spoils an answer, so that a random circuit
             that holds one costs as much as the whole, and yet answers nothing by itself.
-=======
         what: is done, where it is no lesion.
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     """
     level = alpha / claims
     try:
@@ -94,15 +88,8 @@ def lesion(
     by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
     robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
     states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
-<<<<<<< HEAD
-    text = _words(scores, draws, found, by_size, kept)
+    text = _words(scores, draws, found, by_size, kept, what)
     numbers = _numbers(scores, draws, found, by_size, kept) | {"alpha": level}
-=======
-    text, numbers = (
-        _words(scores, draws, found, by_size, what),
-        _numbers(scores, draws, found, by_size) | {"alpha": level},
-    )
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     if "failed" in states:
         return Rung("causal", "failed", text, numbers)
     if not draws.decision.draws:
@@ -152,13 +139,14 @@ def _numbers(
     }
 
 
-<<<<<<< HEAD
 def _words(
-    scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], kept: KeptAlone | None
+    scores: AbilityScores,
+    draws: MatchedDraws,
+    found: Loss,
+    by_size: Mapping[str, float],
+    kept: KeptAlone | None,
+    what: str,
 ) -> str:
-=======
-def _words(scores: AbilityScores, draws: MatchedDraws, found: Loss, by_size: Mapping[str, float], what: str) -> str:
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
     fills = f" in the mean over {len(by_fill)} fills" if len(by_fill) > 1 else ""
     balanced = "; positions and answers balanced" if scores.balanced else ""

@@ -203,7 +203,6 @@ def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, 
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
 
 
-<<<<<<< HEAD
 def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int, alpha: float) -> Rung:
     """Do the edges that the model chooses carry more than those that untrained twins choose?
 
@@ -223,7 +222,8 @@ def circuit_edges(own: float, random: Sequence[float], *, most: int, pairs: int,
     )
     numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "pairs": pairs}
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
-=======
+
+
 def axis(own: float, table: pl.DataFrame, *, most: int, alpha: float) -> Rung:
     """Does the direction part the sides further than those fitted in untrained twins do, on groups that did not fit it?
 
@@ -247,4 +247,3 @@ def axis(own: float, table: pl.DataFrame, *, most: int, alpha: float) -> Rung:
     numbers = {"d_held_out": own, "d_twins_median": float(np.median(d)), "d_twins_largest": max(d), "d_shuffled": disorder,
                "twins": len(d), "p": p}  # fmt: skip
     return Rung("learned", state, text + (wanting(len(d), alpha) if state == "undecided" else ""), numbers)
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)

@@ -294,7 +294,6 @@ def patch_choice(p_max: NDArray[np.float64], what: str, alpha: float) -> Rung:
     )
 
 
-<<<<<<< HEAD
 def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
     """Do the edges of a circuit carry an effect of one sign, in pairs that did not choose them?
 
@@ -310,7 +309,9 @@ def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
         f"it (max-T, family-wise {alpha:g}; {HALF:.0%} is asked)."
         + (" More pairs would decide (--n), or fewer edges." if state == "undecided" else ""),
         {"k": k, "significant_selected": hits, "true_share": hits / k},
-=======
+    )
+
+
 TELLS = 0.7
 """AUROC on groups that did not fit it that is of interest: a pair of texts is told apart by it in seven cases of ten."""
 
@@ -351,5 +352,4 @@ def axis(auroc: Interval, null: Floats, *, groups: int, alpha: float) -> Rung:
         f"{limits(auroc.low, auroc.high)}; with sides dealt to {groups} groups at random {number(float(np.median(null)))} in the "
         f"median ({p_value(p)}). {TELLS:g} is asked.{more}",
         numbers,
->>>>>>> ce313fc (broca direction: a direction fitted, steered along by doses, and tested against matched random directions)
     )
