@@ -88,7 +88,7 @@ def lesion(
     by_size = {name: -scores.loss_of(right) for name, right in scores.sizes.items()}
     robust = all(np.sign(effect) == -np.sign(found.value) for effect in by_size.values())
     states = {found.state, draws.decision.state, "passed" if robust else "undecided"}
-    text = _words(scores, draws, found, by_size, kept, what)
+    text = _words(scores, draws, found, by_size, kept=kept, what=what)
     numbers = _numbers(scores, draws, found, by_size, kept) | {"alpha": level}
     if "failed" in states:
         return Rung("causal", "failed", text, numbers)
@@ -144,6 +144,7 @@ def _words(
     draws: MatchedDraws,
     found: Loss,
     by_size: Mapping[str, float],
+    *,
     kept: KeptAlone | None,
     what: str,
 ) -> str:
