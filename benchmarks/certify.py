@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from certificate import circuits, lookup, page, parts
+from certificate import circuits, instruments, lookup, page, parts, planted, runs, truths
 from certificate.rows import Row
 from ground import RESULTS, settle, write
 
@@ -58,19 +58,37 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=200, help="of each null and adversary")
     parser.add_argument("--sizes", type=int, default=100, help="studies of each size")
     parser.add_argument("--n-items", type=int, default=32, help="items of each ability, of the shipped models")
+    parser.add_argument("--runs", type=int, default=50, help="whole runs of each instrument")
+    parser.add_argument(
+        "--planted", type=int, default=1, help="times three studies of each architecture and grain, six of heads"
+    )
+    parser.add_argument(
+        "--parts", nargs="+", default=(), help="count these anew, and keep the others as results have them"
+    )
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     load = settle(given.threads)
     folder = FOLDER / code()
     kept = keeper(folder)
-    rows: list[Row] = [
-        *parts.selective(kept, given.studies),
-        *parts.directed(kept, given.studies),
-        *parts.places(kept, given.studies),
-        *parts.power(kept, given.sizes),
-        *lookup.rows(kept, folder, given.n_items),
-        *circuits.rows(kept, given.studies),
-    ]
+    counts: dict[str, tuple[tuple[str, ...], Callable[[], list[Row]]]] = {
+        "maps": (("map",), lambda: [*parts.selective(kept, given.studies), *parts.directed(kept, given.studies)]),
+        "places": (("null", "adversary"), lambda: parts.places(kept, given.studies)),
+        "sizes": (("size",), lambda: parts.power(kept, given.sizes, truths.sizes())),
+        "refuting": (("refuting",), lambda: parts.power(kept, given.sizes, truths.sizes([truths.REFUTING]))),
+        "rungs": (("rung",), lambda: instruments.rows(kept, given.studies)),
+        "runs": (("run",), lambda: runs.rows(kept, given.runs)),
+        "planted": (("planted",), lambda: planted.rows(kept, given.planted)),
+        "lookup": (("lookup",), lambda: lookup.rows(kept, folder, given.n_items)),
+        "circuits": (("circuit",), lambda: circuits.rows(kept, given.studies)),
+    }
+    unknown = {*given.parts} - {*counts}
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: give some of {', '.join(counts)}")
+    before = page.rows_of(RESULTS / "certify.json") if given.parts else []
+    rows: list[Row] = []
+    for name, (of, count) in counts.items():
+        again = not given.parts or name in given.parts
+        rows += count() if again else [row for row in before if row.part in of]
     write("certify", rows, load=load, studies=given.studies, sizes=given.sizes, n_items=given.n_items)
     page.write(RESULTS / "certify.json", HERE.parent / "docs/certify.md")
     broken = [row for row in rows if row.met is False]

@@ -87,10 +87,10 @@ def directed(kept: Kept, n: int) -> list[Row]:
     return rows
 
 
-def power(kept: Kept, n: int) -> list[Row]:
-    """Truths and nulls at the recommended size, at half of it and at twice: what passes, fails and stays open, and its draws."""
+def power(kept: Kept, n: int, sizes: Sequence[truths.Size]) -> list[Row]:
+    """Truths and nulls at some sizes: what passes, fails and stays open, and its draws."""
     rows = []
-    for size in truths.sizes():
+    for size in sizes:
         for kind, made in size.kinds.items():
             name = f"{kind}: {size.told}"
             found = kept(name, n, outcome(name, made))
@@ -100,13 +100,14 @@ def power(kept: Kept, n: int) -> list[Row]:
 
 def _of_size(size: truths.Size, kind: str, name: str, states: list[str], draws: float) -> list[Row]:
     recommended = size.size == (truths.REFUTING if kind == "everything lost alike" else "as recommended")
+    part = "refuting" if size.size == truths.REFUTING else "size"
     both, more = "causal and specific", {"draws": draws}
     if kind != "truth":
         least = {"bound": 0.6, "side": "at least"} if recommended else {}
-        failed = share("size", name, states, of="failed", **least, **more)
-        return [failed, share("size", name, states, claim=both, bound=NOMINAL, **more)]
+        failed = share(part, name, states, of="failed", **least, **more)
+        return [failed, share(part, name, states, claim=both, bound=NOMINAL, **more)]
     least, most = ({"bound": 0.8, "side": "at least"}, {"bound": 0.15}) if recommended else ({}, {})
     return [
-        share("size", name, states, claim=both, **least, **more),
-        share("size", name, states, of="undecided", **most, **more),
+        share(part, name, states, claim=both, **least, **more),
+        share(part, name, states, of="undecided", **most, **more),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +62,6 @@ class Size:
         }
 
 
-def sizes() -> list[Size]:
-    """Every plan at every size."""
-    return [Size(plan, size, needs) for plan in PLANS for needs in (ladder_needs(plan),) for size in (*SIZES, REFUTING)]
+def sizes(names: Sequence[str] = tuple(SIZES)) -> list[Size]:
+    """Every plan at some sizes."""
+    return [Size(plan, size, needs) for plan in PLANS for needs in (ladder_needs(plan),) for size in names]

@@ -20,6 +20,7 @@ from broca.instruments.perturb.result import PerturbResult
 from broca.instruments.perturb.selection import Choosing, select_units
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import source_of, way_for
+from broca.instruments.perturb.twins import TwinCases
 from broca.interventions.patching import position_pairs
 from broca.models.lm import LM
 from broca.runs import open_run, run
@@ -199,9 +200,10 @@ def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, mon
     monkeypatch.setattr(sys.modules[select_units.__module__], "untrained_twin", lambda own, _seed: own)
     patches = Patches(lm, cases[0], no_cache, silent)
     made = grid(patches, threshold=0.5, boot={"n": 50, "seed": 0})
-    how = Choosing("heads", "estimated", 12.5, 0.1, 5, 5, 0.05, {"n": 50, "seed": 0})
+    twins = TwinCases(SPEC.texts(lm), "choices", "auto", 16, 60, 0.5, 0)
+    how = Choosing("heads", "estimated", 12.5, 0.1, 5, 5, twins, 0.05, {"n": 50, "seed": 0})
     numbers = {rung.name: rung.numbers for rung in select_units(patches, made, how).rungs}
-    assert numbers["learned"]["t"] == pytest.approx(numbers["learned"]["t_untrained_largest"], abs=1e-3)
+    assert numbers["learned"]["d"] == pytest.approx(numbers["learned"]["d_untrained_largest"], abs=1e-3)
     assert numbers["learned"]["cases"] == numbers["causal"]["cases"] < int(made.kept.sum())
 
 
@@ -353,5 +355,8 @@ def test_what_broca_exports():
 )
 def test_what_is_chosen_restores_enough_or_is_the_share_that_was_asked_for(how, restored, count):
     made = Perturb(items="sums", **how)
-    choosing = Choosing(made.select, made.rank, made.percent, made.smallest_effect, 20, 19, 0.05, {"n": 100, "seed": 0})
+    twins = TwinCases(made.texts(None), "choices", made.chat, 16, made.cases, made.threshold, 0)
+    choosing = Choosing(
+        made.select, made.rank, made.percent, made.smallest_effect, 20, 19, twins, 0.05, {"n": 100, "seed": 0}
+    )
     assert choosing.count(np.array(restored)) == count

@@ -181,10 +181,10 @@ def probe_scores(defined: Sequence[ProbedTarget], alpha: float) -> Rung:
 
 
 def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, what: str, alpha: float) -> Rung:
-    """Does the choice restore more than the same one does in untrained twins?
+    """Does the choice restore more than the choices that untrained twins make do in them?
 
     Args:
-        own: mean t of what the chosen ones restore in the trained model.
+        own: effect size of what the chosen ones restore in the trained model.
         random: the same in each twin.
         most: untrained twins that were to be compared.
         cases: how many cases were patched; none of them chose.
@@ -192,14 +192,14 @@ def patch_choice(own: float, random: Sequence[float], *, most: int, cases: int, 
         alpha: level of the test.
     """
     if not random:
-        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"t": own})
+        return Rung("learned", "not tested", "Not compared with untrained twins (--twins 0).", {"d": own})
     state, p = decide(own, random, most=most, alpha=alpha)
     text = (
-        f"In {cases} cases that did not choose them, the chosen {what} restore with a mean t of {number(own, '.1f')}; in "
-        f"{len(random)} untrained twins the same ones do with {number(min(random), '+.1f')} to {number(max(random), '+.1f')} "
+        f"In {cases} cases that did not choose them, the chosen {what} restore with an effect size of d = {number(own)}; in "
+        f"{len(random)} untrained twins those that they choose, in cases of their own, do with {number(min(random))} to {number(max(random))} "
         f"({p_value(p)})."
     )
-    numbers = {"t": own, "t_untrained_largest": max(random), "p": p, "twins": len(random), "cases": cases}
+    numbers = {"d": own, "d_untrained_largest": max(random), "p": p, "twins": len(random), "cases": cases}
     return Rung("learned", state, text + (wanting(len(random), alpha) if state == "undecided" else ""), numbers)
 
 

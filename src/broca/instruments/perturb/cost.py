@@ -34,8 +34,6 @@ PART = 0.5
 """Share of the layers that a patch reruns, on average over those of a model."""
 DONORS = 2
 """Passes over all cases that a grid of patches begins with: of the run that is patched, and of the one that gives."""
-CHOSEN = 12.5
-"""Percent of the heads that are counted as chosen where those are that restore enough: how many, nobody knows before."""
 COMPARED = 4.0
 """Weight of a pass of which every site and all attention are compared, measured on a small model."""
 
@@ -62,7 +60,7 @@ def cost(spec: Perturb, lm: LM) -> Plan:
     if spec.cases and lengths:
         n = min(spec.cases, len(lengths))
         behind = sum(map(_share_behind, texts.pairs)) / len(lengths)
-        phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths)), behind).phases
+        phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths)), behind, asked).phases
     if spec.controls and spec.rewriter is None:
         phases.insert(0, Phase("making texts and controls", seconds=lambda: _making(spec, lm, len(clean))))
     return Plan(tuple(each for each in phases if each.tokens or each.seconds), sample)
@@ -115,6 +113,8 @@ class _Patching:
     """Of all of them."""
     behind: float
     """Share of the tokens from the edited word on."""
+    asked: int
+    """Tokens of all texts, which each untrained twin is asked anew."""
 
     @property
     def phases(self) -> list[Phase]:
@@ -148,8 +148,11 @@ class _Patching:
         patched = spec.select == "heads" and spec.rank == "patched"
         found = [Phase("patching heads", self.tokens, PART * heads + DONORS)] if patched else []
         twins = spec.enough_twins(spec.twins)
-        twin = PART * (spec.percent or CHOSEN) / 100 * heads if patched else BACKWARD
-        found += [Phase("patching untrained twins", half, twin * twins, models=twins)] if spec.twins else []
+        if spec.twins:
+            found.append(Phase("asking untrained twins", self.asked, twins, models=twins))
+            found.append(
+                Phase("patching untrained twins", self.tokens, (PART * heads + DONORS if patched else BACKWARD) * twins)
+            )
         if spec.draws:
             draws = spec.enough_draws(spec.draws)
             usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws

@@ -25,6 +25,7 @@ from broca.instruments.perturb.result import PerturbResult
 from broca.instruments.perturb.selection import UNITS, Choosing, Selection, select_units
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import StudyTexts, Way, way_for
+from broca.instruments.perturb.twins import TwinCases
 from broca.models.lm import LM
 from broca.scoring import Likelihood
 
@@ -52,7 +53,7 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
     inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, cache=cache, progress=progress)
     told_apart = _probe(spec, lm, texts, cache, progress)
     cases, left = flipped_pairs(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
-    patched = _patch(spec, Patches(lm, cases, cache, progress), boot) if len(cases) > 1 else _nothing(left)
+    patched = _patch(spec, Patches(lm, cases, cache, progress), texts, way, boot) if len(cases) > 1 else _nothing(left)
     return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
 
 
@@ -73,7 +74,7 @@ class _After:
     warnings: tuple[str, ...]
 
 
-def _patch(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
+def _patch(spec: Perturb, patches: Patches, texts: StudyTexts, way: Way, boot: Mapping[str, int]) -> _After:
     made = grid(patches, threshold=spec.threshold, boot=boot)
     table, refused = patterns(patches, made, spec.patterns, boot)
     how = Choosing(
@@ -83,6 +84,7 @@ def _patch(spec: Perturb, patches: Patches, boot: Mapping[str, int]) -> _After:
         spec.smallest_effect,
         spec.enough_draws(spec.draws),
         spec.enough_twins(spec.twins),
+        TwinCases(texts, way, spec.chat, spec.max_new_tokens, spec.cases, spec.threshold, spec.seed),
         spec.level,
         boot,
     )

@@ -24,6 +24,7 @@ from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, share_of
 from broca.instruments.perturb.spec import What
+from broca.instruments.perturb.twins import TwinCases
 from broca.interventions.patching import Cell
 from broca.models.twins import untrained_twin
 from broca.page.words import count as counted
@@ -68,6 +69,7 @@ class Choosing:
     """Share of what was lost that a head must restore."""
     draws: int
     twins: int
+    twin_cases: TwinCases
     alpha: float
     boot: Mapping[str, int]
 
@@ -119,7 +121,7 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     kept = np.flatnonzero(grid.kept)
     cases = replace(patches, cases=tuple(patches.cases[i] for i in kept))
     groups = np.asarray(cases.groups)
-    if len(kept) < ENOUGH_CASES or len(set(groups)) < ENOUGH_GROUPS:
+    if _too_few(groups):
         why = (
             f"{counted(len(kept), 'case')}, of {counted(len(set(groups)), 'group')}, lost enough to be patched. At least {ENOUGH_CASES} cases, of at least "
             f"{ENOUGH_GROUPS} groups, are needed: give more texts, or kinds of perturbation that cost more answers."
@@ -141,7 +143,7 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     rungs = (
         tells,
         reliable.ranking(mean, found.values[second].mean(0), count, how.what, "cases"),
-        _learned_rung(held, found, mask, (chosen, second), how),
+        _learned_rung(cases, found, chosen, second, how),
         *_causal_rungs(held, mask, lost[second], how),
     )
     return Selection(
@@ -202,41 +204,45 @@ def _sign_flip_test(
 
 
 def _learned_rung(
-    held: Patches, found: _Map, mask: UnitMask, at: tuple[NDArray[np.int64], NDArray[np.int64]], how: Choosing
+    cases: Patches, found: _Map, chosen: NDArray[np.int64], second: NDArray[np.int64], how: Choosing
 ) -> Rung:
-    """The rung *learned*, in cases that chose nothing."""
-    chosen, second = at
-    own = float(_t(found.values[np.ix_(second, chosen)]).mean())
+    """The rung *learned*: what a choice restores in cases that chose nothing, the whole study held in each twin as in the model.
+
+    A twin has cases of its own, and chooses for itself. That the model's choice restores little in other networks tells nothing: whatever
+    is largest in one network, trained or not, is not so in the next.
+    """
+    own = _effect_size(found.values[np.ix_(second, chosen)])
     random: list[float] = []
     for i in range(how.twins):
-        held.progress("patching untrained twins", i, how.twins)
-        twin = replace(
-            held, lm=untrained_twin(held.lm, how.seed + i), name=f"untrained {how.seed + i}", progress=lambda *_: None
-        )
-        random.append(float(_t(_chosen_values(twin, found, mask, chosen, how)).mean()))
+        cases.progress("patching untrained twins", i, how.twins)
+        twin = how.twin_cases.of(untrained_twin(cases.lm, how.seed + i), f"untrained {how.seed + i}", cases)
+        random.append(_restored(twin, len(chosen), how))
         if learned.decide(own, random, most=how.twins, alpha=how.alpha)[0] == "failed":
             break
-    held.progress("patching untrained twins", how.twins, how.twins)
+    cases.progress("patching untrained twins", how.twins, how.twins)
     return learned.patch_choice(own, random, most=how.twins, cases=len(second), what=how.what, alpha=how.alpha)
 
 
-def _chosen_values(twin: Patches, found: _Map, mask: UnitMask, chosen: NDArray[np.int64], how: Choosing) -> Floats:
-    if not how.patches:
-        return _map_cases(twin, how).values[:, chosen]
-    heads = twin.lm.anatomy.n_heads
-    cells = [
-        _cell(twin.lm.anatomy.width(site), {site: [int(head)]}, heads=heads)
-        for site in found.sites
-        if site in mask.at
-        for head in np.flatnonzero(mask.at[site])
-    ]
-    arrays = twin.run("patching heads", [one.case for one in twin.cases], cells)
-    return arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
+def _restored(twin: Patches, count: int, how: Choosing) -> float:
+    """What as many restore as one half of a twin's cases chooses, in the other half; 0 where so few answers turned that none are chosen."""
+    groups = np.asarray(twin.groups)
+    if _too_few(groups):
+        return 0.0
+    first, second = halves(len(groups), seed=how.seed, groups=groups)
+    values = _map_cases(twin, how).values
+    best = np.argsort(-values[first].mean(0), kind="stable")[:count]
+    return _effect_size(values[np.ix_(second, best)])
 
 
-def _t(values: Floats) -> Floats:
-    error = values.std(0, ddof=1) / np.sqrt(len(values))
-    return np.divide(values.mean(0), error, out=np.zeros(values.shape[1]), where=error > 0)
+def _too_few(groups: np.ndarray) -> bool:
+    """Whether nothing is chosen on cases of these groups."""
+    return len(groups) < ENOUGH_CASES or len(set(groups.tolist())) < ENOUGH_GROUPS
+
+
+def _effect_size(values: Floats) -> float:
+    """Mean over candidates of the mean over cases by their standard deviation: it does not grow with the number of cases."""
+    spread = values.std(0, ddof=1)
+    return float(np.divide(values.mean(0), spread, out=np.zeros(values.shape[1]), where=spread > 0).mean())
 
 
 def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
