@@ -193,10 +193,10 @@ def _patched(change: Callable[[LM], None] | None = None) -> Any:
         lm = model(rng, 0.4)
         if change is not None:
             change(lm)
-        asked = [replace(item, prompt=f"{i} {sentence(rng, 2)}") for i, item in enumerate(questions(rng, 100))]
+        asked = [replace(item, prompt=f"{i} {sentence(rng, 2)}") for i, item in enumerate(questions(rng, 140))]
         asked = [replace(item, answer=int(rng.integers(2))) for item in asked]
         spec = Perturb(
-            items=write(asked, folder / "own.jsonl"), n=100, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
+            items=write(asked, folder / "own.jsonl"), n=140, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
             compare=0, cases=48, patterns="none", draws=DRAWS, percent=10,
         )  # fmt: skip
         return spec, lm
