@@ -21,11 +21,11 @@ from certificate.rows import Row
 from ground import RESULTS, settle, write
 
 HERE = Path(__file__).parent
-DECIDES = (HERE / "certificate", HERE.parent / "src/broca/evidence", HERE.parent / "src/broca/stats")
+DECIDES = (HERE / "certificate", *(HERE.parent / "src/broca" / room for room in ("evidence", "instruments", "stats")))
 FOLDER = HERE.parent / ".certify"
 _AFTER = ("page.py", "rows.py", "lookup.py", "parts.py")
 """Read what was made."""
-PIECE = 25
+PIECE = 5
 """Studies that are kept at a time."""
 
 
