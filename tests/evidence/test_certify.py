@@ -12,9 +12,12 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-from certificate import cases, maps, page, parts, truths
+from certificate import cases, instruments, maps, page, parts, planted, runs, truths
 from certificate.rows import Row, share
 from certificate.studies import Outcome
+
+from broca.interventions import Lesion
+from broca.scoring import Likelihood
 
 FEW = 6
 
@@ -61,9 +64,61 @@ def test_maps(case):
         assert share("map", case.name, states, bound=0.05).met, states
 
 
+def test_a_lesion_of_everything_is_refuted_at_the_size_for_it_and_open_at_the_other():
+    small, large = (truths.sizes([name])[1] for name in ("as recommended", truths.REFUTING))
+    assert large.groups > 3 * small.groups
+    found = [places("alike", size.kinds["everything lost alike"], 5).count("failed") for size in (small, large)]
+    assert found[1] >= 3 > found[0]
+    assert set(large.kinds) == {"everything lost alike"}
+
+
+@pytest.mark.parametrize("case", instruments.CASES_OF_RUNGS, ids=lambda c: f"{c.instrument} {c.name} {c.rung}")
+def test_rungs_of_single_instruments(case):
+    n = 2 if (case.instrument, case.rung) == ("probe", "learned") else 8
+    states = [case.state(parts.generator(case.name, k)) for k in range(n)]
+    if case.true:
+        assert states.count("passed") >= 6, states
+    else:
+        assert share("rung", case.name, states, bound=0.05).met, states
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", runs.CASES, ids=lambda c: f"{c.instrument} {c.name}")
+def test_a_whole_run_on_nothing_claims_nothing_that_is_false(case):
+    """One claim in twenty is allowed, so two runs may not both make it."""
+    found = [runs.executed(case, k) for k in range(2)]
+    assert all(verdict.keys() >= {"selective", "reliable", "learned", "causal", "specific"} for verdict in found)
+    for rung in case.false:
+        if rung != runs.BOTH:
+            assert [verdict[rung] for verdict in found] != ["passed", "passed"], rung
+
+
+def test_a_planted_head_carries_its_ability_and_no_other():
+    rng = parts.generator("planted", 1)
+    world = planted.build("Llama, 5 heads a layer", "head", 12, rng)
+    items = {name: list(some) for name, some in world.abilities.items()}
+    with world.lm.under(*world.plants):
+        intact = {name: Likelihood()(world.lm, some)["correct"].mean() for name, some in items.items()}
+        with world.lm.under(Lesion(world.place)):
+            without = {name: Likelihood()(world.lm, some)["correct"].mean() for name, some in items.items()}
+    assert min(intact.values()) > 0.85
+    assert without["own"] < 0.75
+    assert without["other"] > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grain", planted.GRAINS)
+def test_planted_places_are_found(grain):
+    found = [planted.climb(planted.build("Phi", grain, 14, parts.generator(grain, k)), k)[:2] for k in range(2)]
+    assert ("passed", "passed") in found
+
+
 def test_cases_have_names_of_their_own():
     names = [case.name for case in (*cases.CASES, *maps.CASES)]
     assert len(set(names)) == len(names)
+    rungs = [(case.instrument, case.name, case.rung) for case in instruments.CASES_OF_RUNGS]
+    assert len(set(rungs)) == len(rungs)
+    assert len({(case.instrument, case.name) for case in runs.CASES}) == len(runs.CASES)
 
 
 def test_a_single_row_breaks_a_bound_with_its_whole_interval_and_a_pooled_one_with_any_of_it():

@@ -234,6 +234,39 @@ def test_neurons_are_ranked_by_estimates_and_patched_together(lm):
     assert {rung.name: rung.state for rung in made.verdict.rungs}["learned"] == "not tested"
 
 
+@pytest.mark.slow
+def test_a_pilot_patches_no_case(lm, cases, tmp_path):
+    """By group; and where it is all that there is, nothing is decided."""
+    items = SPEC.texts(None).items
+    few = {one.group for one in cases[0][:20]}
+
+    def written(name, some):
+        rows = [
+            {"id": i.id, "prompt": i.prompt, "choices": list(i.choices), "answer": i.answer, "group": i.group}
+            for i in some
+        ]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return str(path)
+
+    part, whole = (
+        written(n, [i for i in items.values() if i.cluster in few or n == "whole"]) for n in ("part", "whole")
+    )
+    update = {"twins": 0, "compare": 0, "patterns": "none", "draws": 19, "rank": "estimated"}
+    some, every = (SPEC.model_copy(update={**update, "pilot": (path,)}).run(lm) for path in (part, whole))
+    dropped = sum(one.group in few for one in cases[0])
+    assert not few & set(some.cases["group"])
+    assert some.cases.height == len(cases[0]) - dropped
+    assert any(f"{dropped} cases left out" in text for text in some.warnings)
+    assert [(c.apart, c.dropped) for c in some.ledger.choices[1:]] == [(True, dropped)]
+    assert every.cases.height == len(cases[0])
+    assert every.ledger.choices[-1].apart is False
+    for name in ("causal", "specific"):
+        assert every.verdict[name].state == "undecided"
+        assert "Every case helped to choose" in every.verdict[name].text
+        assert "helped to choose" not in some.verdict[name].text
+
+
 def test_a_model_that_never_learned_gives_no_cases_and_says_so(lm):
     from broca.models.twins import untrained_twin
 

@@ -22,7 +22,11 @@ class ChoosingData:
 
     def holds(self, item: Item) -> bool:
         """Whether the item, or another one of its group, chose."""
-        return item.content in self.texts or group_digest(item.cluster) in self.groups
+        return self.holds_text(item.content, item.cluster)
+
+    def holds_text(self, text: Text | PicturedText, cluster: str) -> bool:
+        """The same of a text, by its group."""
+        return text in self.texts or group_digest(cluster) in self.groups
 
 
 @dataclass(frozen=True, slots=True)

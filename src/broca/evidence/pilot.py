@@ -8,7 +8,7 @@ from typing import Any
 from broca.evidence.abilities import abilities
 from broca.evidence.ledger import DataChoice, group_digest
 from broca.evidence.overlap import ChoosingData, OtherData
-from broca.items import Item
+from broca.items import Item, Pair
 from broca.page.words import enumeration
 
 
@@ -27,12 +27,11 @@ def pilot_items(names: Sequence[str], options: Mapping[str, Any], beside: Sequen
     return tuple(item for items in found.values() for item in items)
 
 
-def pilot_data(items: Sequence[Item]) -> ChoosingData:
-    """What they hold: their texts, and the groups that are named. An id is unique in its file alone, and tells nothing."""
-    named = [item for item in items if str(item.group or "").strip()]
-    return ChoosingData(
-        frozenset(item.content for item in items), frozenset(group_digest(item.cluster) for item in named)
-    )
+def pilot_data(things: Sequence[Item | Pair]) -> ChoosingData:
+    """What items or pairs hold: their texts, and the groups that are named. An id is unique in its file alone, and tells nothing."""
+    named = [thing for thing in things if str(thing.group or "").strip()]
+    texts = frozenset(thing.clean if isinstance(thing, Pair) else thing.content for thing in things)
+    return ChoosingData(texts, frozenset(group_digest(thing.cluster) for thing in named))
 
 
 def pilot_choice(names: Sequence[str], tested: str, before: OtherData, after: OtherData) -> list[DataChoice]:
@@ -44,8 +43,13 @@ def pilot_choice(names: Sequence[str], tested: str, before: OtherData, after: Ot
         before: the items that there were.
         after: those that are left.
     """
+    apart = not set(after.used) - set(before.used)
+    return pilot_line(names, tested, apart=apart, dropped=after.dropped - before.dropped)
+
+
+def pilot_line(names: Sequence[str], tested: str, *, apart: bool, dropped: int) -> list[DataChoice]:
+    """The same, from whether anything else is left, and how many were left out."""
     if not names:
         return []
     on = f"the pilot items {enumeration([*names])}"
-    apart = not set(after.used) - set(before.used)
-    return [DataChoice("what was chosen beforehand", on, tested, apart, after.dropped - before.dropped)]
+    return [DataChoice("what was chosen beforehand", on, tested, apart, dropped)]

@@ -27,6 +27,7 @@ from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import StudyTexts, Way, way_for
 from broca.instruments.perturb.twins import TwinCases
 from broca.models.lm import LM
+from broca.page.words import count
 from broca.scoring import Likelihood
 
 
@@ -52,9 +53,11 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
     found = asked.by_kind(answers, texts.kinds, **boot)
     inside = comparisons(lm, texts, most=spec.compare, chat=spec.chat, cache=cache, progress=progress)
     told_apart = _probe(spec, lm, texts, cache, progress)
-    cases, left = flipped_pairs(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
+    turned, left = flipped_pairs(lm, texts, answers, way=way, chat=spec.chat, most=spec.cases, seed=spec.seed)
+    cases = tuple(one for one in turned if not spec.pilot_data.holds_text(one.pair.clean, one.group))
+    dropped, cases = len(turned) - len(cases), cases or turned
     patched = _patch(spec, Patches(lm, cases, cache, progress), texts, way, boot) if len(cases) > 1 else _nothing(left)
-    return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left), patched)
+    return _result(spec, lm, _Seen(texts, way, answers, found, inside, told_apart, cases, left, dropped), patched)
 
 
 def _probe(spec: Perturb, lm: LM, texts: StudyTexts, cache: Cache, progress: Progress) -> ProbeTables:
@@ -109,6 +112,25 @@ class _Seen:
     probed: ProbeTables
     cases: tuple[FlippedPair, ...]
     left: Left
+    dropped: int
+    """Cases that share a group or a text with what was looked at before; all of them where no other is left."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """How many were left out."""
+        if not self.dropped or self.looked:
+            return ()
+        return (
+            f"{count(self.dropped, 'case')} left out: they, or others of their groups, helped to choose what is tested.",
+        )
+
+    @property
+    def looked(self) -> str | None:
+        """Why nothing is decided of the place: every case was looked at before."""
+        return _LOOKED if self.dropped and self.dropped == len(self.cases) else None
+
+
+_LOOKED = "Every case helped to choose what is tested on it: give texts that chose nothing."
 
 
 def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
@@ -122,7 +144,12 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     )
     lost = np.array([]) if after.grid is None else after.grid.lost
     refused = next((guard.text for guard in guards if (guard.name, guard.state) == ("gate", "marked")), None)
-    verdict = Verdict.of(*(rung.undecided_if(refused if rung.name in PLACE else None) for rung in after.selected.rungs))
+    verdict = Verdict.of(
+        *(
+            rung.undecided_if(refused).undecided_if(seen.looked) if rung.name in PLACE else rung
+            for rung in after.selected.rungs
+        )
+    )
     return PerturbResult(
         spec=spec,
         kinds=kinds,
@@ -141,9 +168,9 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         patterns=after.patterns,
         examples=told.examples(lm, cases, lost, spec.examples),
         verdict=verdict,
-        ledger=ledger(spec, texts.kinds, after.selected),
+        ledger=ledger(spec, texts.kinds, after.selected, dropped=seen.dropped, apart=seen.looked is None),
         guards=guards,
-        warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *after.warnings, *lm.notes),
+        warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *seen.warnings, *after.warnings, *lm.notes),
         claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),
         estimate=told.estimate(recovery),
         method=told.method(spec.items, texts, after.grid, left),

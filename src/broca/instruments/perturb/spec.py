@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -12,18 +12,21 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
+from broca.evidence.overlap import ChoosingData
+from broca.evidence.pilot import pilot_data, pilot_items
 from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of, way_for
+from broca.items import fingerprint
 from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
 from broca.specs.expectation import Expected
 from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
-from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Pilot, TemplateUse
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.benchmarks import option_types as types_of_items
-from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pairs
+from broca.stimuli.perturb import ALL, KINDS, REWRITTEN, Choice, Severity, is_pairs, pairs
 from broca.stimuli.perturb import option_types as types_of_pairs
 from broca.stimuli.perturb.draws import check_kinds
 
@@ -44,6 +47,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
     """Items by name, or a file of items or of pairs; typo files and paraphrase sets are known by their fields."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as n, seed or path."""
+    pilot: Pilot = ()
     n: Positive = 200
     """Clean texts at most."""
     kinds: tuple[str, ...] = ()
@@ -124,7 +128,13 @@ class Perturb(SharedLevel, WithBudget, Spec):
 
     def data_fingerprints(self) -> dict[str, str]:
         """The content of a file of items or pairs, which may change under its name."""
-        return {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
+        prints = {} if self.items in BENCHMARKS else {self.items: self.texts(None).fingerprint}
+        looked = self.pilot_data
+        return prints | (
+            {"pilot": fingerprint([sorted(map(repr, part)) for part in (looked.texts, looked.groups)])}
+            if self.pilot
+            else {}
+        )
 
     def read(self) -> None:
         if self.rewriter is not None and self.rewriter_server is None:
@@ -160,6 +170,16 @@ class Perturb(SharedLevel, WithBudget, Spec):
             return f"{join_names(edited)} {what} nothing here: {join_names(self.kinds)} edit no words. Leave {join_names(edited)} out."
         return ""
 
+    @cached_property
+    def pilot_data(self) -> ChoosingData:
+        """What was looked at before: items, whose prompts are clean texts, or pairs."""
+        paired = [name for name in self.pilot if name not in BENCHMARKS and is_pairs(name)]
+        found = [pilot_data(pilot_items([n for n in self.pilot if n not in paired], self.options, (self.items,)))]
+        found += [pilot_data(pairs(name).pairs) for name in paired]
+        return ChoosingData(
+            *(frozenset().union(*parts) for parts in zip(*((f.texts, f.groups) for f in found), strict=True))
+        )
+
     def texts(self, lm: LM | None) -> StudyTexts:
         """What is shown; controls need a model, whose tokens they count.
 
@@ -193,7 +213,8 @@ class Perturb(SharedLevel, WithBudget, Spec):
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
         items = fields.get("items", "sums")
-        return (types_of_pairs(items) if items not in BENCHMARKS and is_pairs(items) else types_of_items(items),)
+        sources = (items, *fields.get("pilot", ()))
+        return tuple(types_of_pairs(n) if n not in BENCHMARKS and is_pairs(n) else types_of_items(n) for n in sources)
 
     def following(self, call: Call, /) -> Sequence[str]:
         if not self.cases or self.select == "neurons":
