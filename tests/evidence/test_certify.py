@@ -64,6 +64,7 @@ def test_maps(case):
         assert share("map", case.name, states, bound=0.05).met, states
 
 
+@pytest.mark.slow
 def test_a_lesion_of_everything_is_refuted_at_the_size_for_it_and_open_at_the_other():
     small, large = (truths.sizes([name])[1] for name in ("as recommended", truths.REFUTING))
     assert large.groups > 3 * small.groups
