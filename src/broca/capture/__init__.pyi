@@ -4,6 +4,9 @@ from broca.capture.activations import capture as capture
 from broca.capture.attention import attention_to_spans as attention_to_spans
 from broca.capture.attention import head_summary as head_summary
 from broca.capture.compare import compare_pairs as compare_pairs
+from broca.capture.edges import EdgeScoring as EdgeScoring
+from broca.capture.edges import score_edges as score_edges
+from broca.capture.edges import score_nodes as score_nodes
 from broca.capture.gradient import attribution as attribution
 from broca.capture.head_features import Features as Features
 from broca.capture.head_features import features as features

@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.capture.gradient import without_weight_gradients
-from broca.errors import StatisticsError
+from broca.capture.gradient import differentiate, without_weight_gradients
+from broca.errors import StatisticsError, StimulusError
 from broca.models.circuit.catching import catch_readers
 from broca.models.circuit.pairs import CounterfactualPair, margins
 from broca.models.circuit.parts import CircuitParts, circuit_parts
 from broca.models.circuit.patching import patch_edges
 from broca.models.circuit.written import Written, differences, keep_written
-from broca.models.hooks import Edit
+from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
 from broca.models.tokens import Batch
@@ -86,10 +86,7 @@ def score_edges(
 
     for batch, scores in lm.each([pair.clean for pair in pairs], step, size=size):
         found[list(batch.index)] = scores.numpy()
-    if not np.isfinite(found).all():
-        raise StatisticsError(
-            "Scores of edges are NaN or infinite. Load the model in float32 or bfloat16: float16 overflows in many models."
-        )
+    _refuse_nan(found)
     return found
 
 
@@ -112,6 +109,76 @@ def node_scores(scores: Floats, parts: CircuitParts) -> dict[str, Floats]:
     """The score of every writer, by name: the sum over the edges that leave it, which is what patching it costs to first order."""
     writer = parts.graph.edges[:, 0]
     return {name: scores[..., writer == i].sum(-1) for i, name in enumerate(parts.graph.writers)}
+
+
+def score_nodes(
+    lm: LM, pairs: Sequence[CounterfactualPair], how: EdgeScoring = EdgeScoring(), *, size: int | None = None
+) -> dict[str, Floats]:
+    """What `node_scores` sums up, ``(pair,)`` by writer, without scoring an edge: the gradient at what each layer writes is enough.
+
+    Args:
+        lm: the model.
+        pairs: of as many tokens on either side.
+        how: any method but exact.
+        size: pairs a batch.
+
+    Raises:
+        StimulusError: if the method is exact: patch all edges that leave a writer instead.
+        SiteUnavailable, StatisticsError: as `score_edges`.
+    """
+    if how.method == "exact":
+        raise StimulusError(
+            "Nodes have no gradient to be exact: patch all edges that leave one (broca.interventions.circuit_margins)."
+        )
+    parts = circuit_parts(lm)
+    has_gradients(lm)
+    found = np.zeros((len(pairs), len(parts.graph.writers)))
+
+    def step(batch: Batch) -> Tensor:
+        return _node_estimates(lm, parts, batch, [pairs[i] for i in batch.index], how)
+
+    for batch, scores in lm.each([pair.clean for pair in pairs], step, size=size):
+        found[list(batch.index)] = scores.numpy()
+    _refuse_nan(found)
+    return dict(zip(parts.graph.writers, found.T, strict=True))
+
+
+def _node_estimates(
+    lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], how: EdgeScoring
+) -> Tensor:
+    """``(pair, writer)`` in float64 on the CPU."""
+    own, _ = run_written(lm, parts, batch)
+    other, _ = run_written(lm, parts, _donors(lm, batch, some))
+    graph, real = parts.graph, batch.mask.bool().to(lm.device)[..., None]
+    with torch.no_grad():
+        apart = differences(own, other)
+    sites = [Site(0, "resid_pre")]
+    for layer in range(graph.n_layers):
+        sites += [Site(layer, "attn_out"), Site(layer, "mlp_out")]
+    total = torch.zeros(len(some), len(graph.writers), dtype=torch.float64)
+    passes = list(_passes(own, other, how))
+    for edits in passes:
+        with edit_sites(lm.model, lm.anatomy, edits):
+            _, gradients = differentiate(lm, batch, lm.anatomy, sites, lambda logits, _: margins(logits, some))
+        for site, gradient in gradients.items():
+            layer, heard = site.layer, torch.where(real, gradient, 0)
+            if site.kind == "resid_pre":
+                where, scale = slice(0, 1), 1.0
+            elif site.kind == "attn_out":
+                where, scale = graph.heads_of(layer), parts.layers[layer].attention_scale
+            else:
+                at = graph.mlp_of(layer)
+                where, scale = slice(at, at + 1), parts.layers[layer].mlp_scale
+            gain = torch.where(real, apart[where], 0).flatten(2) * heard.flatten(1)
+            total[:, where] -= (gain.sum(-1) / scale).T.double().cpu()
+    return total / len(passes)
+
+
+def _refuse_nan(scores: Floats) -> None:
+    if not np.isfinite(scores).all():
+        raise StatisticsError(
+            "Scores of edges are NaN or infinite. Load the model in float32 or bfloat16: float16 overflows in many models."
+        )
 
 
 @torch.no_grad()

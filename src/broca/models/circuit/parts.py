@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -103,7 +102,8 @@ def _layer(lm: LM, layer: int, seen: Seen, own: list[Matrix]) -> tuple[LayerPart
     norm = _norm(lm, path, seen, read, pre)
     if norm is None:
         raise no("its queries, keys and values read neither the stream nor a norm of it")
-    reading = _mlp(lm, path, seen, block.z, (pre, middle))
+    projections = {matrix.module.removeprefix(f"{path}.") for matrix in heads.values()}
+    reading = _mlp(lm, path, seen, block.z, projections, streams=(pre, middle))
     if reading is None:
         raise no("its MLP reads neither the stream nor a norm of it")
     projected = seen.outputs.get(block.z)
@@ -161,7 +161,7 @@ def _norm(lm: LM, path: str, seen: Seen, read: list[Tensor | None], stream: Tens
 
 
 def _mlp(
-    lm: LM, path: str, seen: Seen, z: str, streams: tuple[Tensor, Tensor]
+    lm: LM, path: str, seen: Seen, z: str, projections: set[str], *, streams: tuple[Tensor, Tensor]
 ) -> tuple[str, tuple[str, ...], bool] | None:
     """The norm before the MLP, its modules that read, and whether it reads what the heads read; None where that is not seen."""
     attention = z.rpartition(".")[0]
@@ -172,7 +172,7 @@ def _mlp(
     for name in outermost:
         if (attention and f"{name}.".startswith(f"{attention}.")) or f"{attention}.".startswith(f"{name}."):
             continue
-        if any(name.startswith(f"{each}.") for each in reads) or _is_attention(name, modules):
+        if any(name.startswith(f"{each}.") for each in reads) or name in projections:
             continue
         for parallel, stream in ((False, streams[1]), (True, streams[0])):
             norm = _norm(lm, path, seen, [seen.inputs[name]], stream)
@@ -183,14 +183,6 @@ def _mlp(
         return None
     norm, parallel = next(iter(reads.values()))
     return norm, tuple(f"{path}.{name}" for name in reads), parallel
-
-
-def _is_attention(name: str, modules: Mapping[str, Any]) -> bool:
-    """Whether queries are made in a module: where heads and projections have no module of their own around them."""
-    last = name.rpartition(".")[2].lower()
-    return any(
-        part in last for part in ("q_proj", "k_proj", "v_proj", "qkv", "c_attn", "query_key_value")
-    ) and not list(modules[name].children())
 
 
 def _equal(a: Tensor | None, b: Tensor | None) -> bool:
