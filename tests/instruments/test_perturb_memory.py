@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import torch
@@ -13,14 +14,19 @@ from broca.capture import patch_attribution
 from broca.interventions import patching
 from broca.models import fitting
 
+EVERY = 37
+"""Calls between looks, each of which goes over all objects that there are."""
+
 
 @contextmanager
 def watch(model):
-    """The most bytes of tensors, those of the model left out, that are alive when the model is called."""
+    """The most bytes of tensors, those of the model left out, that are alive at some of the calls of the model."""
     own = {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    most = [0]
+    most, calls = [0], count()
 
     def look(*_):
+        if next(calls) % EVERY:
+            return
         kept = {}
         for each in gc.get_objects():
             if type(each) is torch.Tensor and each.data_ptr() not in own:  # what only behaves like one may warn
@@ -39,12 +45,15 @@ def test_what_is_kept_does_not_grow_with_texts():
     lm = broca.LM.load("sums")
     lm.batch_size = 4
     found = []
-    for n in (12, 36):
-        study = broca.Perturb(items="sums", n=n, compare=n, cases=n, draws=0, twins=0, patterns="layers")
+    for n in (16, 40):
+        study = broca.Perturb(
+            items="sums", n=n, kinds=("case", "delete", "swap"), compare=n, cases=n, draws=0, twins=0, patterns="layers"
+        )
         with watch(lm.model) as most:
             assert study.run(lm).frame("recovery").height
         found.append(most[0])
-    assert found[1] <= 1.15 * found[0]
+    # Of 2.5 times as many texts; looks may miss the largest moment by some.
+    assert found[1] <= 1.4 * found[0]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from broca.errors import SpecError
 from broca.evidence.budget import given_up, tokens_of, what_is_left
 from broca.instruments.parts import plan_of
 from broca.models.lm import LM
+from broca.reports.method import method_text
 from broca.runs.budget import items_within, read_budget, set_budget
 from broca.scoring.costs import count_tokens
 from broca.specs.savings import steps
@@ -187,3 +188,10 @@ def test_scoring_keeps_a_budget_too(lm, test):
     assert count_tokens(lm, some, scorer, cell=64) <= whole // 2
     with pytest.raises(SpecError, match="10 items of each ability read"):
         items_within(lm, items, scorer, "20tokens", cell=64)
+
+
+def test_the_method_section_says_what_a_budget_took(lm, test, tmp_path):
+    spec = broca.run(within(test, 12_000), lm, tmp_path / "run").spec["study"]
+    text = " ".join(method_text(spec, {}))
+    assert "within a budget of 12,000 tokens; for it these were lowered: draws (asked for: 200)" in text
+    assert "budget" not in " ".join(method_text({**spec, "budget_tokens": None, "budget_from": {}}, {}))

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from broca.specs.command import Form
 from broca.specs.fields import Chat, Level, Positive, Share, TemplateWhen
+from broca.specs.method import Choices, Sentence
 
 # stimuli
 
@@ -28,8 +29,22 @@ Truncation = Annotated[Positive | None, Field(description="Keep this many tokens
 
 # cost
 
+
+def _budget(tokens: int | None, choices: Choices) -> str:
+    """What a study was kept within, and what that took."""
+    lowered = choices.field("budget_from") or {}
+    fields = ", ".join(f"{name} (asked for: {_listed(value)})" for name, value in lowered.items())
+    took = f"; for it these were lowered: {fields}" if fields else ", which took nothing from it"
+    return f"The study was kept within a budget of {tokens:,} tokens{took}." if tokens else ""
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 BudgetTokens = Annotated[
     Positive | None,
+    Sentence("scoring", _budget),
     Field(
         description="Read so many tokens at most, counted beforehand; what is given up for it is lowered in the spec. --budget fills it in."
     ),
