@@ -126,7 +126,7 @@ class EngineError(BrocaError):
     """Workers could not be started, reached or kept alive, or something cannot be sent to them."""
 
     short = "engine"
-    cause = "Ray or submitit is not installed or has no cluster, a worker was killed (most often by memory), or a model exists in this process only."
+    cause = "Ray is not installed or has no cluster, a worker was killed (most often by memory), or a model exists in this process only."
     remedy = "Fewer workers, or none. A model that was changed in memory is saved with save_pretrained and loaded from there. See docs/workers.md."
 
 

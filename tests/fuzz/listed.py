@@ -28,6 +28,12 @@ FILES = {
 
 FUNCTIONS = {
     ("cli/__init__.py", "main"): "opens the null device",
+    ("reports/html.py", "_script"): _OURS,
+    (
+        "runs/sharing/pull.py",
+        "_download",
+    ): "what the hub gave, held against a size and a checksum: tests/runs/test_sharing.py",
+    ("runs/sharing/push.py", "contents"): _RUN,
     ("models/export.py", "_settle"): "opens what it has written, to flush it",
     ("models/identity.py", "identity"): "its own JSON, made in the same line",
     ("models/memory.py", "_host"): _SYSTEM,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,15 @@ from broca.cli import terminal
 from broca.cli.execute import check_expectation, check_out, executed, study_of
 from broca.cli.explaining import explain
 from broca.cli.exporting import export
-from broca.cli.folders import runs, verify
+from broca.cli.folders import diff, runs, verify
 from broca.cli.inspecting import inspect
 from broca.cli.options import RUNS, Budget, DryRun, Loading, Verbose, Working, given
 from broca.cli.organism import organism
+from broca.cli.planning import plan
 from broca.cli.scoring import score
 from broca.cli.selecting import select
 from broca.cli.setting import Setting
+from broca.cli.sharing import pull, push
 from broca.errors import BrocaError, ModelError, RunError, StimulusError
 from broca.instruments import COMMANDS
 from broca.page.shell import YOUR_CONTRAST, YOURS, command
@@ -46,8 +49,12 @@ app.command(score)
 app.command(export)
 app.command(select)
 app.command(runs)
+app.command(diff)
+app.command(push)
+app.command(pull)
 app.command(verify)
 app.command(explain)
+app.command(plan)
 for _each in COMMANDS.values():
     app.command(f"broca.cli.studies:{_each.name}", name=_each.name, help=_each.help)
 
@@ -103,7 +110,7 @@ def demo(
 
 @app.command
 def run(
-    spec: Path,
+    spec: str,
     *,
     model: str | None = None,
     loading: Loading = Loading(),
@@ -116,15 +123,13 @@ def run(
     """Run a study from its spec.toml: a finished run's own, or one that you wrote.
 
     Args:
-        spec: The file, or the directory of a run.
+        spec: The file, the directory of a run, or a run on the hub: hf://user/name.
         model: Run it on this model instead of the one that it names.
         out: Folder of runs: the one that the run lies in, or else runs.
     """
-    from broca.runs import run_around, spec_of
-
     typed = {"model": model, "out": out, "budget": budget, **Setting("", loading, working).kept()}
     again = command("run", spec, options=typed) if dry_run else ""
-    document = spec_of(spec)
+    document = _document(spec, model)
     named = document["model"]
     name = model or named.get("name")
     if not name:
@@ -137,17 +142,7 @@ def run(
         loading = replace(loading, **kept)
     if loading.dtype == "auto":
         loading = replace(loading, dtype=getattr(study, "dtype", None) or "auto")
-    if out is None:
-        around = run_around(spec)
-        # As it was given: a path from here, and not from the root.
-        out = (
-            RUNS
-            if around is None
-            else Path(os.path.relpath(around.parent))
-            if not spec.is_absolute()
-            else around.parent
-        )
-    setting = Setting(name, loading, working, out)
+    setting = Setting(name, loading, working, _folder_around(spec) if out is None else out)
     try:
         done = executed(study, setting, verbose=verbose, budget=budget, dry=again)
         if done is not None:
@@ -157,6 +152,32 @@ def run(
             raise
         where = "Paths in a spec are as they were given: type this in the folder in which the run was started."
         raise StimulusError(f"{error} {where}") from error
+
+
+def _document(spec: str, model: str | None) -> dict[str, Any]:
+    """What a spec says; one from the hub is a stranger's, and may reach for nothing here."""
+    from broca.runs import spec_of
+    from broca.runs.sharing.address import is_address
+    from broca.runs.sharing.pull import pull_spec
+    from broca.runs.sharing.strangers import refuse_reaching
+
+    if not is_address(spec):
+        return spec_of(Path(spec))
+    with tempfile.TemporaryDirectory() as folder:
+        document = spec_of(pull_spec(spec, Path(folder)))
+    refuse_reaching(document, spec, model=model)
+    return document
+
+
+def _folder_around(spec: str) -> Path:
+    """The folder of runs that a run lies in, as it was given: a path from here, and not from the root."""
+    from broca.runs import run_around
+    from broca.runs.sharing.address import is_address
+
+    around = None if is_address(spec) else run_around(Path(spec))
+    if around is None:
+        return RUNS
+    return around.parent if Path(spec).is_absolute() else Path(os.path.relpath(around.parent))
 
 
 def _relative(fields: Mapping[str, Any]) -> bool:
@@ -171,91 +192,25 @@ def _relative(fields: Mapping[str, Any]) -> bool:
 
 
 @app.command
-def report(run: Path, *, interactive: bool = False, figures: Sequence[Literal["pdf", "png"]] = ()) -> None:
+def report(
+    run: Path, *, interactive: bool = False, figures: Sequence[Literal["pdf", "png"]] = (), inspect_logs: bool = False
+) -> None:
     """Write the report of a finished run: one HTML file that opens offline, and its figures and references beside it.
 
     Args:
         run: Directory of the run.
         interactive: Embed the interactive charts too (about a megabyte).
         figures: Write each figure in these formats too, beside SVG.
+        inspect_logs: Write scored items as logs of inspect_ai too, one for each condition that is no random draw.
     """
     from broca.reports.build import report as build
 
-    terminal.following({"report": str(build(run, interactive=interactive, figures=figures))}, command("run", run))
+    where = {"report": str(build(run, interactive=interactive, figures=figures))}
+    if inspect_logs:
+        from broca.runs.inspect_logs import write_inspect_logs
 
-
-@app.command
-def plan(
-    *,
-    loss: float = 0.15,
-    intact: float = 0.95,
-    chance: float = 0.5,
-    groups: int = 20,
-    items: int = 5,
-    others: int = 1,
-    claims: int = 1,
-    rho: float = 0.1,
-    d: float = 0.5,
-    units: int = 1,
-    power: float = 0.8,
-    alpha: float = 0.05,
-) -> None:
-    """Say how probable it is that a lesion passes causal and specific, or fails where it costs everything, and how much makes it so.
-
-    Args:
-        loss: Accuracy that the lesion costs, as a share (0.15 is 15 points).
-        intact: Accuracy of the intact model.
-        chance: What guessing gets right.
-        groups: Groups (templates, stories) of each ability.
-        items: Items of each group; and stimuli of each template.
-        others: Other abilities that must be spared.
-        claims: Claims that share the level.
-        rho: Correlation among the items of a group.
-        d: Difference between the sides of the contrast, in standard deviations.
-        units: Units that share the level (Bonferroni).
-        power: Probability of finding the effect, and of refuting one that costs every ability as much.
-        alpha: Level of each test.
-    """
-    from broca.stats.ladder_power import Study, ladder_needs, ladder_power
-    from broca.stats.power import welch_needed
-
-    study = Study(
-        loss, groups, items, intact=intact, chance=chance, others=others, alike=rho, alpha=alpha, claims=claims
-    )
-    here, needs = ladder_power(study), ladder_needs(study, power=power)
-    more = needs.refutation
-    against = (
-        []
-        if more is None
-        else [
-            (
-                "not specific",
-                f"{here.refutation:.0%} probable where the lesion costs every ability as much; for {power:.0%} {more.groups:,} groups of {items}",
-            )
-        ]
-    )
-    stimuli = welch_needed(d, tests=units, power=power, alpha=alpha, m=items, rho=rho)
-    terminal.facts(
-        [
-            (
-                "causal and specific",
-                f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)",
-            ),
-            (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
-            *against,
-            ("random lesions", f"{needs.draws:,} at most; drawing stops as soon as the decision is all but certain"),
-            ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
-            ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
-        ]
-    )
-    asked = {
-        "contrast": YOUR_CONTRAST,
-        "items": YOURS,
-        "n_items": needs.items,
-        "draws": needs.draws,
-        "twins": needs.twins,
-    }
-    terminal.following({}, command("lesion", "MODEL", options=asked))
+        where["logs"] = str(write_inspect_logs(run))
+    terminal.following(where, command("run", run))
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ from broca.errors import RunError, SpecError
 from broca.page.shell import command
 
 
-def runs(folder: Path = RUNS) -> None:
+def runs(folder: Path = RUNS, *, html: bool = False) -> None:
     """List the runs in a folder.
 
     Args:
         folder: Folder of runs.
+        html: Write a page that opens offline, too: sortable, with what differs between them and how alike they are.
     """
     from broca.runs import list_runs
 
@@ -22,7 +23,26 @@ def runs(folder: Path = RUNS) -> None:
     terminal.runs(found)
     finished = found.filter(found["status"] == "finished")
     after = command("report", finished["path"][-1]) if len(finished) else command("demo")
-    terminal.following({}, after)
+    where = {}
+    if html:
+        from broca.reports.overview import overview
+
+        where["page"] = str(overview(folder))
+    terminal.following(where, after)
+
+
+def diff(one: Path, two: Path) -> None:
+    """Say how two finished runs differ: choices, verdicts, maps and selections.
+
+    Args:
+        one: Directory of a run.
+        two: Directory of another.
+    """
+    from broca.cli.printing import everything
+    from broca.runs import open_run
+    from broca.runs.comparison import blocks
+
+    everything("", blocks(open_run(one), open_run(two)))
 
 
 def verify(*paths: Path) -> None:

@@ -80,8 +80,19 @@ def _picture(block: Block) -> Figure | UnitMap | None:
 def page(context: dict[str, Any], renderer: Renderer, *, interactive: bool) -> str:
     """The whole page."""
     scripts = _scripts(renderer.figures) if interactive else {"bundle": "", "charts": ""}
-    scripts |= {"script": Markup(_script()), "script_hash": Markup(f"'sha256-{_digest(_script())}'")}  # noqa: S704 - our own
+    scripts |= _sorting()
     return _templates().get_template("page.html").render(**context, **scripts, render=renderer.render)
+
+
+def overview_page(heading: str, lead: str, blocks: Sequence[Block], renderer: Renderer) -> str:
+    """A page about many runs."""
+    context = {"heading": heading, "lead": lead, "blocks": blocks, "render": renderer.render}
+    return _templates().get_template("runs.html").render(**context, **_sorting())
+
+
+def _sorting() -> dict[str, Markup]:
+    """The script that sorts tables, and the digest that allows it."""
+    return {"script": Markup(_script()), "script_hash": Markup(f"'sha256-{_digest(_script())}'")}  # noqa: S704 - our own
 
 
 @cache

@@ -10,6 +10,7 @@ COMMAND = Command(
     name="circuit",
     help="Score the edges between a model's parts, choose a circuit, and test what it suffices for and what it is needed for.",
     spec="broca.instruments.circuit.spec:Circuit",
+    question="Which edges carry the answer: do they suffice, and are they needed?",
     examples=True,
     one_of=("edges", "percent"),
     extras=(

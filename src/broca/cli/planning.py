@@ -1,0 +1,79 @@
+"""The command that says how much of everything a test of a lesion takes."""
+
+from __future__ import annotations
+
+from broca.cli import terminal
+from broca.page.shell import YOUR_CONTRAST, YOURS, command
+
+
+def plan(
+    *,
+    loss: float = 0.15,
+    intact: float = 0.95,
+    chance: float = 0.5,
+    groups: int = 20,
+    items: int = 5,
+    others: int = 1,
+    claims: int = 1,
+    rho: float = 0.1,
+    d: float = 0.5,
+    units: int = 1,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> None:
+    """Say how probable it is that a lesion passes causal and specific, or fails where it costs everything, and how much makes it so.
+
+    Args:
+        loss: Accuracy that the lesion costs, as a share (0.15 is 15 points).
+        intact: Accuracy of the intact model.
+        chance: What guessing gets right.
+        groups: Groups (templates, stories) of each ability.
+        items: Items of each group; and stimuli of each template.
+        others: Other abilities that must be spared.
+        claims: Claims that share the level.
+        rho: Correlation among the items of a group.
+        d: Difference between the sides of the contrast, in standard deviations.
+        units: Units that share the level (Bonferroni).
+        power: Probability of finding the effect, and of refuting one that costs every ability as much.
+        alpha: Level of each test.
+    """
+    from broca.stats.ladder_power import Study, ladder_needs, ladder_power
+    from broca.stats.power import welch_needed
+
+    study = Study(
+        loss, groups, items, intact=intact, chance=chance, others=others, alike=rho, alpha=alpha, claims=claims
+    )
+    here, needs = ladder_power(study), ladder_needs(study, power=power)
+    more = needs.refutation
+    against = (
+        []
+        if more is None
+        else [
+            (
+                "not specific",
+                f"{here.refutation:.0%} probable where the lesion costs every ability as much; for {power:.0%} {more.groups:,} groups of {items}",
+            )
+        ]
+    )
+    stimuli = welch_needed(d, tests=units, power=power, alpha=alpha, m=items, rho=rho)
+    terminal.facts(
+        [
+            (
+                "causal and specific",
+                f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)",
+            ),
+            (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
+            *against,
+            ("random lesions", f"{needs.draws:,} at most; drawing stops as soon as the decision is all but certain"),
+            ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
+            ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
+        ]
+    )
+    asked = {
+        "contrast": YOUR_CONTRAST,
+        "items": YOURS,
+        "n_items": needs.items,
+        "draws": needs.draws,
+        "twins": needs.twins,
+    }
+    terminal.following({}, command("lesion", "MODEL", options=asked))

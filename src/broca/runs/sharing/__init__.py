@@ -1,0 +1,1 @@
+"""Runs given to others and taken from them, through dataset repositories of the hub."""
