@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= 1
 
-.PHONY: demo test test-all fuzz check bench calibrate certify coverage tables release-check clean
+.PHONY: demo test test-all fuzz check bench calibrate certify coverage tables gallery docs release-check clean
 
 demo: $(VENV)/installed
 	$(BIN)/broca demo
@@ -35,6 +35,12 @@ certify: $(VENV)/installed-dev
 
 coverage: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+
+gallery: $(VENV)/installed-dev
+	$(BIN)/python docs/gallery.py
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 
 tables: $(VENV)/installed-dev
 	$(BIN)/python docs/tables.py
@@ -67,4 +73,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 $(VENV)/installed-release: $(VENV)/installed-dev
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group release
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group docs
 	touch $@
