@@ -323,6 +323,7 @@ SEAMS = {
     **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "captures")},
     "broca.compat.wu2025.tree.check_tree": None,
     "broca.instruments.circuit.entry.check_entry": None,
+    "broca.instruments.direction.export.check_export": None,
     "broca.cli.scoring._writer": None,
     "broca.cli.scoring.rows_served": Stopped,
     "broca.cli.answering.tell_cost": None,

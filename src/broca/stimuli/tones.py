@@ -10,6 +10,7 @@ from pydantic import Field
 
 from broca.errors import StimulusError
 from broca.items import Contrast, Item, Stimulus
+from broca.stimuli import paradigms
 from broca.stimuli.natural.texts import BAD, GOOD, PARTS
 from broca.stimuli.options import Count, Seed, Wording
 
@@ -68,7 +69,7 @@ def sentiment(*, n: Pairs = 160, seed: Seed = 0) -> Contrast:
         for side, words, sign in zip(sides, (GOOD, BAD), "+-", strict=True):
             word = words[number % len(words)]
             side.append(Stimulus(f"sentiment:{number}{sign}", f"The {part} was {word}.", word))
-    source = "Generated for this project: one-sentence reviews in praise, against reviews that blame."
+    source = f"Generated for this project: one-sentence reviews in praise, against reviews that blame. Paradigm: {paradigms.SENTIMENT}."
     return Contrast("sentiment", tuple(sides[0]), tuple(sides[1]), source=source)
 
 
@@ -82,7 +83,7 @@ def formality(*, n: Pairs = 160, seed: Seed = 0) -> Contrast:
     made = [(number, group, *pair) for number, (group, pair) in enumerate(_speech(n, seed))]
     formal = tuple(Stimulus(f"formality:{number}+", one, group) for number, group, one, _ in made)
     casual = tuple(Stimulus(f"formality:{number}-", other, group) for number, group, _, other in made)
-    source = "Generated for this project: formal sentences, against casual ones that say the same."
+    source = f"Generated for this project: formal sentences, against casual ones that say the same. Paradigm: {paradigms.FORMALITY}."
     return Contrast("formality", formal, casual, paired=True, source=source)
 
 

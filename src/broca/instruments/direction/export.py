@@ -9,6 +9,7 @@ from broca.errors import SpecError
 from broca.instruments.direction.result import direction_at
 from broca.registry import COMPAT
 from broca.sites import Site
+from broca.storage import probe
 
 SUFFIXES = (".safetensors", ".gguf")
 
@@ -18,6 +19,7 @@ def check_export(study: Any, path: Path) -> None:
 
     Raises:
         SpecError: if it is one.
+        RunError: if it cannot be written.
     """
     if path.suffix not in SUFFIXES:
         raise SpecError(f"--export {path}: give a name that ends in {' or '.join(SUFFIXES)}.")
@@ -25,9 +27,10 @@ def check_export(study: Any, path: Path) -> None:
         raise SpecError(
             f"--export {path}: llama.cpp adds control vectors to outputs of blocks alone. Fit there: --sites '*.resid_post'."
         )
+    probe(path)
 
 
-def write_export(run: Any, path: Path) -> dict[str, Path]:
+def write_export(run: Any, path: Path) -> dict[str, str]:
     """Write it, and say where."""
     result, arrays = run.result, run.tensors
     steered = result["steered"]
@@ -38,4 +41,4 @@ def write_export(run: Any, path: Path) -> dict[str, Path]:
         COMPAT["control-vector"](direction, path, model_type=steered["model_type"])
     else:
         direction.save(path)
-    return {"direction": path}
+    return {"direction": str(path)}
