@@ -43,7 +43,7 @@ _SECTIONS: tuple[tuple[str, str, str], ...] = (
             "Places that carry an ability alone, and two kinds of nothing, with as many groups as `broca plan` recommends for the loss (intact "
             "95 %, 5 items a group), with half as many, and twice; and with as many as it recommends to refute a lesion that costs everything "
             "alike. A ladder that says *undecided* to everything would keep every bound above and "
-            "be worth nothing."
+            "be worth nothing. At the size for passing, a lesion that costs everything alike is mostly *undecided*."
         ),
     ),
     (
@@ -96,7 +96,7 @@ _CIRCUITS = (
 
 _MISSING = """## What is not here
 
-* Planted edges and directions.
+* Edges and directions planted in several architectures.
 * Whole runs on models that have learned something: a null of theirs is a matter of lots too, and costs more.
 {absent}
 Absence from the table is no finding.
