@@ -67,9 +67,10 @@ _SECTIONS: tuple[tuple[str, str, str], ...] = (
         "planted",
         "Planted truth",
         (
-            "Two abilities are planted in random models of eight architectures, as many groups as `broca plan --loss 0.35` recommends; what carries "
-            "the own one is claimed as units, as a head (of four or of five in its layer, 20 in all), or as weights. And what a contrast finds in "
-            "the shipped model `routed`. Without the place 60 % of the answers stay right."
+            "Two abilities are planted in random models of several architectures, asked in as many groups as `broca plan --loss 0.35` recommends; what carries "
+            "the own one is claimed as units, as a head (of four or of five in its layer, 20 in all), or as weights. Without the place 60 % of the "
+            "answers stay right. `make certify` counts eight architectures, the shipped model `routed`, and a massive unit among others; what is "
+            "not in the table has not been counted yet."
         ),
     ),
     (
