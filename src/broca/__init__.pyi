@@ -16,6 +16,7 @@ from broca import workers as workers
 from broca.capture.text_lens import lens as lens
 from broca.capture.text_patterns import patterns as patterns
 from broca.compat.directions.gguf import write_control_vector as write_control_vector
+from broca.compat.dictionaries.read import read_dictionary as read_dictionary
 from broca.compat.directions.read import read_direction as read_direction
 from broca.errors import BrocaError as BrocaError
 from broca.evidence.directions import fit_direction as fit_direction
@@ -60,6 +61,7 @@ from broca.stimuli.perturb import pairs as pairs
 from broca.stimuli.perturb.draws import perturb as perturb
 from broca.stimuli.texts import texts as texts
 from broca.stimuli.trees import trees as trees
+from broca.units.dictionary import Dictionary as Dictionary
 from broca.units.direction import Direction as Direction
 from broca.units.mask import UnitMask as UnitMask
 from broca.units.selection import Select as Select

@@ -1,7 +1,7 @@
 """Where things happen: a *site* is a named place in the forward pass.
 
 Kinds carry TransformerLens's names (Nanda & Bloom, 2022). A *unit* is one coordinate at a site; a *head* is a
-slice of `z`.
+slice of `z`, a *feature* a unit of a dictionary (see `broca.units.dictionary`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ Kind = Literal[
     "ssm_out",
     "ssm",
     "experts",
+    "mlp_in",
+    "feature",
     "vision",
     "connector",
     "pattern",
 ]
 """Residual stream before and after a block; what attention and MLP add to it; head outputs before the output
 projection; MLP hidden activations; what a recurrent or convolutional mixer adds, and its channels before the output
-projection; the router's weight of each expert; the stream of the vision tower after its LAYER-th block; what the connector
+projection; the router's weight of each expert; what an MLP is given, normed; the features of a dictionary that is held with the
+model; the stream of the vision tower after its LAYER-th block; what the connector
 hands to the language stack (layer 0); attention weights."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -291,6 +291,29 @@ def _direction_metadata(path: Path) -> object:
     return _direction(path.with_name("direction.pt"))
 
 
+@reader("dictionary", "d.safetensors", samples.dictionaries)
+def _load_dictionary(path: Path) -> object:
+    from broca.units.dictionary import Dictionary
+
+    return Dictionary.load(path)
+
+
+def _dictionary(path: Path) -> object:
+    from broca.compat.dictionaries.read import read_dictionary
+
+    site = "1.resid_post" if path.suffix == ".npz" else None
+    return read_dictionary(path if site else path.parent, site=site)
+
+
+_SAELENS, _SPARSIFY = samples.saelens(), samples.sparsify()
+for _name, _folder, _held in (("saelens", "sae", _SAELENS), ("sparsify", "layers.1", _SPARSIFY)):
+    for _file in _held:
+        _rest = {f"{_folder}/{other}": (lambda other=other, held=_held: held[other]()) for other in _held if other != _file}
+        _own = (lambda file=_file, held=_held: [held[file]()])  # fmt: skip
+        reader(f"dictionary.{_name}.{_file}", f"{_folder}/{_file}", _own, _rest)(_dictionary)
+reader("dictionary.npz", "params.npz", samples.gemma_scope)(_dictionary)
+
+
 def _weights() -> list[bytes]:
     import numpy as np
 

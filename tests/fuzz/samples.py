@@ -349,6 +349,56 @@ def _written(save: Any) -> bytes:
         return Path(save(Path(name, "x"))).read_bytes()
 
 
+def dictionaries() -> list[bytes]:
+    from dictionaries import dictionary
+
+    return [_written(dictionary(kind, d=3, n=4, about={"name": "x"}, **more).save) for kind, more in _KINDS]
+
+
+_KINDS = (("relu", {}), ("jumprelu", {"norm": "layer_norm"}), ("gated", {"model": "abc"}))
+
+
+def saelens() -> dict[str, Callable[[], bytes]]:
+    """The files of a folder, by name."""
+    from dictionaries import dictionary, saelens, saelens_arrays
+
+    return _folder("sae", ("cfg.json", "sae_weights.safetensors"), lambda folder: saelens(folder, saelens_arrays(dictionary(d=3, n=4))))
+
+
+def sparsify() -> dict[str, Callable[[], bytes]]:
+    """The files of a folder, by name."""
+    from dictionaries import dictionary, sparsify
+
+    made = ("cfg.json", "sae.safetensors")
+    return _folder("layers.1", made, lambda folder: sparsify(folder, dictionary("topk", d=3, n=6)))
+
+
+def _folder(name: str, files: tuple[str, ...], write: Callable[[Path], object]) -> dict[str, Callable[[], bytes]]:
+    def content(file: str) -> bytes:
+        with tempfile.TemporaryDirectory() as around:
+            write(Path(around, name))
+            return Path(around, name, file).read_bytes()
+
+    return {file: (lambda file=file: content(file)) for file in files}
+
+
+def gemma_scope() -> list[bytes]:
+    import io
+
+    import numpy as np
+
+    from dictionaries import dictionary
+
+    own = dictionary("jumprelu", d=3, n=4)
+    arrays = {"W_enc": own.encoder, "W_dec": own.decoder, "b_enc": own.bias, "b_dec": own.decoder_bias, "threshold": own.threshold}
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        out = io.BytesIO()
+        save(out, **arrays)
+        made.append(out.getvalue())
+    return made
+
+
 def control_vectors() -> list[bytes]:
     import numpy as np
 

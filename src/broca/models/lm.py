@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
@@ -21,6 +21,7 @@ from broca.markup import facts
 from broca.models import decoding, proofs
 from broca.models import tokens as tok
 from broca.models.compilation import eager, is_compiled, strip_compilation
+from broca.models.explained import refuse_other
 from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
 from broca.models.identity import identity, weights
@@ -35,6 +36,7 @@ from broca.models.tokens import Batch, Tokens
 from broca.models.wiring.anatomy import Anatomy
 from broca.models.wiring.dissection import dissect
 from broca.sites import Site
+from broca.units.dictionary import Dictionary
 
 T = TypeVar("T")
 
@@ -182,12 +184,33 @@ class LM:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that this model's answers depend on, as it is now, by name; see `broca.models.identity`."""
-        return {**identity(self.model, self.tokenizer, self.processor), "condition": list(self.condition)}
+        own = {**identity(self.model, self.tokenizer, self.processor), "condition": list(self.condition)}
+        held = self.anatomy.dictionaries
+        return {**own, "features": [each.fingerprint for each in held]} if held else own
 
     @property
     def address(self) -> str:
         """Hash of the identity (16 hex digits): what stored answers of this model, as it is now, are found by."""
         return fingerprint(self.identity)
+
+    # -- dictionaries ----------------------------------------------------------------------------------------------
+
+    def with_features(self, *dictionaries: Dictionary, check: bool = True) -> LM:
+        """The same model, held with dictionaries: their features are units of the sites ``LAYER.feature``.
+
+        Args:
+            dictionaries: one a layer at most; they take the place of those that are held. None gives the model without any.
+            check: refuse a dictionary that was not trained on this very model, and explains less of plain text than its mean does.
+
+        Raises:
+            SiteUnavailable: if the model has not the site of one.
+            SelectionError: if one was made for another width, site or model, or two are of the same layer.
+        """
+        held = replace(self, anatomy=self.anatomy.with_dictionaries(dictionaries))
+        for dictionary in dictionaries if check else ():
+            if dictionary.model != self.fingerprint:
+                refuse_other(held, dictionary)
+        return held
 
     # -- interventions ---------------------------------------------------------------------------------------------
 

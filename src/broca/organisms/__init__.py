@@ -35,6 +35,12 @@ def organism_path(name: str) -> Path:
     return path
 
 
+def features_path(name: str) -> Path | None:
+    """The dictionary of features that comes with an organism; None where there is none, or no organism of that name."""
+    path = Path(str(files("broca.organisms"))) / name / "features.safetensors"
+    return path if name in NAMES and path.is_file() else None
+
+
 def trainer(name: str) -> Callable[..., Any]:
     """What trains the organism of that name: ``train(out, *, seed, steps, progress)``, which returns its report.
 

@@ -3,6 +3,7 @@
 from broca.units.choices import Choice as Choice
 from broca.units.choices import fit as fit
 from broca.units.choices import read_choice as read_choice
+from broca.units.dictionary import Dictionary as Dictionary
 from broca.units.direction import Direction as Direction
 from broca.units.draws import Draw as Draw
 from broca.units.draws import draw_like as draw_like

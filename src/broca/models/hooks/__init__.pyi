@@ -10,7 +10,9 @@ from broca.models.hooks.places import Edit as Edit
 from broca.models.hooks.places import Read as Read
 from broca.models.hooks.places import Stop as Stop
 from broca.models.hooks.places import copy_sites as copy_sites
+from broca.models.hooks.places import edit_codes as edit_codes
 from broca.models.hooks.places import edit_sites as edit_sites
+from broca.models.hooks.places import read_codes as read_codes
 from broca.models.hooks.places import read_sites as read_sites
 from broca.models.hooks.suspension import suspend as suspend
 from broca.models.hooks.suspension import suspensions as suspensions

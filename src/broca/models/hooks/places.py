@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from broca.models.coding import Code
+from broca.models.hooks import features
 from broca.models.hooks.suspension import suspensions
 from broca.models.wiring.anatomy import Anatomy, Tap, stream_key, tensor_of, with_tensor
 from broca.models.wiring.experts import reroute_arguments
@@ -61,7 +64,7 @@ def edit_sites(model: nn.Module, anatomy: Anatomy, edits: Mapping[Site, Edit]) -
 
     try:
         for site, edit in edits.items():
-            undo.append(_append(model, anatomy.tap(site), counting_edit(site, edit)))
+            undo.append(_append_at(model, anatomy, site, counting_edit(site, edit)))
         yield fired
     finally:
         for step in reversed(undo):
@@ -79,7 +82,7 @@ def read_sites(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *
         stop: end each forward pass once every read has been made; the body must then expect no output, and ends
             there (`Stop` is swallowed). One forward pass a context.
     """
-    handles: list[Handle] = []
+    undo: list[Callable[[], None]] = []
     waiting = set(reads)
     born = suspensions()
 
@@ -97,15 +100,76 @@ def read_sites(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *
 
     try:
         for site, show in reads.items():
-            tap = anatomy.tap(site)
-            handles.append(_hook(model, tap, showing_edit(site, show), first=False))
+            undo += _add_read(model, anatomy, site, showing_edit(site, show))
         yield
     except Stop:
         if not stop:
             raise
     finally:
-        for handle in handles:
-            handle.remove()
+        for step in undo:
+            step()
+
+
+@contextmanager
+def read_codes(model: nn.Module, anatomy: Anatomy, reads: Mapping[int, Callable[[Tensor, Code], None]]) -> Iterator[None]:
+    """Run the body with what stands at a dictionary's target, and its code, shown to a reader.
+
+    Args:
+        model: the transformers model.
+        anatomy: its wiring, with dictionaries.
+        reads: what to call at each layer.
+    """
+    undo: list[Callable[[], None]] = []
+    born = suspensions()
+
+    def showing(show: Callable[[Tensor, Code], None]) -> Callable[[Tensor, Code], None]:
+        return lambda x, code: None if suspensions() > born else show(x, code)
+
+    place = partial(_read_behind, model)
+    try:
+        for layer, show in reads.items():
+            undo += features.add_read(model, anatomy, layer, showing(show), place)
+        yield
+    finally:
+        for step in undo:
+            step()
+
+
+@contextmanager
+def edit_codes(
+    model: nn.Module, anatomy: Anatomy, edits: Mapping[int, Callable[[Tensor, Code], Tensor]]
+) -> Iterator[dict[Site, int]]:
+    """Run the body with what stands at a dictionary's target replaced by what a function makes of it and its code.
+
+    Args:
+        model: the transformers model.
+        anatomy: its wiring, with dictionaries.
+        edits: the function of each layer.
+
+    Yields:
+        how often each has run so far, by ``LAYER.feature``.
+    """
+    fired = {Site(layer, "feature"): 0 for layer in edits}
+    undo: list[Callable[[], None]] = []
+    born = suspensions()
+
+    def counting(layer: int, edit: Callable[[Tensor, Code], Tensor]) -> Callable[[Tensor, Code], Tensor]:
+        def run(x: Tensor, code: Code) -> Tensor:
+            if suspensions() > born:
+                return x
+            fired[Site(layer, "feature")] += 1
+            return edit(x, code)
+
+        return run
+
+    places = partial(_append, model), partial(_read_behind, model)
+    try:
+        for layer, edit in edits.items():
+            undo += features.add_edit(anatomy, layer, counting(layer, edit), *places)
+        yield fired
+    finally:
+        for step in reversed(undo):
+            step()
 
 
 @contextmanager
@@ -118,6 +182,25 @@ def copy_sites(model: nn.Module, anatomy: Anatomy, sites: Iterable[Site]) -> Ite
 
     with read_sites(model, anatomy, {site: keep(site) for site in sites}):
         yield found
+
+
+def _append_at(model: nn.Module, anatomy: Anatomy, site: Site, edit: Edit) -> Callable[[], None]:
+    """Add an edit of what stands at a site, a tensor or the features of one; gives the step that takes it off again."""
+    if site.kind != "feature":
+        return _append(model, anatomy.tap(site), edit)
+    places = partial(_append, model), partial(_read_behind, model)
+    return features.append_edit(model, anatomy, site.layer, edit, *places)
+
+
+def _add_read(model: nn.Module, anatomy: Anatomy, site: Site, show: Edit) -> list[Callable[[], None]]:
+    if site.kind != "feature":
+        return [_read_behind(model, anatomy.tap(site), show)]
+    place = partial(_read_behind, model)
+    return features.add_read(model, anatomy, site.layer, lambda _, code: show(code.features), place)
+
+
+def _read_behind(model: nn.Module, tap: Tap, show: Edit) -> Callable[[], None]:
+    return _hook(model, tap, show, first=False).remove
 
 
 def _append(model: nn.Module, tap: Tap, edit: Edit) -> Callable[[], None]:

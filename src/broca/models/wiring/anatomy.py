@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
-from broca.errors import SiteUnavailable
+from broca.errors import SelectionError, SiteUnavailable
 from broca.models.wiring.stream import Step
 from broca.models.wiring.vision import Vision
 from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
+from broca.units.dictionary import Dictionary
 
 _STREAM = ("resid_pre", "resid_post")
 _NAMES = ("hidden_states", "hidden", "x", "activations", "input")
@@ -83,6 +84,8 @@ class Anatomy:
     """Whether position ids are counted from 0, as the model itself would count them."""
     vision: Vision | None = None
     """The vision tower and the connector, in a vision-language model."""
+    dictionaries: tuple[Dictionary, ...] = ()
+    """One a layer at most: their features are units of the sites ``LAYER.feature``."""
 
     @property
     def n_layers(self) -> int:
@@ -113,7 +116,9 @@ class Anatomy:
             return Tap(path, "input")
         if site.kind == "resid_post":
             return Tap(path, "output")
-        part = None if site.kind == "pattern" else getattr(self.blocks[site.layer], site.kind)
+        if site.kind == "feature":
+            return self.tap(self.dictionary(site.layer).writes_to)
+        part = self._part(site)
         if part is None:
             raise SiteUnavailable(
                 f"{site}: layer {site.layer} of this model has no single tensor at {site.kind!r}. It has "
@@ -122,6 +127,49 @@ class Anatomy:
         if site.kind == "experts":
             return Tap(f"{path}.{part}", "routing", path, (self.blocks[site.layer].widths or {})["experts"])
         return Tap(f"{path}.{part}", "output" if site.kind.endswith("_out") else "input")
+
+    def _part(self, site: Site) -> str | None:
+        """The module that carries a site, relative to its block."""
+        block = self.blocks[site.layer]
+        if site.kind == "mlp_in":  # the module that holds the one that reads the hidden activations
+            return (block.mlp_act or "").rpartition(".")[0] or None
+        return None if site.kind == "pattern" else getattr(block, site.kind)
+
+    def dictionary(self, layer: int) -> Dictionary:
+        """The dictionary whose features are the units of ``LAYER.feature``.
+
+        Raises:
+            SiteUnavailable: if none is held with the model.
+        """
+        for dictionary in self.dictionaries:
+            if dictionary.layer == layer:
+                return dictionary
+        held = ", ".join(f"{each.layer}.feature" for each in self.dictionaries)
+        raise SiteUnavailable(
+            f"{layer}.feature: no dictionary of this layer is held with the model"
+            f"{f', which has {held}' if held else ''}. Give one: --features FILE, or lm.with_features(broca.read_dictionary(FILE))."
+        )
+
+    def with_dictionaries(self, dictionaries: Sequence[Dictionary]) -> Anatomy:
+        """The same wiring with these dictionaries instead of those that it has.
+
+        Raises:
+            SiteUnavailable: if the model has not the site of one.
+            SelectionError: if one was made for another width, or two are of the same layer.
+        """
+        for dictionary in dictionaries:
+            sides = ((dictionary.source, dictionary.encoder.shape[0]), (dictionary.writes_to, dictionary.decoder.shape[1]))
+            for site, width in sides:
+                if site.kind in ("feature", "pattern", "experts", *PICTURE_KINDS):
+                    raise SelectionError(f"{dictionary!r} is of {site}, where no dictionary can be. Give its site.")
+                if (own := self.width(site)) != width:
+                    raise SelectionError(
+                        f"{dictionary!r} is for {width} units at {site}, this model has {own} there. It was made for another model or site."
+                    )
+        layers = [each.layer for each in dictionaries]
+        if twice := sorted({layer for layer in layers if layers.count(layer) > 1}):
+            raise SelectionError(f"Two dictionaries write to layer {twice[0]}. Give one a layer, and compare them in turn.")
+        return replace(self, dictionaries=tuple(sorted(dictionaries, key=lambda each: each.layer)))
 
     def _before_language(self, site: Site) -> Tap:
         """A place in the vision tower, or the connector."""
@@ -141,8 +189,9 @@ class Anatomy:
             return site.layer < own.n_blocks if site.kind == "vision" else own.connector is not None and site.layer == 0
         if not 0 <= site.layer < self.n_layers or site.kind == "pattern":
             return False
-        block = self.blocks[site.layer]
-        return block.streams == 1 if site.kind in _STREAM else getattr(block, site.kind) is not None
+        if site.kind == "feature":
+            return any(each.layer == site.layer for each in self.dictionaries)
+        return self.blocks[site.layer].streams == 1 if site.kind in _STREAM else self._part(site) is not None
 
     def _here(self, layer: int) -> str:
         return ", ".join(kind for kind in KINDS if kind not in PICTURE_KINDS and self.has(Site(layer, kind)))
@@ -153,6 +202,8 @@ class Anatomy:
             self.tap(site)
             return self.vision.width if self.vision and site.kind == "vision" else self.d_model
         self.tap(site)
+        if site.kind == "feature":
+            return self.dictionary(site.layer).n_features
         widths = self.blocks[site.layer].widths or {}
         return widths.get(site.kind, self.d_model)
 

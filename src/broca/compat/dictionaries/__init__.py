@@ -1,0 +1,1 @@
+"""Dictionaries of other programs: SAELens, Gemma Scope, EleutherAI's sparsify. What is read is a `broca.units.dictionary.Dictionary`."""

@@ -1,0 +1,101 @@
+"""Dictionaries as safetensors: their arrays, and what is known of them as JSON in the header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from pydantic import BaseModel
+
+from broca.errors import BrocaError, SelectionError
+from broca.sites import Site
+from broca.storage import Source, read_tensors, write
+
+FORMAT, VERSION = "broca-dictionary", 1
+ARRAYS = ("encoder", "decoder", "bias", "decoder_bias", "threshold", "gain", "magnitude", "skip")
+
+
+class Like(Protocol):
+    """What is written, and has been read: a `broca.units.dictionary.Dictionary`."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+D = TypeVar("D", bound=Like)
+
+
+class _About(BaseModel):
+    """What a file says of its dictionary."""
+
+    fingerprint: str
+    architecture: str
+    source: str
+    target: str
+    k: int
+    centred: bool
+    norm: str
+    without_mean: bool
+    model: str
+    about: Mapping[str, Any]
+
+
+def save(dictionary: Any, path: Path) -> Path:
+    """Write it under a temporary name, then rename."""
+    from safetensors.numpy import save as to_bytes
+
+    said = {name: getattr(dictionary, name) for name in _About.model_fields}
+    said |= {"source": str(dictionary.source), "target": str(dictionary.target), "about": dict(dictionary.about)}
+    about = {"format": FORMAT, "version": VERSION, **said}
+    arrays = {name: _small(array) for name in ARRAYS if (array := getattr(dictionary, name)) is not None}
+    # One metadata entry: safetensors writes several in an order that changes from one process to the next.
+    write(path, to_bytes(arrays, metadata={FORMAT: json.dumps(about, sort_keys=True)}))
+    return path
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), array) else array
+
+
+def is_own(metadata: Mapping[str, str]) -> bool:
+    """Whether the header of a safetensors file says that it holds a dictionary of ours."""
+    return FORMAT in metadata
+
+
+def load(make: Callable[..., D], path: Path) -> D:
+    """Read a dictionary, and check it against its own fingerprint.
+
+    Raises:
+        SelectionError: if the file is missing, damaged, or something else.
+    """
+    source = Source(str(path), SelectionError, "Write it again with Dictionary.save.")
+    try:
+        header, tensors = read_tensors(path, source, framework="numpy")
+    except FileNotFoundError as error:
+        raise SelectionError(f"There is no dictionary at {path}. Check the path.") from error
+    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
+    if about.get("format") != FORMAT or about.get("version") != VERSION:
+        raise SelectionError(
+            f"{path} is a safetensors file, but not a dictionary that this version of broca wrote. Files of other programs are read by "
+            "broca.read_dictionary."
+        )
+    said = source.validate(about, _About)
+    try:
+        for name, values in tensors.items():
+            if name not in ARRAYS or values.dtype not in ("float16", "float32"):
+                raise SelectionError(f"it holds {name[:60]!r} of {values.dtype}")
+        if missing := [name for name in ARRAYS[:4] if name not in tensors]:
+            raise SelectionError(f"it has no {missing[0]}")
+        places = {"source": Site.parse(said.source), "target": Site.parse(said.target)}
+        rest = said.model_dump(exclude={"fingerprint", "source", "target", "about"})
+        found = make(**tensors, **places, **rest, about={**said.about, "path": str(path)})
+    except BrocaError as error:
+        raise SelectionError(f"{path} is damaged: {error}") from error
+    if found.fingerprint != said.fingerprint:
+        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {said.fingerprint}.")
+    return found
