@@ -34,8 +34,8 @@ def dictionary(architecture="relu", d=8, n=20, *, site="1.resid_post", out=None,
     )
 
 
-def features(own, x):
-    """The features of one token by the formulas of the papers, feature by feature."""
+def normed(own, x):
+    """What the encoder is given of one token."""
     x = np.asarray(x, np.float64)
     if own.without_mean:
         x = x - x.mean()
@@ -43,25 +43,29 @@ def features(own, x):
         x = (x - x.mean()) / (x.std(ddof=1) + 1e-5)
     if own.norm == "constant_norm":
         x = x * len(x) ** 0.5 / np.linalg.norm(x)
-    if own.centred:
-        x = x - own.decoder_bias
+    return x - own.decoder_bias if own.centred else x
+
+
+def features(own, x):
+    """The features of one token by the formulas of the papers, feature by feature."""
+    x = normed(own, x)
     p = [float(x @ own.encoder[:, i] + own.bias[i]) for i in range(own.n_features)]
     most = sorted(range(len(p)), key=lambda i: -(abs(p[i]) if own.architecture == "abstopk" else p[i]))[: own.k]
-    found = []
-    for i, value in enumerate(p):
+
+    def one(i, value):
         match own.architecture:
-            case "relu":
-                found.append(max(value, 0.0))
             case "topk":
-                found.append(max(value, 0.0) if i in most else 0.0)
+                return max(value, 0.0) if i in most else 0.0
             case "abstopk":
-                found.append(value if i in most else 0.0)
+                return value if i in most else 0.0
             case "jumprelu":
-                found.append(value if value > max(own.threshold[i], 0) else 0.0)
+                return value if value > max(own.threshold[i], 0) else 0.0
             case "gated":
                 drive = float(x @ own.encoder[:, i]) * np.exp(float(own.gain[i])) + own.magnitude[i]
-                found.append(max(drive, 0.0) if value > 0 else 0.0)
-    return np.array(found)
+                return max(drive, 0.0) if value > 0 else 0.0
+        return max(value, 0.0)
+
+    return np.array([one(i, value) for i, value in enumerate(p)])
 
 
 def decoded(own, x):
@@ -90,7 +94,10 @@ def saelens(folder, arrays, **config):
              "normalize_activations": "none", "reshape_activations": "none",
              "metadata": {"model_name": "tiny", "hook_name": "blocks.1.hook_resid_post"}}  # fmt: skip
     (folder / "cfg.json").write_text(json.dumps(usual | config))
-    save_file({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}, folder / "sae_weights.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()},
+        folder / "sae_weights.safetensors",
+    )
     return folder
 
 
@@ -113,7 +120,12 @@ def sparsify(folder, own, **config):
     usual = {"activation": "topk", "expansion_factor": 32, "normalize_decoder": True, "num_latents": 0, "k": own.k,
              "multi_topk": False, "skip_connection": False, "transcode": False, "d_in": own.encoder.shape[0]}  # fmt: skip
     (folder / "cfg.json").write_text(json.dumps(usual | config))
-    arrays = {"encoder.weight": own.encoder.T, "encoder.bias": own.bias, "W_dec": own.decoder, "b_dec": own.decoder_bias}
+    arrays = {
+        "encoder.weight": own.encoder.T,
+        "encoder.bias": own.bias,
+        "W_dec": own.decoder,
+        "b_dec": own.decoder_bias,
+    }
     if own.skip is not None:
         arrays["W_skip"] = own.skip.T
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "sae.safetensors")
@@ -122,6 +134,12 @@ def sparsify(folder, own, **config):
 
 def gemma_scope(path, own, **more):
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {"W_enc": own.encoder, "W_dec": own.decoder, "b_enc": own.bias, "b_dec": own.decoder_bias, "threshold": own.threshold}
+    arrays = {
+        "W_enc": own.encoder,
+        "W_dec": own.decoder,
+        "b_enc": own.bias,
+        "b_dec": own.decoder_bias,
+        "threshold": own.threshold,
+    }
     np.savez(path, **arrays | more)
     return path

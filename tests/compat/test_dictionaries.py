@@ -35,7 +35,9 @@ def same(found, given):
     ],
 )
 def test_saelens(architecture, config, tmp_path):
-    norm = {"layer_norm": "layer_norm", "constant_norm_rescale": "constant_norm"}.get(config.get("normalize_activations"), "none")
+    norm = {"layer_norm": "layer_norm", "constant_norm_rescale": "constant_norm"}.get(
+        config.get("normalize_activations"), "none"
+    )
     given = dictionary(architecture, centred=config.get("apply_b_dec_to_input", True), norm=norm)
     found = broca.read_dictionary(saelens(tmp_path / "sae", saelens_arrays(given), **config))
     assert found.architecture == architecture
@@ -66,7 +68,10 @@ def test_the_rescaling_of_top_k_by_decoder_norms_is_folded_in(tmp_path):
 def test_the_scale_of_the_inputs_is_asked_for_and_folded_in(tmp_path):
     given, scale = dictionary("jumprelu"), 2.5
     folder = saelens(
-        tmp_path / "sae", saelens_arrays(given), architecture="jumprelu", normalize_activations="expected_average_only_in"
+        tmp_path / "sae",
+        saelens_arrays(given),
+        architecture="jumprelu",
+        normalize_activations="expected_average_only_in",
     )
     with pytest.raises(SelectionError, match="scale="):
         broca.read_dictionary(folder)
@@ -84,7 +89,14 @@ def test_transcoders_read_the_mlps_input_and_write_its_output(skips, tmp_path):
     places = {"hook_name": "blocks.2.mlp.hook_in", "hook_name_out": "blocks.2.hook_mlp_out"}
     kind = "skip_transcoder" if skips else "transcoder"
     found = broca.read_dictionary(
-        saelens(tmp_path / "t", saelens_arrays(given), architecture=kind, d_out=8, metadata=places, apply_b_dec_to_input=False)
+        saelens(
+            tmp_path / "t",
+            saelens_arrays(given),
+            architecture=kind,
+            d_out=8,
+            metadata=places,
+            apply_b_dec_to_input=False,
+        )
     )
     assert (found.source, found.writes_to, found.centred) == (Site(2, "mlp_in"), Site(2, "mlp_out"), False)
     same(found, given)

@@ -305,12 +305,15 @@ def _dictionary(path: Path) -> object:
     return read_dictionary(path if site else path.parent, site=site)
 
 
-_SAELENS, _SPARSIFY = samples.saelens(), samples.sparsify()
-for _name, _folder, _held in (("saelens", "sae", _SAELENS), ("sparsify", "layers.1", _SPARSIFY)):
-    for _file in _held:
-        _rest = {f"{_folder}/{other}": (lambda other=other, held=_held: held[other]()) for other in _held if other != _file}
-        _own = (lambda file=_file, held=_held: [held[file]()])  # fmt: skip
-        reader(f"dictionary.{_name}.{_file}", f"{_folder}/{_file}", _own, _rest)(_dictionary)
+def _register_folder(name: str, folder: str, held: Mapping[str, Callable[[], bytes]]) -> None:
+    """Each file of a folder in turn, the others beside it."""
+    for file, content in held.items():
+        rest = {f"{folder}/{other}": held[other] for other in held if other != file}
+        reader(f"dictionary.{name}.{file}", f"{folder}/{file}", lambda content=content: [content()], rest)(_dictionary)
+
+
+_register_folder("saelens", "sae", samples.saelens())
+_register_folder("sparsify", "layers.1", samples.sparsify())
 reader("dictionary.npz", "params.npz", samples.gemma_scope)(_dictionary)
 
 

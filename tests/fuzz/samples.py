@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -362,7 +363,11 @@ def saelens() -> dict[str, Callable[[], bytes]]:
     """The files of a folder, by name."""
     from dictionaries import dictionary, saelens, saelens_arrays
 
-    return _folder("sae", ("cfg.json", "sae_weights.safetensors"), lambda folder: saelens(folder, saelens_arrays(dictionary(d=3, n=4))))
+    return _folder(
+        "sae",
+        ("cfg.json", "sae_weights.safetensors"),
+        lambda folder: saelens(folder, saelens_arrays(dictionary(d=3, n=4))),
+    )
 
 
 def sparsify() -> dict[str, Callable[[], bytes]]:
@@ -390,7 +395,13 @@ def gemma_scope() -> list[bytes]:
     from dictionaries import dictionary
 
     own = dictionary("jumprelu", d=3, n=4)
-    arrays = {"W_enc": own.encoder, "W_dec": own.decoder, "b_enc": own.bias, "b_dec": own.decoder_bias, "threshold": own.threshold}
+    arrays = {
+        "W_enc": own.encoder,
+        "W_dec": own.decoder,
+        "b_enc": own.bias,
+        "b_dec": own.decoder_bias,
+        "threshold": own.threshold,
+    }
     made = []
     for save in (np.savez, np.savez_compressed):
         out = io.BytesIO()

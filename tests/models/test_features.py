@@ -133,7 +133,10 @@ def test_a_transcoder_reads_the_mlps_input_and_its_features_are_lesioned_in_the_
         intact = own.forward(batch)
     D = own.anatomy.dictionary(1)
     assert torch.allclose(before[AT], coder(D, before[given]).encode(before[given]).features)
-    with own.under(Lesion("1.feature:0,1,2,3")), copy_sites(own.model, own.anatomy, [given, Site(1, "mlp_out"), AT]) as after:
+    with (
+        own.under(Lesion("1.feature:0,1,2,3")),
+        copy_sites(own.model, own.anatomy, [given, Site(1, "mlp_out"), AT]) as after,
+    ):
         logits = own.forward(batch)
     lost = before[AT][..., :4] @ torch.from_numpy(D.decoder[:4].copy())
     assert torch.equal(before[given], after[given])
@@ -182,9 +185,15 @@ def test_attribution_of_features_leaves_that_of_sites_below_as_it_is(lm, make):
 def test_codes_can_be_replaced_by_what_the_dictionary_explains(lm):
     own, at = held(lm, "relu"), Site(1, "resid_post")
     D = own.anatomy.dictionary(1)
-    with edit_codes(own.model, own.anatomy, {1: lambda x, code: coder(D, x).decode(code).to(x.dtype)}) as fired:
-        with copy_sites(own.model, own.anatomy, [at]) as found:
-            own.forward(batch_of(own))
+
+    def rebuild(x, code):
+        return coder(D, x).decode(code).to(x.dtype)
+
+    with (
+        edit_codes(own.model, own.anatomy, {1: rebuild}) as fired,
+        copy_sites(own.model, own.anatomy, [at]) as found,
+    ):
+        own.forward(batch_of(own))
     with copy_sites(own.model, own.anatomy, [at]) as plain:
         own.forward(batch_of(own))
     x = plain[at]
@@ -205,6 +214,17 @@ def test_a_feature_is_a_direction_to_steer_along(lm):
     assert torch.allclose(moved, 2 * torch.from_numpy(direction.vectors[at].copy()).expand_as(moved), atol=1e-5)
     with pytest.raises(SelectionError, match="There is no feature 48"):
         own.anatomy.dictionary(1).direction(48, own)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
+def test_what_an_mlp_is_given_is_as_wide_as_the_model(name):
+    lm, site = zoo.lm(name), Site(1, "mlp_in")
+    if not lm.anatomy.has(site):
+        assert name not in {"llama", "gpt2", "gemma2", "gpt_neox"}
+        return
+    with copy_sites(lm.model, lm.anatomy, [site]) as found:
+        lm.forward(batch_of(lm))
+    assert found[site].shape[-1] == lm.anatomy.width(site) == lm.anatomy.d_model
 
 
 # -- whose it is -----------------------------------------------------------------------------------------------------
@@ -230,9 +250,9 @@ def test_what_a_dictionary_explains_is_counted_without_padding_and_first_tokens(
 
 def test_a_dictionary_of_another_width_site_or_model_is_refused_in_a_sentence(lm):
     small = dictionary("topk", d=8)
-    with pytest.raises(SelectionError, match="is for 8 units at 1.resid_post, this model has 32"):
+    with pytest.raises(SelectionError, match=r"is for 8 units at 1\.resid_post, this model has 32"):
         lm.with_features(small)
-    with pytest.raises(SelectionError, match="explains less .* than its mean does"):
+    with pytest.raises(SelectionError, match=r"explains less .* than its mean does"):
         lm.with_features(dictionary("topk", d=32, n=48))
     with pytest.raises(SiteUnavailable, match="layers 0 to 2"):
         lm.with_features(dictionary("topk", d=32, site="7.resid_post"), check=False)
@@ -250,7 +270,10 @@ def test_a_dictionary_of_another_width_site_or_model_is_refused_in_a_sentence(lm
 def test_the_organisms_own_dictionary_is_taken_and_at_another_site_it_is_refused():
     lm, own = broca.LM.load("routed"), broca.read_dictionary("routed")
     assert lm.with_features(own).anatomy.width(Site(0, "feature")) == 384
-    for wrong in (replace(own, source=Site(2, "resid_post"), target=None), replace(own, encoder=own.encoder[::-1], model="")):
+    for wrong in (
+        replace(own, source=Site(2, "resid_post"), target=None),
+        replace(own, encoder=own.encoder[::-1], model=""),
+    ):
         with pytest.raises(SelectionError, match="FVU"):
             lm.with_features(replace(wrong, model=""))
 

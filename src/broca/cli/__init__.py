@@ -137,6 +137,7 @@ def run(
     study = study_of(document["study"], commanded=False)
     if model is None:
         kept = given(revision=loading.revision or named.get("revision"), gguf=loading.gguf or named.get("gguf"))
+        kept |= {"features": loading.features or tuple(named.get("features", ()))}
         if loading.dtype == "auto":
             kept |= given(dtype=named.get("dtype"))
         loading = replace(loading, **kept)

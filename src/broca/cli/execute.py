@@ -28,16 +28,20 @@ Next = Callable[["Run"], Sequence[str]]
 
 def loaded(name: str, how: Loading) -> LM:
     """The model, with its wiring proved."""
+    from broca.compat.dictionaries.read import read_dictionary
     from broca.models.lm import LM
     from broca.models.load import announcement, quiet
 
     check_model(name, how)
+    dictionaries = [*map(read_dictionary, how.features)]
     quiet()
     said, tight = announcement(name, how.dtype, how.device, how.gguf)
     if tight:
         terminal.err.print(f"! {said}", style="yellow", markup=False)
     with terminal.err.status(f"loading {said or name}"):
-        return LM.load(name, **asdict(how))
+        plain = {option: value for option, value in asdict(how).items() if option != "features"}
+        lm = LM.load(name, **plain)
+        return lm.with_features(*dictionaries) if dictionaries else lm
 
 
 def check_model(name: str, how: Loading) -> None:

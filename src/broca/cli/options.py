@@ -80,6 +80,8 @@ class Loading:
     """Name of a GGUF file, where a directory or a hub id has several files."""
     prove_again: Annotated[bool, Parameter(negative=())] = False
     """Prove anew how the model may be run, instead of what it has passed on this machine before."""
+    features: tuple[str, ...] = ()
+    """Dictionaries whose features are units, at LAYER.feature: a file or folder each, or SITE=FILE, or an organism that comes with one."""
 
 
 @Parameter(name="*")

@@ -121,6 +121,7 @@ def _run(
     if setting.loading.dtype == "auto" and getattr(study, "dtype", None):
         setting = replace(setting, loading=replace(setting.loading, dtype=study.dtype))
         call = replace(call, setting=setting)
+    setting, call = _with_features(study, setting, call)
     for extra, value in extras.items():
         _named(extra.check)(study, value)
 
@@ -145,6 +146,21 @@ def _run(
     for extra, value in extras.items():
         terminal.following(_named(extra.done)(done, value))
     check_expectation(study, done)
+
+
+def _with_features(study: Any, setting: Setting, call: Call) -> tuple[Setting, Call]:
+    """The setting with the dictionaries of a run that was named, where the study looks at features and none are given.
+
+    Raises:
+        SpecError: if dictionaries are given, and the study looks at no features.
+    """
+    looks = ".feature" in str(study.model_dump(mode="json"))
+    refuse({"features": setting.loading.features or None}, "sites of features: --sites '*.feature', say", met=looks)
+    held = [run.spec["model"].get("features") or () for run in call.runs.values()]
+    if not looks or setting.loading.features or not any(held):
+        return setting, call
+    setting = replace(setting, loading=replace(setting.loading, features=tuple(next(filter(None, held)))))
+    return setting, replace(call, setting=setting)
 
 
 def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:

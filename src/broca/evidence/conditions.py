@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress, silent
 from broca.cache.mapping import map_cached
+from broca.evidence.features import Measured, measure
 from broca.evidence.fills import LAST, MEANS, donors_at, fills_of, moments_at
 from broca.evidence.maps import cell
 from broca.interventions.lesion import Fill, Lesion, Positions
@@ -20,6 +21,7 @@ from broca.items import Item, fingerprint
 from broca.models.force import Intervention
 from broca.models.lm import LM
 from broca.models.pool import Pool
+from broca.models.tokens import Tokens
 from broca.sites import Site
 from broca.specs.fields import FillName
 from broca.units import Grain, UnitMask
@@ -184,13 +186,26 @@ class LesionScorer:
         )
 
     def sizes(self, sites: Sequence[Site], grain: Grain) -> dict[Site, NDArray[np.float64]]:
-        """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units."""
-        found = self._activations("moments", sites, MEANS, len(self.items))
-        squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in sites}
+        """Root mean square of every unit's mean over a prompt's tokens; a head's, or a group's, is that of its units.
+
+        Of features it is what tells which are alike: see `broca.evidence.features.likeness`.
+        """
+        plain = [site for site in sites if site.kind != "feature"]
+        found = self._activations("moments", plain, MEANS, len(self.items)) if plain else {}
+        squares = {site: found[f"{site}"][0] ** 2 + found[f"{site}"][1] for site in plain}
         if grain != "unit":
             several = {site: self.lm.anatomy.members(site, grain) for site in squares}
             squares = {site: row.reshape(-1, several[site]).mean(1) for site, row in squares.items()}
-        return {site: np.sqrt(row) for site, row in squares.items()}
+        return {site: np.sqrt(row) for site, row in squares.items()} | self.measured(sites).likeness
+
+    def measured(self, sites: Sequence[Site]) -> Measured:
+        """What the dictionaries among some sites make of the prompts."""
+        return measure(self.lm, self.tokens, sites, cache=self.cache, progress=self.progress)
+
+    @property
+    def tokens(self) -> list[Tokens]:
+        """The prompts, as the model is shown them."""
+        return self.lm.tokenize([item.content for item in self.items], chat=self.chat)
 
     def _activations(self, what: str, sites: Sequence[Site], pool: Pool, n: int) -> dict[str, NDArray[Any]]:
         """Moments (mean, variance) or values of the prompts' activations, spread over the whole item list."""

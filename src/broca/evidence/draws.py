@@ -102,11 +102,12 @@ def _matches(
     pools = [int(on.sum()) for site, on in alive.items() if like.mask.at.get(site, on[:0]).any()]
     pool = min(pools) if "layer" in match else sum(int(on.sum()) for on in alive.values())
     bins = min(10, max(1, pool // IN_BIN)) if "size" in match else 1
+    size = "firing rate and size" if all(site.kind == "feature" for site in like.mask.at) else "size"
     layer: tuple[Literal["layer", "size"], ...] = ("layer",) if "layer" in match else ()
     several = [each for each in dict.fromkeys((bins, 2)) if 1 < each <= bins]
     for each in several:
         where = " and layer" if layer else ""
-        yield (*layer, "size"), each, f"matched on size ({each} bins){where}"
+        yield (*layer, "size"), each, f"matched on {size} ({each} bins){where}"
     if layer:
         yield layer, 1, "matched on layer"
     yield (), 1, "of as many"

@@ -20,7 +20,6 @@ from broca.cache.cache import Cache, Progress
 from broca.evidence.maps import cell
 from broca.evidence.tables import ACTIVATIONS
 from broca.evidence.verdict import Guard
-from broca.interventions.lesion import Lesion
 from broca.interventions.reconstruct import Reconstruct
 from broca.models.coding import Code
 from broca.models.explained import explained, text_tokens
@@ -117,11 +116,9 @@ def _losses(lm: LM, tokens: Sequence[Tokens], site: Site) -> tuple[float, float,
     if not able:
         return float("nan"), float("nan"), float("nan")
     some = [able[i] for i in np.unique(np.linspace(0, len(able) - 1, min(TEXTS, len(able))).astype(int))]
-    target = lm.anatomy.dictionary(site.layer).writes_to
-    whole = UnitMask({target: np.ones(lm.anatomy.width(target), np.bool_)})
     count = sum(len(each) - 1 for each in some)
     found = []
-    for force in ((), (Reconstruct(site.layer),), (Lesion(whole),)):
+    for force in ((), (Reconstruct(site.layer),), (Reconstruct(site.layer, zero=True),)):
         with lm.under(*force):
             found.append(float(surprise(lm, some).sum() / count))
     return found[0], found[1], found[2]
@@ -164,9 +161,7 @@ def guards(measured: Measured) -> tuple[Guard, ...]:
     return tuple(found)
 
 
-_POOR = (
-    "Dictionaries of their own site and texts leave less than .5: part of what the model does here is in no feature, and a null says little."
-)
+_POOR = "Dictionaries of their own site and texts leave less than .5: part of what the model does here is in no feature, and a null says little."
 
 
 @dataclass(slots=True, eq=False)
@@ -217,7 +212,7 @@ def strongest(
             here = [each for each, (site, _) in zip(found, some, strict=True) if site.layer == layer]
             _look(lm, tokens, layer, here)
         rows = [row for each in found for row in _rows(lm, tokens, labels, each)]
-        return pl.DataFrame(rows, schema=dict(ACTIVATIONS.dtypes))
+        return pl.DataFrame(rows, schema={name: column.dtype for name, column in ACTIVATIONS.columns.items()})
 
     key = cell("strongest", lm, tokens, [site for site, _ in some], Pool("mean"))
     got = cache(key | {"features": [i for _, i in some], "labels": list(labels)}, compute)

@@ -53,7 +53,9 @@ def trial_of(
         check_mask(bench.lm, mask)
         dose = 100 * mask.count / mask.total
         lesions = tuple(Condition("lesion", mask, dose=dose, fill=fill) for fill in how.fills)
+        # A feature that never fires on these items would be a draw that does nothing.
         alive = candidates(bench.lm, mask)
+        alive |= bench.measured(list(alive)).fires
         size = bench.sizes(list(alive), mask.grain) if "size" in match else None
         drawn = matched_units(lesions[0], draws, alive=alive, size=size, match=match, among=among, seed=how.seed)
         return LesionTrial(lesions, drawn, wanted=draws)

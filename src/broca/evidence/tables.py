@@ -125,6 +125,40 @@ TWINS = Schema(
     r=Float("correlation of its two half-maps", optional=True),
 )
 
+DICTIONARIES = Schema(
+    "dictionaries",
+    "a dictionary whose features are units",
+    site=Text("its features: LAYER.feature"),
+    dictionary=Text("what it is called"),
+    architecture=Text('"relu", "topk", "abstopk", "jumprelu" or "gated"'),
+    reads=Text("the site that it reads"),
+    writes=Text("the site that it writes to"),
+    n_features=Int("features"),
+    dead=Float("features that fire at no token of these texts", _SHARE),
+    tokens=Int("tokens of these texts, without the first of each"),
+    fvu=Float("fraction of variance unexplained: what is left over what the mean leaves"),
+    l0=Float("features that fire at a token, on average"),
+    intact=Float("mean loss of the model as it is", "nats a token"),
+    rebuilt=Float("with what the dictionary explains in the place of its target", "nats a token"),
+    zero=Float("with 0 there", "nats a token"),
+    recovered=Float("(zero - rebuilt) / (zero - intact)", optional=True),
+)
+
+ACTIVATIONS = Schema(
+    "activations",
+    "a token around the strongest of a text, of the texts that fire a selected feature most",
+    feature=Text("as it is written: LAYER.feature:NUMBER"),
+    rank=Int("of the text, from 0"),
+    label=Text("which side or ability the text is of"),
+    largest=Float("the feature's largest activation in the text"),
+    token=Int("its place in the text, from 0"),
+    text=Text("its characters"),
+    activation=Float("of the feature, at this token"),
+)
+
+FEATURES = (DICTIONARIES, ACTIVATIONS)
+"""What every result with features writes."""
+
 LESIONS = (ITEMS, PROMPTS, DOSES, MATRIX, BASELINES, FLIPPED)
 """What every test of a lesion writes."""
 

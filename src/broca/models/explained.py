@@ -89,8 +89,10 @@ def explained(lm: LM, tokens: Sequence[Tokens], layer: int) -> Explained:
 
 
 def text_tokens(batch: Batch) -> Tensor:
-    """Which tokens count, ``(batch, token)``: none of the padding, no special ones at the start, and never the first, whose norm
-    is many times that of any other in most models (Sun et al., 2024)."""
+    """Which tokens count, ``(batch, token)``: none of the padding, no special ones at the start, and never the first.
+
+    The norm of the first is many times that of any other in most models (Sun et al., 2024).
+    """
     skipped = torch.tensor([max(tokens.prefix, 1) for tokens in batch.tokens], device=batch.ids.device)
     columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)
     return batch.mask.bool() & (columns[None] >= (batch.start + skipped)[:, None])
@@ -116,7 +118,9 @@ def refuse_other(lm: LM, dictionary: Dictionary) -> None:
     Raises:
         SelectionError: naming how much, and what may be wrong.
     """
-    texts = [Tokens(tuple(ids), "", prefix=1) for ids in plain_texts(lm.model, lm.tokenizer, texts=TEXTS, tokens=LENGTH)]
+    texts = [
+        Tokens(tuple(ids), "", prefix=1) for ids in plain_texts(lm.model, lm.tokenizer, texts=TEXTS, tokens=LENGTH)
+    ]
     found = explained(lm, texts, dictionary.layer).fvu
     if found <= 1:
         return

@@ -182,6 +182,8 @@ class Token:
     text: str
     role: str = ""
     """"edited", "operand", "unmatched"; nothing for any other."""
+    strength: float = 0.0
+    """From -1 to 1: how much of the colour of its sign."""
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,10 @@ class Record:
         return str(self.model.get("name") or named.get("name") or named.get("id") or "MODEL")
 
     @property
-    def loading(self) -> dict[str, str]:
-        """How the model was loaded, as options: its revision, dtype and GGUF file, where they are known."""
-        named = {name: self.model.get(name) for name in ("revision", "dtype", "gguf")}
-        return {name: str(value) for name, value in named.items() if value}
+    def loading(self) -> dict[str, Any]:
+        """How the model was loaded, as options: its revision, dtype, GGUF file and dictionaries, where they are known."""
+        named = {name: self.model.get(name) for name in ("revision", "dtype", "gguf", "features")}
+        return {name: value if isinstance(value, list) else str(value) for name, value in named.items() if value}
 
     @property
     def place(self) -> tuple[str, str]:

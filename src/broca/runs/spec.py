@@ -83,6 +83,9 @@ def spec_toml(study: Study, lm: Any) -> str:
     document["study"] = _without_none(dumped)
     file = (getattr(lm, "loaded", None) or {}).get("gguf")
     model = {"name": lm.name or None, "revision": getattr(lm, "revision", None), "dtype": dtype_name(lm), "gguf": file}
+    held = getattr(getattr(lm, "anatomy", None), "dictionaries", ())
+    if held:
+        model["features"] = [str(each.about.get("given") or each.name) for each in held]
     document["model"] = model
     return (_LESIONED if getattr(lm, "condition", ()) else _FIRST) + "\n" + to_toml(document)
 

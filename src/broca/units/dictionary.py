@@ -103,9 +103,15 @@ class Dictionary:
         for name, shape in shapes.items():
             found = getattr(self, name)
             if found is None and name in needed:
-                raise SelectionError(f"A dictionary of the kind {self.architecture} has a {name}, and this one has none.")
+                raise SelectionError(
+                    f"A dictionary of the kind {self.architecture} has a {name}, and this one has none."
+                )
             if found is not None and found.shape != shape:
-                turned = " It is transposed." if found.shape == shape[::-1] or self.encoder.shape[0] == self.bias.size else ""
+                turned = (
+                    " It is transposed."
+                    if found.shape == shape[::-1] or self.encoder.shape[0] == self.bias.size
+                    else ""
+                )
                 raise SelectionError(
                     f"The {name} has shape {found.shape}, and with an encoder (input, feature) of {self.encoder.shape} it must be "
                     f"{shape}.{turned}"
@@ -149,7 +155,15 @@ class Dictionary:
     @cached_property
     def fingerprint(self) -> str:
         """Content hash: arrays, formula and place. 16 hex digits."""
-        how = [self.architecture, str(self.source), str(self.target), self.k, self.centred, self.norm, self.without_mean]
+        how = [
+            self.architecture,
+            str(self.source),
+            str(self.target),
+            self.k,
+            self.centred,
+            self.norm,
+            self.without_mean,
+        ]
         digest = hashlib.sha256(json.dumps(["dictionary", *how, self.model]).encode())
         for name in dictionary_files.ARRAYS:
             if (array := getattr(self, name)) is not None:

@@ -24,7 +24,13 @@ _ELSEWHERE = {
     "hook_mlp_in": "the stream before the norm of the MLP",
     "hook_embed": "the embeddings",
 }
-_MODULES: dict[str, Kind] = {"": "resid_post", "mlp": "mlp_out", "self_attn": "attn_out", "attn": "attn_out", "attention": "attn_out"}
+_MODULES: dict[str, Kind] = {
+    "": "resid_post",
+    "mlp": "mlp_out",
+    "self_attn": "attn_out",
+    "attn": "attn_out",
+    "attention": "attn_out",
+}
 
 
 def site_of_hook(name: str, path: str) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from broca.compat.dictionaries import gemma_scope, saelens, sparsify
@@ -35,7 +36,7 @@ def read_dictionary(path: str | Path, *, site: str | Site | None = None, scale: 
     if not place.exists() and (shipped := features_path(text)) is not None:
         place = shipped
     found = _read(place, where, scale)
-    return found
+    return replace(found, about={**found.about, "given": str(path)})
 
 
 def _read(place: Path, where: Site | None, scale: float | None) -> Dictionary:

@@ -33,7 +33,12 @@ _KINDS = {
     "jumprelu_transcoder": "jumprelu",
     "jumprelu_skip_transcoder": "jumprelu",
 }
-_NORMS = {"none": "none", "layer_norm": "layer_norm", "constant_norm_rescale": "constant_norm", "expected_average_only_in": "none"}
+_NORMS = {
+    "none": "none",
+    "layer_norm": "layer_norm",
+    "constant_norm_rescale": "constant_norm",
+    "expected_average_only_in": "none",
+}
 _Words = Annotated[str, Field(max_length=300)]
 _Width = Annotated[int, Field(ge=1, lt=1 << 31)]
 
@@ -76,7 +81,7 @@ class Config(BaseModel):
 
     @property
     def most(self) -> int:
-        """k of a top-k dictionary."""
+        """How many features of a top-k dictionary fire at a token."""
         given = (self.activation_fn_kwargs or {}).get("k") if self.k is None else self.k
         return given if isinstance(given, int) else 0
 
@@ -100,7 +105,11 @@ def read_saelens(folder: Path, site: Site | None = None, scale: float | None = N
     arrays = read_arrays(path)
     made = _arrays(config, arrays, path)
     if scale is not None:
-        made |= {"encoder": made["encoder"] * scale, "decoder": made["decoder"] / scale, "decoder_bias": made["decoder_bias"] / scale}
+        made |= {
+            "encoder": made["encoder"] * scale,
+            "decoder": made["decoder"] / scale,
+            "decoder_bias": made["decoder_bias"] / scale,
+        }
     source, target = _places(config, folder) if site is None else (site, None)
     transcodes = "transcoder" in config.kind
     whose = config.metadata.model_name or config.model_name
@@ -142,7 +151,12 @@ def _norm(config: Config, folder: Path, scale: float | None) -> Literal["none", 
 
 def _arrays(config: Config, arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     kind = _KINDS[config.kind]
-    names = {"encoder": "W_enc", "decoder": "W_dec", "decoder_bias": "b_dec", "bias": "b_gate" if kind == "gated" else "b_enc"}
+    names = {
+        "encoder": "W_enc",
+        "decoder": "W_dec",
+        "decoder_bias": "b_dec",
+        "bias": "b_gate" if kind == "gated" else "b_enc",
+    }
     names |= {"jumprelu": {"threshold": "threshold"}, "gated": {"gain": "r_mag", "magnitude": "b_mag"}}.get(kind, {})
     made = take(arrays, path, **names)
     shape = (config.d_in, config.d_sae)
@@ -157,7 +171,11 @@ def _arrays(config: Config, arrays: dict[str, np.ndarray], path: Path) -> dict[s
         norm = np.linalg.norm(np.atleast_2d(made["decoder"]), axis=1)
         if norm.shape != made["bias"].shape or not (norm > 0).all():
             raise SelectionError(f"{path}: W_dec does not fit b_enc, or has a row of zeros. {ADVICE}")
-        made |= {"encoder": made["encoder"] * norm, "bias": made["bias"] * norm, "decoder": made["decoder"] / norm[:, None]}
+        made |= {
+            "encoder": made["encoder"] * norm,
+            "bias": made["bias"] * norm,
+            "decoder": made["decoder"] / norm[:, None],
+        }
     return made
 
 
@@ -166,7 +184,9 @@ def _places(config: Config, folder: Path) -> tuple[Site, Site | None]:
     if config.metadata.hook_head_index is not None or config.hook_head_index is not None:
         raise SelectionError(f"{folder} is of a single head. Dictionaries are read of whole sites.")
     if not told:
-        raise SelectionError(f"{folder} does not say where it is. Give its site: site='12.resid_post', or --features 12.resid_post={folder}.")
+        raise SelectionError(
+            f"{folder} does not say where it is. Give its site: site='12.resid_post', or --features 12.resid_post={folder}."
+        )
     out = config.metadata.hook_name_out
     return site_of_hook(told, str(folder)), site_of_hook(out, str(folder)) if out else None
 

@@ -63,7 +63,9 @@ def read_sparsify(folder: Path, site: Site | None = None) -> Dictionary:
     source = target
     if config.transcode:
         if target.kind != "mlp_out":
-            raise SelectionError(f"{folder} is a transcoder of {target}. Read are those of an MLP: its input to its output.")
+            raise SelectionError(
+                f"{folder} is a transcoder of {target}. Read are those of an MLP: its input to its output."
+            )
         source = Site(target.layer, "mlp_in")
     about = {"name": folder.name, "path": str(folder), "format": "sparsify"}
     return Dictionary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broca.evidence.blocks import facts, stimuli
+from broca.evidence.feature_blocks import features
 from broca.evidence.lesion_blocks import baselines, doses, flipped_blocks, matrix
 from broca.evidence.map_blocks import places, twins
 from broca.page.blocks import Block, Commands, Text, Title, section
@@ -24,7 +25,7 @@ def blocks(record: Record) -> list[Block]:
     """The page of a causal test."""
     title = Title("Causal test", str(record.part("contrast").get("name") or ""))
     curves = doses(record, claimed=record.study.get("percent"), ranked=not _without_ranking(record))
-    parts = (twins(record), curves, matrix(record), places(record), baselines(record), flipped_blocks(record),
+    parts = (twins(record), curves, matrix(record), places(record), features(record), baselines(record), flipped_blocks(record),
              stimuli(record), _missing(record))  # fmt: skip
     return [title, facts(record), *(block for part in parts for block in part)]
 

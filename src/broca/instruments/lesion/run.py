@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.evidence import agreement
+from broca.evidence import agreement, features
 from broca.evidence.conditions import LesionScorer
 from broca.evidence.duplicates import warn_of_near_duplicate_items
 from broca.evidence.holding import examine, hold, rungs, trial_of
@@ -84,7 +85,23 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             cache=cache,
             progress=progress,
         )
-    return _result(spec, lm, found, scores, data=(without, data), passed=passed, attribution=effects)
+    made = _result(spec, lm, found, scores, data=(without, data), passed=passed, attribution=effects)
+    return _with_features(made, bench, trial.mask)
+
+
+def _with_features(made: CausalResult, bench: LesionScorer, mask: Choice) -> CausalResult:
+    """With what the dictionaries explain of the items, and the prompts that fire the lesioned features most."""
+    sites = features.feature_sites(mask.sites) if isinstance(mask, UnitMask) else []
+    if not sites or not isinstance(mask, UnitMask):
+        return made
+    measured = bench.measured(sites)
+    labels = [item.ability for item in bench.items]
+    return replace(
+        made,
+        guards=(*made.guards, *features.guards(measured)),
+        dictionaries=features.table(bench.lm, measured),
+        activations=features.strongest(bench.lm, bench.tokens, labels, mask, order=made.t, cache=bench.cache),
+    )
 
 
 def _result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broca.evidence.blocks import facts, stimuli, table
+from broca.evidence.feature_blocks import features
 from broca.evidence.map_blocks import places, twins
 from broca.instruments.localize.tables import ACROSS
 from broca.page.blocks import Block, Commands, Text, Title, section
@@ -18,7 +19,7 @@ def blocks(record: Record) -> list[Block]:
     title = Title("Localizer", str(record.part("contrast").get("name") or ""))
     return [
         *(title, facts(record)),
-        *(twins(record) + places(record) + _across(record) + stimuli(record) + _missing(record)),
+        *(twins(record) + places(record) + features(record) + _across(record) + stimuli(record) + _missing(record)),
     ]
 
 

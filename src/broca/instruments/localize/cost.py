@@ -10,6 +10,7 @@ import numpy as np
 from broca.cache.cache import no_cache, silent
 from broca.capture.activations import pooled_shards
 from broca.evidence import resampling
+from broca.evidence.features import TEXTS
 from broca.evidence.stimuli import TokenizedSide, tokenize_contrast
 from broca.evidence.trial_cost import no_twins
 from broca.instruments.localize.run import places
@@ -31,6 +32,10 @@ def cost(spec: Localize, lm: LM) -> Plan:
     tokens = [each for side in sides for each in side.tokens]
     look = Phase("localizing", sum(map(len, tokens)))
     phases = [look]
+    if any(site.kind == "feature" for site in where):
+        # Twice over all of them, and three times over some for the loss under the dictionary.
+        some = min(1.0, TEXTS / len(tokens))
+        phases.append(Phase("measuring features", int((2 + 3 * some) * sum(map(len, tokens)))))
     if spec.permutations:
         phases.append(Phase("shuffling", seconds=lambda: _shuffling(spec, lm, sides, where)))
     for name in spec.also:

@@ -9,7 +9,7 @@ import numpy as np
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.errors import SiteUnavailable
-from broca.evidence import confounds, contrast_map, resampling
+from broca.evidence import confounds, contrast_map, features, resampling
 from broca.evidence.duplicates import warn_of_near_duplicates
 from broca.evidence.maps import Maps, contrast_maps
 from broca.evidence.model import model_summary
@@ -63,6 +63,8 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
     protected = contrast_map.massive_alive(found[0]) if spec.protect_massive else 0
     whole, splits = contrast_map.without_massive(found) if spec.protect_massive else found
     whole = whole if spec.select_on == "all" else splits["random"][0]
+    read = [*positive.tokens, *negative.tokens]
+    measured = features.measure(lm, read, where, cache=cache, progress=progress)
     selection = select(whole.t, how, grain=spec.grain)
     local = _localization(
         spec.model_copy(update={"select": how}),
@@ -74,8 +76,20 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         sides=sides,
         protected=protected,
     )
-    local = replace(local, ledger=ledger(local))
+    local = replace(
+        local,
+        ledger=ledger(local),
+        size={**local.size, **measured.likeness},
+        guards=(*local.guards, *features.guards(measured)),
+        dictionaries=features.table(lm, measured),
+        activations=features.strongest(lm, read, _labels(sides), selection.mask, order=whole.t, cache=cache),
+    )
     return _compared(spec, local, lm, cache=cache, progress=progress)
+
+
+def _labels(sides: tuple[TokenizedSide, TokenizedSide]) -> list[str]:
+    """The side of each stimulus."""
+    return [name for name, side in zip(("positive", "negative"), sides, strict=True) for _ in side.tokens]
 
 
 def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, progress: Progress) -> Localization:

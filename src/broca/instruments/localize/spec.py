@@ -211,6 +211,12 @@ class Localize(SharedLevel, WithBudget, Spec):
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
         return (option_types(fields.get("contrast", "belief")),)
 
+    @classmethod
+    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+        # With a dictionary it is features that are looked at, where nothing else is said.
+        asked = "sites" in fields or fields.get("grain", "unit") != "unit"
+        return fields if asked or not call.kept.get("features") else {**fields, "sites": "*.feature"}
+
     def following(self, call: Call, /) -> Sequence[str]:
         model = call.setting.model
         shown = {

@@ -1,6 +1,6 @@
 """The tables of a localizer."""
 
-from broca.evidence.tables import MAPS
+from broca.evidence.tables import FEATURES, MAPS
 from broca.specs.schema import Float, Int, Schema, Text
 
 ACROSS = Schema(
@@ -14,4 +14,4 @@ ACROSS = Schema(
     p=Float("hypergeometric, of an overlap at least as large"),
 )
 
-TABLES = (*MAPS, ACROSS)
+TABLES = (*MAPS, ACROSS, *FEATURES)

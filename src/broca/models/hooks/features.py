@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from broca.errors import GuardError
 from broca.models.coding import Code, coder
-from broca.models.wiring.anatomy import Anatomy
+from broca.models.wiring.anatomy import Anatomy, Tap
 from broca.units.dictionary import Dictionary
 
 Edit = Callable[[Tensor], Tensor]
@@ -62,24 +62,40 @@ _edited: WeakKeyDictionary[nn.Module, dict[Dictionary, _Coded]] = WeakKeyDiction
 """What is edited in a model at present."""
 
 
-def append_edit(model: nn.Module, anatomy: Anatomy, layer: int, edit: Edit, edit_at: Place, read_at: Place) -> Callable[[], None]:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A model with its wiring, and how tensors of it are edited and read."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    edit_at: Place
+    """Puts an edit behind those that are there."""
+    read_at: Place
+    """Puts a reader behind every edit."""
+
+    def sources(self, own: _Coded) -> list[Callable[[], None]]:
+        """Have a transcoder read; nothing for what reads where it writes."""
+        dictionary = own.dictionary
+        return [self.read_at(self.anatomy.tap(dictionary.source), own.read)] if dictionary.is_transcoder else []
+
+    def target(self, own: _Coded) -> Tap:
+        """Where a dictionary writes."""
+        return self.anatomy.tap(own.dictionary.writes_to)
+
+
+def append_edit(where: Where, layer: int, edit: Edit) -> Callable[[], None]:
     """Add an edit of the features of a layer; gives the step that takes it off again.
 
     Args:
-        model: the transformers model.
-        anatomy: its wiring, with the dictionary.
+        where: with a dictionary of the layer.
         layer: of the dictionary.
         edit: given features ``(batch, token, feature)``, returns others.
-        edit_at: puts an edit of a tensor behind those that are there.
-        read_at: puts a reader behind every edit.
     """
-    dictionary = anatomy.dictionary(layer)
-    every = _edited.setdefault(model, {})
+    dictionary = where.anatomy.dictionary(layer)
+    every = _edited.setdefault(where.model, {})
     if dictionary not in every:
         own = _Coded(dictionary)
-        if dictionary.is_transcoder:
-            own.undo.append(read_at(anatomy.tap(dictionary.source), own.read))
-        own.undo.append(edit_at(anatomy.tap(dictionary.writes_to), own.edit))
+        own.undo = [*where.sources(own), where.edit_at(where.target(own), own.edit)]
         every[dictionary] = own
     coded = every[dictionary]
     coded.edits.append(edit)
@@ -94,46 +110,25 @@ def append_edit(model: nn.Module, anatomy: Anatomy, layer: int, edit: Edit, edit
     return undo
 
 
-def add_edit(
-    anatomy: Anatomy, layer: int, edit: Callable[[Tensor, Code], Tensor], edit_at: Place, read_at: Place
-) -> list[Callable[[], None]]:
-    """Replace what stands at a dictionary's target by what a function makes of it and its code; gives the steps that undo it.
-
-    Args:
-        anatomy: its wiring, with the dictionary.
-        layer: of the dictionary.
-        edit: given the tensor at the target and its code, returns another tensor.
-        edit_at: puts an edit of a tensor behind those that are there.
-        read_at: puts a reader behind every edit.
-    """
-    own = _Coded(anatomy.dictionary(layer))
-    undo = [read_at(anatomy.tap(own.dictionary.source), own.read)] if own.dictionary.is_transcoder else []
-    return [*undo, edit_at(anatomy.tap(own.dictionary.writes_to), lambda x: edit(x, own.code_of(x)))]
+def add_edit(where: Where, layer: int, edit: Callable[[Tensor, Code], Tensor]) -> list[Callable[[], None]]:
+    """Replace what stands at a dictionary's target by what a function makes of it and its code; gives the steps that undo it."""
+    own = _Coded(where.anatomy.dictionary(layer))
+    return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, own.code_of(x)))]
 
 
-def add_read(
-    model: nn.Module, anatomy: Anatomy, layer: int, show: Callable[[Tensor, Code], Any], read_at: Place
-) -> list[Callable[[], None]]:
-    """Show what stands at a dictionary's target, and the features that it is encoded to, behind every edit.
+def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> list[Callable[[], None]]:
+    """Show what stands at a dictionary's target, and the features that it is encoded to, behind every edit; gives the steps that undo it.
 
     Features that are edited are shown as they were edited: nothing is encoded anew.
-
-    Args:
-        model: the transformers model.
-        anatomy: its wiring, with the dictionary.
-        layer: of the dictionary.
-        show: given the tensor at the target, and its code.
-        read_at: puts a reader behind every edit.
     """
-    own = _Coded(anatomy.dictionary(layer))
+    own = _Coded(where.anatomy.dictionary(layer))
 
     def read(x: Tensor) -> Tensor:
-        edited = _edited.get(model, {}).get(own.dictionary)
+        edited = _edited.get(where.model, {}).get(own.dictionary)
         code = own.code_of(x)
         if edited is not None and edited.written is x and edited.features is not None:
-            code = Code(edited.features, code.scale, code.shift, code.skipped)
+            code = replace(code, features=edited.features)
         show(x, code)
         return x
 
-    undo = [read_at(anatomy.tap(own.dictionary.source), own.read)] if own.dictionary.is_transcoder else []
-    return [*undo, read_at(anatomy.tap(own.dictionary.writes_to), read)]
+    return [*where.sources(own), where.read_at(where.target(own), read)]

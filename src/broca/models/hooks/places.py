@@ -111,7 +111,9 @@ def read_sites(model: nn.Module, anatomy: Anatomy, reads: Mapping[Site, Read], *
 
 
 @contextmanager
-def read_codes(model: nn.Module, anatomy: Anatomy, reads: Mapping[int, Callable[[Tensor, Code], None]]) -> Iterator[None]:
+def read_codes(
+    model: nn.Module, anatomy: Anatomy, reads: Mapping[int, Callable[[Tensor, Code], None]]
+) -> Iterator[None]:
     """Run the body with what stands at a dictionary's target, and its code, shown to a reader.
 
     Args:
@@ -125,10 +127,10 @@ def read_codes(model: nn.Module, anatomy: Anatomy, reads: Mapping[int, Callable[
     def showing(show: Callable[[Tensor, Code], None]) -> Callable[[Tensor, Code], None]:
         return lambda x, code: None if suspensions() > born else show(x, code)
 
-    place = partial(_read_behind, model)
+    where = _features_of(model, anatomy)
     try:
         for layer, show in reads.items():
-            undo += features.add_read(model, anatomy, layer, showing(show), place)
+            undo += features.add_read(where, layer, showing(show))
         yield
     finally:
         for step in undo:
@@ -162,10 +164,10 @@ def edit_codes(
 
         return run
 
-    places = partial(_append, model), partial(_read_behind, model)
+    where = _features_of(model, anatomy)
     try:
         for layer, edit in edits.items():
-            undo += features.add_edit(anatomy, layer, counting(layer, edit), *places)
+            undo += features.add_edit(where, layer, counting(layer, edit))
         yield fired
     finally:
         for step in reversed(undo):
@@ -188,15 +190,17 @@ def _append_at(model: nn.Module, anatomy: Anatomy, site: Site, edit: Edit) -> Ca
     """Add an edit of what stands at a site, a tensor or the features of one; gives the step that takes it off again."""
     if site.kind != "feature":
         return _append(model, anatomy.tap(site), edit)
-    places = partial(_append, model), partial(_read_behind, model)
-    return features.append_edit(model, anatomy, site.layer, edit, *places)
+    return features.append_edit(_features_of(model, anatomy), site.layer, edit)
 
 
 def _add_read(model: nn.Module, anatomy: Anatomy, site: Site, show: Edit) -> list[Callable[[], None]]:
     if site.kind != "feature":
         return [_read_behind(model, anatomy.tap(site), show)]
-    place = partial(_read_behind, model)
-    return features.add_read(model, anatomy, site.layer, lambda _, code: show(code.features), place)
+    return features.add_read(_features_of(model, anatomy), site.layer, lambda _, code: show(code.features))
+
+
+def _features_of(model: nn.Module, anatomy: Anatomy) -> features.Where:
+    return features.Where(model, anatomy, partial(_append, model), partial(_read_behind, model))
 
 
 def _read_behind(model: nn.Module, tap: Tap, show: Edit) -> Callable[[], None]:

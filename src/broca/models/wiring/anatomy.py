@@ -131,8 +131,10 @@ class Anatomy:
     def _part(self, site: Site) -> str | None:
         """The module that carries a site, relative to its block."""
         block = self.blocks[site.layer]
-        if site.kind == "mlp_in":  # the module that holds the one that reads the hidden activations
-            return (block.mlp_act or "").rpartition(".")[0] or None
+        if site.kind == "mlp_in":
+            # What holds the module that reads the hidden activations, unless that one writes to the stream by itself: BERT's is in
+            # a module of another purpose.
+            return (block.mlp_act or "").rpartition(".")[0] or None if block.mlp_act != block.mlp_out else None
         return None if site.kind == "pattern" else getattr(block, site.kind)
 
     def dictionary(self, layer: int) -> Dictionary:
@@ -158,7 +160,10 @@ class Anatomy:
             SelectionError: if one was made for another width, or two are of the same layer.
         """
         for dictionary in dictionaries:
-            sides = ((dictionary.source, dictionary.encoder.shape[0]), (dictionary.writes_to, dictionary.decoder.shape[1]))
+            sides = (
+                (dictionary.source, dictionary.encoder.shape[0]),
+                (dictionary.writes_to, dictionary.decoder.shape[1]),
+            )
             for site, width in sides:
                 if site.kind in ("feature", "pattern", "experts", *PICTURE_KINDS):
                     raise SelectionError(f"{dictionary!r} is of {site}, where no dictionary can be. Give its site.")
@@ -168,7 +173,9 @@ class Anatomy:
                     )
         layers = [each.layer for each in dictionaries]
         if twice := sorted({layer for layer in layers if layers.count(layer) > 1}):
-            raise SelectionError(f"Two dictionaries write to layer {twice[0]}. Give one a layer, and compare them in turn.")
+            raise SelectionError(
+                f"Two dictionaries write to layer {twice[0]}. Give one a layer, and compare them in turn."
+            )
         return replace(self, dictionaries=tuple(sorted(dictionaries, key=lambda each: each.layer)))
 
     def _before_language(self, site: Site) -> Tap:

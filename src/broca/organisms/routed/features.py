@@ -1,6 +1,6 @@
 """The dictionary of `routed`: features of what the heads of its first layer hand on, where head 0.4 is known to carry beliefs.
 
-    python -m broca.organisms.routed.features features.safetensors
+python -m broca.organisms.routed.features features.safetensors
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ SITE, FEATURES, K, STEPS, TOKENS = Site(0, "z"), 384, 12, 4000, 200_000
 
 
 def train(
-    *, site: Site = SITE, features: int = FEATURES, k: int = K, steps: int = STEPS, tokens: int = TOKENS, seed: int = 0,
+    *,
+    site: Site = SITE,
+    features: int = FEATURES,
+    k: int = K,
+    steps: int = STEPS,
+    tokens: int = TOKENS,
+    seed: int = 0,
     progress: Progress = silent,
 ) -> Dictionary:
     """Train it on the stories and sums that taught `routed`; how well it came out stands in `about`.
@@ -47,7 +53,14 @@ def train(
     made, fit = train_dictionary(
         rows, site, features=features, k=k, steps=steps, seed=seed, model=lm.fingerprint, progress=progress
     )
-    about = {"name": f"routed-{site}", "model_name": "routed", "tokens": tokens, "steps": steps, "seed": seed, **asdict(fit)}
+    about = {
+        "name": f"routed-{site}",
+        "model_name": "routed",
+        "tokens": tokens,
+        "steps": steps,
+        "seed": seed,
+        **asdict(fit),
+    }
     return replace(made, about=about)
 
 
