@@ -148,6 +148,7 @@ VALUES = {
     "--revision": "main",
     "--device": "cpu",
     "--gguf": "m.gguf",
+    "--features": "routed",
     "--address": "HOST:1",
     "--out": "elsewhere",
     "--budget": "20min",

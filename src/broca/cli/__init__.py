@@ -137,13 +137,13 @@ def run(
     study = study_of(document["study"], commanded=False)
     if model is None:
         kept = given(revision=loading.revision or named.get("revision"), gguf=loading.gguf or named.get("gguf"))
-        kept |= {"features": loading.features or tuple(named.get("features", ()))}
         if loading.dtype == "auto":
             kept |= given(dtype=named.get("dtype"))
         loading = replace(loading, **kept)
     if loading.dtype == "auto":
         loading = replace(loading, dtype=getattr(study, "dtype", None) or "auto")
-    setting = Setting(name, loading, working, _folder_around(spec) if out is None else out)
+    held = tuple(named.get("features", ()))
+    setting = Setting(name, loading, working, _folder_around(spec) if out is None else out, held)
     try:
         done = executed(study, setting, verbose=verbose, budget=budget, dry=again)
         if done is not None:

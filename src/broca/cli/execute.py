@@ -26,21 +26,20 @@ Next = Callable[["Run"], Sequence[str]]
 """What to type after a run."""
 
 
-def loaded(name: str, how: Loading) -> LM:
-    """The model, with its wiring proved."""
+def loaded(name: str, how: Loading, features: Sequence[str] = ()) -> LM:
+    """The model, with its wiring proved, held with dictionaries; their files are read before the model is."""
     from broca.compat.dictionaries.read import read_dictionary
     from broca.models.lm import LM
     from broca.models.load import announcement, quiet
 
     check_model(name, how)
-    dictionaries = [*map(read_dictionary, how.features)]
+    dictionaries = [*map(read_dictionary, features)]
     quiet()
     said, tight = announcement(name, how.dtype, how.device, how.gguf)
     if tight:
         terminal.err.print(f"! {said}", style="yellow", markup=False)
     with terminal.err.status(f"loading {said or name}"):
-        plain = {option: value for option, value in asdict(how).items() if option != "features"}
-        lm = LM.load(name, **plain)
+        lm = LM.load(name, **asdict(how))
         return lm.with_features(*dictionaries) if dictionaries else lm
 
 
@@ -119,7 +118,7 @@ def executed(
         check_out(setting.out)
     with terminal.err.status("reading stimuli"):
         study.read()
-    lm = loaded(setting.model, setting.loading)
+    lm = loaded(setting.model, setting.loading, setting.features)
     study = finish(study, lm)
     with limit_threads(engine.threads_each):
         study = _keep_budget(study, lm, budget)

@@ -22,6 +22,7 @@ _OURS = {
     "kind",
     "model",
     "loading",
+    "features",
     "working",
     "out",
     "verbose",

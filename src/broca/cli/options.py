@@ -28,6 +28,12 @@ Budget = Annotated[
         help="Take no longer, or read no more, than this: 90s, 20min, 2Mtokens. What is given up is said, and the spec holds the tokens."
     ),
 ]
+Features = Annotated[
+    tuple[str, ...] | None,
+    Parameter(
+        help="Dictionaries whose features are units, at LAYER.feature: a file or folder each, SITE=FILE, or an organism that comes with one."
+    ),
+]
 RUNS = Path("runs")
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]
@@ -80,8 +86,6 @@ class Loading:
     """Name of a GGUF file, where a directory or a hub id has several files."""
     prove_again: Annotated[bool, Parameter(negative=())] = False
     """Prove anew how the model may be run, instead of what it has passed on this machine before."""
-    features: tuple[str, ...] = ()
-    """Dictionaries whose features are units, at LAYER.feature: a file or folder each, or SITE=FILE, or an organism that comes with one."""
 
 
 @Parameter(name="*")

@@ -17,6 +17,8 @@ class Setting:
     loading: Loading = field(default_factory=Loading)
     working: Working = field(default_factory=Working)
     out: Path = RUNS
+    features: tuple[str, ...] = ()
+    """The dictionaries that the model is held with."""
 
     def kept(self, *, working: bool = True, out: bool = True) -> dict[str, Any]:
         """The options that the next call keeps: those that say something else than what is usual."""
@@ -27,6 +29,7 @@ class Setting:
             for each in fields(group)
             if (value := getattr(group, each.name)) != each.default
         }
+        own |= {"features": self.features} if self.features else {}
         return own | ({"out": self.out} if out and self.out != RUNS else {})
 
 

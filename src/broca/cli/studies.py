@@ -20,6 +20,7 @@ from broca.cli.options import (
     TABLE,
     Budget,
     DryRun,
+    Features,
     Loading,
     Verbose,
     Working,
@@ -62,10 +63,11 @@ def command_of(declared: Command) -> Callable[..., None]:
 
     def call(model: str, **given: Any) -> None:
         typed = _by_names_of_today({name: value for name, value in given.items() if value is not None}, former)
+        features = tuple(typed.pop("features", ()))
         groups = (typed.pop("loading", Loading()), typed.pop("working", Working()), typed.pop("out", RUNS))
         how = {name: typed.pop(name, False) for name in ("verbose", "dry_run")} | {"budget": typed.pop("budget", None)}
         extras = {each: typed.pop(each.name) for each in declared.extras if each.name in typed}
-        _run(declared, options, Setting(model, *groups), typed, extras, **how)
+        _run(declared, options, Setting(model, *groups, features), typed, extras, **how)
 
     further = {each.name: Annotated[each.words | None, Parameter(help=each.help)] for each in declared.extras}
     hints = {name: Annotated[each.words | None, Parameter(help=each.help)] for name, each in options.items()} | further
@@ -74,6 +76,7 @@ def command_of(declared: Command) -> Callable[..., None]:
     model = Annotated[str, Parameter(help="Directory, GGUF file, hub id, shipped organism, or smollm2.")]
     groups = [_parameter("loading", Loading, Loading())]
     groups += [_parameter("working", Working, Working())] if declared.works else []
+    groups += [_parameter("features", Features, None)] if declared.features else []
     ends = [
         _parameter("out", Annotated[Path, Parameter(help="Folder of runs.")], RUNS),
         _parameter("verbose", Verbose, False),
@@ -155,11 +158,11 @@ def _with_features(study: Any, setting: Setting, call: Call) -> tuple[Setting, C
         SpecError: if dictionaries are given, and the study looks at no features.
     """
     looks = ".feature" in str(study.model_dump(mode="json"))
-    refuse({"features": setting.loading.features or None}, "sites of features: --sites '*.feature', say", met=looks)
+    refuse({"features": setting.features or None}, "--sites '*.feature', or units of it", met=looks)
     held = [run.spec["model"].get("features") or () for run in call.runs.values()]
-    if not looks or setting.loading.features or not any(held):
+    if not looks or setting.features or not any(held):
         return setting, call
-    setting = replace(setting, loading=replace(setting.loading, features=tuple(next(filter(None, held)))))
+    setting = replace(setting, features=tuple(next(filter(None, held))))
     return setting, replace(call, setting=setting)
 
 

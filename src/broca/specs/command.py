@@ -75,6 +75,8 @@ class Command:
     """Whether what it shows can have examples before it: its spec has `options`, of benchmarks or contrasts that take `shots`."""
     works: bool = True
     """Whether the work can be shared out: options of engine and workers."""
+    features: bool = False
+    """Whether it takes dictionaries: it can look at features."""
     extras: tuple[Extra, ...] = ()
     inside: Mapping[str, str] = field(default_factory=dict)
     """Further commands below this one: ``{"capture": "module:function"}``."""

@@ -12,6 +12,7 @@ COMMAND = Command(
     spec="broca.instruments.lesion.spec:CausalTest",
     question="What breaks when the selected units are gone, beyond what matched random ones break, and is it this ability alone?",
     examples=True,
+    features=True,
     parts={
         "localizer": Part(
             "localize",

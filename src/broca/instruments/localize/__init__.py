@@ -9,6 +9,7 @@ COMMAND = Command(
     spec="broca.instruments.localize.spec:Localize",
     question="Which units, or heads, does this contrast select, and is that map worth anything?",
     examples=True,
+    features=True,
     ranks=True,
     options={name: f"select.{name}" for name in ("percent", "count", "side", "within")},
 )
