@@ -39,16 +39,17 @@ class Coder:
     """A dictionary on a device."""
 
     def __init__(self, dictionary: Dictionary, device: torch.device, dtype: torch.dtype) -> None:
-        def put(array: np.ndarray | None) -> Tensor | None:
-            return None if array is None else torch.from_numpy(array.copy()).to(device, dtype)
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array.copy()).to(device, dtype)
+
+        def put_if(array: np.ndarray | None) -> Tensor:
+            return torch.zeros((), device=device, dtype=dtype) if array is None else put(array)
 
         self.dictionary = dictionary
         self.encoder, self.decoder = put(dictionary.encoder), put(dictionary.decoder)
         self.bias, self.decoder_bias = put(dictionary.bias), put(dictionary.decoder_bias)
-        self.threshold, self.magnitude = put(dictionary.threshold), put(dictionary.magnitude)
-        self.skip = put(dictionary.skip)
-        gain = put(dictionary.gain)
-        self.gain = None if gain is None else gain.exp()
+        self.threshold, self.magnitude = put_if(dictionary.threshold), put_if(dictionary.magnitude)
+        self.gain, self.skip = put_if(dictionary.gain).exp(), put_if(dictionary.skip)
 
     def encode(self, x: Tensor) -> Code:
         """Features of activations ``(..., input)``."""
@@ -68,7 +69,7 @@ class Coder:
             z = z - self.decoder_bias
         if own.is_transcoder:  # what it writes is elsewhere: nothing of the input's scale is owed there
             scale = shift = None
-        return Code(self._activate(z), scale, shift, None if self.skip is None else given @ self.skip)
+        return Code(self._activate(z), scale, shift, None if own.skip is None else given @ self.skip)
 
     def _activate(self, z: Tensor) -> Tensor:
         own, drive = self.dictionary, z @ self.encoder

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from broca.models.hooks import read_codes
 from broca.models.tokens import Batch, Tokens
 from broca.models.wiring.plain_text import plain_texts
 from broca.units.dictionary import Dictionary
-
-if TYPE_CHECKING:
-    from broca.models.lm import LM
 
 TEXTS, LENGTH = 16, 64
 
@@ -65,8 +62,13 @@ class Explained:
         return self.fired / self.n
 
 
-def explained(lm: LM, tokens: Sequence[Tokens], layer: int) -> Explained:
+def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
     """What the dictionary of a layer makes of texts; whatever is in force applies.
+
+    Args:
+        lm: a `broca.models.lm.LM`.
+        tokens: the texts.
+        layer: of the dictionary.
 
     Raises:
         SiteUnavailable: if the model is held with no such dictionary.
@@ -112,7 +114,7 @@ def _sums(dictionary: Dictionary, batch: Batch, x: Tensor, code: Code) -> Explai
     return Explained(len(wide), float(wide.square().sum()), numbers(wide.sum(0)), float(left), fired, energy)
 
 
-def refuse_other(lm: LM, dictionary: Dictionary) -> None:
+def refuse_other(lm: Any, dictionary: Dictionary) -> None:
     """Refuse a dictionary that explains less of plain text than the mean does.
 
     Raises:

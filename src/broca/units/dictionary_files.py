@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -16,16 +16,6 @@ from broca.storage import Source, read_tensors, write
 
 FORMAT, VERSION = "broca-dictionary", 1
 ARRAYS = ("encoder", "decoder", "bias", "decoder_bias", "threshold", "gain", "magnitude", "skip")
-
-
-class Like(Protocol):
-    """What is written, and has been read: a `broca.units.dictionary.Dictionary`."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-
-D = TypeVar("D", bound=Like)
 
 
 class _About(BaseModel):
@@ -62,12 +52,7 @@ def _small(array: np.ndarray) -> np.ndarray:
     return half if np.array_equal(half.astype(np.float32), array) else array
 
 
-def is_own(metadata: Mapping[str, str]) -> bool:
-    """Whether the header of a safetensors file says that it holds a dictionary of ours."""
-    return FORMAT in metadata
-
-
-def load(make: Callable[..., D], path: Path) -> D:
+def load(make: Callable[..., Any], path: Path) -> Any:
     """Read a dictionary, and check it against its own fingerprint.
 
     Raises:
