@@ -131,8 +131,8 @@ def agreement(t: Mapping[Site, Floats], scores: Mapping[Site, Floats], mask: Uni
         "attribution_selected": float(flat[chosen].sum()),
     }
     text = (
-        f" By attribution (activation x gradient) {shared:.0f} of the {k} selected are among the {k} {mask.grain}s that the answers "
-        f"lean on most (chance {number(chance, '.1f')}); over all {mask.grain}s selectivity and attribution agree with rho = "
+        f" By attribution (activation x gradient) {shared:.0f} of the {k} selected are among the {k} {mask.noun}s that the answers "
+        f"lean on most (chance {number(chance, '.1f')}); over all {mask.noun}s selectivity and attribution agree with rho = "
         f"{number(rho.value)} {limits(rho.low, rho.high)}."
     )
     return text, numbers

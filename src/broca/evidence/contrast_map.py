@@ -139,10 +139,10 @@ def warnings(contrast: Contrast, selection: Selection, protected: int) -> tuple[
             f"Only {n} stimuli on the smaller side, for {selection.n_alive} units: expect unstable maps. 20 are few, 100 good."
         )
     if dead := selection.n_dead - protected:
-        found.append(f"{dead} of {selection.n_units} {selection.mask.grain}s never vary and were left out.")
+        found.append(f"{dead} of {selection.n_units} {selection.mask.noun}s never vary and were left out.")
     if protected:
         found.append(
-            f"{protected} of {selection.n_units} {selection.mask.grain}s carry massive activations and were left out (protect_massive)."
+            f"{protected} of {selection.n_units} {selection.mask.noun}s carry massive activations and were left out (protect_massive)."
         )
     return tuple(found)
 

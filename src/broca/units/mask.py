@@ -180,6 +180,11 @@ class UnitMask:
         return sum(int(flags.sum()) for flags in self.at.values())
 
     @property
+    def noun(self) -> str:
+        """What one of them is called: a feature where all sites are of dictionaries, else its grain."""
+        return "feature" if all(site.kind == "feature" for site in self.at) else self.grain
+
+    @property
     def names(self) -> list[str]:
         """Each choice as it is written: ``23.4`` for a head, ``20.resid_post:507`` for a unit, ``3.group:1`` for a group."""
         form = {"head": "{0.layer}.{1}", "group": "{0.layer}.group:{1}", "unit": "{0}:{1}"}[self.grain]
@@ -221,12 +226,12 @@ class UnitMask:
 
     def __repr__(self) -> str:
         sites = f"{len(self.at)} site{'s' if len(self.at) > 1 else ''}"
-        return f"UnitMask({self.count} of {self.total} {self.grain}s in {sites})"
+        return f"UnitMask({self.count} of {self.total} {self.noun}s in {sites})"
 
     def _repr_html_(self) -> str:
         rows = [(site, flags.size, int(flags.sum())) for site, flags in self.at.items() if flags.any()]
         names = ", ".join(self.names[:MOST]) + (", ..." if self.count > MOST else "")
-        return table(f"{self!r}: {names}", ("site", f"{self.grain}s", "selected"), rows[:MOST], n=len(rows))
+        return table(f"{self!r}: {names}", ("site", f"{self.noun}s", "selected"), rows[:MOST], n=len(rows))
 
     def overlap(self, other: UnitMask) -> Overlap:
         """What both choose, and what chance would give: the shared count is hypergeometric with mean k1 k2 / n.

@@ -95,6 +95,11 @@ class WeightSet:
         return "weight"
 
     @property
+    def noun(self) -> str:
+        """What one of them is called."""
+        return self.grain
+
+    @property
     def count(self) -> int:
         """How many weights are chosen."""
         return sum(index.size for index in self.at.values())

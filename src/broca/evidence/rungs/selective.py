@@ -92,7 +92,7 @@ def unit_map(
     return Rung(
         "selective",
         state,
-        f"{hits} of {selection.k} selected {selection.mask.grain}s are significant family-wise (max-T over {len(shuffled.arrangements)} arrangements of "
+        f"{hits} of {selection.k} selected {selection.mask.noun}s are significant family-wise (max-T over {len(shuffled.arrangements)} arrangements of "
         f"{of}, {alpha:g}; {anywhere} of {selection.n_alive} in the whole model). With {1 - alpha:.0%} confidence at least {bound:.0%} "
         f"of the selection is truly selective, and at least {whole:.0%} of the whole model ({HALF:.0%} of the selection is asked).{more}",
         numbers,

@@ -159,13 +159,13 @@ _FROM_LOCALIZER = ("layers", "t", "p", "q", "d", "contrast", "reliability", "twi
 
 def _what(spec: CausalTest, trial: LesionTrial[Any], local: Ranking | None, lm: LM) -> str:
     if spec.selection is not None:
-        parts = f"{spec.selection.count} {spec.selection.grain}s"
+        parts = f"{spec.selection.count} {spec.selection.noun}s"
         by = f" that {spec.origin.instrument} selected" if spec.origin else ""
         return f"the {parts}{by} of {lm.name}" if by else f"the given {parts} of {lm.name}"
     assert local is not None
     main, mask = trial.claim, trial.mask
     return (
-        f"the {main.side} {main.dose:g} % ({mask.count} of {local.selection['n_alive']} {mask.grain}s at "
+        f"the {main.side} {main.dose:g} % ({mask.count} of {local.selection['n_alive']} {mask.noun}s at "
         f"{local.selection['site']}) of the {main.localizer} localizer in {lm.name}"
     )
 
@@ -178,4 +178,4 @@ def _summary(chosen: Choice) -> dict[str, Any]:
         where = ", ".join(str(site) for site in chosen.at if chosen.at[site].any())
     total = chosen.total
     numbers = {"k": chosen.count, "n_units": total, "n_alive": total, "n_dead": 0, "n_protected": 0}
-    return {**numbers, "grain": chosen.grain, "site": where}
+    return {**numbers, "grain": chosen.noun, "site": where}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broca.page.words import count, enumeration, finite, number
+from broca.page.words import count, enumeration, finite, grain_word, number
 from broca.specs.method import Choices
 
 POOLS = {"last": "its value at the last token", "mean": "its mean over the tokens of the stimulus, padding left out"}
@@ -78,7 +78,7 @@ def twins(most: int, _: Choices) -> str:
 def selection(select: Any, choices: Choices) -> str:
     """What was selected, and from how many."""
     given, found = select if isinstance(select, dict) else {}, choices.result_part("selection")
-    unit = "head" if found.get("grain") == "head" else "unit"
+    unit = grain_word(found.get("grain"))
     size, share = found.get("k", given.get("count")), found.get("percent", given.get("percent"))
     if not finite(size) and not finite(share):
         return ""

@@ -252,7 +252,7 @@ def _localization(
 def _claim(spec: Localize, lm: LM, selection: Selection, tells: Rung) -> str:
     """What was selected, and how much of it tells the sides apart, in one sentence."""
     hits = tells.numbers.get("significant_selected")
-    whose = f"the {selection.k} selected {spec.grain}s at {spec.sites} of {lm.name}"
+    whose = f"the {selection.k} selected {selection.mask.noun}s at {spec.sites} of {lm.name}"
     if hits is None:
         return f"Whether {whose} tell {spec.stimuli.name} stimuli from their controls is undecided."
     how = f"family-wise, α = {spec.level:g}" if spec.permutations else f"Benjamini-Hochberg, q = {spec.level:g}"
@@ -268,5 +268,5 @@ def _selection_summary(spec: Localize, selection: Selection, protected: int) -> 
         "n_protected": protected,
         **{name: value for name, value in asdict(spec.select).items() if value is not None},
         "site": spec.sites,
-        "grain": spec.grain,
+        "grain": selection.mask.noun,
     }
