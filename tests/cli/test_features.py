@@ -11,7 +11,7 @@ import broca
 
 def test_features_are_localized_where_a_dictionary_is_given_and_the_next_command_keeps_it(typed, here):
     words = ("--contrast", "beliefs/outdated", "--options.detail", "0", "--options.n", "12", "--permutations", "0")
-    code, out, err = typed("localize", "routed", "--features", "routed", *words, "--percent", "1", "--out", "runs")
+    code, out, err = typed("localize", "routed", "--features", "routed", *words, "--percent", "10", "--out", "runs")
     assert code == 0, err
     (path,) = here.glob("runs/localize-*")
     run = broca.open_run(path)
@@ -42,7 +42,7 @@ def test_what_cannot_be_is_said_in_a_sentence(words, what, typed):
 
 def test_a_lesion_from_a_run_takes_its_dictionaries_along(typed, here):
     words = ("--contrast", "beliefs/outdated", "--options.detail", "0", "--options.n", "12", "--permutations", "0")
-    code, _, err = typed("localize", "routed", "--features", "routed", *words, "--percent", "1", "--out", "runs")
+    code, _, err = typed("localize", "routed", "--features", "routed", *words, "--percent", "10", "--out", "runs")
     assert code == 0, err
     (run,) = here.glob("runs/localize-*")
     items = [

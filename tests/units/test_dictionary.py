@@ -148,6 +148,7 @@ def test_a_damaged_file_and_another_kind_of_file_are_refused(tmp_path):
         ({"architecture": "temporal"}, "Choose one of"),
         ({"norm": "unit"}, "Choose one of"),
         ({"encoder": np.ones(8)}, "Give \\(input, feature\\)"),
+        ({"target": Site(3, "mlp_out")}, "of another layer"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_a_sentence(more, what):

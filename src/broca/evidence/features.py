@@ -97,7 +97,7 @@ def measure(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: C
             return {
                 "figures": np.array([found.n, found.fvu, found.l0, *_losses(lm, tokens, site)]),
                 "rate": found.rate,
-                "energy": found.energy / found.n,
+                "energy": found.energy / max(found.n, 1),
             }
 
         key = cell("dictionary", lm, tokens, [site], Pool("mean")) | {"dictionary": dictionary.fingerprint}

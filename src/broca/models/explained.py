@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broca.errors import SelectionError
+from broca.errors import GuardError, SelectionError
 from broca.models.coding import Code, coder
 from broca.models.hooks import read_codes
 from broca.models.tokens import Batch, Tokens
@@ -54,12 +54,12 @@ class Explained:
     @property
     def l0(self) -> float:
         """Features that fire at a token, on average."""
-        return float(self.fired.sum() / self.n)
+        return float(self.fired.sum() / max(self.n, 1))
 
     @property
     def rate(self) -> NDArray[np.float64]:
         """(feature,): share of the tokens at which it fires."""
-        return self.fired / self.n
+        return self.fired / max(self.n, 1)
 
 
 def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
@@ -72,6 +72,7 @@ def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
 
     Raises:
         SiteUnavailable: if the model is held with no such dictionary.
+        GuardError: if the texts do not run its site.
     """
     dictionary = lm.anatomy.dictionary(layer)
     parts: list[Explained] = []
@@ -84,6 +85,10 @@ def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
 
     for _ in lm.each(tokens, step):
         pass
+    if not parts:
+        raise GuardError(
+            f"{dictionary.writes_to} never ran on these texts, so nothing is known of {dictionary!r}. Show other texts."
+        )
     first, *rest = parts
     for part in rest:
         first = first + part

@@ -92,6 +92,10 @@ class Dictionary:
         self._check()
 
     def _check(self) -> None:
+        if self.source.layer != self.layer:
+            raise SelectionError(
+                f"It reads {self.source} and writes {self.target}, of another layer. Dictionaries within a layer are read, one each."
+            )
         if self.encoder.ndim != 2 or 0 in self.encoder.shape or self.decoder.ndim != 2:
             raise SelectionError(
                 f"The encoder has shape {self.encoder.shape}, the decoder {self.decoder.shape}. Give (input, feature) and (feature, output)."

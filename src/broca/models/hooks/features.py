@@ -42,11 +42,12 @@ class _Coded:
         """The features that belong to a tensor at the target, as encoded."""
         if not self.dictionary.is_transcoder:
             return coder(self.dictionary, x).encode(x)
-        if self.code is None:
+        code, self.code = self.code, None  # that of one pass is not that of the next
+        if code is None:
             raise GuardError(
                 f"{self.dictionary!r} reads {self.dictionary.source}, which did not run before {self.dictionary.target} in this pass."
             )
-        return self.code
+        return code
 
     def edit(self, x: Tensor) -> Tensor:
         """The tensor at the target under all edits."""
