@@ -29,6 +29,7 @@ from broca.models.pool import Pool
 from broca.models.surprise import surprise
 from broca.models.tokens import Batch, Tokens
 from broca.sites import Site
+from broca.specs.cost import Phase
 from broca.units import UnitMask
 
 Floats = NDArray[np.float64]
@@ -108,6 +109,13 @@ def measure(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: C
         rate[site] = np.asarray(got["rate"], np.float64)
         written[site] = np.sqrt(np.asarray(got["energy"], np.float64)) * dictionary.decoder_norm
     return Measured(figures, rate, written)
+
+
+def feature_phases(tokens: Sequence[Tokens], sites: Sequence[Site]) -> list[Phase]:
+    """What `measure` and `strongest` read of texts, at most: all of them twice, and some three times for the loss under the dictionary."""
+    here = len(feature_sites(sites))
+    most = sorted(map(len, tokens), reverse=True)
+    return [Phase("measuring features", here * (2 * sum(most) + 3 * sum(most[:TEXTS])))] if here else []
 
 
 def _losses(lm: LM, tokens: Sequence[Tokens], site: Site) -> tuple[float, float, float]:

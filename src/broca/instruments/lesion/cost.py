@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from broca.evidence.features import feature_phases, feature_sites
 from broca.evidence.trial_cost import fewer_draws, fewer_items, first_fill, no_twins, trial_phases, trial_power
 from broca.instruments.lesion.ledger import other_data
 from broca.instruments.lesion.spec import CausalTest
 from broca.instruments.parts import plan_of
+from broca.items import Item
 from broca.models.lm import LM
+from broca.scoring import chat_of
 from broca.scoring.costs import sample_items
 from broca.specs.cost import Phase, Plan
 from broca.specs.savings import Saving
@@ -35,6 +40,7 @@ def cost(spec: CausalTest, lm: LM) -> Plan:
         layer=_lowest(mask) if isinstance(mask, UnitMask) and "layer" in spec.match else 0,
     )
     intact, *rest = phases
+    rest += _features(spec, lm, items)
     return Plan((intact, *_localizing(spec, lm), *rest), sample_items(lm, items, spec.scorer))
 
 
@@ -54,6 +60,19 @@ def _localizing(spec: CausalTest, lm: LM) -> list[Phase]:
         plan = None if spec.known is not None and turn == 0 else plan_of(each, lm)
         found += plan.phases if plan is not None else ()
     return found
+
+
+def _features(spec: CausalTest, lm: LM, items: Sequence[Item]) -> list[Phase]:
+    """What is read to say of the lesioned features what they are."""
+    if isinstance(spec.selection, UnitMask):
+        sites = list(spec.selection.sites)
+    elif getattr(spec.localizer, "sites", "").endswith(".feature"):
+        sites = list(lm.anatomy.sites("feature"))
+    else:
+        return []
+    if not feature_sites(sites):
+        return []
+    return feature_phases(lm.tokenize([item.content for item in items], chat=chat_of(spec.scorer)), sites)
 
 
 def _lowest(mask: UnitMask) -> int:

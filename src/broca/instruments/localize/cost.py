@@ -10,7 +10,7 @@ import numpy as np
 from broca.cache.cache import no_cache, silent
 from broca.capture.activations import pooled_shards
 from broca.evidence import resampling
-from broca.evidence.features import TEXTS
+from broca.evidence.features import feature_phases
 from broca.evidence.stimuli import TokenizedSide, tokenize_contrast
 from broca.evidence.trial_cost import no_twins
 from broca.instruments.localize.run import places
@@ -31,19 +31,18 @@ def cost(spec: Localize, lm: LM) -> Plan:
     sides = _sides(spec, lm)
     tokens = [each for side in sides for each in side.tokens]
     look = Phase("localizing", sum(map(len, tokens)))
-    phases = [look]
-    if any(site.kind == "feature" for site in where):
-        # Twice over all of them, and three times over some for the loss under the dictionary.
-        some = min(1.0, TEXTS / len(tokens))
-        phases.append(Phase("measuring features", int((2 + 3 * some) * sum(map(len, tokens)))))
+    each_time = [look, *feature_phases(tokens, where)]
+    phases = [*each_time]
     if spec.permutations:
         phases.append(Phase("shuffling", seconds=lambda: _shuffling(spec, lm, sides, where)))
     for name in spec.also:
         other = _sides(spec.alone.model_copy(update={"contrast": name, "options": {}}), lm)
-        phases.append(Phase("localizing with other stimuli", sum(len(each) for side in other for each in side.tokens)))
+        shown = [each for side in other for each in side.tokens]
+        once = [Phase("", sum(map(len, shown))), *feature_phases(shown, where)]
+        phases += times(once, 1, name="localizing with other stimuli")
     if spec.twins:
         # Beside untrained twins there is one with its weights in disorder.
-        phases += times([look], spec.enough_twins(spec.twins) + 1, name="localizing in untrained twins", twins=True)
+        phases += times(each_time, spec.enough_twins(spec.twins) + 1, name="localizing in untrained twins", twins=True)
     some = [tokens[i] for i in typical([len(each) for each in tokens])]
     pool = Pool(spec.pool, spec.bos, spec.sinks or 0, spec.magnitude, spec.images)
     return Plan(tuple(phases), Sample(sum(map(len, some)), lambda: [*pooled_shards(lm, some, where, pool=pool)]))
