@@ -17,11 +17,8 @@ from broca.interventions.patch import Patch as Patch
 from broca.interventions.pattern import PatternPatch as PatternPatch
 from broca.interventions.pattern import carried_patterns as carried_patterns
 from broca.interventions.plant import text_key as text_key
-<<<<<<< HEAD
 from broca.interventions.projected_weights import WeightProjection as WeightProjection
-=======
 from broca.interventions.reconstruct import Reconstruct as Reconstruct
->>>>>>> a8576ca (Features in localizers and lesions)
 from broca.interventions.steer import Steer as Steer
 from broca.interventions.steered_block import SteeredBlock as SteeredBlock
 from broca.interventions.steered_block import steered_model as steered_model
