@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress, silent
 from broca.cache.mapping import map_cached
-from broca.evidence.features import Measured, measure
+from broca.evidence.features import Measured, feature_sites, measure
 from broca.evidence.fills import LAST, MEANS, donors_at, fills_of, moments_at
 from broca.evidence.maps import cell
 from broca.interventions.lesion import Fill, Lesion, Positions
@@ -200,7 +200,8 @@ class LesionScorer:
 
     def measured(self, sites: Sequence[Site]) -> Measured:
         """What the dictionaries among some sites make of the prompts."""
-        return measure(self.lm, self.tokens, sites, cache=self.cache, progress=self.progress)
+        tokens = self.tokens if feature_sites(sites) else []
+        return measure(self.lm, tokens, sites, cache=self.cache, progress=self.progress)
 
     @property
     def tokens(self) -> list[Tokens]:
