@@ -37,10 +37,6 @@ class Result:
     """What was claimed, tried and chosen; None where nothing is claimed."""
     second_wording: SecondWording | None = None
     """What the lesion costs where the same items are asked in other words; None where they come in one wording."""
-    dictionaries: pl.DataFrame | None = None
-    """What the dictionaries explain whose features were looked at; None where none were."""
-    activations: pl.DataFrame | None = None
-    """The texts that fire the selected features most."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.claim})"

@@ -40,3 +40,7 @@ class CausalResult(Result):
     contrast: Mapping[str, Any] | None = None
     reliability: Mapping[str, Any] | None = None
     twins: pl.DataFrame | None = None
+    dictionaries: pl.DataFrame | None = None
+    """What the dictionaries explain whose features were looked at; None where none were."""
+    activations: pl.DataFrame | None = None
+    """The texts that fire the selected features most."""

@@ -41,6 +41,10 @@ class Localization(Result):
     """How alike the maps and selections of the further contrasts are."""
     p_max: Mapping[Site, Floats] | None = None
     """Family-wise p by max-T, where permutations were asked for."""
+    dictionaries: pl.DataFrame | None = None
+    """What the dictionaries explain whose features were looked at; None where none were."""
+    activations: pl.DataFrame | None = None
+    """The texts that fire the selected features most."""
 
     def __repr__(self) -> str:
         s = self.selection
