@@ -45,14 +45,12 @@ def test_what_is_kept_does_not_grow_with_texts():
     lm = broca.LM.load("sums")
     lm.batch_size = 4
     found = []
-    for n in (16, 40):
-        study = broca.Perturb(
-            items="sums", n=n, kinds=("case", "delete", "swap"), compare=n, cases=n, draws=0, twins=0, patterns="layers"
-        )
+    for n in (24, 48):
+        study = broca.Perturb(items="sums", n=n, compare=n, cases=n, draws=0, twins=0, patterns="layers")
         with watch(lm.model) as most:
             assert study.run(lm).frame("recovery").height
         found.append(most[0])
-    # Of 2.5 times as many texts; looks may miss the largest moment by some.
+    # Of twice as many texts; looks may miss the largest moment by some.
     assert found[1] <= 1.4 * found[0]
 
 
@@ -64,6 +62,7 @@ def test_a_batch_keeps_within_a_limit_and_holds_a_text(size, longest, per_token,
     assert fitting.batch_within(size, longest, per_token, limit=limit) == texts
 
 
+@pytest.mark.slow
 def test_patches_and_their_estimates_take_smaller_batches_where_a_token_takes_much(monkeypatch):
     lm, seen = broca.LM.load("sums"), []
     study = broca.Perturb(items="sums", n=24, compare=4, cases=8, draws=0, twins=0, patterns="none")
