@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -229,7 +229,8 @@ class Run:
         content = {name: self.file(name) for name in self.manifest["files"] if name != SPEC}
         if store.RESULT in content:
             content[store.RESULT] = json_to_bytes(self.result)
-        return store.restore(content, kind, self.path)
+        instrument = str(self.manifest.get("kind"))
+        return store.restore(content, kind, self.path, table_of=partial(table_of_today, instrument))
 
     def made_by(self, lm: Any) -> bool:
         """Whether this model made it, as it stands."""

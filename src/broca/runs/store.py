@@ -15,7 +15,7 @@ import contextlib
 import copy
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -145,8 +145,14 @@ def corrupt(path: Path, reason: str) -> RunError:
     return RunError(f"{path} is corrupt: {reason}. Delete the run's directory and run its spec again.")
 
 
-def restore(content: Mapping[str, bytes], kind: type[R], where: Path) -> R:
-    """The result of class `kind` from the files of a run; `where` is for errors.
+def restore(
+    content: Mapping[str, bytes],
+    kind: type[R],
+    where: Path,
+    *,
+    table_of: Callable[[str, pl.DataFrame], pl.DataFrame] = lambda _name, table: table,
+) -> R:
+    """The result of class `kind` from the files of a run; `where` is for errors, `table_of` makes of a table, by name, what it is today.
 
     A number that was NaN or infinite comes back as None where the field's type allows None, else as NaN. A field that the version
     which wrote the run did not have yet has its default.
@@ -163,7 +169,7 @@ def restore(content: Mapping[str, bytes], kind: type[R], where: Path) -> R:
     for field in fields(cast("Any", kind)):
         table = f"{TABLES}/{field.name}.parquet"
         if table in content:
-            values[field.name] = parse_table(content[table], where / table)
+            values[field.name] = table_of(field.name, parse_table(content[table], where / table))
         elif (file := f"{field.name}.safetensors") in content and file != TENSORS:
             values[field.name] = _weights(content[file], where / file)
         elif field.name in shapes:
