@@ -192,7 +192,7 @@ VALUES = {
     "--judge": "K",
     "--percent": "7.5",
     "--toward": "negative",
-    "--doses": "0,3",
+    "direction --doses": "0,3",
     "--text": "beliefs/memory",
     "--prompts": "one two",
     "direction --export": "d.gguf",

@@ -13,14 +13,13 @@ from broca.items import Item, fingerprint
 
 
 class AbilitySpec:
-    """A spec that scores abilities inherits this; its fields are `items`, `others`, `options`, `n_items`, `pilot` and `scorer`."""
+    """A spec that scores abilities inherits this; its fields are `items`, `others`, `options`, `n_items` and `scorer`, and `pilot` where it has one."""
 
     if TYPE_CHECKING:
         items: str
         others: tuple[str, ...]
         options: Mapping[str, Any]
         n_items: int | None
-        pilot: tuple[str, ...]
         scorer: Any
 
     @property
@@ -51,7 +50,7 @@ class AbilitySpec:
     @cached_property
     def pilot_items(self) -> tuple[Item, ...]:
         """The items that were looked at before."""
-        return pilot_items(self.pilot, self.ability_options, (*self.ability_names, *self.names_beside))
+        return pilot_items(getattr(self, "pilot", ()), self.ability_options, (*self.ability_names, *self.names_beside))
 
     @cached_property
     def rewordings(self) -> tuple[Item, ...]:

@@ -69,7 +69,7 @@ class Circuit(SharedLevel, WithBudget, Spec):
     minimal: Natural = 50
     """Edges of the circuit, from the weakest on, that are taken out of it one at a time."""
     draws: Natural = 200
-    """Matched random circuits that are kept alone at most, and taken away where there are others: they stop when their end is plain."""
+    """Matched random circuits that are kept alone at most, and taken away where there are others: drawing stops as soon as the decision is all but certain."""
     twins: Natural = 19
     """Untrained networks of the same architecture at most, each with a circuit of its own."""
     gate: Gate = "stop"

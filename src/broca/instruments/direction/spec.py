@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from broca.errors import SpecError
-from broca.evidence.abilities import abilities, rewordings
+from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.ledger import SharedLevel
-from broca.items import Contrast, Item, fingerprint
+from broca.items import Contrast
 from broca.page.shell import YOURS, command
 from broca.scoring import AnyScorer, Likelihood
 from broca.sites import check_pattern
@@ -60,7 +59,7 @@ def dose_range(text: str) -> tuple[float, ...]:
 Doses = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1), Form(str, dose_range)]
 
 
-class DirectionTest(SharedLevel, Spec):
+class DirectionTest(AbilitySpec, SharedLevel, Spec):
     """Fit a direction from a contrast, steer along it by doses, and compare with matched random directions."""
 
     kind: Literal["direction"] = "direction"
@@ -103,7 +102,7 @@ class DirectionTest(SharedLevel, Spec):
     twins: Natural = 19
     """Untrained networks of the same architecture at most: the first whose own direction parts the sides as far ends the comparison."""
     draws: Natural = 39
-    """Random directions at most of the norm, and the share of variance, of the direction: they stop when their end is plain."""
+    """Random directions at most of the norm, and the share of variance, of the direction: drawing stops as soon as the decision is all but certain."""
     beside: Natural = 19
     """Random directions of the same norm alone, and as many fitted where sides were dealt at random: the claim has to hold against both."""
     dose_draws: Natural = 4
@@ -174,38 +173,15 @@ class DirectionTest(SharedLevel, Spec):
         """The further contrasts by name."""
         return {name: load_contrast(name) for name in self.also}
 
-    @cached_property
-    def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the own one first.
-
-        Raises:
-            StimulusError: if a file is malformed, or two benchmarks share an ability.
-            UnknownName: if no benchmark has this name.
-        """
-        return abilities((self.items, *self.others), self._dealt[1], self.n_items)
-
-    @cached_property
-    def rewordings(self) -> tuple[Item, ...]:
-        """The items of the own ability in other words; none where they have no second wording.
-
-        Raises:
-            StimulusError: if the second wording has other choices or another answer.
-        """
-        return rewordings((self.items, *self.others), self._dealt[1], next(iter(self.abilities.values())))
-
-    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
-        return import_module("broca.evidence.first_prompt").of_item(
-            lm, next(iter(self.abilities.values()))[0], self.scorer
-        )
+    @property
+    def ability_options(self) -> Mapping[str, Any]:
+        return self._dealt[1]
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of stimuli and items: files may change under their names."""
         prints = {"contrast": self.stimuli.fingerprint}
         prints |= {f"contrast {name}": each.fingerprint for name, each in self.further.items()}
-        prints |= {name: fingerprint([i.fingerprint for i in items]) for name, items in self.abilities.items()}
-        if self.rewordings:
-            prints["second wording"] = fingerprint([item.fingerprint for item in self.rewordings])
-        return prints
+        return prints | self.item_fingerprints()
 
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
