@@ -110,6 +110,9 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("run",): {"spec": ["SPEC"], "hub": ["SPEC", "--model", "owner/model"]},
     ("report",): {"plain": ["RUN"]},
     ("verify",): {"plain": ["RUN"]},
+    ("diff",): {"plain": ["RUN", "OTHER"]},
+    ("push",): {"plain": ["RUN", "owner/run"]},
+    ("pull",): {"plain": ["owner/run"]},
     ("explain",): {"plain": ["spec"]},
     ("plan",): {"plain": []},
     ("runs",): {"plain": ["RUNS"]},
@@ -292,6 +295,7 @@ def made(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("made")
     lm = LM.load("beliefs")
     done = broca.run(broca.Localize(contrast="belief", options={"n": 12}, sites="0.z"), lm, folder / "runs" / "one")
+    other = broca.run(broca.Localize(contrast="belief", options={"n": 13}, sites="0.z"), lm, folder / "other")
     found = matrices(lm.model, lm.anatomy)
     chosen = WeightSet(
         {m.name: np.arange(4) for m in found}, {m.name: m.address for m in found}, {"model": lm.fingerprint}
@@ -308,7 +312,7 @@ def made(tmp_path_factory) -> dict[str, str]:
     rows = [f"Look {i}.,{('positive', 'negative')[i % 2]},{folder / 'a.png'},{i // 2}" for i in range(8)]
     (folder / "pictured.csv").write_text("\n".join(["text,label,image,topic", *rows]))
     return {
-        "RUN": str(done.path), "RUNS": str(folder / "runs"), "SPEC": str(done.path / "spec.toml"), "MASK": str(mask),
+        "RUN": str(done.path), "OTHER": str(other.path), "RUNS": str(folder / "runs"), "SPEC": str(done.path / "spec.toml"), "MASK": str(mask),
         "PAIRS": str(pairs), "DIR": str(folder / "dir"), "PICTURED": str(folder / "pictured.csv"), "OWN": str(folder / "own.csv"),
     }  # fmt: skip
 
@@ -342,6 +346,9 @@ SEAMS = {
     "broca.compat.error_mechanisms.scores.conditions": (),
     "broca.storage.probe": None,
     "broca.reports.build.report": Stopped,
+    "broca.runs.inspect_logs.write_inspect_logs": Stopped,
+    "broca.runs.sharing.push.push": Stopped,
+    "broca.runs.sharing.pull.pull": Stopped,
 }
 """Where commands hand over to the rooms below: what they give is recorded, and the call stopped, or answered with this."""
 

@@ -170,7 +170,7 @@ def test_a_mask_becomes_a_checkpoint(broca, model, mask, tmp_path):
         for name, parameter in lm.model.named_parameters():
             assert (parameter == back.model.get_parameter(name)).all()
     about = json.loads((tmp_path / "masked/broca.json").read_text())
-    assert (about["about"]["m"], about["base"]) == (0.1, lm.fingerprint)
+    assert (about["about"]["mask_fraction"], about["base"]) == (0.1, lm.fingerprint)
     code, _, err = broca("export", mask, "--model", model, "--to", "masked")
     assert (code, "There is something at masked already" in err) == (1, True)
 

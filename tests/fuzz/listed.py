@@ -34,6 +34,11 @@ FUNCTIONS = {
         "_download",
     ): "what the hub gave, held against a size and a checksum: tests/runs/test_sharing.py",
     ("runs/sharing/push.py", "contents"): _RUN,
+    ("models/proofs.py", "_here"): "the source of its own room, of which it takes the hash",
+    (
+        "models/proofs.py",
+        "_reads",
+    ): "compares: what is not byte for byte as expected is no proof (tests/models/test_proofs.py)",
     ("models/export.py", "_settle"): "opens what it has written, to flush it",
     ("models/identity.py", "identity"): "its own JSON, made in the same line",
     ("models/memory.py", "_host"): _SYSTEM,

@@ -176,7 +176,7 @@ def files(home) -> list[tuple[str, str]]:
     return sorted(
         each
         for each in found
-        if (folder / each[0] / each[1]).is_file() and not each[1].startswith(("figures", "report"))
+        if (folder / each[0] / each[1]).is_file() and not each[1].startswith(("figures", "report", "references"))
     )
 
 

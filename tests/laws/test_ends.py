@@ -169,6 +169,10 @@ LOOPS = {
     "stimuli/natural/questions.py:_examples",
     # fills the room that is left, letter by letter
     "stimuli/language.py:_body",
+    # forgets one run each time, until few are left
+    "interventions/circuit.py:written",
+    # reads one batch of lessons each time, until there are tokens enough
+    "organisms/routed/features.py:_activations",
     # gives lessons as long as somebody asks for them
     "organisms/beliefs/lessons.py:lessons",
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from broca.instruments import INSTRUMENTS
 from broca.specs import groups
 
 SHARED = {
-    name: value.__metadata__[0].description for name, value in vars(groups).items() if hasattr(value, "__metadata__")
+    name: next(each.description for each in value.__metadata__ if isinstance(each, FieldInfo))
+    for name, value in vars(groups).items()
+    if hasattr(value, "__metadata__")
 }
 
 

@@ -206,11 +206,12 @@ def report(
     """
     from broca.reports.build import report as build
 
-    where = {"report": str(build(run, interactive=interactive, figures=figures))}
+    where = {}
     if inspect_logs:
         from broca.runs.inspect_logs import write_inspect_logs
 
         where["logs"] = str(write_inspect_logs(run))
+    where["report"] = str(build(run, interactive=interactive, figures=figures))
     terminal.following(where, command("run", run))
 
 

@@ -58,9 +58,7 @@ CURVE = Schema(
 FAMILIES = Schema(
     "families",
     "a family of random directions beside the matched ones",
-    family=Text(
-        '"same norm": isotropic; "shuffled sides": fitted where sides, each about its own mean, were dealt to groups at random'
-    ),
+    family=Text('"same norm": isotropic; "shuffled sides": fitted where the sides were dealt to groups at random'),
     draws=Int("how many"),
     median=Float("change of accuracy against the right answer, in the median", _SHARE),
     low=Float("2.5 % quantile", _SHARE),
