@@ -266,6 +266,7 @@ def test_an_empty_folder_of_runs_says_so(typed, here):
     assert "There is no run here." in out
 
 
+@pytest.mark.slow
 def test_piped_output_has_whole_paths_and_no_colours(here):
     code = "from broca.cli import main; main()"
     words = [

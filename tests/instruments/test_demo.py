@@ -64,6 +64,7 @@ def test_weights_of_the_routed_model_carry_false_belief_and_no_more():
     assert found.estimate["value"] < -0.2
 
 
+@pytest.mark.slow
 def test_the_way_of_kth_is_read_from_attention_and_is_the_way(tmp_path):
     """The two smallest numbers are found, then the second of them; heads and edges that carry this carry the answer."""
     short = TREES.model_copy(update={"permutations": 60, "maps": False, "pruning": None, "n_bootstrap": 500})

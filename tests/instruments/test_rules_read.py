@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import broca
+import pytest
+
 from broca.instruments.probe.spec import Probe
 
 
+@pytest.mark.slow
 def test_trees_of_depth_two_are_read_from_attention_far_above_chance() -> None:
     spec = Probe(task="rules", options={"depth": 2}, n=240, twins=19, permutations=40, maps=False, n_bootstrap=300)
     found = spec.run(broca.LM.load("rules"))

@@ -43,6 +43,10 @@ HOSTILE = {
 }
 
 
+SLOW = ("a tower of powers", "lipsum")
+"""Those that are killed as loops are, and cost as many seconds."""
+
+
 @pytest.fixture
 def tokenizer():
     return zoo.tokenizer.__wrapped__()
@@ -64,7 +68,7 @@ def test_a_chat_is_what_transformers_makes_of_it(tokenizer, template, prompt):
         assert templates.chat_text(tokenizer, final, continue_final_message=True) == theirs
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in HOSTILE])
 def test_a_hostile_template_is_a_sentence_within_bounds(tokenizer, monkeypatch, name):
     monkeypatch.setattr(templates, "SECONDS", 1.0)
     tokenizer.chat_template = HOSTILE[name]
