@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import broca
 import pytest
 
+import broca
 from broca.instruments.probe.spec import Probe
 
 
