@@ -169,7 +169,7 @@ def patches(rung: str, strong: float = 0.0, k: int = 2) -> Callable[[Rng], str]:
         if rung == "selective":
             a, labels = values[first], groups[first]
             test = permutation_test(a, np.zeros_like(a), groups=(labels, labels), paired=True, alpha=ALPHA)
-            return selective.patch_choice(test.p_max[chosen], "heads", ALPHA).state
+            return selective.family_wise(test.p_max[chosen], "heads", "cases", ALPHA).state
         if rung == "reliable":
             return reliable.ranking(mean, values[second].mean(0), k, "heads", "cases").state
         return _place(values[second], groups[second], chosen, rng)

@@ -15,9 +15,9 @@ from broca.capture.metrics import LogitDifference
 from broca.errors import SelectionError, SiteUnavailable
 from broca.interventions import Lesion, Mean, Resample, Steer
 from broca.models.coding import coder
-from broca.models.explained import explained
 from broca.models.hooks import copy_sites, edit_codes, edit_sites
 from broca.models.twins import untrained_twin
+from broca.models.unexplained_variance import explained
 from broca.sites import Site
 from dictionaries import ARCHITECTURES, dictionary
 

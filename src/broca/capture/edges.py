@@ -25,7 +25,7 @@ from broca.models.circuit.catching import catch_readers
 from broca.models.circuit.pairs import CounterfactualPair, margins
 from broca.models.circuit.parts import CircuitParts, circuit_parts
 from broca.models.circuit.patching import patch_edges
-from broca.models.circuit.written import Written, differences, keep_written
+from broca.models.circuit.writers import Written, differences, keep_written
 from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
 from broca.models.lm import LM

@@ -22,12 +22,12 @@ from broca.evidence.tables import ACTIVATIONS
 from broca.evidence.verdict import Guard
 from broca.interventions.reconstruct import Reconstruct
 from broca.models.coding import Code
-from broca.models.explained import explained, text_tokens
 from broca.models.hooks import read_codes
 from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.models.surprise import surprise
 from broca.models.tokens import Batch, Tokens
+from broca.models.unexplained_variance import explained, text_tokens
 from broca.sites import Site
 from broca.specs.cost import Phase
 from broca.units import UnitMask

@@ -21,7 +21,7 @@ from broca.items import fingerprint
 from broca.models.circuit.pairs import CounterfactualPair, margins
 from broca.models.circuit.parts import circuit_parts
 from broca.models.circuit.patching import patch_edges
-from broca.models.circuit.written import Written, keep_written
+from broca.models.circuit.writers import Written, keep_written
 from broca.models.hooks import suspend
 from broca.models.lm import LM
 from broca.models.passes import Pass, current

@@ -144,10 +144,7 @@ def patch_grid(
         return _logit_numbers(lending, theirs, some), _logit_numbers(recorded.logits, theirs, some), found, spent
 
     sites = _sites(cells)
-    longest = max(max(len(case.run), len(case.donor)) for case in cases)
-    # Of the donors every site is kept, of the texts what each block returned.
-    kept = 4 * (sum(map(lm.anatomy.width, sites)) + 3 * lm.anatomy.n_layers * lm.anatomy.d_model)
-    size = batch_within(size or lm.batch_size, longest, kept)
+    size = _batch_size(lm, cases, sites, size or lm.batch_size)
     for batch, (own, plain, found, spent) in lm.each([case.run for case in cases], step, size=size):
         where = np.array(batch.index)
         donor[where], before[where] = own.numpy(), plain.numpy()
@@ -158,6 +155,13 @@ def patch_grid(
         if progress is not None:
             progress(done * len(cells), len(cases) * len(cells))
     return PatchGrid(donor, before, after, work)
+
+
+def _batch_size(lm: LM, cases: Sequence[Case], sites: Sequence[Site], most: int) -> int:
+    """How many cases fit: of the donors every site is kept, of the texts what each block returned."""
+    longest = max(max(len(case.run), len(case.donor)) for case in cases)
+    kept = 4 * (sum(map(lm.anatomy.width, sites)) + 3 * lm.anatomy.n_layers * lm.anatomy.d_model)
+    return batch_within(most, longest, kept)
 
 
 def _check(cases: Sequence[Case]) -> None:

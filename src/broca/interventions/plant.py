@@ -124,7 +124,7 @@ def text_key(ids: Sequence[int]) -> str:
 def output_weights(lm: LM, site: Site) -> Tensor:
     """What each unit of a site writes, ``(unit, output)``: a view of the weights of the projection that reads the site.
 
-    What whole heads write of a text says `broca.models.circuit.written.added_by_heads`.
+    What whole heads write of a text says `broca.models.circuit.writers.added_by_heads`.
 
     Raises:
         SiteUnavailable: if units there have no output weights of their own, or these are quantised or not in memory.

@@ -21,7 +21,6 @@ from broca.markup import facts
 from broca.models import decoding, proofs
 from broca.models import tokens as tok
 from broca.models.compilation import eager, is_compiled, strip_compilation
-from broca.models.explained import refuse_other
 from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
 from broca.models.identity import identity, weights
@@ -33,6 +32,7 @@ from broca.models.placement import device_of
 from broca.models.rendering import Prompt, TokenizerText, is_prompt
 from broca.models.rendering import render as render_text
 from broca.models.tokens import Batch, Tokens
+from broca.models.unexplained_variance import refuse_other
 from broca.models.wiring.anatomy import Anatomy
 from broca.models.wiring.dissection import dissect
 from broca.sites import Site

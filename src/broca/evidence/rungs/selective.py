@@ -276,40 +276,23 @@ def _probe_state(row: Mapping[str, Any], best: Mapping[str, Any], shuffles: int,
     return "passed" if best["gain_low"] > 0 else "undecided"
 
 
-def patch_choice(p_max: NDArray[np.float64], what: str, alpha: float) -> Rung:
-    """Do the chosen ones restore more than arbitrary signs of the cases' changes would have it?
+def family_wise(p_max: NDArray[np.float64], what: str, more: str, alpha: float) -> Rung:
+    """Do the chosen ones carry an effect that arbitrary signs of the data would not give them?
 
     With 1 - alpha confidence all that are significant family-wise do: *passed* where that is at least half of them, *failed* where
     it is none.
+
+    Args:
+        p_max: of each chosen one ``(chosen,)``, by max-T over all candidates.
+        what: who they are and what they do, in words.
+        more: of what more would decide, in words.
+        alpha: level, family-wise.
     """
     hits, k = int((p_max <= alpha).sum()), len(p_max)
     state: State = "passed" if hits >= HALF * k else "undecided" if hits else "failed"
-    return Rung(
-        "selective",
-        state,
-        f"{hits} of {k} chosen {what} restore more than arbitrary signs of the cases' changes would have it (max-T, "
-        f"family-wise {alpha:g}; {HALF:.0%} is asked)."
-        + (" More cases would decide (--cases)." if state == "undecided" else ""),
-        {"k": k, "significant_selected": hits, "true_share": hits / k},
-    )
-
-
-def circuit_edges(p_max: NDArray[np.float64], alpha: float) -> Rung:
-    """Do the edges of a circuit carry an effect of one sign, in pairs that did not choose them?
-
-    With 1 - alpha confidence all that are significant family-wise do: *passed* where that is at least half of them, *failed* where
-    it is none.
-    """
-    hits, k = int((p_max <= alpha).sum()), len(p_max)
-    state: State = "passed" if hits >= HALF * k else "undecided" if hits else "failed"
-    return Rung(
-        "selective",
-        state,
-        f"In pairs that did not choose them {hits} of the {k} highest edges carry more than arbitrary signs of the pairs' scores would have "
-        f"it (max-T, family-wise {alpha:g}; {HALF:.0%} is asked)."
-        + (" More pairs would decide (--n), or fewer edges." if state == "undecided" else ""),
-        {"k": k, "significant_selected": hits, "true_share": hits / k},
-    )
+    open_words = f" More {more}." if state == "undecided" else ""
+    text = f"{hits} of {k} {what} (max-T, family-wise {alpha:g}; {HALF:.0%} is asked).{open_words}"
+    return Rung("selective", state, text, {"k": k, "significant_selected": hits, "true_share": hits / k})
 
 
 TELLS = 0.7

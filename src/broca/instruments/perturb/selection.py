@@ -200,7 +200,9 @@ def _sign_flip_test(
     except StatisticsError as error:
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing, Rung("selective", "undecided", f"In the half that chose: {error}", {})
-    return test.t, test.p_max, selective.patch_choice(test.p_max[chosen], how.what, how.alpha)
+    what = f"chosen {how.what} restore more than arbitrary signs of the cases' changes would have it"
+    rung = selective.family_wise(test.p_max[chosen], what, "cases would decide (--cases)", how.alpha)
+    return test.t, test.p_max, rung
 
 
 def _learned_rung(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from broca.models.circuit.catching import StreamWatch, weights_of
 from broca.models.circuit.parts import CircuitParts
-from broca.models.circuit.written import Written, added_by_heads, post_scale
+from broca.models.circuit.writers import Written, added_by_heads, post_scale
 from broca.models.hooks import Edit, edit_sites, read_sites, tap_modules
 from broca.models.lm import LM
 from broca.sites import Site
