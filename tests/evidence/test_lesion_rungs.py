@@ -67,6 +67,7 @@ def rates(make, n=30):
     return sum(all(rung.state == "passed" for rung in climb(*make(seed))) for seed in range(n)) / n
 
 
+@pytest.mark.slow
 def test_a_place_that_carries_the_ability_is_causal_and_specific():
     own, other = scores("own", shift(4)), scores("other", shift(0.0))
     found, alone = climb(own, other)

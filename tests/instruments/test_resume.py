@@ -22,6 +22,7 @@ def contents(path):
     return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
 def test_kill_nine_at_ten_moments_and_resume(tmp_path):
     lm = zoo.lm("llama", positions=1024)

@@ -157,6 +157,7 @@ def test_it_is_a_run_like_any_other(tmp_path):
     assert broca.open_run(tmp_path / "one").tables["methods"].equals(run.tables["methods"])
 
 
+@pytest.mark.slow
 def test_detection_follows_the_analytic_power():
     lm = zoo.lm("llama")
     rows = []

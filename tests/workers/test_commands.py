@@ -54,6 +54,7 @@ def test_mistakes_are_told_before_a_model_is_loaded(broca, words, code, told):
     assert told in printed
 
 
+@pytest.mark.slow
 def test_two_workers_localize(broca, tmp_path):
     save(zoo.build("llama", positions=1024), zoo.tokenizer(), tmp_path / "tiny")
     code, printed = broca(
