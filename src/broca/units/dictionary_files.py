@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
-from broca.storage import Source, read_tensors, write
+from broca.units.own_files import check_fingerprint, read_own, write_own
 
 FORMAT, VERSION = "broca-dictionary", 1
 ARRAYS = ("encoder", "decoder", "bias", "decoder_bias", "threshold", "gain", "magnitude", "skip")
@@ -35,15 +34,10 @@ class _About(BaseModel):
 
 def save(dictionary: Any, path: Path) -> Path:
     """Write it under a temporary name, then rename."""
-    from safetensors.numpy import save as to_bytes
-
     said = {name: getattr(dictionary, name) for name in _About.model_fields}
     said |= {"source": str(dictionary.source), "target": str(dictionary.target), "about": dict(dictionary.about)}
-    about = {"format": FORMAT, "version": VERSION, **said}
     arrays = {name: _small(array) for name in ARRAYS if (array := getattr(dictionary, name)) is not None}
-    # One metadata entry: safetensors writes several in an order that changes from one process to the next.
-    write(path, to_bytes(arrays, metadata={FORMAT: json.dumps(about, sort_keys=True)}))
-    return path
+    return write_own(path, FORMAT, VERSION, arrays, said)
 
 
 def _small(array: np.ndarray) -> np.ndarray:
@@ -58,18 +52,10 @@ def load(make: Callable[..., Any], path: Path) -> Any:
     Raises:
         SelectionError: if the file is missing, damaged, or something else.
     """
-    source = Source(str(path), SelectionError, "Write it again with Dictionary.save.")
-    try:
-        header, tensors = read_tensors(path, source, framework="numpy")
-    except FileNotFoundError as error:
-        raise SelectionError(f"There is no dictionary at {path}. Check the path.") from error
-    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
-    if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise SelectionError(
-            f"{path} is a safetensors file, but not a dictionary that this version of broca wrote. Files of other programs are read by "
-            "broca.read_dictionary."
-        )
-    said = source.validate(about, _About)
+    said, tensors = read_own(
+        path, FORMAT, VERSION, _About, noun="dictionary", writer="Dictionary.save",
+        elsewhere=" Files of other programs are read by broca.read_dictionary.",
+    )  # fmt: skip
     try:
         for name, values in tensors.items():
             if name not in ARRAYS or values.dtype not in ("float16", "float32"):
@@ -81,6 +67,5 @@ def load(make: Callable[..., Any], path: Path) -> Any:
         found = make(**tensors, **places, **rest, about={**said.about, "path": str(path)})
     except BrocaError as error:
         raise SelectionError(f"{path} is damaged: {error}") from error
-    if found.fingerprint != said.fingerprint:
-        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {said.fingerprint}.")
+    check_fingerprint(path, found.fingerprint, said.fingerprint)
     return found

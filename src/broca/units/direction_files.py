@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
@@ -11,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
-from broca.storage import Source, read_tensors, write
+from broca.units.own_files import check_fingerprint, read_own, write_own
 
 FORMAT, VERSION = "broca-direction", 1
 TABLES = ("vectors", "readers", "centres")
@@ -38,20 +37,14 @@ D = TypeVar("D", bound=Like)
 
 def save(direction: Like, path: Path) -> Path:
     """Write it under a temporary name, then rename."""
-    from safetensors.numpy import save as to_bytes
-
-    about = {
-        "format": FORMAT,
-        "version": VERSION,
+    said = {
         "fingerprint": direction.fingerprint,
         "model": direction.model,
         "rho": {str(site): value for site, value in direction.rho.items()},
         "about": dict(direction.about),
     }
     tensors = {f"{table}/{site}": v for table in TABLES for site, v in getattr(direction, table).items()}
-    # One metadata entry: safetensors writes several in an order that changes from one process to the next.
-    write(path, to_bytes(tensors, metadata={FORMAT: json.dumps(about, sort_keys=True)}))
-    return path
+    return write_own(path, FORMAT, VERSION, tensors, said)
 
 
 class _About(BaseModel):
@@ -69,20 +62,10 @@ def load(make: Callable[..., D], path: Path) -> D:
     Raises:
         SelectionError: if the file is missing, damaged, or something else.
     """
-    source = Source(str(path), SelectionError, "Write it again with Direction.save.")
-    try:
-        header, tensors = read_tensors(path, source, framework="numpy")
-    except FileNotFoundError as error:
-        raise SelectionError(
-            f"There is no direction at {path}. Check the path, or write one with Direction.save."
-        ) from error
-    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
-    if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise SelectionError(
-            f"{path} is a safetensors file, but not a direction that this version of broca wrote. Use Direction.save; files of other "
-            "programs are read by broca.read_direction."
-        )
-    said = source.validate(about, _About)
+    said, tensors = read_own(
+        path, FORMAT, VERSION, _About, noun="direction", writer="Direction.save",
+        elsewhere=" Files of other programs are read by broca.read_direction.",
+    )  # fmt: skip
     tables: dict[str, dict[Site, Any]] = {name: {} for name in TABLES}
     try:
         for name, values in tensors.items():
@@ -94,6 +77,5 @@ def load(make: Callable[..., D], path: Path) -> D:
         direction = make(**tables, rho=rho, model=said.model, about=said.about)
     except BrocaError as error:
         raise SelectionError(f"{path} is damaged: {error}") from error
-    if direction.fingerprint != said.fingerprint:
-        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {said.fingerprint}.")
+    check_fingerprint(path, direction.fingerprint, said.fingerprint)
     return direction

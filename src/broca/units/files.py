@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from broca.errors import BrocaError, SelectionError
 from broca.sites import Site
-from broca.storage import Source, read_tensors, write
+from broca.units.own_files import check_fingerprint, read_own, write_own
 
 FORMAT = "broca-unitmask"
 VERSION = 1
@@ -36,16 +35,8 @@ M = TypeVar("M", bound=Mask)
 
 def save(mask: Mask, path: Path) -> Path:
     """Write one uint8 tensor per site under a temporary name, then rename."""
-    from safetensors.numpy import save as to_bytes
-
-    about = {"format": FORMAT, "version": VERSION, "grain": mask.grain, "fingerprint": mask.fingerprint}
-    # One metadata entry: safetensors writes several in an order that changes from one process to the next.
-    data = to_bytes(
-        {str(site): flags.astype(np.uint8) for site, flags in mask.at.items()},
-        metadata={FORMAT: json.dumps(about, sort_keys=True)},
-    )
-    write(path, data)
-    return path
+    flags = {str(site): on.astype(np.uint8) for site, on in mask.at.items()}
+    return write_own(path, FORMAT, VERSION, flags, {"grain": mask.grain, "fingerprint": mask.fingerprint})
 
 
 def load(make: Callable[[Mapping[Site, np.ndarray], Any], M], path: Path) -> M:
@@ -54,23 +45,12 @@ def load(make: Callable[[Mapping[Site, np.ndarray], Any], M], path: Path) -> M:
     Raises:
         SelectionError: if the file is missing, damaged, or something else.
     """
-    source = Source(str(path), SelectionError, "Write it again with UnitMask.save.")
-    try:
-        header, tensors = read_tensors(path, source, framework="numpy")
-    except FileNotFoundError as error:
-        raise SelectionError(f"There is no mask at {path}. Check the path, or write one with UnitMask.save.") from error
-    about = source.words(header.metadata.get(FORMAT, "{}"), dict[str, Any])
-    if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise SelectionError(
-            f"{path} is a safetensors file, but not a mask that this version of broca wrote. Use UnitMask.save."
-        )
-    said = source.validate(about, _About)
+    said, tensors = read_own(path, FORMAT, VERSION, _About, noun="mask", writer="UnitMask.save")
     try:
         mask = make({Site.parse(name): flags.astype(np.bool_) for name, flags in tensors.items()}, said.grain)
     except BrocaError as error:
         raise SelectionError(f"{path} is damaged: {error}") from error
-    if mask.fingerprint != said.fingerprint:
-        raise SelectionError(f"{path} is damaged: its content does not have the fingerprint {said.fingerprint}.")
+    check_fingerprint(path, mask.fingerprint, said.fingerprint)
     return mask
 
 

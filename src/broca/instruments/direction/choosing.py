@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,6 +101,10 @@ class Chosen:
     orientation: int
     """1 where positive doses move answers towards that, -1 where they move away."""
     tried: pl.DataFrame
+
+    def beside(self, vector: np.ndarray, family: str) -> Direction:
+        """A random direction at the same site."""
+        return replace(self.direction, vectors={self.site: vector}, readers={}, about={"name": family})
 
 
 def fluency_of(spec: DirectionTest, lm: LM) -> Fluency:

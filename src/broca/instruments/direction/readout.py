@@ -85,15 +85,14 @@ def halves(seen: ContrastValues, site: Site, spec: DirectionTest) -> float:
         return float("nan")
 
 
-def map_rungs(work: Work, site: Site) -> tuple[Rung, Rung]:
-    """*Selective* and *reliable*, at the chosen site."""
+def map_rungs(work: Work, site: Site, apart: Separation) -> tuple[Rung, Rung]:
+    """*Selective* and *reliable*, at the chosen site, where the sides lie so far apart."""
     spec, seen = work.spec, work.seen
     a, b = seen.rows(site)
     sides = Sides.of(len(a), len(b), groups=seen.groups)
     if spec.permutations and sides.n_arrangements < 2 / spec.level:
         why = f"{sides.n_groups} groups can be dealt to the sides in {sides.n_arrangements} ways, too few for p ≤ {spec.level:g}."
         return Rung("selective", "undecided", why, {}), Rung("reliable", "undecided", why, {})
-    apart = separation(seen, site, spec)
     found = _nulls(work, site, sides)
     interval = _interval(apart, seen, spec)
     tells = selective.axis(interval, found["auroc"], groups=sides.n_groups, alpha=spec.level)

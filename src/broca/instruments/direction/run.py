@@ -85,7 +85,7 @@ def run(spec: DirectionTest, lm: LM, *, cache: Cache = no_cache, progress: Progr
     texts = steering.samples(work, chosen)
     apart = readout.separation(seen, chosen.site, spec)
     twins = readout.twins(work, apart.d, chosen.site) if spec.twins else None
-    return _result(_Found(work, chosen, parts, scores, shown, texts, twins, (*examined.guards, *checks)))
+    return _result(_Found(work, chosen, parts, scores, shown, texts, apart, twins, (*examined.guards, *checks)))
 
 
 def places(spec: DirectionTest, lm: LM) -> tuple[Site, ...]:
@@ -116,6 +116,7 @@ class _Found:
     scores: TrialScores
     curve: steering.Curve
     texts: pl.DataFrame
+    apart: readout.Separation
     twins: pl.DataFrame | None
     guards: tuple[Guard, ...]
 
@@ -163,11 +164,9 @@ def _result(found: _Found) -> DirectionResult:
 
 
 def _map(found: _Found) -> tuple[Rung, ...]:
-    spec = found.work.spec
-    apart = readout.separation(found.work.seen, found.site, spec)
     return (
-        *readout.map_rungs(found.work, found.site),
-        readout.learned_rung(spec, apart.d, found.twins),
+        *readout.map_rungs(found.work, found.site, found.apart),
+        readout.learned_rung(found.work.spec, found.apart.d, found.twins),
     )
 
 

@@ -68,9 +68,7 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
     vector, rest = chosen.axis.vector, residuals(seen, chosen)
 
     def drawn(vectors: np.ndarray, family: str, start: int = 0) -> tuple[Steered, ...]:
-        made = [
-            replace(chosen.direction, vectors={chosen.site: v}, readers={}, about={"name": family}) for v in vectors
-        ]
+        made = [chosen.beside(v, family) for v in vectors]
         return tuple(
             Condition("random", each, localizer=family, dose=100.0, fill="add", seed=spec.seed + start + i)
             for i, each in enumerate(made)
@@ -198,7 +196,7 @@ def curve(work: Work, bench: LesionScorer, chosen: Chosen) -> Curve:
     vectors = random_vectors(
         chosen.axis.vector, residuals(seen, chosen), spec.dose_draws, family="variance", seed=spec.seed + 10_000
     )
-    drawn = [replace(chosen.direction, vectors={chosen.site: v}, readers={}, about={"name": CURVE}) for v in vectors]
+    drawn = [chosen.beside(v, CURVE) for v in vectors]
     series = [("direction", -1, chosen.direction, doses), *(("random", i, d, spec.doses) for i, d in enumerate(drawn))]
     conditions = [
         Condition(
