@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import ModelError
+from broca.storage.gguf_content import GgufContent
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Types of tensors whose numbers are as they were; all others are codes."""
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)
-_MOST = {"dimensions": 8, "strings of one list": 5_000_000}
+_DIMENSIONS = 8
+"""Of a tensor at most."""
 _POINTER = b"version https://git-lfs"
 
 
@@ -72,11 +71,8 @@ def read_header(path: Path) -> Header:
         raise ModelError(f"{path} could not be read: {error.strerror or error}.") from error
 
 
-class _Reader:
-    """The content of a GGUF file, and how far it has been read."""
-
-    def __init__(self, path: Path, content: mmap.mmap, size: int) -> None:
-        self.path, self.content, self.size, self.at = path, content, size, 4
+class _Reader(GgufContent):
+    """The head of a model's file."""
 
     def header(self) -> Header:
         (version,) = self.take("I")
@@ -113,7 +109,7 @@ class _Reader:
         for _ in range(n):
             self.text()
             (dimensions,) = self.take("I")
-            self.bound("dimensions", dimensions)
+            self.bound("dimensions", dimensions, _DIMENSIONS)
             count = prod(self.take(f"{dimensions}Q"))
             code, offset = self.take("IQ")
             if code not in {kind.value for kind in GGML_QUANT_SIZES}:
@@ -129,45 +125,6 @@ class _Reader:
         if whole > self.size:
             raise self.cut_off(whole)
         return dict(types.most_common()), numbers
-
-    def value(self, kind: int) -> Any:
-        """One value. Of a list, how many it has: nothing here asks what they are."""
-        if kind == _STRING:
-            return self.text()
-        if kind in _SCALARS:
-            return self.take(_SCALARS[kind])[0]
-        if kind != _ARRAY:
-            raise self.damage_error(f"it has a field of the unknown type {kind}")
-        inner, n = self.take("IQ")
-        if inner == _STRING:
-            self.bound("strings of one list", n)
-            for _ in range(n):
-                self.skip(*self.take("Q"))
-        elif inner in _SCALARS:
-            self.skip(n * struct.calcsize(f"<{_SCALARS[inner]}"))
-        else:
-            raise self.damage_error(f"it has a list of the unknown type {inner}")
-        return n
-
-    def text(self) -> str:
-        (n,) = self.take("Q")
-        start = self.at
-        self.skip(n)
-        return self.content[start : self.at].decode("utf-8", "replace")
-
-    def take(self, form: str) -> tuple[Any, ...]:
-        start = self.at
-        self.skip(struct.calcsize(f"<{form}"))
-        return struct.unpack_from(f"<{form}", self.content, start)
-
-    def skip(self, n: int) -> None:
-        if self.at + n > self.size:
-            raise self.cut_off()
-        self.at += n
-
-    def bound(self, what: str, n: int) -> None:
-        if n > _MOST[what]:
-            raise self.damage_error(f"it says that it has {n:,} {what}")
 
     def damage_error(self, why: str) -> ModelError:
         return ModelError(f"{self.path} is damaged: {why}. Get it again.")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from broca.errors import SelectionError
 from broca.sites import Site
 from broca.storage import write
+from broca.storage.gguf_content import INT32, STRING, UINT32, GgufContent
 from broca.units.direction import Direction
 
 Producer = Literal["repeng", "cvector-generator", "unknown"]
@@ -30,8 +31,6 @@ Producer = Literal["repeng", "cvector-generator", "unknown"]
 ARCHITECTURE = "controlvector"
 HINT, COUNT = f"{ARCHITECTURE}.model_hint", f"{ARCHITECTURE}.layer_count"
 _ALIGNMENT = 32
-_UINT32, _INT32, _FLOAT32, _STRING, _ARRAY = 4, 5, 6, 8, 9
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", _UINT32: "I", _INT32: "i", _FLOAT32: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _F32 = 0
 _MOST = 10_000
 """Fields, and tensors, of a file."""
@@ -70,9 +69,9 @@ def write_control_vector(direction: Direction, path: str | Path, *, model_type: 
     if len({v.size for v in vectors.values()}) > 1 or not all(np.isfinite(v).all() for v in vectors.values()):
         raise SelectionError(f"The vectors of {direction!r} at dose {dose:g} are of several lengths, or not finite.")
     fields = [
-        _text("general.architecture") + struct.pack("<I", _STRING) + _text(ARCHITECTURE),
-        _text(HINT) + struct.pack("<I", _STRING) + _text(model_type),
-        _text(COUNT) + struct.pack("<II", _UINT32, len(vectors)),
+        _text("general.architecture") + struct.pack("<I", STRING) + _text(ARCHITECTURE),
+        _text(HINT) + struct.pack("<I", STRING) + _text(model_type),
+        _text(COUNT) + struct.pack("<II", UINT32, len(vectors)),
     ]
     infos, data = b"", b""
     for layer, vector in vectors.items():
@@ -103,7 +102,7 @@ def read_control_vector(path: str | Path) -> ControlVector:
         content = place.read_bytes()
     except OSError as error:
         raise SelectionError(f"{place} could not be read: {error.strerror or error}. Check the path.") from error
-    return _Content(place, content).control_vector()
+    return _Content(place, content, len(content)).control_vector()
 
 
 def direction_of(found: ControlVector, path: Path, *, generator: Literal["refuse", "shift"] = "refuse") -> Direction:
@@ -125,21 +124,18 @@ def direction_of(found: ControlVector, path: Path, *, generator: Literal["refuse
     return Direction(vectors, about=about)
 
 
-class _Content:
-    """The bytes of a file, and how far they have been read."""
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        self.path, self.content, self.at = path, content, 4
+class _Content(GgufContent):
+    """A control vector's file."""
 
     def control_vector(self) -> ControlVector:
         if self.content[:4] != b"GGUF":
             raise SelectionError(f"{self.path} is no GGUF file: it does not begin with the letters GGUF.")
         (version,) = self.take("I")
         if version not in (2, 3):
-            raise self.damage(f"it is version {version} of GGUF, and 2 and 3 are read")
+            raise self.damage_error(f"it is version {version} of GGUF, and 2 and 3 are read")
         n_tensors, n_fields = self.take("QQ")
         if max(n_tensors, n_fields) > _MOST:
-            raise self.damage(f"it says that it has {n_tensors:,} tensors and {n_fields:,} fields")
+            raise self.damage_error(f"it says that it has {n_tensors:,} tensors and {n_fields:,} fields")
         fields: dict[str, tuple[int, Any]] = {}
         for _ in range(n_fields):
             key = self.text()
@@ -150,9 +146,9 @@ class _Content:
                 f"{self.path} holds {fields['general.architecture'][1]!r:.60}, no control vector. Give a file of repeng or llama.cpp."
             )
         infos = [self.info() for _ in range(n_tensors)]
-        vectors = self.vectors(infos, fields.get("general.alignment", (_UINT32, _ALIGNMENT))[1])
+        vectors = self.vectors(infos, fields.get("general.alignment", (UINT32, _ALIGNMENT))[1])
         kind = fields.get(COUNT, (None, None))[0]
-        producer: Producer = "repeng" if kind == _UINT32 else "cvector-generator" if kind == _INT32 else "unknown"
+        producer: Producer = "repeng" if kind == UINT32 else "cvector-generator" if kind == INT32 else "unknown"
         return ControlVector(vectors, str(fields.get(HINT, (0, ""))[1]), producer)
 
     def info(self) -> tuple[str, int, int]:
@@ -162,58 +158,32 @@ class _Content:
         shape = list(self.take(f"{dimensions}Q")) if dimensions <= 4 else []
         kind, offset = self.take("IQ")
         if dimensions != 1:
-            raise self.damage(f"{name[:40]!r} has {dimensions} dimensions, and a direction has one")
+            raise self.damage_error(f"{name[:40]!r} has {dimensions} dimensions, and a direction has one")
         if kind != _F32:
-            raise self.damage(f"{name[:40]!r} is not stored as F32, and llama.cpp refuses other types")
+            raise self.damage_error(f"{name[:40]!r} is not stored as F32, and llama.cpp refuses other types")
         return name, next(iter(shape)), offset
 
     def vectors(self, infos: list[tuple[str, int, int]], alignment: Any) -> dict[int, NDArray[np.float32]]:
         if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:
-            raise self.damage("its alignment is no number")
+            raise self.damage_error("its alignment is no number")
         start = -(-self.at // alignment) * alignment
         found: dict[int, NDArray[np.float32]] = {}
         for name, size, offset in infos:
             prefix, _, number = name.partition(".")
             layer = int(number) if number.isascii() and number.isdecimal() and len(number) < 7 else 0
             if prefix != "direction" or layer < 1 or layer in found:
-                raise self.damage(
+                raise self.damage_error(
                     f"it has a tensor {name[:40]!r}; names are direction.1, direction.2, ..., each once, and there is none of block 0"
                 )
-            if start + offset + 4 * size > len(self.content):
-                raise self.damage(f"it ends before {name!r} does")
+            if start + offset + 4 * size > self.size:
+                raise self.damage_error(f"it ends before {name!r} does")
             found[layer] = np.frombuffer(self.content, "<f4", size, start + offset)
         if not found or len({vector.size for vector in found.values()}) > 1:
-            raise self.damage("it has no vector, or vectors of several lengths")
+            raise self.damage_error("it has no vector, or vectors of several lengths")
         return found
 
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self.text()
-        if kind in _SCALARS:
-            return self.take(_SCALARS[kind])[0]
-        if kind != _ARRAY:
-            raise self.damage(f"it has a field of the unknown type {kind}")
-        inner, n = self.take("IQ")
-        if inner not in _SCALARS:
-            raise self.damage("it has a list of texts or lists, and a control vector has none")
-        self.skip(n * struct.calcsize(f"<{_SCALARS[inner]}"))
-        return None
-
-    def text(self) -> str:
-        (n,) = self.take("Q")
-        start = self.at
-        self.skip(n)
-        return self.content[start : self.at].decode("utf-8", "replace")
-
-    def take(self, form: str) -> tuple[Any, ...]:
-        start = self.at
-        self.skip(struct.calcsize(f"<{form}"))
-        return struct.unpack_from(f"<{form}", self.content, start)
-
-    def skip(self, n: int) -> None:
-        if self.at + n > len(self.content):
-            raise self.damage(f"it ends after {len(self.content):,} bytes, in the middle of what it says of itself")
-        self.at += n
-
-    def damage(self, why: str) -> SelectionError:
+    def damage_error(self, why: str) -> SelectionError:
         return SelectionError(f"{self.path} is damaged, or no control vector: {why}. Get it again.")
+
+    def cut_off(self) -> SelectionError:
+        return self.damage_error(f"it ends after {self.size:,} bytes, in the middle of what it says of itself")
