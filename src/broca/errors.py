@@ -126,8 +126,8 @@ class EngineError(BrocaError):
     """Workers could not be started, reached or kept alive, or something cannot be sent to them."""
 
     short = "engine"
-    cause = "Ray is not installed or has no cluster, a worker was killed (most often by memory), or a model exists in this process only."
-    remedy = "Fewer workers, or none. A model that was changed in memory is saved with save_pretrained and loaded from there. See docs/workers.md."
+    cause = "Ray or submitit is not installed, there is no cluster, it took no jobs, a worker was killed (most often by memory), or a model exists in this process only."
+    remedy = "Fewer workers, or none. Where a job of Slurm failed, the message names its log. A model that was changed in memory is saved with save_pretrained and loaded from there. See docs/workers.md."
 
 
 class ServerError(BrocaError):

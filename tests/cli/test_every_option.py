@@ -153,6 +153,8 @@ VALUES = {
     "--gguf": "m.gguf",
     "--features": "routed",
     "--address": "HOST:1",
+    "--partition": "long",
+    "--account": "lab",
     "--out": "elsewhere",
     "--budget": "20min",
     "--localizer": "RUN",

@@ -1,6 +1,6 @@
 """A run of toy cells that stops in the middle, to be interrupted or killed by tests.
 
-    python held_up.py local|ray FOLDER
+    python held_up.py local|ray|slurm FOLDER
 
 prints the process ids of its two workers, and "ready" when one cell is kept in FOLDER/cells and both workers are at others,
 which they do not leave.
@@ -10,18 +10,19 @@ which they do not leave.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from broca.cache.mapping import map_cached, with_pool
 from broca.runs.cells import Cells
-from broca.workers import Local, Ray
+from broca.workers import Local, Ray, Slurm
 from workers import toys
 
 
 def main(kind: str, folder: Path) -> None:
-    engine = Ray(workers=2, threads=1) if kind == "ray" else Local(workers=2, threads=1)
+    engines = {"local": Local, "ray": Ray, "slurm": partial(Slurm, cluster="local")}
     lm = toys.Held()
-    with engine.open_pool(toys.opening) as pool:
+    with engines[kind](workers=2, threads=1).open_pool(toys.opening, folder / "jobs") as pool:
         assert pool is not None
         pool.ready()
         print(*{pid for pid, _ in dict(pool.compute_parts(toys.who, enumerate(range(8)))).values()}, flush=True)

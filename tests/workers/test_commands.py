@@ -46,6 +46,12 @@ def broca(monkeypatch, capsys, tmp_path):
         (["--engine", "ray", "--address", "1.2.3.4:5"], 2, "--workers N"),
         (["--engine", "ray", "--address", "1.2.3.4", "--workers", "2"], 2, "Write HOST:PORT"),
         (["--engine", "rai"], 2, "rai"),
+        (["--partition", "long"], 2, "--partition does nothing here: it needs --engine slurm"),
+        (["--engine", "ray", "--hours", "2", "--gpus", "1"], 2, "--engine slurm"),
+        (["--memory", "8"], 2, "--engine slurm"),
+        (["--account", "lab"], 2, "--engine slurm"),
+        (["--engine", "slurm"], 2, "--workers N"),
+        (["--engine", "slurm", "--workers", "2", "--address", "1.2.3.4:5"], 2, "it needs --engine ray"),
     ],
 )
 def test_mistakes_are_told_before_a_model_is_loaded(broca, words, code, told):

@@ -141,7 +141,7 @@ def test_how_many_workers_is_asked_where_it_cannot_be_known():
 
 def test_without_ray_the_install_is_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(EngineError, match=r"pip install broca\[ray\]"):
+    with pytest.raises(EngineError, match=r"pip install 'broca-interp\[ray\]'"):
         Ray()
     assert Local(workers=2).record == {"kind": "local", "workers": 2}
 

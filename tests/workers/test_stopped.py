@@ -18,8 +18,16 @@ SCRIPT = Path(__file__).with_name("held_up.py")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
-@pytest.mark.parametrize("kind", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        pytest.param("local", signal.SIGINT, id="local-ctrl-c"),
+        pytest.param("local", signal.SIGKILL, id="local-kill"),
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow, id="ray-ctrl-c"),
+        pytest.param("ray", signal.SIGKILL, marks=pytest.mark.slow, id="ray-kill"),
+        pytest.param("slurm", signal.SIGKILL, id="slurm-kill"),
+    ],
+)
 def test_a_stopped_run_leaves_whole_cells_and_no_processes(kind, how, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
     command = [sys.executable, str(SCRIPT), kind, str(tmp_path)]

@@ -71,13 +71,19 @@ def engine_of(how: Working) -> Engine:
 
     Raises:
         SpecError: if an option does not fit, naming it.
-        EngineError: if Ray is not installed.
+        EngineError: if Ray, or Slurm with submitit, is not installed.
     """
-    from broca.workers import Local, Ray
+    from broca.workers import Local, Ray, Slurm
 
+    job = {name: getattr(how, name) for name in ("partition", "hours", "gpus", "memory", "account")}
+    refuse(job, "--engine slurm", met=how.engine == "slurm")
+    refuse({"address": how.address}, "--engine ray", met=how.engine == "ray")
     if how.engine == "ray":
         return Ray(how.workers, how.address, how.threads)
-    refuse({"address": how.address}, "--engine ray")
+    if how.engine == "slurm":
+        if how.workers is None:
+            raise SpecError("How many jobs are to share the work? Give workers (--workers N).")
+        return Slurm(how.workers, threads=how.threads, **{name: one for name, one in job.items() if one is not None})
     return Local(1 if how.workers is None else how.workers, how.threads)
 
 

@@ -93,14 +93,24 @@ class Loading:
 class Working:
     """Where the work is done. It changes no result."""
 
-    engine: Literal["local", "ray"] = "local"
-    """Processes of this machine, or workers of a Ray cluster."""
+    engine: Literal["local", "ray", "slurm"] = "local"
+    """Processes of this machine, workers of a Ray cluster, or jobs of a Slurm cluster."""
     workers: int | None = None
-    """How many share the work, each with a copy of the model: 1, or with ray one for each core."""
+    """How many share the work, each with a copy of the model: 1, or with ray one for each core; slurm wants a number."""
     threads: int | None = None
     """Threads of each process. The last digits may depend on it: fix it where bytes are compared."""
     address: str | None = None
     """Join this Ray cluster (HOST:PORT or auto) instead of starting one here; needs --engine ray."""
+    partition: str | None = None
+    """Of Slurm, several with commas; needs --engine slurm."""
+    hours: float | None = None
+    """That each job may take (4); needs --engine slurm."""
+    gpus: int | None = None
+    """Of each job: 1 where the model is on a GPU here, else 0; needs --engine slurm."""
+    memory: float | None = None
+    """Of each job, in GB; needs --engine slurm."""
+    account: str | None = None
+    """Who is charged for the jobs; needs --engine slurm."""
 
 
 @Parameter(name="*")

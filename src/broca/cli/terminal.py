@@ -34,13 +34,17 @@ LONGEST = 12
 
 @contextmanager
 def warnings() -> Iterator[None]:
-    """Show broca's warnings on standard error, each once."""
-    handler, logger = _Warnings(logging.WARNING), logging.getLogger("broca")
+    """Show broca's warnings, and where its jobs are, on standard error, each once."""
+    handler, logger = _Warnings(logging.INFO), logging.getLogger("broca")
+    jobs = logging.getLogger("broca.workers.jobs")
+    before = jobs.level
+    jobs.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        jobs.setLevel(before)
 
 
 class _Warnings(logging.Handler):
@@ -54,7 +58,8 @@ class _Warnings(logging.Handler):
         text = record.getMessage()
         if text not in self._seen:
             self._seen.add(text)
-            err.print(f"! {text}", style="yellow", markup=False, soft_wrap=True)
+            warned = record.levelno >= logging.WARNING
+            err.print(f"! {text}" if warned else text, style="yellow" if warned else None, markup=False, soft_wrap=True)
 
 
 def error(kind: str, text: str, short: str = "") -> None:

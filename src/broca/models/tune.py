@@ -67,7 +67,9 @@ def _low_rank(model: Any, seed: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ModelError("Training part 'lora' needs peft. Install it with `pip install broca[lora]`.") from error
+        raise ModelError(
+            "Training part 'lora' needs peft. Install it with `pip install 'broca-interp[lora]'`."
+        ) from error
     transposed = any(type(module).__name__ == "Conv1D" for module in model.modules())
     options = {"task_type": "CAUSAL_LM", "fan_in_fan_out": transposed, **LORA}
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():

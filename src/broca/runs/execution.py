@@ -204,7 +204,7 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
         )
         for note in asked.notes:
             _log.warning("%s", note)
-        with engine.open_pool(lambda: _with_source(lm, engine)) as pool:
+        with engine.open_pool(lambda: _with_source(lm, engine), _jobs_of(partial)) as pool:
             result = study.run(lm, cache=with_pool(cells, pool, lm), progress=progress)
         if pool is not None and pool.n_spawned < pool.workers:
             _log.warning(_IDLE, pool.workers, pool.n_spawned, study.kind)
@@ -224,6 +224,11 @@ def _work(partial: Path, study: Study, lm: Any, progress: Progress, engine: Engi
     # Also what was asked: somebody may have changed it while the work was done.
     write(partial / SPEC, asked.spec)
     write(partial / MANIFEST, json_to_bytes(seal(_manifest(asked.begun, closing, journal, content))))
+
+
+def _jobs_of(partial: Path) -> Path:
+    """What the engine keeps of its own while a run is unfinished: beside it, since nothing in a run may be a link."""
+    return partial.with_suffix(".jobs")
 
 
 def _with_source(lm: Any, engine: Engine) -> AbstractContextManager[Source]:
@@ -259,6 +264,7 @@ def _publish(partial: Path, final: Path) -> None:
     with writing(final):
         if (partial / CELLS).exists():
             shutil.rmtree(partial / CELLS)
+        shutil.rmtree(_jobs_of(partial), ignore_errors=True)
         if final.exists():  # an empty directory, which Windows does not rename over
             final.rmdir()
         partial.rename(final)

@@ -164,7 +164,7 @@ def check_tasks(tasks: Sequence[str | Path], *, include: str | Path | None = Non
     try:
         from lm_eval.tasks import TaskManager
     except ImportError as error:
-        raise SpecError(f"Tasks of lm-eval need it: pip install 'broca[lm-eval]' ({error}).") from error
+        raise SpecError(f"Tasks of lm-eval need it: pip install 'broca-interp[lm-eval]' ({error}).") from error
     if include is not None and not Path(include).is_dir():
         raise SpecError(f"There is no folder {str(include)!r} of task files. Check the path.")
     files = [str(Path(task).expanduser()) if _is_file(task) else str(task) for task in tasks]

@@ -27,7 +27,7 @@ def opening(content: bytes) -> Iterator[Image]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise ModelError("Pictures need Pillow: pip install 'broca[vision]'.") from error
+        raise ModelError("Pictures need Pillow: pip install 'broca-interp[vision]'.") from error
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()

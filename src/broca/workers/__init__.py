@@ -2,6 +2,7 @@
 
 * `Local`: this process, or several on this machine
 * `Ray`: the workers of a Ray cluster
+* `Slurm`: jobs of a Slurm cluster
 """
 
 from __future__ import annotations

@@ -3,3 +3,4 @@
 from broca.workers.cluster import Ray as Ray
 from broca.workers.engine import Engine as Engine
 from broca.workers.local import Local as Local
+from broca.workers.slurm import Slurm as Slurm

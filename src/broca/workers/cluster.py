@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from broca.errors import EngineError, SpecError
 from broca.workers.local import at_least_one
 from broca.workers.pool import Died, WorkerPool
 from broca.workers.threads import cores, share
-from broca.workers.worker import Job, Opening, Source, Worker, WorkerId
+from broca.workers.worker import Job, Opening, Source, Worker, WorkerId, first_line
 
 _PATIENCE = 5.0
 """Seconds that an address is given to answer."""
@@ -49,7 +50,9 @@ class Ray:
             if self.workers is None:
                 raise SpecError(f"How many workers at {self.address}? Give workers (--workers N).")
         if importlib.util.find_spec("ray") is None:
-            raise EngineError("Ray is not installed. Install it (pip install broca[ray]), or use the engine 'local'.")
+            raise EngineError(
+                "Ray is not installed. Install it (pip install 'broca-interp[ray]'), or use the engine 'local'."
+            )
 
     @property
     def n(self) -> int:
@@ -68,7 +71,7 @@ class Ray:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "ray", "workers": self.n}
 
-    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool]:
+    def open_pool(self, opening: Opening, _folder: Path | None = None, /) -> AbstractContextManager[WorkerPool]:
         return WorkerPool(self._connect_actors, opening, workers=self.n, threads=self.threads_each)
 
     def _connect_actors(self, source: Source) -> Actors:
@@ -130,7 +133,7 @@ class Actors:
                 heard.append((worker_id, ray.get(reference)))
             except RayError as error:
                 self._dismiss(worker_id)
-                heard.append((worker_id, Died(_first_line(error))))
+                heard.append((worker_id, Died(first_line(error))))
         return heard
 
     def close(self) -> None:
@@ -176,11 +179,11 @@ def _begin(address: str | None, n_cpus: int) -> None:
     except (OSError, RuntimeError, ValueError, ImportError, RayError) as error:
         if address is None:
             raise EngineError(
-                f"Ray could not start a cluster on this machine: {_first_line(error)}. Use the engine 'local' with as many "
+                f"Ray could not start a cluster on this machine: {first_line(error)}. Use the engine 'local' with as many "
                 "workers, or give the address of a cluster that runs."
             ) from error
         raise EngineError(
-            f"No Ray cluster answers at {address}: {_first_line(error)}. Start one with 'ray start --head' and give its "
+            f"No Ray cluster answers at {address}: {first_line(error)}. Start one with 'ray start --head' and give its "
             "HOST:PORT (6379 by default); if it asks for a token, see RAY_AUTH_TOKEN in Ray's documentation. Without an "
             "address, one starts on this machine."
         ) from error
@@ -237,8 +240,3 @@ def _needs(there: Mapping[str, float], workers: int, threads: int, *, cuda: bool
     if not gpus:
         raise EngineError("The model is on a GPU, and this Ray cluster has none. Load the model with device='cpu'.")
     return {"num_cpus": threads, "num_gpus": 1 / math.ceil(workers / gpus)}
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

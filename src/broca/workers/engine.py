@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from broca.workers.pool import WorkerPool
@@ -28,6 +29,11 @@ class Engine(Protocol):
         """What a run's manifest says about it."""
         ...
 
-    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
-        """Its workers, during the body; None where there are none beside the calling process."""
+    def open_pool(self, opening: Opening, folder: Path, /) -> AbstractContextManager[WorkerPool | None]:
+        """Its workers, during the body; None where there are none beside the calling process.
+
+        Args:
+            opening: gives the source of what they hold.
+            folder: where it may keep files of its own; who opens takes it away once all is done.
+        """
         ...

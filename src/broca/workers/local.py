@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from broca.errors import SpecError
 from broca.workers.pool import Died, WorkerPool
 from broca.workers.threads import share
-from broca.workers.worker import Job, Opening, Worker, WorkerId
+from broca.workers.worker import Job, Opening, Worker, WorkerId, attend
 
 _PATIENCE = 5.0
 """Seconds that an ended process is given to be gone."""
@@ -51,7 +52,7 @@ class Local:
     def record(self) -> Mapping[str, Any]:
         return {"kind": "local", "workers": self.workers}
 
-    def open_pool(self, opening: Opening, /) -> AbstractContextManager[WorkerPool | None]:
+    def open_pool(self, opening: Opening, _folder: Path | None = None, /) -> AbstractContextManager[WorkerPool | None]:
         if self.workers == 1:
             return nullcontext()
         return WorkerPool(lambda _source: Processes(), opening, workers=self.workers, threads=self.threads_each or 1)
@@ -150,14 +151,9 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _serve(connection: Connection, worker_id: WorkerId) -> None:
-    """A worker's life: what to open comes first, then jobs until the connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
-    worker = Worker(worker_id)
-    with suppress(EOFError, OSError):
-        connection.send_bytes(worker.open(connection.recv()))
-        while True:
-            connection.send_bytes(worker.work(connection.recv()))
+    attend(connection, Worker(worker_id))
 
 
 def _follow() -> None:

@@ -1,6 +1,7 @@
 """What a worker does: open the source once, then one part after the other.
 
-What passes between the processes of an engine is pickled in memory, by them and for them; no such bytes touch a disk.
+What passes between the processes of an engine is pickled in memory, by them and for them; no such bytes touch a disk (what submitit
+pickles for a job of Slurm is in `jobs`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeAlias
 
 from broca.errors import BrocaError, EngineError
@@ -92,6 +94,20 @@ class Worker:
             return self._task(self._held, _unpickle_packet(job.value))
 
         return _reply(job.call, job.part, compute_part)
+
+
+def attend(connection: Connection, worker: Worker, path: Sequence[str] = ()) -> None:
+    """A worker's life at the end of a connection: what to open comes first, then jobs until the connection ends."""
+    with suppress(EOFError, OSError):
+        connection.send_bytes(worker.open(connection.recv(), path))
+        while True:
+            connection.send_bytes(worker.work(connection.recv()))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def pack_value(value: object, what: str) -> bytes:
