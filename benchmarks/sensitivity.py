@@ -147,7 +147,7 @@ def sweeping(lm: LM, sweep: str, texts: int, points: int) -> tuple[list[Row], di
         for m in fractions:
             start = time.perf_counter()
             mask = WeightMask(without(task, [general], m, m), Edit("mean"))
-            with mask.applied(lm):
+            with mask.apply(lm):
                 masking += time.perf_counter() - start
                 start = time.perf_counter()
                 evaluated(lm, batches)

@@ -25,7 +25,7 @@ class Scale:
     reads_prompt = False  # it does the same to every token, wherever the prompt ends
 
     @contextmanager
-    def applied(self, lm: broca.LM) -> Iterator[Mapping[broca.Site, int]]:
+    def apply(self, lm: broca.LM) -> Iterator[Mapping[broca.Site, int]]:
         with edit_sites(lm.model, lm.anatomy, {self.site: lambda x: x * self.factor}) as fired:
             yield fired
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from broca.evidence.confounds import ends_match, refusal
 from broca.evidence.duplicates import warn_of_near_duplicates
-from broca.evidence.resampling import Shuffled
+from broca.evidence.resampling import MapPermutations
 from broca.evidence.rungs.selective import unit_map
 from broca.items import Contrast, Stimulus
 from broca.sites import Site
@@ -60,7 +60,7 @@ def _rung(tested: MaxT, grain: str, percent: float) -> str:
     arrangements = tested.arrangements
     p = {SITE: p_of_t(found.t, arrangements.sides)}
     assert found.pivots is not None
-    shuffled = Shuffled(p, {SITE: found.p_max}, found.pivots, found.critical(ALPHA), arrangements)
+    shuffled = MapPermutations(p, {SITE: found.p_max}, found.pivots, found.critical(ALPHA), arrangements)
     chosen = select({SITE: np.abs(found.t)}, Select(percent=percent), grain=grain)
     return unit_map(p, chosen, shuffled, alpha=ALPHA).state
 

@@ -245,7 +245,7 @@ class Now_and_then:  # noqa: N801
 
     fingerprint, reads_prompt = "now and then", False
 
-    def applied(self, lm):
+    def apply(self, lm):
         from contextlib import contextmanager
 
         @contextmanager
@@ -360,12 +360,12 @@ def test_an_empty_bank_and_no_tokenizer_are_refused():
 # -- declarations --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lacks", ["fingerprint", "reads_prompt", "applied"])
+@pytest.mark.parametrize("lacks", ["fingerprint", "reads_prompt", "apply"])
 def test_an_intervention_that_does_not_declare_itself_is_told_the_line_to_write(lacks):
     own = {
         "fingerprint": "x",
         "reads_prompt": False,
-        "applied": lambda _self, lm: hooks.edit_sites(lm.model, lm.anatomy, {}),
+        "apply": lambda _self, lm: hooks.edit_sites(lm.model, lm.anatomy, {}),
     }
     intervention = type("Mine", (), {name: value for name, value in own.items() if name != lacks})()
     lm = wrapped("llama")

@@ -325,7 +325,7 @@ def tiny() -> LM:
 
 
 SEAMS = {
-    **{f"broca.cli{module}.executed": Stopped for module in ("", ".studies")},
+    **{f"broca.cli{module}.execute_study": Stopped for module in ("", ".studies")},
     "broca.cli.inspecting.loaded": Stopped,
     **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "captures")},
     "broca.compat.wu2025.tree.check_tree": None,
@@ -381,7 +381,7 @@ def told(monkeypatch, capsys, tmp_path, made, tiny):
 
         def recorded(*args: Any, place: str = place, answer: Any = answer, **named: Any) -> Any:
             seen.append([place, plain(args), plain(named)])
-            if place.endswith(".executed"):
+            if place.endswith(".execute_study"):
                 following = named.get("then", args[2] if len(args) > 2 else None)
                 seen.append(["next", *(following(done) if following else [])])
             if answer is Stopped:

@@ -41,7 +41,7 @@ def tokens(lm, items):
 
 
 @pytest.fixture(scope="module")
-def measured(lm, tokens):
+def feature_statistics(lm, tokens):
     return features.measure(lm, tokens, [AT, Site(0, "z")], cache=no_cache, progress=silent)
 
 

@@ -22,7 +22,7 @@ class Returned:
     fingerprint, reads_prompt = "published", False
 
     @contextmanager
-    def applied(self, lm):
+    def apply(self, lm):
         def edit(output):
             assert output.attentions
             output.attentions = tuple(torch.roll(each, 1, -1) for each in output.attentions)

@@ -102,12 +102,12 @@ def test_a_real_model_loses_facts_of_countries_without_two_heads():
 def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, words, models, why):
     run = []
 
-    def executed(_study, setting, *_, **__):
+    def execute_study(_study, setting, *_, **__):
         if setting.model == REAL_MODEL:
             raise ModelError("smollm2 could not be loaded: odd.")
         run.append(setting.model)
 
-    monkeypatch.setattr(cli, "executed", executed)
+    monkeypatch.setattr(cli, "executed", execute_study)
     if why == "absent":
         monkeypatch.setattr("broca.models.packages.find_spec", lambda _name: None)
     elif why == "unread":
@@ -134,11 +134,11 @@ def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, wo
 
 
 def test_a_study_of_ours_that_fails_ends_the_demo(monkeypatch):
-    def executed(_study, setting, *_, **__):
+    def execute_study(_study, setting, *_, **__):
         if setting.model != REAL_MODEL:
             raise ModelError("odd")
 
-    monkeypatch.setattr(cli, "executed", executed)
+    monkeypatch.setattr(cli, "executed", execute_study)
     monkeypatch.setattr("sys.argv", ["broca", "demo"])
     with pytest.raises(SystemExit, match="1"):
         cli.main()

@@ -177,8 +177,8 @@ def test_a_pilot_tests_no_mask(tmp_path) -> None:
     whole, some = (Work(study(tmp_path, **fields, pilot=pilot), lm, no_cache, silent) for pilot in ((), (str(few),)))
     looked = {item.group for item in some.spec.pilot_items}
     assert some.parts == whole.parts
-    assert some.tested == tuple(item for item in whole.tested if item.group not in looked)
-    assert 0 < len(some.tested) < len(whole.tested)
+    assert some.own_items == tuple(item for item in whole.own_items if item.group not in looked)
+    assert 0 < len(some.own_items) < len(whole.own_items)
     assert not looked & {item.group for items in some.scored_items.values() for item in items}
     found = study(tmp_path, **fields, pilot=(task,)).run(lm)
     assert [choice.apart for choice in found.ledger.choices] == [True, True, False]

@@ -38,7 +38,7 @@ def test_what_is_written_is_what_is_meant(lm, written, mask):
         assert torch.equal(lm.logits(TEXTS[0]), expected)
         assert lm.condition == condition
     assert not torch.equal(lm.logits(TEXTS[0]), expected)
-    with broca.Lesion(written).applied(lm):
+    with broca.Lesion(written).apply(lm):
         assert torch.equal(lm.logits(TEXTS[0]), expected)
 
 

@@ -274,7 +274,7 @@ def test_what_takes_all_that_passes_for_the_prompt_is_refused_where_prompt_and_o
     class Last:
         fingerprint, reads_prompt = "last column", True
 
-        def applied(self, lm):
+        def apply(self, lm):
             return hooks.edit_sites(
                 lm.model,
                 lm.anatomy,
@@ -291,7 +291,7 @@ def test_an_edit_that_never_ran_is_reported(lm):
     class Idle:
         fingerprint, reads_prompt = "idle", False
 
-        def applied(self, _lm):
+        def apply(self, _lm):
             from contextlib import nullcontext
 
             return nullcontext({Site(0, "z"): 0})

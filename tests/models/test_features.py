@@ -17,7 +17,7 @@ from broca.interventions import Lesion, Mean, Resample, Steer
 from broca.models.coding import coder
 from broca.models.hooks import copy_sites, edit_codes, edit_sites
 from broca.models.twins import untrained_twin
-from broca.models.unexplained_variance import explained
+from broca.models.unexplained_variance import explained_variance
 from broca.sites import Site
 from dictionaries import ARCHITECTURES, dictionary
 
@@ -233,7 +233,7 @@ def test_what_an_mlp_is_given_is_as_wide_as_the_model(name):
 def test_what_a_dictionary_explains_is_counted_without_padding_and_first_tokens(lm):
     own, at = held(lm, "relu"), Site(1, "resid_post")
     tokens = own.tokenize(TEXTS)
-    found = explained(own, tokens, 1)
+    found = explained_variance(own, tokens, 1)
     rows, left = [], 0.0
     for each in tokens:
         with copy_sites(own.model, own.anatomy, [at]) as seen:

@@ -173,7 +173,7 @@ def test_what_does_not_say_where_it_starts_is_given_whole_passes(monkeypatch):
     class Idle:
         fingerprint, reads_prompt = "idle", False
 
-        def applied(self, _lm):
+        def apply(self, _lm):
             import contextlib
 
             return contextlib.nullcontext()

@@ -249,7 +249,7 @@ class Nothing:
     def __init__(self, name, site="1.z", edit=torch.zeros_like):
         self.fingerprint, self.site, self.edit = name, Site.parse(site), edit
 
-    def applied(self, lm):
+    def apply(self, lm):
         return hooks.edit_sites(lm.model, lm.anatomy, {self.site: self.edit})
 
 

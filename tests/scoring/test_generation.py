@@ -180,7 +180,7 @@ def test_an_edit_that_never_ran_is_reported(lm):
     class Idle:
         fingerprint, reads_prompt = "idle", False
 
-        def applied(self, _lm):
+        def apply(self, _lm):
             from contextlib import nullcontext
 
             return nullcontext({Site(0, "z"): 0})

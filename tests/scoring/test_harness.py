@@ -249,7 +249,7 @@ def test_an_intervention_that_never_ran_is_no_result(lm):
     class Idle:
         fingerprint, reads_prompt = "idle", False
 
-        def applied(self, _):
+        def apply(self, _):
             return nullcontext({Site(0, "z"): 0})
 
     with lm.under(Idle()), pytest.raises(GuardError, match=r"0\.z did not run"):

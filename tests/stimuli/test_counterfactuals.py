@@ -9,7 +9,7 @@ import pytest
 from broca.errors import StimulusError, UnknownName
 from broca.items import Item
 from broca.stimuli.benchmarks import benchmark
-from broca.stimuli.counterfactuals import Counterfactual, check_way, exchange, own_counterfactual, perturbed
+from broca.stimuli.counterfactuals import Counterfactual, check_way, exchange, own_counterfactual, perturb_item
 from fuzz.samples import MIB_CHOICE, MIB_IOI, MIB_SUMS
 
 
@@ -25,7 +25,9 @@ def test_where_a_choice_does_not_stand_in_the_text_nothing_is_exchanged():
 
 
 def test_a_perturbed_text_keeps_its_choices():
-    found = perturbed(Item("1", "The yellow elephant sleeps in the box, not the bag", (" box", " bag"), 0), "delete", 1)
+    found = perturb_item(
+        Item("1", "The yellow elephant sleeps in the box, not the bag", (" box", " bag"), 0), "delete", 1
+    )
     assert found is not None
     assert " box" in found.text
     assert found.answer == " bag"

@@ -85,11 +85,11 @@ def _look(
     last = batch.last if pool.how == "last" else None
     weights = batch.mask if last is not None else pool.weights(batch, spans)
 
-    def pooled(values: Tensor) -> Tensor:
+    def pool_values(values: Tensor) -> Tensor:
         value = pool_tokens(values.abs() if pool.magnitude == "mean-of-abs" else values, weights, last)
         return value.abs() if pool.magnitude == "abs-of-mean" else value
 
-    return every_site(look_up(lm, batch, sites, pooled), sites, batch)
+    return every_site(look_up(lm, batch, sites, pool_values), sites, batch)
 
 
 def every_site(found: dict[Site, Tensor], sites: Sequence[Site], batch: Batch) -> dict[Site, Tensor]:

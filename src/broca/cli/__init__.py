@@ -18,12 +18,12 @@ from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Pa
 
 from broca import __version__
 from broca.cli import terminal
-from broca.cli.execute import check_expectation, check_out, executed, study_of
+from broca.cli.execute import check_expectation, check_out, execute_study, study_of
 from broca.cli.explaining import explain
 from broca.cli.exporting import export
 from broca.cli.folders import diff, runs, verify
 from broca.cli.inspecting import inspect
-from broca.cli.options import RUNS, Budget, DryRun, Loading, Verbose, Working, given
+from broca.cli.options import RUNS, Budget, DryRun, Loading, Verbose, Working, given_fields
 from broca.cli.organism import organism
 from broca.cli.planning import plan
 from broca.cli.scoring import score
@@ -97,7 +97,7 @@ def demo(
         lack = lack_of(model) if model == REAL_MODEL else ""
         try:
             if not lack:
-                executed(
+                execute_study(
                     study, Setting(model, Loading(), working, out), lambda _, after=after: [after], verbose=verbose
                 )
         except (ModelError, RunError) as error:
@@ -127,7 +127,7 @@ def run(
         model: Run it on this model instead of the one that it names.
         out: Folder of runs: the one that the run lies in, or else runs.
     """
-    typed = {"model": model, "out": out, "budget": budget, **Setting("", loading, working).kept()}
+    typed = {"model": model, "out": out, "budget": budget, **Setting("", loading, working).kept_options()}
     again = command("run", spec, options=typed) if dry_run else ""
     document = _document(spec, model)
     named = document["model"]
@@ -136,16 +136,16 @@ def run(
         raise RunError(f"{spec} names no model. Give one: broca run {spec} --model MODEL.")
     study = study_of(document["study"], commanded=False)
     if model is None:
-        kept = given(revision=loading.revision or named.get("revision"), gguf=loading.gguf or named.get("gguf"))
+        kept = given_fields(revision=loading.revision or named.get("revision"), gguf=loading.gguf or named.get("gguf"))
         if loading.dtype == "auto":
-            kept |= given(dtype=named.get("dtype"))
+            kept |= given_fields(dtype=named.get("dtype"))
         loading = replace(loading, **kept)
     if loading.dtype == "auto":
         loading = replace(loading, dtype=getattr(study, "dtype", None) or "auto")
     held = tuple(named.get("features", ()))
     setting = Setting(name, loading, working, _folder_around(spec) if out is None else out, held)
     try:
-        done = executed(study, setting, verbose=verbose, budget=budget, dry=again)
+        done = execute_study(study, setting, verbose=verbose, budget=budget, dry=again)
         if done is not None:
             check_expectation(study, done)
     except StimulusError as error:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import Parameter
 
 from broca.cli import terminal
-from broca.cli.execute import check_model, loaded, options_for
+from broca.cli.execute import check_model, load_model, options_for
 from broca.cli.exporting import mask_file
-from broca.cli.options import Loading, Templating, given, refuse
+from broca.cli.options import Loading, Templating, given_fields, refuse
 from broca.cli.progress import progress
 from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
@@ -70,12 +70,14 @@ class Answering:
     @property
     def reader(self) -> dict[str, Any]:
         """How a text is read: fields of `Generation`."""
-        return {"max_new_tokens": 5, "match": "first-word"} | given(max_new_tokens=self.tokens, match=self.match)
+        return {"max_new_tokens": 5, "match": "first-word"} | given_fields(max_new_tokens=self.tokens, match=self.match)
 
     @property
     def sampling(self) -> dict[str, Any]:
         """How texts are drawn: fields of `Sampled`."""
-        return given(temperature=self.temperature, top_p=self.top_p, repetitions=self.repetitions, seed=self.seed)
+        return given_fields(
+            temperature=self.temperature, top_p=self.top_p, repetitions=self.repetitions, seed=self.seed
+        )
 
 
 @Parameter(name="*")
@@ -106,13 +108,13 @@ class Under:
         from broca.interventions.lesion import Lesion, check_mask
         from broca.interventions.weights import WeightMask
 
-        chosen = given(units=self.units, heads=self.heads)
+        chosen = given_fields(units=self.units, heads=self.heads)
         for which, text in chosen.items():
             read_mask(which, text)
         file = None if self.weights is None else mask_file(self.weights, model)[0]
         if file is not None:
             WeightMask.load(file)
-        lm = loaded(model, loading)
+        lm = load_model(model, loading)
         masks = [selection_of(lm, which, text) for which, text in chosen.items()]
         for mask in masks:
             check_mask(lm, mask)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from broca.cli import terminal
-from broca.cli.execute import check_model, loaded, options_for, study_of
-from broca.cli.options import Loading, Options, given, refuse
+from broca.cli.execute import check_model, load_model, options_for, study_of
+from broca.cli.options import Loading, Options, given_fields, refuse
 from broca.cli.progress import progress
 from broca.errors import SpecError
 from broca.instruments import COMMANDS, INSTRUMENTS
@@ -89,7 +89,7 @@ def _capture(
     from broca.sites import sites as matching
     from broca.storage import probe
 
-    fields = given(items=items, n=n, kinds=kinds)
+    fields = given_fields(items=items, n=n, kinds=kinds)
     own = options_for(options, *INSTRUMENTS[kind].option_types(fields)) if options else {}
     study = study_of({"kind": kind, **fields, "options": own})
     check_model(model, loading)
@@ -99,7 +99,7 @@ def _capture(
     probe(out, folder=True)
     with terminal.err.status("reading stimuli"):
         study.read()
-    lm = loaded(model, loading)
+    lm = load_model(model, loading)
     rows = study.rows_to_capture(lm)
     chosen = tuple(site for each in sites or ["*.resid_post"] for site in matching(each, lm.anatomy.n_layers))
     wanted = CaptureParts(chosen, top=top, new_tokens=new_tokens)

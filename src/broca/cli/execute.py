@@ -26,7 +26,7 @@ Next = Callable[["Run"], Sequence[str]]
 """What to type after a run."""
 
 
-def loaded(name: str, how: Loading, features: Sequence[str] = ()) -> LM:
+def load_model(name: str, how: Loading, features: Sequence[str] = ()) -> LM:
     """The model, with its wiring proved, held with dictionaries; their files are read before the model is."""
     from broca.compat.dictionaries.read import read_dictionary
     from broca.models.lm import LM
@@ -87,7 +87,7 @@ def engine_of(how: Working) -> Engine:
     return Local(1 if how.workers is None else how.workers, how.threads)
 
 
-def executed(
+def execute_study(
     study: Any,
     setting: Setting,
     then: Next | None = None,
@@ -124,7 +124,7 @@ def executed(
         check_out(setting.out)
     with terminal.err.status("reading stimuli"):
         study.read()
-    lm = loaded(setting.model, setting.loading, setting.features)
+    lm = load_model(setting.model, setting.loading, setting.features)
     study = finish(study, lm)
     with limit_threads(engine.threads_each):
         study = _keep_budget(study, lm, budget)

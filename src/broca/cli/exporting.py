@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from broca.cli import terminal
-from broca.cli.execute import check_model, loaded
+from broca.cli.execute import check_model, load_model
 from broca.cli.options import Loading
 from broca.cli.setting import Setting
 from broca.errors import RunError, SpecError
@@ -39,7 +39,7 @@ def export(
     check_target(to)
     check_model(name, loading)
     WeightMask.load(file)
-    lm = loaded(name, loading)
+    lm = load_model(name, loading)
     mask = WeightMask.load(file, model=lm.fingerprint)
     with terminal.err.status(f"writing {to}"), writing(to):
         made = write(
@@ -53,7 +53,7 @@ def export(
         ]
     )
     terminal.notes(made.notes)
-    kept = Setting(name, loading).kept(working=False)
+    kept = Setting(name, loading).kept_options(working=False)
     kept.pop("revision", None)  # the copy is a directory
     terminal.following({"model": str(made.path)}, command("score", made.path, options=items | kept))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broca.cli import terminal
-from broca.cli.execute import check_model, loaded
+from broca.cli.execute import check_model, load_model
 from broca.cli.options import Features, Loading
 from broca.cli.setting import Setting
 from broca.page.shell import command
@@ -36,7 +36,7 @@ def inspect(model: str, *, features: Features = None, loading: Loading = Loading
         )
     memory = ", ".join(f"{name} {terminal.bytes_in_words(n)}" for name, n in size["bytes"].items())
     terminal.facts([("class", size["class"]), ("parameters", f"{size['parameters']:,}"), ("memory", memory)])
-    lm = loaded(model, loading, features or ())
+    lm = load_model(model, loading, features or ())
     a = lm.anatomy
     kinds: dict[Kind, list[int]] = {k: [i for i in range(a.n_layers) if a.has(Site(i, k))] for k in KINDS}
     scales = "/".join(f"{scale:g}" for scale in sorted({round(block.scale, 4) for block in a.blocks}))
@@ -64,5 +64,5 @@ def inspect(model: str, *, features: Features = None, loading: Loading = Loading
         found = checkup(lm)
     terminal.out.print()
     terminal.facts([(guard.name, f"{'yes' if guard.state == 'passed' else 'MARKED'}: {guard.text}") for guard in found])
-    kept = Setting(model, loading, features=tuple(features or ())).kept()
+    kept = Setting(model, loading, features=tuple(features or ())).kept_options()
     terminal.following({}, command("localize", model, options={"contrast": "belief", **kept}))

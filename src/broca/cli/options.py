@@ -142,7 +142,7 @@ def refuse(idle: Mapping[str, Any], needs: str, *, met: object = False, beside: 
     """
     from broca.specs.faults import idle as sentence
 
-    if not met and (names := [flag(name) for name in given(**idle)]):
+    if not met and (names := [flag(name) for name in given_fields(**idle)]):
         raise SpecError(sentence(names, [needs], beside=beside))
 
 
@@ -154,6 +154,6 @@ def is_own(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and is_file(expand_home(name))
 
 
-def given(**fields: Any) -> dict[str, Any]:
+def given_fields(**fields: Any) -> dict[str, Any]:
     """What the user gave: the study's own defaults stand for the rest."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from broca.cli import terminal
 from broca.cli.execute import check_model, options_for
-from broca.cli.options import Loading, Options, given, refuse
+from broca.cli.options import Loading, Options, given_fields, refuse
 from broca.cli.progress import progress
 from broca.page.shell import command
 
@@ -72,7 +72,7 @@ def train(
     probe(target, folder=True)
     train = _anew(name, options) if model is None else _tuning(name, model, options, tuning)
     with writing(target), progress() as tell:
-        made = train(target, seed=seed, progress=tell, **given(steps=steps))
+        made = train(target, seed=seed, progress=tell, **given_fields(steps=steps))
     terminal.facts([(ability, f"{accuracy:.1%}") for ability, accuracy in made.accuracy.items()])
     terminal.following({"model": str(target), "report": str(target / "training.json")}, command("inspect", target))
 
@@ -94,5 +94,5 @@ def _tuning(task: str, model: str, options: dict[str, str] | None, tuning: Tunin
     from broca.stimuli.trees import option_types
 
     check_model(model, Loading())
-    own, how = options_for(options, option_types(task)), given(**asdict(tuning))
+    own, how = options_for(options, option_types(task)), given_fields(**asdict(tuning))
     return lambda target, **more: tune(task, model, target, options=own, **how, **more)

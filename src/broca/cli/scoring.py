@@ -32,7 +32,7 @@ from broca.cli.options import (
     Options,
     Tasks,
     Templating,
-    given,
+    given_fields,
     is_own,
     refuse,
 )
@@ -81,12 +81,12 @@ def score(
     if tasks.lm_eval is not None:
         idle = asdict(answering) | asdict(serving) | {"options": options, "columns": columns}
         refuse(idle | {"dry_run": dry_run or None, "budget": budget}, "--items", beside="--lm-eval")
-        found = _evaluated(model, tasks, under, loading, templating=templating, shots=shots)
+        found = _lm_eval_metrics(model, tasks, under, loading, templating=templating, shots=shots)
     else:
         refuse({name: value for name, value in asdict(tasks).items() if name != "lm_eval"}, "--lm-eval")
         check_answering(model, answering, serving, under, templating=templating, loading=loading)
         refuse({"columns": columns}, TABLE, met=items is not None and is_own(items))
-        own = given(shots=shots, columns=columns)
+        own = given_fields(shots=shots, columns=columns)
         asked = read_all(options, own) if items is None else read_items(items, options, own)
         if serving.server is not None:
             refuse({"dry_run": dry_run or None, "budget": budget}, "a model that runs here", beside="--server")
@@ -100,7 +100,7 @@ def score(
                 typed = {"items": items, "all": all_ or None, "options": options, "columns": columns, "shots": shots}
                 kept = values(templating, answering, under, rows=rows, budget=budget) | Setting(
                     str(model), loading
-                ).kept(working=False)
+                ).kept_options(working=False)
                 terminal.following({}, command("score", model, options=typed | kept))
                 return
             found = told
@@ -110,7 +110,7 @@ def score(
     terminal.following({} if rows is None else {"rows": str(rows)})
 
 
-def _evaluated(
+def _lm_eval_metrics(
     model: str | None, tasks: Tasks, under: Under, loading: Loading, *, templating: Templating, shots: int | None
 ) -> pl.DataFrame:
     """Tasks of lm-eval: their metrics are shown, their documents are the rows."""

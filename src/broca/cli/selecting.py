@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from broca.cli import terminal
-from broca.cli.options import given
+from broca.cli.options import given_fields
 from broca.errors import RunError, SpecError
 from broca.page.shell import YOURS, command
 
@@ -41,7 +41,7 @@ def select(
     if percent is not None and count is not None:
         raise SpecError("--percent and --count were given. Give one of them.")
     found = open_run(run)
-    how = given(percent=percent, count=count, side=side)
+    how = given_fields(percent=percent, count=count, side=side)
     chosen = _from_ranking(found, how) if how else found.selection
     if out is not None:
         if out.exists():

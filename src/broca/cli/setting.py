@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from broca.cli.options import RUNS, Loading, Working, given
+from broca.cli.options import RUNS, Loading, Working, given_fields
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Setting:
     features: tuple[str, ...] = ()
     """The dictionaries that the model is held with."""
 
-    def kept(self, *, working: bool = True, out: bool = True) -> dict[str, Any]:
+    def kept_options(self, *, working: bool = True, out: bool = True) -> dict[str, Any]:
         """The options that the next call keeps: those that say something else than what is usual."""
         groups = (self.loading, self.working) if working else (self.loading,)
         own = {
@@ -36,4 +36,4 @@ class Setting:
 def values(*groups: Any, **further: Any) -> dict[str, Any]:
     """What was given of some groups of options, and of further ones, by name."""
     every = {name: value for group in groups for name, value in asdict(group).items()} | further
-    return given(**every)
+    return given_fields(**every)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from broca.cli import terminal
-from broca.cli.execute import check_expectation, executed, study_of
+from broca.cli.execute import check_expectation, execute_study, study_of
 from broca.cli.field_options import Option, options_of
 from broca.cli.options import (
     EXAMPLES,
@@ -135,7 +135,7 @@ def _run(
 
     beside = {each.name: value for each, value in extras.items()}
     typed = {**given, **beside, **call.kept, **({"verbose": True} if verbose else {}), "budget": budget}
-    done = executed(
+    done = execute_study(
         study,
         setting,
         lambda run: study.following(replace(call, run=run)),
@@ -184,7 +184,7 @@ def _study(declared: Command, options: Mapping[str, Option], call: Call) -> Any:
         types = spec.option_types(made)
         refuse({"shots": given.get("shots")}, EXAMPLES, met=not types or any("shots" in each for each in types))
         refuse({"columns": given.get("columns")}, TABLE, met=any(map(is_own, _sources(given))))
-    made = spec.commanded(made, call)
+    made = spec.command_fields(made, call)
     if "options" in made and (types := spec.option_types(made)):
         made["options"] = typed_options(made["options"], *types)
     for name, part in declared.parts.items():

@@ -103,7 +103,7 @@ class AbilityScores:
         return balanced_weights(self.positions, self.classes)
 
     @property
-    def balanced(self) -> bool:
+    def is_balanced(self) -> bool:
         """Whether the weights change anything."""
         return bool(np.ptp(self.weights) > 1e-6)
 

@@ -37,7 +37,7 @@ def answers(record: Record) -> list[Block]:
     lesions = rows.filter(pl.col("condition") == "lesion").select(address).unique(maintain_order=True)
     if lesions.is_empty():
         return []
-    parts = [_changed(rows, texts, lesion) for lesion in lesions.head(LESIONS).to_dicts()]
+    parts = [_answer_changes(rows, texts, lesion) for lesion in lesions.head(LESIONS).to_dicts()]
     first = parts[0].head(LISTED).select(_KEYS)
     shown = pl.concat([parts[0].head(LISTED), *(part.join(first, on=_KEYS, how="semi") for part in parts[1:])])
     made = table(ITEMS, shown.to_dicts(), "Answers one by one", *_SETTINGS)
@@ -52,7 +52,7 @@ def answers(record: Record) -> list[Block]:
     return [Details("Answers one by one, those that changed most first", (wide, *notes))]
 
 
-def _changed(rows: pl.DataFrame, texts: pl.DataFrame, lesion: dict[str, Any]) -> pl.DataFrame:
+def _answer_changes(rows: pl.DataFrame, texts: pl.DataFrame, lesion: dict[str, Any]) -> pl.DataFrame:
     """Each item intact and under one lesion, in the order of how much it changed."""
     own = ["correct", "score", "text"]
     under = rows.join(

@@ -64,10 +64,10 @@ def ladder(record: Record) -> list[Block]:
     first = verdict.get("first_failure")
     steps = tuple(_step(rung, first) for rung in verdict["rungs"] if isinstance(rung, Mapping))
     shown = Ladder(str(verdict.get("sentence") or ""), steps, summary=True)
-    return section("ladder", "Does the claim survive?", shown, _expected(record))
+    return section("ladder", "Does the claim survive?", shown, _expectation_table(record))
 
 
-def _expected(record: Record) -> Table | None:
+def _expectation_table(record: Record) -> Table | None:
     """What the spec expected, beside what was found."""
     made = list(predictions(record.study.get("expect"), record.result))
     rows = tuple((each.name, each.predicted, each.found, "yes" if each.met else "no") for each in made)

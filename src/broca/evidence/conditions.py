@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from broca.cache.cache import Cache, Part, Progress, silent
 from broca.cache.mapping import map_cached
-from broca.evidence.features import Measured, feature_sites, measure
+from broca.evidence.features import FeatureStatistics, feature_sites, measure
 from broca.evidence.fills import LAST, MEANS, donors_at, fills_of, moments_at
 from broca.evidence.maps import cell
 from broca.interventions.lesion import Fill, Lesion, Positions
@@ -196,9 +196,9 @@ class LesionScorer:
         if grain != "unit":
             several = {site: self.lm.anatomy.members(site, grain) for site in squares}
             squares = {site: row.reshape(-1, several[site]).mean(1) for site, row in squares.items()}
-        return {site: np.sqrt(row) for site, row in squares.items()} | self.measured(sites).likeness
+        return {site: np.sqrt(row) for site, row in squares.items()} | self.feature_statistics(sites).likeness
 
-    def measured(self, sites: Sequence[Site]) -> Measured:
+    def feature_statistics(self, sites: Sequence[Site]) -> FeatureStatistics:
         """What the dictionaries among some sites make of the prompts."""
         tokens = self.tokens if feature_sites(sites) else []
         return measure(self.lm, tokens, sites, cache=self.cache, progress=self.progress)

@@ -76,11 +76,11 @@ def matched_units(
     """
     found: Draws[UnitMask] = Draws((), "")
     for shared, bins, words in _matches(like, alive, match):
-        drawn = {_chosen(like.mask): (-1, like.mask)}
+        drawn = {_units_of(like.mask): (-1, like.mask)}
         for own in range(seed, seed + 10 * n):
             mask = random_like(like.mask, seed=own, alive=alive, among=among, match=shared, size=size, n_bins=bins)
             # Where few selections match, draws repeat themselves: a repeated draw is no further evidence.
-            drawn.setdefault(_chosen(mask), (own, mask))
+            drawn.setdefault(_units_of(mask), (own, mask))
             if len(drawn) > n:
                 break
         masks = [each for each in drawn.values() if each[0] >= 0]
@@ -90,7 +90,7 @@ def matched_units(
     return found
 
 
-def _chosen(mask: UnitMask) -> frozenset[tuple[Site, int]]:
+def _units_of(mask: UnitMask) -> frozenset[tuple[Site, int]]:
     """The units of a mask, whatever other sites it names."""
     return frozenset((site, int(i)) for site, on in mask.at.items() for i in np.flatnonzero(on))
 

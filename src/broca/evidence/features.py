@@ -27,7 +27,7 @@ from broca.models.lm import LM
 from broca.models.pool import Pool
 from broca.models.surprise import surprise
 from broca.models.tokens import Batch, Tokens
-from broca.models.unexplained_variance import explained, text_tokens
+from broca.models.unexplained_variance import explained_variance, text_tokens
 from broca.sites import Site
 from broca.specs.cost import Phase
 from broca.units import UnitMask
@@ -50,7 +50,7 @@ def feature_sites(sites: Sequence[Site]) -> list[Site]:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class FeatureStatistics:
     """What dictionaries make of some texts, by site."""
 
     figures: Mapping[Site, Mapping[str, float]]
@@ -78,7 +78,9 @@ def likeness(rate: Floats, written: Floats) -> Floats:
     return np.searchsorted(limits, rate, side="right") + rank / max(len(rank), 1)
 
 
-def measure(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: Cache, progress: Progress) -> Measured:
+def measure(
+    lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: Cache, progress: Progress
+) -> FeatureStatistics:
     """What the dictionaries of some sites make of texts: one pass over all, and three over `TEXTS` of them.
 
     Args:
@@ -94,7 +96,7 @@ def measure(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: C
 
         def compute(site: Site = site) -> dict[str, NDArray[Any]]:
             progress("measuring features", 0, 1)
-            found = explained(lm, tokens, site.layer)
+            found = explained_variance(lm, tokens, site.layer)
             return {
                 "figures": np.array([found.n, found.fvu, found.l0, *_losses(lm, tokens, site)]),
                 "rate": found.rate,
@@ -108,7 +110,7 @@ def measure(lm: LM, tokens: Sequence[Tokens], sites: Sequence[Site], *, cache: C
         figures[site] = dict(zip(names, map(float, got["figures"]), strict=True))
         rate[site] = np.asarray(got["rate"], np.float64)
         written[site] = np.sqrt(np.asarray(got["energy"], np.float64)) * dictionary.decoder_norm
-    return Measured(figures, rate, written)
+    return FeatureStatistics(figures, rate, written)
 
 
 def feature_phases(tokens: Sequence[Tokens], sites: Sequence[Site]) -> list[Phase]:
@@ -132,7 +134,7 @@ def _losses(lm: LM, tokens: Sequence[Tokens], site: Site) -> tuple[float, float,
     return found[0], found[1], found[2]
 
 
-def table(lm: LM, measured: Measured) -> pl.DataFrame | None:
+def table(lm: LM, measured: FeatureStatistics) -> pl.DataFrame | None:
     """One row a dictionary; None where there is none."""
     rows = []
     for site, own in measured.figures.items():
@@ -159,7 +161,7 @@ def table(lm: LM, measured: Measured) -> pl.DataFrame | None:
     return pl.DataFrame(rows) if rows else None
 
 
-def guards(measured: Measured) -> tuple[Guard, ...]:
+def guards(measured: FeatureStatistics) -> tuple[Guard, ...]:
     """Marks a dictionary that leaves much of these texts unexplained: what its features do not carry, no lesion of them takes away."""
     found = []
     for site, own in measured.figures.items():

@@ -21,7 +21,7 @@ def of_text(
     if isinstance(content, PicturedText):
         return None
     (tokens,) = lm.tokenize([content], chat=chat, truncate=truncate)
-    return _told(lm, name, tokens.ids, tokens.prefix, 0)
+    return _tokens_of(lm, name, tokens.ids, tokens.prefix, 0)
 
 
 def of_item(lm: LM, item: Item, scorer: Any) -> dict[str, Any] | None:
@@ -31,10 +31,10 @@ def of_item(lm: LM, item: Item, scorer: Any) -> dict[str, Any] | None:
         return of_text(lm, item.id, item.content, chat=chat_of(scorer))
     (question,) = asking.questions(lm, [item])
     answer = question.options[item.answer]
-    return _told(lm, item.id, (*question.shared.ids, *answer), question.shared.prefix, len(answer))
+    return _tokens_of(lm, item.id, (*question.shared.ids, *answer), question.shared.prefix, len(answer))
 
 
-def _told(lm: LM, name: str, ids: Sequence[int], special: int, answer: int) -> dict[str, Any]:
+def _tokens_of(lm: LM, name: str, ids: Sequence[int], special: int, answer: int) -> dict[str, Any]:
     kept = ids if len(ids) <= FIRST + LAST else (*ids[:FIRST], *ids[-LAST:])
     return {
         "id": name,

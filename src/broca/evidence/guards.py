@@ -56,7 +56,7 @@ def identity(lm: LM, mask: UnitMask, tokens: Sequence[Tokens]) -> Guard:
     )
 
 
-def restored(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> Guard:
+def restoration(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> Guard:
     """Masking weights and restoring them must leave every bit as it was.
 
     Raises:
@@ -74,7 +74,7 @@ def restored(lm: LM, mask: WeightMask, tokens: Sequence[Tokens]) -> Guard:
     )
 
 
-def unsteered(lm: LM, steer: Steer, tokens: Sequence[Tokens]) -> Guard:
+def no_steering(lm: LM, steer: Steer, tokens: Sequence[Tokens]) -> Guard:
     """Steering at dose 0 must change no bit, and at its own dose leave nothing behind.
 
     Raises:

@@ -55,7 +55,7 @@ def trial_of(
         lesions = tuple(Condition("lesion", mask, dose=dose, fill=fill) for fill in how.fills)
         # A feature that never fires on these items would be a draw that does nothing.
         alive = candidates(bench.lm, mask)
-        alive |= bench.measured(list(alive)).fires
+        alive |= bench.feature_statistics(list(alive)).fires
         size = bench.sizes(list(alive), mask.grain) if "size" in match else None
         drawn = matched_units(lesions[0], draws, alive=alive, size=size, match=match, among=among, seed=how.seed)
         return LesionTrial(lesions, drawn, wanted=draws)
@@ -77,14 +77,14 @@ def forces(
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Examination:
     """What the intact model answers, and whether it has the ability: known before anything is looked for."""
 
     intact: pl.DataFrame
     guards: tuple[Guard, ...]
 
 
-def examine(bench: LesionScorer, abilities: Abilities, how: Conduct) -> Examined:
+def examine(bench: LesionScorer, abilities: Abilities, how: Conduct) -> Examination:
     """Score the intact model: the gate, before anything is localized or trained.
 
     Args:
@@ -103,7 +103,7 @@ def examine(bench: LesionScorer, abilities: Abilities, how: Conduct) -> Examined
     can = intact.filter(pl.col("ability") == own)
     passed.append(guards.gate(can, abilities[own], own, alpha=how.alpha, stop=how.gate == "stop"))
     passed.append(guards.shortcut(intact, abilities, alpha=how.alpha))
-    return Examined(intact, tuple(passed))
+    return Examination(intact, tuple(passed))
 
 
 def hold(
@@ -112,7 +112,7 @@ def hold(
     abilities: Abilities,
     how: Conduct,
     *,
-    examined: Examined | None = None,
+    examined: Examination | None = None,
     rewordings: Sequence[Item] = (),
 ) -> tuple[TrialScores, tuple[Guard, ...]]:
     """Hold a trial: guards first, then every lesion, then random ones until they have decided.
@@ -131,7 +131,7 @@ def hold(
     known = examined or examine(bench, abilities, how)
     lm, mask = bench.lm, trial.mask
     checks = guards.probe(lm, bench.items, chat_of(bench.scorer))
-    same = guards.restored(lm, mask, checks) if isinstance(mask, WeightMask) else guards.identity(lm, mask, checks)
+    same = guards.restoration(lm, mask, checks) if isinstance(mask, WeightMask) else guards.identity(lm, mask, checks)
     trial, massive = (trial, ()) if isinstance(mask, WeightMask) else _without_massive(lm, trial, checks)
     force = forces(bench, trial, how)
     (lesion,) = force(trial.claim)

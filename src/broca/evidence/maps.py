@@ -86,7 +86,7 @@ def contrast_maps(
         return _unit_maps(sites, zip(look.parts(), map(_arrays, parts), strict=True)), None
     look = ShardValues(sides, tuple(sites), pool)
     parts = [*map(_arrays, map_cached(look, look.parts(), lm, cache, progress))]
-    first, second = _joined(look, parts)
+    first, second = _join(look, parts)
     if grain == "head":
         widths = {site: lm.anatomy.head_width(site) for site in sites}
         return _head_maps(sides, (first, second), widths), (first, second)
@@ -105,10 +105,10 @@ def side_values(
 ) -> Values:
     """The pooled activations of both sides themselves, 4 bytes a stimulus and unit; arguments as for `contrast_maps`."""
     look = ShardValues(sides, tuple(sites), pool)
-    return _joined(look, [*map(_arrays, map_cached(look, look.parts(), lm, cache, progress))])
+    return _join(look, [*map(_arrays, map_cached(look, look.parts(), lm, cache, progress))])
 
 
-def _joined(look: ShardValues, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Values:
+def _join(look: ShardValues, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Values:
     """The shards of each side, one after the other."""
     first, second = (
         {

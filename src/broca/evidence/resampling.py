@@ -42,7 +42,7 @@ DISTINCT = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shuffled:
+class MapPermutations:
     """The map among those of other arrangements of the sides, over all units of all sites."""
 
     p: Mapping[Site, Floats]
@@ -100,7 +100,7 @@ def shuffle(
     alpha: float,
     cache: Cache,
     progress: Progress,
-) -> Shuffled | str:
+) -> MapPermutations | str:
     """The map among those of other arrangements; or, where too few are possible for alpha, why and what would do.
 
     Args:
@@ -138,7 +138,7 @@ def shuffle(
     assert whole.pivots is not None
     p = {site: p_of_t(part.t, arrangements.sides) for site, part in tested.items()}
     p_max = {site: part.p_max for site, part in tested.items()}
-    return Shuffled(p, p_max, whole.pivots, whole.critical(alpha), arrangements, overlap)
+    return MapPermutations(p, p_max, whole.pivots, whole.critical(alpha), arrangements, overlap)
 
 
 def stability(

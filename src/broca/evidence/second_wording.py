@@ -92,8 +92,8 @@ def second_wording(
     if able.state != "passed":
         text += f" {able.text}"
     return SecondWording(
-        state, text, len(at), intact, two.value, _known(two.low), _known(two.high), two.p, one.value,
-        difference.value, _known(difference.low), _known(difference.high),
+        state, text, len(at), intact, two.value, _finite(two.low), _finite(two.high), two.p, one.value,
+        difference.value, _finite(difference.low), _finite(difference.high),
     )  # fmt: skip
 
 
@@ -119,5 +119,5 @@ def _size(value: float, low: float, high: float, smallest: float) -> str:
     return f"They differ by {points(abs(value))}, which may be chance."
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if isfinite(value) else None

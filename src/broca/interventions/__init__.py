@@ -1,4 +1,4 @@
-"""Changing, reversibly: each intervention is one method, ``applied(lm) -> context manager``."""
+"""Changing, reversibly: each intervention is one method, ``apply(lm) -> context manager``."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Counterfactuals:
     def fingerprint(self) -> str:
         return fingerprint(sorted(self.of.items()))
 
-    def written(self, lm: LM, shown: Pass) -> Written:
+    def writes(self, lm: LM, shown: Pass) -> Written:
         """What the counterfactuals of the texts of a pass write, row beside row, with no other edit of activations in force.
 
         Raises:
@@ -113,7 +113,7 @@ class EdgePatch:
     reads_ahead = True
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the patch in force; the model is untouched afterwards.
 
         Raises:
@@ -129,7 +129,7 @@ class EdgePatch:
 
         def donor(_x: Tensor) -> Written | None:
             shown = current()
-            return self.counterfactuals.written(lm, shown) if shown.has_prompt else None
+            return self.counterfactuals.writes(lm, shown) if shown.has_prompt else None
 
         with patch_edges(lm, parts, self.edges, donor) as fired:
             yield fired

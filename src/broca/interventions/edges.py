@@ -66,7 +66,7 @@ class EdgeLesion:
     reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the cuts in force; counts how often those of each layer were made. Bit for bit gone afterwards.
 
         Raises:

@@ -141,7 +141,7 @@ class Lesion:
         if not self.units.count:
             raise SelectionError("A lesion of zero units changes nothing. Select at least one unit.")
 
-    def fitted(self, lm: LM) -> Lesion:
+    def for_model(self, lm: LM) -> Lesion:
         """The same with the widths that this model has, where it was written before its model was known.
 
         Raises:
@@ -170,13 +170,13 @@ class Lesion:
         return min(0 if site.kind in PICTURE_KINDS else first_block(site) for site in sites)
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the lesion in force.
 
         Raises:
             SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
         """
-        own = self.fitted(lm)
+        own = self.for_model(lm)
         edits = {site: own._edit(lm, site) for site, flags in own.units.at.items() if flags.any()}  # noqa: SLF001 - itself
         with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired

@@ -69,7 +69,7 @@ class Patch:
     reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the activations in place; the model is untouched afterwards.
 
         Raises:

@@ -100,7 +100,7 @@ class PatternPatch:
     reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the rows in force; counts how often those of each layer were. Bit for bit gone afterwards.
 
         Raises:

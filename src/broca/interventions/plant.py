@@ -79,7 +79,7 @@ class Plant:
     reads_prompt = False  # it goes by the pass under way
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put the units in force; the weights come back bit for bit.
 
         Raises:

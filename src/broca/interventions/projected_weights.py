@@ -53,7 +53,7 @@ class WeightProjection:
     reads_ahead = False
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[None]:
+    def apply(self, lm: LM) -> Iterator[None]:
         """Put it in force, in place; every weight comes back bit for bit.
 
         Raises:
@@ -61,7 +61,7 @@ class WeightProjection:
             SiteUnavailable: if weights are quantised, offloaded or shared between layers.
             InterventionError: if the edited weights do not do what the projection of the stream does: some writer is not among them.
         """
-        steer = Steer(self.direction, act="project", where="stream").fitted(lm)
+        steer = Steer(self.direction, act="project", where="stream").for_model(lm)
         if lm.dtype in (torch.float16, torch.bfloat16):
             raise InterventionError(
                 f"In {str(lm.dtype).removeprefix('torch.')} weights keep a rest of their own rounding along the direction. Load the model in "

@@ -45,7 +45,7 @@ class Reconstruct:
         return first_block(Site(self.layer, "feature"))
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put it in force.
 
         Raises:

@@ -147,7 +147,7 @@ class Steer:
         """The same at another dose."""
         return replace(self, dose=dose)
 
-    def fitted(self, lm: LM) -> Steer:
+    def for_model(self, lm: LM) -> Steer:
         """The same, once it is sure that the direction is this model's.
 
         Raises:
@@ -168,14 +168,14 @@ class Steer:
         return self
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[Mapping[Site, int]]:
+    def apply(self, lm: LM) -> Iterator[Mapping[Site, int]]:
         """Put it in force; the model is untouched afterwards.
 
         Raises:
             SelectionError: if the direction is of another model.
             SiteUnavailable: if the model has no such site.
         """
-        own = self.fitted(lm)
+        own = self.for_model(lm)
         edits = {site: own._edit(vector_at) for site, vector_at in own._places(lm)}  # noqa: SLF001 - itself
         with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired
@@ -214,13 +214,13 @@ class Steer:
             if at in self.direction.centres:
                 centre = torch.from_numpy(self.direction.centres[at].astype(np.float64))
 
-        def moved(x: Tensor) -> Tensor:
+        def move(x: Tensor) -> Tensor:
             # A projection in half precision would leave a rest of its own rounding.
             wide = x.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
             found = (wide - _on(centre, wide)) @ _on(reader, wide)
             return (wide + (place - found).unsqueeze(-1) * _on(vector, wide)).to(x.dtype)
 
-        return moved
+        return move
 
 
 def _on(vector: Tensor, x: Tensor) -> Tensor:

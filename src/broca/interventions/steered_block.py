@@ -55,7 +55,7 @@ def steered_model(lm: LM, steer: Steer) -> Iterator[nn.Module]:
         InterventionError: if it steers some tokens only, or elsewhere than at outputs of blocks.
         SelectionError: if the direction is of another model.
     """
-    own = steer.fitted(lm)
+    own = steer.for_model(lm)
     if odd := [str(site) for site in own.direction.sites if site.kind != "resid_post"]:
         raise InterventionError(
             f"{', '.join(odd)}: a block is wrapped for its output alone. Give vectors at LAYER.resid_post."

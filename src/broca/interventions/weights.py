@@ -58,7 +58,7 @@ class WeightMask:
     reads_ahead = False
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[None]:
+    def apply(self, lm: LM) -> Iterator[None]:
         """Put the mask in force, in place; every weight comes back bit for bit.
 
         Raises:
@@ -127,7 +127,7 @@ class WeightDeltas:
     reads_ahead = False
 
     @contextmanager
-    def applied(self, lm: LM) -> Iterator[None]:
+    def apply(self, lm: LM) -> Iterator[None]:
         """Put the deltas in force; no weight is touched.
 
         Raises:

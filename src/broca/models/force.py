@@ -32,7 +32,7 @@ class Intervention(Protocol):
         """
         ...
 
-    def applied(self, lm: Any) -> AbstractContextManager[Mapping[Site, int] | None]:
+    def apply(self, lm: Any) -> AbstractContextManager[Mapping[Site, int] | None]:
         """Put the change in force on an `broca.models.lm.LM`; yields how often each edit has run, where it edits activations."""
         ...
 
@@ -55,7 +55,7 @@ class Forces:
     all: list[Force] = field(default_factory=list)
 
     @contextmanager
-    def applied(self, lm: object, interventions: Sequence[Intervention]) -> Iterator[None]:
+    def apply(self, lm: object, interventions: Sequence[Intervention]) -> Iterator[None]:
         """Run the body with every intervention in force.
 
         Raises:
@@ -69,7 +69,7 @@ class Forces:
         try:
             with ExitStack() as stack:
                 for intervention in interventions:
-                    runs = stack.enter_context(intervention.applied(lm))
+                    runs = stack.enter_context(intervention.apply(lm))
                     self.all.append(Force(intervention, runs or {}, suspensions()))
                 yield
         finally:

@@ -231,7 +231,7 @@ class LM:
         Raises:
             InterventionError: if one does not declare what an intervention must.
         """
-        with self.forces.applied(self, interventions):
+        with self.forces.apply(self, interventions):
             yield self
 
     def assert_fired(self) -> None:

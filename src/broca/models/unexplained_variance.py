@@ -26,7 +26,7 @@ TEXTS, LENGTH = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ExplainedVariance:
     """What a dictionary makes of some texts, over all of their tokens but special ones at the start."""
 
     n: int
@@ -42,8 +42,8 @@ class Explained:
     energy: NDArray[np.float64]
     """(feature,): its sum of squares."""
 
-    def __add__(self, other: Explained) -> Explained:
-        return Explained(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+    def __add__(self, other: ExplainedVariance) -> ExplainedVariance:
+        return ExplainedVariance(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     @property
     def fvu(self) -> float:
@@ -62,7 +62,7 @@ class Explained:
         return self.fired / max(self.n, 1)
 
 
-def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
+def explained_variance(lm: Any, tokens: Sequence[Tokens], layer: int) -> ExplainedVariance:
     """What the dictionary of a layer makes of texts; whatever is in force applies.
 
     Args:
@@ -75,10 +75,10 @@ def explained(lm: Any, tokens: Sequence[Tokens], layer: int) -> Explained:
         GuardError: if the texts do not run its site.
     """
     dictionary = lm.anatomy.dictionary(layer)
-    parts: list[Explained] = []
+    parts: list[ExplainedVariance] = []
 
     def step(batch: Batch) -> None:
-        found: list[Explained] = []
+        found: list[ExplainedVariance] = []
         with read_codes(lm.model, lm.anatomy, {layer: lambda x, code: found.append(_sums(dictionary, batch, x, code))}):
             lm.call(batch)
         parts.extend(found)
@@ -106,7 +106,7 @@ def text_tokens(batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def _sums(dictionary: Dictionary, batch: Batch, x: Tensor, code: Code) -> Explained:
+def _sums(dictionary: Dictionary, batch: Batch, x: Tensor, code: Code) -> ExplainedVariance:
     real = text_tokens(batch).to(x.device)
     wide = x.to(code.features)[real]
     left = (wide - coder(dictionary, x).decode(code)[real]).double().square().sum()
@@ -116,7 +116,7 @@ def _sums(dictionary: Dictionary, batch: Batch, x: Tensor, code: Code) -> Explai
         return sums.cpu().numpy()
 
     fired, energy = numbers((own != 0).sum(0).double()), numbers(own.square().sum(0))
-    return Explained(len(wide), float(wide.square().sum()), numbers(wide.sum(0)), float(left), fired, energy)
+    return ExplainedVariance(len(wide), float(wide.square().sum()), numbers(wide.sum(0)), float(left), fired, energy)
 
 
 def refuse_other(lm: Any, dictionary: Dictionary) -> None:
@@ -128,7 +128,7 @@ def refuse_other(lm: Any, dictionary: Dictionary) -> None:
     texts = [
         Tokens(tuple(ids), "", prefix=1) for ids in plain_texts(lm.model, lm.tokenizer, texts=TEXTS, tokens=LENGTH)
     ]
-    found = explained(lm, texts, dictionary.layer).fvu
+    found = explained_variance(lm, texts, dictionary.layer).fvu
     if found <= 1:
         return
     said = dictionary.about.get("model_name")

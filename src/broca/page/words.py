@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def rounded(n: float) -> str:
+def two_digits(n: float) -> str:
     """A large number in two digits: ``940``, ``38,000``, ``1.2 M``, ``340 M``."""
     if n >= 9.95e5:
         return f"{n / 1e6:.1f} M" if n < 9.95e6 else f"{float(f'{n / 1e6:.2g}'):,.0f} M"

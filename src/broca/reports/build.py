@@ -15,7 +15,7 @@ from broca.page.blocks import Block, Facts, Title
 from broca.page.record import Record
 from broca.registry import unknown
 from broca.reports.contents import contents, works_of
-from broca.reports.drawing import FORMATS, Figure, converted
+from broca.reports.drawing import FORMATS, Figure, convert
 from broca.reports.glance import glance
 from broca.reports.html import Renderer, page
 from broca.reports.works import bibliography
@@ -119,7 +119,7 @@ def _write_figure(folder: Path, figure: Figure, forms: Sequence[str]) -> None:
     if figure.spec:
         write(folder / f"{figure.name}.vl.json", figure.vl_json.encode("utf-8"))
     for form in forms:
-        if (drawn := converted(figure, form)) is not None:
+        if (drawn := convert(figure, form)) is not None:
             write(folder / f"{figure.name}.{form}", drawn)
 
 

@@ -80,7 +80,7 @@ FORMATS = ("pdf", "png")
 """What a figure can be written as, beside SVG."""
 
 
-def converted(figure: Figure, form: str) -> bytes | None:
+def convert(figure: Figure, form: str) -> bytes | None:
     """A figure in another format, drawn from its SVG, so that it looks the same; None where it could not be drawn.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from broca.errors import BrocaError
 from broca.instruments.parts import plan_of
-from broca.page.words import count, duration, rounded
+from broca.page.words import count, duration, two_digits
 from broca.specs.cost import Phase, Plan
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ class Cost:
     def words(self, step: Phase) -> str:
         """What one of the steps costs at most."""
         time = duration(self.seconds_of(step))
-        return f"{rounded(step.read)} tokens, {time}" if step.tokens else time
+        return f"{two_digits(step.read)} tokens, {time}" if step.tokens else time
 
     @property
     def sentence(self) -> str:
         early = ""
         if self.usual < EARLY * self.seconds and duration(self.usual) != duration(self.seconds):
             early = f", {duration(self.usual)} where draws stop as they do for a selection like any other"
-        read = f"about {rounded(self.tokens)} tokens in {count(self.passes, 'pass', 'passes')}"
+        read = f"about {two_digits(self.tokens)} tokens in {count(self.passes, 'pass', 'passes')}"
         return f"{read}, at most {duration(self.seconds)} on this machine{early}"
 
 
@@ -102,5 +102,5 @@ def measure(plan: Plan, *, clock: Callable[[], float] = perf_counter) -> Cost:
         now = clock()
         times.append(now - last)
         last = now
-    phases = tuple(each.timed for each in plan.phases)
+    phases = tuple(each.with_seconds for each in plan.phases)
     return Cost(phases, min(times) / max(1, plan.sample.tokens), max(0.0, start - begin - min(times)))

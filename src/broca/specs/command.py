@@ -98,4 +98,4 @@ class Call:
     @property
     def kept(self) -> dict[str, Any]:
         """The options that the next command keeps."""
-        return self.setting.kept()
+        return self.setting.kept_options()

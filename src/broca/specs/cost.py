@@ -40,7 +40,7 @@ class Phase:
     """Twins that are made for it: what is done once for a model, such as proofs, is done for each of them."""
 
     @property
-    def timed(self) -> Phase:
+    def with_seconds(self) -> Phase:
         """The same with the seconds that it takes."""
         return replace(self, seconds=self.seconds()) if callable(self.seconds) else self
 
@@ -118,12 +118,12 @@ def times(phases: Iterable[Phase], passes: float, *, name: str = "", twins: bool
             each.passes * passes,
             each.weight,
             None if each.expected is None else each.expected * passes,
-            _repeated(each.seconds, passes),
+            _repeat(each.seconds, passes),
             passes if twins else 0.0,
         )
         for each in phases
     ]
 
 
-def _repeated(seconds: float | Callable[[], float], n: float) -> float | Callable[[], float]:
+def _repeat(seconds: float | Callable[[], float], n: float) -> float | Callable[[], float]:
     return (lambda: seconds() * n) if callable(seconds) else seconds * n

@@ -37,7 +37,7 @@ class Template(str):
         return self.partition(" ")[0]  # type: ignore[return-value]
 
     @property
-    def told(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """`system` and `thinking`, those of them that were given."""
         return json.loads(self.partition(" ")[2])
 
@@ -58,7 +58,7 @@ class Template(str):
         if isinstance(value, cls):
             return value
         when, _, told = value.partition(" ") if isinstance(value, str) else ("", "", "")
-        fields = _told(told)
+        fields = _template_values(told)
         if when not in get_args(TemplateWhen) or fields is None:
             raise ValueError(
                 f"chat is {str(value)[:60]!r}: give auto, never or always, and what the template is told behind it as JSON, "
@@ -69,7 +69,7 @@ class Template(str):
         return made
 
 
-def _told(text: str) -> dict[str, Any] | None:
+def _template_values(text: str) -> dict[str, Any] | None:
     """What a template is told; None where the text says nothing of the kind."""
     try:
         found = json.loads(text)
@@ -110,7 +110,7 @@ def template(when: Chat = "auto", *, system: str | None = None, thinking: bool |
 
 def template_parts(chat: Chat) -> tuple[TemplateWhen, dict[str, Any]]:
     """When the template is used, and what it is told: `system` and `thinking`."""
-    return (chat.when, chat.told) if isinstance(chat, Template) else (chat, {})
+    return (chat.when, chat.values) if isinstance(chat, Template) else (chat, {})
 
 
 def template_options(chat: object) -> dict[str, Any]:

@@ -33,12 +33,12 @@ Truncation = Annotated[Positive | None, Field(description="Keep this many tokens
 def _budget(tokens: int | None, choices: Choices) -> str:
     """What a study was kept within, and what that took."""
     lowered = choices.field("budget_from") or {}
-    fields = ", ".join(f"{name} (asked for: {_listed(value)})" for name, value in lowered.items())
+    fields = ", ".join(f"{name} (asked for: {_as_list(value)})" for name, value in lowered.items())
     took = f"; for it these were lowered: {fields}" if fields else ", which took nothing from it"
     return f"The study was kept within a budget of {tokens:,} tokens{took}." if tokens else ""
 
 
-def _listed(value: Any) -> str:
+def _as_list(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

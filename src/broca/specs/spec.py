@@ -86,7 +86,7 @@ class Spec(BaseModel):
 
     @model_validator(mode="after")
     def _heard(self) -> Self:
-        for need, names in self.idle(self._chosen()):
+        for need, names in self.idle(self._choices()):
             if not need.strict:
                 continue
             text = idle(names, [on.replace("=", " = ") for on in need.on], why=need.why, beside=need.beside)
@@ -101,7 +101,7 @@ class Spec(BaseModel):
             if (own := [name for name in need.fields if name in given]) and not need.met(self):
                 yield need, own
 
-    def _chosen(self) -> Iterator[str]:
+    def _choices(self) -> Iterator[str]:
         """The fields that ask for something that neither their default nor a preset says."""
         preset = self.preset_fields()
         for need in self.needs:
@@ -138,7 +138,7 @@ class Spec(BaseModel):
         return ()
 
     @classmethod
-    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:  # noqa: ARG003 - for those that ask
+    def command_fields(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:  # noqa: ARG003 - for those that ask
         """The fields that options of a command amount to, where a type cannot say it."""
         return fields
 

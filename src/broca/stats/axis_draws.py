@@ -47,7 +47,7 @@ def random_vectors(vector: Array, points: Array, n: int, *, family: Family, seed
     """
     draw = np.random.default_rng(seed)
     if family == "norm":
-        return _scaled(draw.normal(size=(n, vector.size)), vector)
+        return _scale(draw.normal(size=(n, vector.size)), vector)
     centred = points - points.mean(0)
     _, deviations, directions = np.linalg.svd(centred / np.sqrt(max(len(points) - 1, 1)), full_matrices=True)
     variances = np.zeros(vector.size)
@@ -56,7 +56,7 @@ def random_vectors(vector: Array, points: Array, n: int, *, family: Family, seed
         raise StatisticsError("The points do not vary, so no vector has their variance. Give other stimuli.")
     variances = np.maximum(variances, _FLOOR * variances.mean())
     power = _power(variances / variances.sum(), variance_along(vector, points))
-    return _scaled((draw.normal(size=(n, vector.size)) * variances ** (power / 2)) @ directions, vector)
+    return _scale((draw.normal(size=(n, vector.size)) * variances ** (power / 2)) @ directions, vector)
 
 
 def _power(shares: Array, wanted: float) -> float:
@@ -69,7 +69,7 @@ def _power(shares: Array, wanted: float) -> float:
     return (low + high) / 2
 
 
-def _scaled(vectors: Array, like: Array) -> Array:
+def _scale(vectors: Array, like: Array) -> Array:
     return vectors * (np.linalg.norm(like) / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
@@ -96,7 +96,7 @@ def shuffled_vectors(
     a, b = positive - positive.mean(0), negative - negative.mean(0)
     deals = random_flags(sides, n, np.random.default_rng(seed))
     found = [fit_axis(*shuffled_sides(a, b, sides, flags), method).vector for flags in deals]
-    return _scaled(np.array(found), vector)
+    return _scale(np.array(found), vector)
 
 
 def null_aurocs(

@@ -44,21 +44,21 @@ def _item(number: int, n: int, kind: Counterfactual, draws: random.Random) -> It
     answer = number // len(FRAMES) % n
     letters = LETTERS[:n]
 
-    def told(names: Sequence[str], listed: Sequence[str]) -> str:
+    def story(names: Sequence[str], listed: Sequence[str]) -> str:
         question = FRAMES[frame].format(thing=thing, colour=colours[answer])
         return "\n".join([question, *(f"{a}. {b}" for a, b in zip(names, listed, strict=True)), "Answer:"])
 
     if kind == "symbol":
         others = draws.sample(LETTERS[n:], n)
-        counter, then = told(others, colours), others[answer]
+        counter, then = story(others, colours), others[answer]
     else:
         place = draws.choice([i for i in range(n) if i != answer])
         moved = list(colours)
         moved[answer], moved[place] = moved[place], moved[answer]
-        counter, then = told(letters, moved), letters[place]
+        counter, then = story(letters, moved), letters[place]
     return Item(
         id=f"mcqa:{number}",
-        prompt=told(letters, colours),
+        prompt=story(letters, colours),
         choices=tuple(f" {letter}" for letter in letters),
         answer=answer,
         ability="mcqa",

@@ -57,10 +57,10 @@ def exchange(item: Item, seed: int = 0) -> Counterfactual | None:
         return None
     foil = random.Random(f"{seed}/{item.id}").choice(others)  # noqa: S311 - a choice of words, no secret
     swap = {right: foil.strip(), foil.strip(): right}
-    return Counterfactual(_map_text(item.prompt, lambda text: _exchanged(text, swap)), foil)
+    return Counterfactual(_map_text(item.prompt, lambda text: _exchange(text, swap)), foil)
 
 
-def perturbed(item: Item, kind: str, seed: int = 0) -> Counterfactual | None:
+def perturb_item(item: Item, kind: str, seed: int = 0) -> Counterfactual | None:
     """The text perturbed in some way, of which the strongest other choice is taken for what it says; None where it cannot be.
 
     Raises:
@@ -98,7 +98,7 @@ def _pattern(words: list[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
 
 
-def _exchanged(text: str, swap: Mapping[str, str]) -> str:
+def _exchange(text: str, swap: Mapping[str, str]) -> str:
     return _pattern([*swap]).sub(lambda found: swap[found[0]], text)
 
 

@@ -34,13 +34,13 @@ def add_examples(items: Sequence[Item], *, shots: Shots) -> tuple[Item, ...]:
     by_ability: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         by_ability[item.ability].append(item)
-    examples = {ability: _chosen(ability, own, shots) for ability, own in by_ability.items()}
+    examples = {ability: _choose(ability, own, shots) for ability, own in by_ability.items()}
     taken = {ability: {each.cluster for each in own} for ability, own in examples.items()}
     left = [item for item in items if item.cluster not in taken[item.ability]]
     return tuple(replace(item, prompt=_behind(examples[item.ability], item)) for item in left)
 
 
-def _chosen(ability: str, items: Sequence[Item], shots: int) -> list[Item]:
+def _choose(ability: str, items: Sequence[Item], shots: int) -> list[Item]:
     odd = next((item for item in items if item.images or item.passages), None)
     if odd is not None:
         what = "pictures" if odd.images else "passages"

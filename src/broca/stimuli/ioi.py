@@ -48,21 +48,21 @@ def _item(number: int, kind: Counterfactual, draws: random.Random) -> Item:
     first = draws.random() < 0.5
     words = {"place": draws.choice(PLACES), "thing": draws.choice(THINGS)}
 
-    def told(one: str, two: str, giver: str) -> str:
+    def story(one: str, two: str, giver: str) -> str:
         a, b = (one, two) if first else (two, one)
         return FRAMES[frame].format(a=a, b=b, s=giver, **words)
 
     # Where the giver is the other one, or nobody who was named, the other choice is no worse than the right one.
     counter = {
-        "s2_io_flip": told(io, s, io),
-        "s1_io_flip": told(s, io, s),
-        "abc": told(others[0], others[1], others[2]),
-        "random_names": told(others[0], others[1], others[1]),
+        "s2_io_flip": story(io, s, io),
+        "s1_io_flip": story(s, io, s),
+        "abc": story(others[0], others[1], others[2]),
+        "random_names": story(others[0], others[1], others[1]),
     }[kind]
     order = draws.sample((io, s), 2)
     return Item(
         id=f"ioi:{number}",
-        prompt=told(io, s, s),
+        prompt=story(io, s, s),
         choices=tuple(f" {name}" for name in order),
         answer=order.index(io),
         ability="ioi",

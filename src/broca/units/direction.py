@@ -132,9 +132,9 @@ class Direction:
             raise SelectionError(
                 f"{', '.join(absent)}: {self!r} has no vector there. Fit it there, or choose one of its sites."
             )
-        return self._kept(wanted)
+        return self._keep(wanted)
 
-    def _kept(self, sites: Iterable[Site]) -> Direction:
+    def _keep(self, sites: Iterable[Site]) -> Direction:
         kept = set(sites)
         parts = {
             name: {s: v for s, v in getattr(self, name).items() if s in kept}

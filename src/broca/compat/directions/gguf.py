@@ -76,9 +76,9 @@ def write_control_vector(direction: Direction, path: str | Path, *, model_type: 
     infos, data = b"", b""
     for layer, vector in vectors.items():
         infos += _text(f"direction.{layer}") + struct.pack("<IQIQ", 1, vector.size, _F32, len(data))
-        data += _padded(vector.tobytes())
+        data += _pad(vector.tobytes())
     head = b"GGUF" + struct.pack("<IQQ", 3, len(vectors), len(fields)) + b"".join(fields) + infos
-    write(Path(path), _padded(head) + data)
+    write(Path(path), _pad(head) + data)
     return Path(path)
 
 
@@ -87,7 +87,7 @@ def _text(text: str) -> bytes:
     return struct.pack("<Q", len(content)) + content
 
 
-def _padded(content: bytes) -> bytes:
+def _pad(content: bytes) -> bytes:
     return content + bytes(-len(content) % _ALIGNMENT)
 
 

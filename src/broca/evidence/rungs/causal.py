@@ -150,7 +150,7 @@ def _words(
 ) -> str:
     by_fill = {name: -value for name, value in zip(scores.fills, found.by_fill, strict=True)}
     fills = f" in the mean over {len(by_fill)} fills" if len(by_fill) > 1 else ""
-    balanced = "; positions and answers balanced" if scores.balanced else ""
+    balanced = "; positions and answers balanced" if scores.is_balanced else ""
     text = (
         f"The {what} changes {scores.name} accuracy by {points(-found.value)} {limits(-found.high, -found.low)}{fills} (sign flips "
         f"over {count(found.groups, 'group')}, {p_value(found.p)}{balanced}); the smallest loss of interest is "

@@ -13,7 +13,7 @@ from scipy import stats
 from broca.errors import StatisticsError
 from broca.evidence.contrast_map import flat
 from broca.evidence.maps import Floats
-from broca.evidence.resampling import DISTINCT, Shuffled
+from broca.evidence.resampling import DISTINCT, MapPermutations
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits, number, p_value
 from broca.page.words import enumeration
@@ -37,7 +37,7 @@ SIZE = 1.0
 def unit_map(
     q: Mapping[Site, Floats],
     selection: Selection,
-    shuffled: Shuffled | str | None,
+    shuffled: MapPermutations | str | None,
     *,
     alpha: float,
     without: Sequence[str] = (),
@@ -99,7 +99,7 @@ def unit_map(
     )
 
 
-def detectable(shuffled: Shuffled) -> float:
+def detectable(shuffled: MapPermutations) -> float:
     """How far apart a unit's sides must lie, in standard deviations, to be significant family-wise with probability 0.95."""
     sides = shuffled.arrangements.sides
     shift = shuffled.critical + stats.norm.ppf(0.95)
@@ -108,7 +108,7 @@ def detectable(shuffled: Shuffled) -> float:
     return float(shift * np.sqrt(1 / (sides.n_only_a + sides.n_both) + 1 / (sides.n_only_b + sides.n_both)))
 
 
-def _state(bound: float, hits: int, seen: float, shuffled: Shuffled) -> tuple[State, str]:
+def _state(bound: float, hits: int, seen: float, shuffled: MapPermutations) -> tuple[State, str]:
     """The rung's state, and what would decide it where nothing does."""
     if bound >= HALF:
         return "passed", ""

@@ -17,7 +17,7 @@ from broca.models.lm import LM
 from broca.models.questions import Question
 from broca.page.words import count
 from broca.scoring import Likelihood
-from broca.stimuli.counterfactuals import Counterfactual, exchange, is_kind, own_counterfactual, perturbed
+from broca.stimuli.counterfactuals import Counterfactual, exchange, is_kind, own_counterfactual, perturb_item
 
 ENOUGH = 8
 """Pairs, below which nothing is scored."""
@@ -93,7 +93,7 @@ def counterfactuals(groups: Sequence[PairedItems]) -> Counterfactuals:
 def _told(item: Item, way: str, seed: int) -> list[Counterfactual]:
     """What an item's counterfactual may be, the first choice first."""
     if is_kind(way):
-        return [found] if (found := perturbed(item, way, seed)) else []
+        return [found] if (found := perturb_item(item, way, seed)) else []
     made = {"own": own_counterfactual(item), "exchange": exchange(item, seed)}
     return [found for name, found in made.items() if found is not None and way in (name, "auto")]
 

@@ -15,7 +15,7 @@ from broca.errors import GuardError
 from broca.evidence import guards
 from broca.evidence.conditions import CHUNK, Condition, LesionScorer
 from broca.evidence.draws import LEAST, Draws
-from broca.evidence.holding import Examined
+from broca.evidence.holding import Examination
 from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.rungs.causal import KeptAlone, MatchedDraws
 from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
@@ -154,7 +154,7 @@ def hold(
     abilities: Abilities,
     how: Conduct,
     *,
-    known: Examined,
+    known: Examination,
     others: Counterfactuals,
 ) -> CircuitScores:
     """Score every condition, then random circuits until they have decided: kept alone, and taken away where there are other abilities."""

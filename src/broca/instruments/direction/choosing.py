@@ -173,7 +173,7 @@ def choose(work: Work, items: Sequence[Item]) -> Chosen:
         dose = fluent_dose(work.fluency, lm, direction, most=spec.most, limit=spec.perplexity_limit, cache=work.cache)
         used = dose or spec.most / RANGE
         plus, minus = bench.tables(both_signs([Condition("lesion", direction, dose=100.0)]), SteerBy(used))
-        toward, effect = _moved(spec, plus, minus, items)
+        toward, effect = _shift(spec, plus, minus, items)
         tried.append({"site": str(site), "layer": site.layer, "dose": dose, "effect": effect, "toward": toward})
     work.progress("choosing a layer", len(among), len(among))
     fluent = [row for row in tried if row["dose"] is not None]
@@ -199,7 +199,7 @@ def _about(spec: DirectionTest, lm: LM) -> dict[str, Any]:
             "contrast": contrast.fingerprint, "fitted_on": lm.name}  # fmt: skip
 
 
-def _moved(spec: DirectionTest, plus: pl.DataFrame, minus: pl.DataFrame, items: Sequence[Item]) -> tuple[str, float]:
+def _shift(spec: DirectionTest, plus: pl.DataFrame, minus: pl.DataFrame, items: Sequence[Item]) -> tuple[str, float]:
     """What positive doses move answers towards, and by how much, in nats: half the difference between a dose and its negative."""
     words = common_choices(items)
     if spec.toward is not None:

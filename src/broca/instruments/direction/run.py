@@ -139,7 +139,7 @@ def _result(found: _Found) -> DirectionResult:
     tables = scores.tables
     return DirectionResult(
         spec=spec,
-        steered=_steered(lm, found),
+        steered=_steering_summary(lm, found),
         vectors={site: axis.vector for site, axis in axes.items()},
         readers={site: axis.reader for site, axis in axes.items()},
         centres={site: axis.centre for site, axis in axes.items()},
@@ -201,7 +201,7 @@ def _shift(found: _Found) -> dict[str, Any]:
     return {"value": float(ends[0] - ends[1]), "unit": "nats", "dose": found.dose, "random_median": median}
 
 
-def _steered(lm: LM, found: _Found) -> dict[str, Any]:
+def _steering_summary(lm: LM, found: _Found) -> dict[str, Any]:
     chosen = found.chosen
     return {
         "site": str(chosen.site), "dose": chosen.dose, "toward": chosen.toward, "orientation": chosen.orientation,

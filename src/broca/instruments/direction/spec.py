@@ -144,7 +144,7 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
         return max(map(abs, self.doses))
 
     @cached_property
-    def _dealt(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Options of the contrast, and those of the benchmarks."""
         names = (self.items, *self.others)
         takes = [(name, types_of_items(name)) for name in names]
@@ -166,7 +166,9 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
             StimulusError: if its file is malformed.
             UnknownName: if no contrast has this name, or nothing takes an option.
         """
-        return self.contrast if isinstance(self.contrast, Contrast) else load_contrast(self.contrast, **self._dealt[0])
+        return (
+            self.contrast if isinstance(self.contrast, Contrast) else load_contrast(self.contrast, **self._options[0])
+        )
 
     @cached_property
     def further(self) -> dict[str, Contrast]:
@@ -175,7 +177,7 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
 
     @property
     def ability_options(self) -> Mapping[str, Any]:
-        return self._dealt[1]
+        return self._options[1]
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of stimuli and items: files may change under their names."""

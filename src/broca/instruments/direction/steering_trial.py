@@ -15,7 +15,7 @@ from broca.evidence.conditions import INTACT, Condition, LesionScorer
 from broca.evidence.directions import ContrastValues
 from broca.evidence.draws import Draws
 from broca.evidence.guards import probe
-from broca.evidence.holding import Examined
+from broca.evidence.holding import Examination
 from broca.evidence.steering import Against, SteerBy, against_signs, both_signs, log_odds
 from broca.evidence.trial import LesionTrial, TrialScores
 from broca.evidence.verdict import Guard
@@ -91,11 +91,11 @@ def check_steering(bench: LesionScorer, chosen: Chosen) -> tuple[Guard, ...]:
     """Dose 0 changes no bit and nothing stays behind; the dose changes something."""
     checks = probe(bench.lm, bench.items, chat_of(bench.scorer))
     steer = Steer(chosen.direction, chosen.used)
-    return guards.unsteered(bench.lm, steer, checks), guards.effect(bench.lm, steer, checks)
+    return guards.no_steering(bench.lm, steer, checks), guards.effect(bench.lm, steer, checks)
 
 
 def hold(
-    bench: LesionScorer, start: TrialScores, chosen: Chosen, examined: Examined, rewordings: Sequence[Item]
+    bench: LesionScorer, start: TrialScores, chosen: Chosen, examined: Examination, rewordings: Sequence[Item]
 ) -> TrialScores:
     """Score every condition at the dose and at its negative, and random directions until they have decided.
 

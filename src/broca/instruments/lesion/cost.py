@@ -57,7 +57,7 @@ def _localizing(spec: CausalTest, lm: LM) -> list[Phase]:
     """What its localizers do, as far as it is not known."""
     found: list[Phase] = []
     for turn, each in enumerate(spec.every_localizer):
-        plan = None if spec.known is not None and turn == 0 else plan_of(each, lm)
+        plan = None if spec.known_ranking is not None and turn == 0 else plan_of(each, lm)
         found += plan.phases if plan is not None else ()
     return found
 

@@ -55,7 +55,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
         check_mask(lm, spec.selection)
     examined = examine(bench, data.abilities, how)
     found: list[Ranking] = [
-        spec.known if spec.known and i == 0 else each.run(lm, cache=cache, progress=progress)
+        spec.known_ranking if spec.known_ranking and i == 0 else each.run(lm, cache=cache, progress=progress)
         for i, each in enumerate(spec.every_localizer)
     ]
     if spec.selection is None:
@@ -94,7 +94,7 @@ def _with_features(made: CausalResult, bench: LesionScorer, mask: Choice) -> Cau
     sites = features.feature_sites(mask.sites) if isinstance(mask, UnitMask) else []
     if not sites or not isinstance(mask, UnitMask):
         return made
-    measured = bench.measured(sites)
+    measured = bench.feature_statistics(sites)
     labels = [item.ability for item in bench.items]
     return replace(
         made,

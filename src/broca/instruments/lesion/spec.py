@@ -146,7 +146,7 @@ class CausalTest(AbilitySpec, SharedLevel, WithBudget, Spec):
         return test
 
     @property
-    def known(self) -> Ranking | None:
+    def known_ranking(self) -> Ranking | None:
         """What the main localizer found, where it was run before: it is not run again."""
         return self._known
 
@@ -198,14 +198,14 @@ class CausalTest(AbilitySpec, SharedLevel, WithBudget, Spec):
             spec.read()
 
     @classmethod
-    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+    def command_fields(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
         own, of = dict(fields), dict(fields.get("localizer", {}))
         own.pop("localizer", None)
         if "chat" in of:
             own["scorer"] = {"kind": "likelihood", "chat": of["chat"]}
         which = next((name for name in ("localizer", "from_", "units", "heads") if name in call.given), None)
         if which is None:
-            given = INSTRUMENTS[USUAL].commanded({"contrast": "belief", **of}, call)
+            given = INSTRUMENTS[USUAL].command_fields({"contrast": "belief", **of}, call)
             return options_dealt(own, given)
         unheard = ["contrast_options" if name == "options" else name for name in of if name != "chat"]
         if unheard:

@@ -14,7 +14,7 @@ from broca.stats.stability import Stability
 if TYPE_CHECKING:
     from broca.instruments.localize.spec import Localize
 
-Resampled = tuple[resampling.Shuffled | str | None, Stability | None]
+Resampled = tuple[resampling.MapPermutations | str | None, Stability | None]
 """The shuffled map, or why there can be none; and how alike the selections are: None where nobody asked."""
 
 

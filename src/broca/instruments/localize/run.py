@@ -84,7 +84,7 @@ def run(spec: Localize, lm: LM, *, cache: Cache = no_cache, progress: Progress =
         dictionaries=features.table(lm, measured),
         activations=features.strongest(lm, read, _labels(sides), selection.mask, order=whole.t, cache=cache),
     )
-    return _compared(spec, local, lm, cache=cache, progress=progress)
+    return _with_comparisons(spec, local, lm, cache=cache, progress=progress)
 
 
 def _labels(sides: tuple[TokenizedSide, TokenizedSide]) -> list[str]:
@@ -92,7 +92,7 @@ def _labels(sides: tuple[TokenizedSide, TokenizedSide]) -> list[str]:
     return [name for name, side in zip(("positive", "negative"), sides, strict=True) for _ in side.tokens]
 
 
-def _compared(spec: Localize, local: Localization, lm: LM, *, cache: Cache, progress: Progress) -> Localization:
+def _with_comparisons(spec: Localize, local: Localization, lm: LM, *, cache: Cache, progress: Progress) -> Localization:
     """With what other contrasts of the ability and untrained twins say of the map, where they are asked for."""
     if spec.also:
         table = across.cross_contrast_agreement(spec, local, lm, cache=cache, progress=progress)
@@ -245,7 +245,7 @@ def _localization(
             *contrast_map.citations(spec.grain, spec.preset),
             *(text for name, texts in resampling.CITATIONS.items() if getattr(spec, name) for text in texts),
         ),
-        p_max=shuffled.p_max if isinstance(shuffled, resampling.Shuffled) else None,
+        p_max=shuffled.p_max if isinstance(shuffled, resampling.MapPermutations) else None,
     )
 
 

@@ -212,7 +212,7 @@ class Localize(SharedLevel, WithBudget, Spec):
         return (option_types(fields.get("contrast", "belief")),)
 
     @classmethod
-    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+    def command_fields(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
         # With a dictionary it is features that are looked at, where nothing else is said.
         asked = "sites" in fields or fields.get("grain", "unit") != "unit"
         return fields if asked or not call.kept.get("features") else {**fields, "sites": "*.feature"}

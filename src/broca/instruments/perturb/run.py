@@ -118,14 +118,14 @@ class _Seen:
     @property
     def warnings(self) -> tuple[str, ...]:
         """How many were left out."""
-        if not self.dropped or self.looked:
+        if not self.dropped or self.why_undecided:
             return ()
         return (
             f"{count(self.dropped, 'case')} left out: they, or others of their groups, helped to choose what is tested.",
         )
 
     @property
-    def looked(self) -> str | None:
+    def why_undecided(self) -> str | None:
         """Why nothing is decided of the place: every case was looked at before."""
         return _LOOKED if self.dropped and self.dropped == len(self.cases) else None
 
@@ -146,7 +146,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     refused = next((guard.text for guard in guards if (guard.name, guard.state) == ("gate", "marked")), None)
     verdict = Verdict.of(
         *(
-            rung.undecided_if(refused).undecided_if(seen.looked) if rung.name in PLACE else rung
+            rung.undecided_if(refused).undecided_if(seen.why_undecided) if rung.name in PLACE else rung
             for rung in after.selected.rungs
         )
     )
@@ -168,7 +168,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         patterns=after.patterns,
         examples=told.examples(lm, cases, lost, spec.examples),
         verdict=verdict,
-        ledger=ledger(spec, texts.kinds, after.selected, dropped=seen.dropped, apart=seen.looked is None),
+        ledger=ledger(spec, texts.kinds, after.selected, dropped=seen.dropped, apart=seen.why_undecided is None),
         guards=guards,
         warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *seen.warnings, *after.warnings, *lm.notes),
         claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),

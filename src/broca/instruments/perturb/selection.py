@@ -218,14 +218,14 @@ def _learned_rung(
     for i in range(how.twins):
         cases.progress("patching untrained twins", i, how.twins)
         twin = how.twin_cases.of(untrained_twin(cases.lm, how.seed + i), f"untrained {how.seed + i}", cases)
-        random.append(_restored(twin, len(chosen), how))
+        random.append(_share_restored(twin, len(chosen), how))
         if learned.decide(own, random, most=how.twins, alpha=how.alpha)[0] == "failed":
             break
     cases.progress("patching untrained twins", how.twins, how.twins)
     return learned.patch_choice(own, random, most=how.twins, cases=len(second), what=how.what, alpha=how.alpha)
 
 
-def _restored(twin: Patches, count: int, how: Choosing) -> float:
+def _share_restored(twin: Patches, count: int, how: Choosing) -> float:
     """What as many restore as one half of a twin's cases chooses, in the other half; 0 where so few answers turned that none are chosen."""
     groups = np.asarray(twin.groups)
     if _too_few(groups):

@@ -78,7 +78,7 @@ def _scoring(spec: Sensitivity, samples: Samples) -> Phase:
 def _held_out(work: Work) -> tuple[Phase, Phase]:
     """Gradients of held-out items and texts, and of every answer of the items."""
     spec, lm = work.spec, work.lm
-    held = of_items(spec, lm, work.tested[:HELD_OUT], HELD_OUT, "held-out items")
+    held = of_items(spec, lm, work.own_items[:HELD_OUT], HELD_OUT, "held-out items")
     texts = of_texts(spec.model_copy(update={"windows": "start"}), lm, spec.texts[1][:HELD_OUT])
     several = all(len(asked.question.options) > 1 for asked in held.asked)
     every = [_rows(asked, Against()) for asked in held.asked] if several else []

@@ -54,7 +54,7 @@ def result(work: Work) -> SensitivityResult:
     mask_fraction, sweep = work.choice()
     trial = work.trial(mask_fraction)
     claim, mask = trial.claim, trial.mask.weights
-    passed += [guards.restored(lm, trial.mask, checks), guards.effect(lm, trial.mask, checks)]
+    passed += [guards.restoration(lm, trial.mask, checks), guards.effect(lm, trial.mask, checks)]
     scores = _scores(work, trial, every, intact)
     perplexity, windows = work.perplexities([INTACT, claim, *trial.sweep, *trial.families[spec.nulls[0]]])
     passed.append(nulls_of.predictability_guard(perplexity, lm.model.get_input_embeddings().weight.shape[0]))

@@ -23,7 +23,7 @@ def ledger(work: Work, mask_fraction: float) -> Ledger:
         look("sizes", (1.0, *spec.sizes)),
         look("families of random masks", spec.nulls, "all"),
     )
-    tested = f"{count(len(work.tested), 'item')} of {work.own}"
+    tested = f"{count(len(work.own_items), 'item')} of {work.own}"
     weights = f"{count(len(scored), 'item')} of {work.own}" if scored else work.task.name
     choices = (
         DataChoice("the ranking of the weights", weights, tested, apart=True, groups=group_digests(scored)),

@@ -256,7 +256,7 @@ class Sensitivity(AbilitySpec, SharedLevel, WithBudget, Spec):
         return tuple(map(option_types, sources))
 
     @classmethod
-    def commanded(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
+    def command_fields(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
         made = dict(fields)
         published = "preset" in fields
         if published and call.setting.loading.dtype != "auto":
@@ -269,5 +269,5 @@ class Sensitivity(AbilitySpec, SharedLevel, WithBudget, Spec):
 
     def following(self, call: Call, /) -> Sequence[str]:
         to = f"{Path(call.setting.model).name or 'model'}-masked"
-        kept = {"to": to, **call.setting.kept(working=False, out=False)}
+        kept = {"to": to, **call.setting.kept_options(working=False, out=False)}
         return [command("export", call.run.path, options=kept)]

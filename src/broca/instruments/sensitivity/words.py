@@ -45,7 +45,7 @@ def method(work: Work, mask_fraction: float) -> str:
         f"in {spec.precision}. Of {'each ' + spec.scope if spec.scope != 'global' else 'all weights'} the share with the highest "
         f"scores was taken, without {q} of those that {controls} ranks first. The share {mask_fraction:g} was chosen from {len(work.fractions)} "
         f"fractions on {len(work.parts[1])} items, as the one that costs them most accuracy where perplexity stays within "
-        f"{spec.perplexity_limit:g} times the intact model's, and tested on {len(work.tested)} items"
+        f"{spec.perplexity_limit:g} times the intact model's, and tested on {len(work.own_items)} items"
         f"{', which are the same' if spec.choose_on == 'test' else ' that neither scored weights nor chose it'}. Perplexities are of "
         f"{spec.perplexity_source or f'further texts of {spec.general}'}."
     )

@@ -78,14 +78,14 @@ class Work:
         return self.other_data[-1].abilities
 
     @property
-    def tested(self) -> tuple[Item, ...]:
+    def own_items(self) -> tuple[Item, ...]:
         """Those of the own ability."""
         return self.scored_items[self.own]
 
     @cached_property
     def rewordings(self) -> list[Item]:
         """The items that test, in other words."""
-        tested = {item.id for item in self.tested}
+        tested = {item.id for item in self.own_items}
         return [item for item in self.spec.rewordings if item.id in tested]
 
     @property
@@ -253,7 +253,7 @@ class Work:
     def selective(self, mask: WeightSet) -> Rung:
         """The rung 'selective', on items and texts that chose nothing."""
         return held_out.selective(
-            self.spec, self.lm, mask, self.tested, self.matrices, cache=self.cache, progress=self.progress
+            self.spec, self.lm, mask, self.own_items, self.matrices, cache=self.cache, progress=self.progress
         )
 
     def reliable(self, mask_fraction: float) -> Rung:

@@ -20,7 +20,7 @@ Place = Callable[[Any, Edit], Any]
 
 
 @dataclass(slots=True, eq=False)
-class _Coded:
+class _FeaturePass:
     """The features of a dictionary in the pass under way, and what edits them."""
 
     dictionary: Dictionary
@@ -59,7 +59,7 @@ class _Coded:
         return self.written
 
 
-_edited: WeakKeyDictionary[nn.Module, dict[Dictionary, _Coded]] = WeakKeyDictionary()
+_edited: WeakKeyDictionary[nn.Module, dict[Dictionary, _FeaturePass]] = WeakKeyDictionary()
 """What is edited in a model at present."""
 
 
@@ -74,12 +74,12 @@ class Where:
     read_at: Place
     """Puts a reader behind every edit."""
 
-    def sources(self, own: _Coded) -> list[Callable[[], None]]:
+    def sources(self, own: _FeaturePass) -> list[Callable[[], None]]:
         """Have a transcoder read; nothing for what reads where it writes."""
         dictionary = own.dictionary
         return [self.read_at(self.anatomy.tap(dictionary.source), own.read)] if dictionary.is_transcoder else []
 
-    def target(self, own: _Coded) -> Tap:
+    def target(self, own: _FeaturePass) -> Tap:
         """Where a dictionary writes."""
         return self.anatomy.tap(own.dictionary.writes_to)
 
@@ -95,7 +95,7 @@ def append_edit(where: Where, layer: int, edit: Edit) -> Callable[[], None]:
     dictionary = where.anatomy.dictionary(layer)
     every = _edited.setdefault(where.model, {})
     if dictionary not in every:
-        own = _Coded(dictionary)
+        own = _FeaturePass(dictionary)
         own.undo = [*where.sources(own), where.edit_at(where.target(own), own.edit)]
         every[dictionary] = own
     coded = every[dictionary]
@@ -113,7 +113,7 @@ def append_edit(where: Where, layer: int, edit: Edit) -> Callable[[], None]:
 
 def add_edit(where: Where, layer: int, edit: Callable[[Tensor, Code], Tensor]) -> list[Callable[[], None]]:
     """Replace what stands at a dictionary's target by what a function makes of it and its code; gives the steps that undo it."""
-    own = _Coded(where.anatomy.dictionary(layer))
+    own = _FeaturePass(where.anatomy.dictionary(layer))
     return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, own.code_of(x)))]
 
 
@@ -122,7 +122,7 @@ def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> l
 
     Features that are edited are shown as they were edited: nothing is encoded anew.
     """
-    own = _Coded(where.anatomy.dictionary(layer))
+    own = _FeaturePass(where.anatomy.dictionary(layer))
 
     def read(x: Tensor) -> Tensor:
         edited = _edited.get(where.model, {}).get(own.dictionary)

@@ -68,7 +68,7 @@ def pull_spec(name: str, folder: Path) -> Path:
     """
     address = Address.parse(name)
     manifest, _, commit = _manifest(address)
-    content = _checked(address, SPEC, manifest, commit)
+    content = _checked_manifest(address, SPEC, manifest, commit)
     write(folder / SPEC, content)
     return folder / SPEC
 
@@ -78,7 +78,7 @@ def _fetch_all(address: Address, folder: Path) -> None:
     with writing(folder):
         (folder / "tables").mkdir(parents=True)
     for name in manifest["files"]:
-        write(folder / name, _checked(address, name, manifest, commit))
+        write(folder / name, _checked_manifest(address, name, manifest, commit))
     write(folder / MANIFEST, raw)
 
 
@@ -115,7 +115,7 @@ def _refuse_names(address: Address, manifest: dict[str, Any]) -> None:
         raise RunError(f"{address} has {size:,} bytes, and a run that is pulled has {LARGEST:,} at most.")
 
 
-def _checked(address: Address, name: str, manifest: dict[str, Any], commit: str) -> bytes:
+def _checked_manifest(address: Address, name: str, manifest: dict[str, Any], commit: str) -> bytes:
     written = manifest["files"][name]
     content = _download(address, name, commit, int(written["bytes"]))
     if digest(content) != written["sha256"]:

@@ -28,7 +28,7 @@ class LayerOff:
         """Blocks below may hand on what they handed on before (may be left out)."""
         return self.layer
 
-    def applied(self, lm: broca.LM) -> AbstractContextManager[Any]:
+    def apply(self, lm: broca.LM) -> AbstractContextManager[Any]:
         sites = (broca.Site(self.layer, "attn_out"), broca.Site(self.layer, "mlp_out"))
         every = broca.UnitMask({site: np.ones(lm.anatomy.width(site), dtype=bool) for site in sites})
-        return broca.Lesion(every).applied(lm)
+        return broca.Lesion(every).apply(lm)
