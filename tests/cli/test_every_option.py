@@ -326,8 +326,8 @@ def tiny() -> LM:
 
 SEAMS = {
     **{f"broca.cli{module}.execute_study": Stopped for module in ("", ".studies")},
-    "broca.cli.inspecting.loaded": Stopped,
-    **{f"broca.cli.{module}.loaded": "lm" for module in ("answering", "exporting", "captures")},
+    "broca.cli.inspecting.load_model": Stopped,
+    **{f"broca.cli.{module}.load_model": "lm" for module in ("answering", "exporting", "captures")},
     "broca.compat.wu2025.tree.check_tree": None,
     "broca.instruments.circuit.entry.check_entry": None,
     "broca.instruments.direction.export.check_export": None,

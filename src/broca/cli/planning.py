@@ -44,31 +44,21 @@ def plan(
         loss, groups, items, intact=intact, chance=chance, others=others, alike=rho, alpha=alpha, claims=claims
     )
     here, needs = ladder_power(study), ladder_needs(study, power=power)
-    more = needs.refutation
-    against = (
-        []
-        if more is None
-        else [
-            (
-                "not specific",
-                f"{here.refutation:.0%} probable where the lesion costs every ability as much; for {power:.0%} {more.groups:,} groups of {items}",
-            )
-        ]
-    )
+    both = f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)"
+    facts = [
+        ("causal and specific", both),
+        (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
+    ]
+    if needs.refutation is not None:
+        alike = f"{here.refutation:.0%} probable where the lesion costs every ability as much"
+        facts.append(("not specific", f"{alike}; for {power:.0%} {needs.refutation.groups:,} groups of {items}"))
     stimuli = welch_needed(d, tests=units, power=power, alpha=alpha, m=items, rho=rho)
-    terminal.facts(
-        [
-            (
-                "causal and specific",
-                f"{here.both:.0%} probable with {groups} groups of {items} items ({here.draws:.0f} draws expected)",
-            ),
-            (f"for {power:.0%}", f"{needs.study.groups:,} groups of {items}, {needs.items:,} items of each ability"),
-            *against,
-            ("random lesions", f"{needs.draws:,} at most; drawing stops as soon as the decision is all but certain"),
-            ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
-            ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
-        ]
-    )
+    facts += [
+        ("random lesions", f"{needs.draws:,} at most; drawing stops as soon as the decision is all but certain"),
+        ("untrained twins", f"{needs.twins:,}, fewer where one reaches the model"),
+        ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
+    ]
+    terminal.facts(facts)
     asked = {
         "contrast": YOUR_CONTRAST,
         "items": YOURS,

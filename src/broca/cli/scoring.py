@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -95,19 +95,23 @@ def score(
             if budget is not None:
                 read_budget(budget)
             how = {"templating": templating, "loading": loading, "dry": dry_run, "budget": budget}
-            asked, told = rows_here(str(model), asked, answering, under, **how)
-            if told is None:
+            asked, scored = rows_here(str(model), asked, answering, under, **how)
+            if scored is None:
                 typed = {"items": items, "all": all_ or None, "options": options, "columns": columns, "shots": shots}
-                kept = values(templating, answering, under, rows=rows, budget=budget) | Setting(
-                    str(model), loading
-                ).kept_options(working=False)
-                terminal.following({}, command("score", model, options=typed | kept))
+                typed |= values(templating, answering, under, rows=rows, budget=budget)
+                _say_next(str(model), loading, typed)
                 return
-            found = told
+            found = scored
         _show(asked, found, brief=all_)
     if rows is not None and write is not None:
         put(rows, write(found))
     terminal.following({} if rows is None else {"rows": str(rows)})
+
+
+def _say_next(model: str, loading: Loading, typed: dict[str, Any]) -> None:
+    """After a dry run: the same command, without it."""
+    kept = Setting(model, loading).kept_options(working=False)
+    terminal.following({}, command("score", model, options=typed | kept))
 
 
 def _lm_eval_metrics(

@@ -133,7 +133,7 @@ def _silent(sites: Sequence[str], what: str) -> GuardError:
 _LINES = {
     "fingerprint": 'fingerprint = "scale 12.mlp_out 0.5"  # everything that its effect depends on',
     "reads_prompt": "reads_prompt = False  # True if it takes the tensor that it is shown for a whole prompt",
-    "applied": "def applied(self, lm): ...  # a context manager that puts it in force",
+    "apply": "def apply(self, lm): ...  # a context manager that puts it in force",
 }
 
 

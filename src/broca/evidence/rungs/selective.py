@@ -68,14 +68,8 @@ def unit_map(
         return Rung("selective", "undecided", shuffled, numbers)
     significant = flat(shuffled.p_max) <= alpha
     hits, anywhere = int(significant[chosen].sum()), int(significant.sum())
-    p = flat(shuffled.p)
-    alive = np.isfinite(p)
-    # A selected unit without a statistic, of which nothing was left when covariates were regressed out, is no discovery.
-    p = np.where(chosen & ~alive, 1.0, p)
-    exact, seen = shuffled.arrangements.exact, detectable(shuffled)
-    bound, whole = (
-        calibrated_share(p, of, shuffled.pivots, exact=exact, alpha=alpha) for of in (chosen, alive | chosen)
-    )
+    bound, whole = _true_shares(shuffled, chosen, alpha)
+    seen = detectable(shuffled)
     state, more = _state(bound, hits, seen, shuffled)
     numbers |= {
         "significant_selected": hits,
@@ -97,6 +91,19 @@ def unit_map(
         f"of the selection is truly selective, and at least {whole:.0%} of the whole model ({HALF:.0%} of the selection is asked).{more}",
         numbers,
     )
+
+
+def _true_shares(shuffled: MapPermutations, chosen: NDArray[np.bool_], alpha: float) -> tuple[float, float]:
+    """Lower bounds of the share that is truly selective: of the selection, and of the whole model."""
+    p = flat(shuffled.p)
+    alive = np.isfinite(p)
+    # A selected unit without a statistic, of which nothing was left when covariates were regressed out, is no discovery.
+    p = np.where(chosen & ~alive, 1.0, p)
+    exact = shuffled.arrangements.exact
+    of_selection, of_model = (
+        calibrated_share(p, of, shuffled.pivots, exact=exact, alpha=alpha) for of in (chosen, alive | chosen)
+    )
+    return of_selection, of_model
 
 
 def detectable(shuffled: MapPermutations) -> float:

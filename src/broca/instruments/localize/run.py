@@ -229,17 +229,7 @@ def _localization(
             *sinks.guards(spec, lm, _sites(spec, lm)),
             *beside,
         ),
-        warnings=(
-            *contrast_map.warnings(contrast, selection, protected),
-            *_cut(spec, [*tokens[0], *tokens[1]]),
-            *warn_of_near_duplicates(
-                "stimuli",
-                [s.text for s in (*contrast.positive, *contrast.negative)],
-                [*sides[0].groups, *sides[1].groups],
-            ),
-            *_idle(spec, lm),
-            *lm.notes,
-        ),
+        warnings=(*contrast_map.warnings(contrast, selection, protected), *_warnings(spec, lm, sides)),
         claim=_claim(spec, lm, selection, tells),
         citations=(
             *contrast_map.citations(spec.grain, spec.preset),
@@ -247,6 +237,14 @@ def _localization(
         ),
         p_max=shuffled.p_max if isinstance(shuffled, resampling.MapPermutations) else None,
     )
+
+
+def _warnings(spec: Localize, lm: LM, sides: tuple[TokenizedSide, TokenizedSide]) -> tuple[str, ...]:
+    """What to know of the stimuli, as this model reads them, and of the model."""
+    positive, negative = sides
+    texts = [s.text for s in (*spec.stimuli.positive, *spec.stimuli.negative)]
+    alike = warn_of_near_duplicates("stimuli", texts, [*positive.groups, *negative.groups])
+    return (*_cut(spec, [*positive.tokens, *negative.tokens]), *alike, *_idle(spec, lm), *lm.notes)
 
 
 def _claim(spec: Localize, lm: LM, selection: Selection, tells: Rung) -> str:
