@@ -64,7 +64,7 @@ class Forces:
         for intervention in interventions:
             _check(intervention)
         # What was written before a model was known takes its shape here.
-        interventions = [getattr(each, "fitted", lambda _, each=each: each)(lm) for each in interventions]
+        interventions = [getattr(each, "for_model", lambda _, each=each: each)(lm) for each in interventions]
         before = len(self.all)
         try:
             with ExitStack() as stack:
