@@ -104,6 +104,26 @@ def test_every_table_is_there_and_consistent(lm, items):
     assert len(found.prompts) == n
 
 
+def test_what_tokens_of_an_answer_lose_adds_up_to_what_the_answer_loses(lm, items):
+    spec = CausalTest(
+        localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, percent=10, draws=0, gate="mark"
+    )
+    found = spec.run(lm)
+    own = found.items.filter(pl.col("ability") == found.matrix.filter(pl.col("own"))["ability"][0])
+    priced = own.with_columns(price=pl.col("logprobs").list.get(pl.col("answer"))).filter(pl.col("fill") != "resample")
+    before = priced.filter(pl.col("condition") == "intact").select("id", "price", "score")
+    claim = (pl.col("condition") == "lesion") & (pl.col("fill") == "zero") & (pl.col("dose") == 10)
+    both = before.join(priced.filter(claim).select("id", "price", "score"), on="id", suffix="_lesion")
+    most = both.sort((pl.col("score_lesion") - pl.col("score")).abs(), descending=True).head(8)
+    assert set(found.token_effects["id"]) == set(most["id"])
+    told = found.token_effects.filter(pl.col("answer")).group_by("id").agg(pl.col("change").sum())
+    for row in most.join(told, on="id").iter_rows(named=True):
+        assert row["change"] == pytest.approx(row["price_lesion"] - row["price"], abs=1e-5)
+    assert found.token_effects.filter(pl.col("token") == 0)["change"].is_null().all()
+    texts = found.token_effects.group_by("id", maintain_order=True).agg(pl.col("text").str.join(""))
+    assert all("where is" in text for text in texts["text"])
+
+
 def test_the_lesion_in_the_tables_is_the_lesion_by_hand(lm, items):
     spec = CausalTest(
         localizer=Localize(contrast=letters(), sites="*.mlp_act"), items=items, percent=10, draws=0, gate="mark"

@@ -156,6 +156,20 @@ ACTIVATIONS = Schema(
     activation=Float("of the feature, at this token"),
 )
 
+TOKEN_EFFECTS = Schema(
+    "token_effects",
+    "a token of an item that the lesion moved most, with the right answer behind the prompt",
+    id=ROWS["id"],
+    token=Int("its place, from 0"),
+    text=Text("its characters"),
+    answer=Flag("whether it belongs to the right answer"),
+    change=Float(
+        "its log-probability under the claim's lesion minus that of the intact model; nothing for the first",
+        "nats",
+        optional=True,
+    ),
+)
+
 FEATURES = (DICTIONARIES, ACTIVATIONS)
 """What every result with features writes."""
 

@@ -1,4 +1,4 @@
-"""How improbable texts are to a model, token by token: summed, without ever padding one."""
+"""How improbable texts are to a model: token by token, or summed, without ever padding one."""
 
 from __future__ import annotations
 
@@ -46,6 +46,27 @@ def surprise(lm: LM, tokens: Sequence[Tokens], *, size: int | None = None) -> ND
         for batch, values in lm.each(rows, lambda b: _sum_surprisal(lm, b), size=size or _size(lm, length)):
             out[[index[i] for i in batch.index]] = values
     if len(tokens):
+        lm.assert_fired()
+    return out
+
+
+def token_surprise(lm: LM, tokens: Sequence[Tokens]) -> list[NDArray[np.float64]]:
+    """``(token - 1,)`` for each text: the negative log-probability of each of its tokens but the first, in nats, under whatever is in force.
+
+    Raises:
+        GuardError: if an intervention in force never fired.
+    """
+    out = [np.zeros(0)] * len(tokens)
+
+    def step(batch: Batch) -> list[NDArray[np.float64]]:
+        logits = lm.call(batch).logits[:, :-1]
+        wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        targets = batch.ids[:, 1:, None].to(logits.device)
+        return [*-logits.log_softmax(-1, dtype=wide).gather(-1, targets)[..., 0].double().cpu().numpy()]
+
+    for batch, values in lm.each(tokens, step, size=1):
+        out[batch.index[0]] = values[0]
+    if tokens:
         lm.assert_fired()
     return out
 

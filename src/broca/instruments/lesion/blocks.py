@@ -6,6 +6,7 @@ from broca.evidence.blocks import facts, stimuli
 from broca.evidence.feature_blocks import features
 from broca.evidence.lesion_blocks import baselines, doses, flipped_blocks, matrix
 from broca.evidence.map_blocks import places, twins
+from broca.evidence.token_blocks import shaded_items
 from broca.page.blocks import Block, Commands, Text, Title, section
 from broca.page.record import Record
 from broca.page.shell import YOUR_CONTRAST, command
@@ -26,7 +27,7 @@ def blocks(record: Record) -> list[Block]:
     title = Title("Causal test", str(record.part("contrast").get("name") or ""))
     curves = doses(record, claimed=record.study.get("percent"), ranked=not _without_ranking(record))
     parts = (twins(record), curves, matrix(record), places(record), features(record), baselines(record), flipped_blocks(record),
-             stimuli(record), _missing(record))  # fmt: skip
+             shaded_items(record), stimuli(record), _missing(record))  # fmt: skip
     return [title, facts(record), *(block for part in parts for block in part)]
 
 

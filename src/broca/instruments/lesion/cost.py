@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from broca.evidence.features import feature_phases, feature_sites
+from broca.evidence.token_effects import token_effect_phases
 from broca.evidence.trial_cost import fewer_draws, fewer_items, first_fill, no_twins, trial_phases, trial_power
 from broca.instruments.lesion.ledger import other_data
 from broca.instruments.lesion.spec import CausalTest
@@ -41,6 +42,7 @@ def cost(spec: CausalTest, lm: LM) -> Plan:
     )
     intact, *rest = phases
     rest += _features(spec, lm, items)
+    rest += token_effect_phases(lm, next(iter(data.abilities.values())), spec.scorer)
     return Plan((intact, *_localizing(spec, lm), *rest), sample_items(lm, items, spec.scorer))
 
 

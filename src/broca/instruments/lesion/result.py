@@ -40,6 +40,8 @@ class CausalResult(Result):
     contrast: Mapping[str, Any] | None = None
     reliability: Mapping[str, Any] | None = None
     twins: pl.DataFrame | None = None
+    token_effects: pl.DataFrame | None = None
+    """What the claim's lesion does to each token of the items that it moved most."""
     dictionaries: pl.DataFrame | None = None
     """What the dictionaries explain whose features were looked at; None where none were."""
     activations: pl.DataFrame | None = None

@@ -10,11 +10,12 @@ from broca.cache.cache import Cache, Progress, no_cache, silent
 from broca.evidence import agreement, features
 from broca.evidence.conditions import LesionScorer
 from broca.evidence.duplicates import warn_of_near_duplicate_items
-from broca.evidence.holding import examine, hold, rungs, trial_of
+from broca.evidence.holding import examine, forces, hold, rungs, trial_of
 from broca.evidence.maps import Floats
 from broca.evidence.model import model_summary
 from broca.evidence.overlap import OtherData
 from broca.evidence.selector import MAP_RUNGS, Ranking
+from broca.evidence.token_effects import token_effects
 from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.lesion.ledger import ledger, other_data, reuse_reason
@@ -86,6 +87,7 @@ def run(spec: CausalTest, lm: LM, *, cache: Cache = no_cache, progress: Progress
             progress=progress,
         )
     made = _result(spec, lm, found, scores, data=(without, data), passed=passed, attribution=effects)
+    made = replace(made, token_effects=token_effects(bench, scores, forces(bench, scores.trial, how)))
     return _with_features(made, bench, trial.mask)
 
 

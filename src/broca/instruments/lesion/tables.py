@@ -1,5 +1,5 @@
 """The tables of a causal test: those of lesions, and those of the localizer's map."""
 
-from broca.evidence.tables import FEATURES, LESIONS, MAPS
+from broca.evidence.tables import FEATURES, LESIONS, MAPS, TOKEN_EFFECTS
 
-TABLES = (*LESIONS, *MAPS, *FEATURES)
+TABLES = (*LESIONS, TOKEN_EFFECTS, *MAPS, *FEATURES)

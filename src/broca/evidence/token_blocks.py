@@ -1,0 +1,32 @@
+"""Items token by token, each shaded by what the lesion does to it: see `broca.evidence.token_effects`."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from broca.page.blocks import Block, Line, Text, Token, Tokens, section
+from broca.page.record import Record
+from broca.page.words import column
+
+
+def shaded_items(record: Record) -> list[Block]:
+    """The section of a page; nothing where no token was read."""
+    rows = record.tables.get("token_effects")
+    if rows is None or rows.is_empty():
+        return []
+    most = max(rows["change"].abs().max() or 0.0, 1e-12)  # type: ignore[arg-type, type-var]
+    texts = [_item(str(name), own, most) for (name,), own in rows.group_by("id", maintain_order=True)]
+    words = (
+        "The items whose margins the lesion moved most, with the right answer, boxed, behind the prompt. What is blue is less probable under the "
+        f"lesion, what is orange more; the darkest by {column(most)} nats."
+    )
+    return section("shaded", "Where the lesion is felt, token by token", Text(words), *texts)
+
+
+def _item(name: str, rows: pl.DataFrame, most: float) -> Block:
+    tokens = tuple(
+        Token(row["text"] or "", "edited" if row["answer"] else "", (row["change"] or 0.0) / most)
+        for row in rows.sort("token").iter_rows(named=True)
+    )
+    moved = rows.filter(pl.col("answer"))["change"].sum()
+    return Tokens(name, f"right answer {column(moved)} nats", (Line("", tokens),))
