@@ -36,6 +36,44 @@ def test_a_causal_test_in_words():
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "result", "words"),
+    [
+        ("probe", {}, ["the question's last token, then the mean over a statement's tokens, then the mean over heads, divided by",
+                       "8 nearest neighbours weighted by distance (Euclidean) in 5 folds", "at most 19 random initialisations",
+                       "p counts 200 shuffles", "2,000 bootstrap samples of theories"]),
+        ("sensitivity", {"selection": {"mask_fraction": 0.032, "n_scored": 18, "n_fractions": 2, "n_choice": 4, "n_tested": 18}},
+         ["scored by the sum of its squared gradients over 18 samples (the negative log-probability of the right answer)",
+          "Of each matrix the share", "as large a share of those that plain ranks first", "share 0.032 was chosen from 2 fractions on 4 items",
+          "within 1.05 times", "tested on 18 items that neither", "Perplexities are of further texts of plain"]),
+        ("perturb", {"task": {"texts": 120, "controls": 118, "turned": 85, "used": 60, "counted": 59, "spared": 0.65, "agreement": "It agrees."}},
+         ["120 texts of sums were asked clean", "118 valid controls", "Of 85 answers that turned, 60 were patched (59 had lost",
+          "spared 65% of the work", "It agrees."]),
+        ("direction", {}, ["At *.resid_post, read at the last token", "difference between the means", "chosen among 6 layers", "doses −6, −4, −2",
+                           "at most 1.05 times", "over 8 texts", "at most 39 random directions", "with 19 of the same norm alone"]),
+        ("circuit", {}, ["the run of a text with another right answer", "at 5 points (midpoint rule)", "that alone keeps 80% of the margin",
+                         "at most 200 random circuits"]),
+    ],
+)  # fmt: skip
+def test_every_instrument_writes_its_method_by_its_fields(kind, result, words):
+    study = INSTRUMENTS[kind]().model_dump(mode="json")
+    text = " ".join(method_text(study, result))
+    assert [each for each in words if each not in text] == []
+
+
+def test_a_method_keeps_silent_about_what_was_not_done():
+    probe = INSTRUMENTS["probe"](twins=0, permutations=0, pooling="llama-code").model_dump(mode="json")
+    text = " ".join(method_text(probe, {}))
+    assert (
+        "random initialisation" not in text
+        and "shuffles" not in text
+        and "the maximum over the question's tokens" in text
+    )
+    perturb = INSTRUMENTS["perturb"](cases=0, kinds=("delete",)).model_dump(mode="json")
+    text = " ".join(method_text(perturb, {"task": {}}))
+    assert "patched" not in text and "Kinds of perturbation: delete." in text and "controls" not in text
+
+
 def test_claims_that_share_the_level_are_told_with_the_draws_that_they_take():
     values = parts(kind="causal")
     study, result = values["spec"]["study"] | {"claims": 5}, values["result"]

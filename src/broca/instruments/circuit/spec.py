@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from broca.evidence.abilities import abilities
 from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
+from broca.instruments.circuit import method as method_words
 from broca.items import Item, fingerprint
 from broca.page.shell import YOURS, command
 from broca.scoring import Likelihood
@@ -29,6 +30,7 @@ from broca.specs.groups import (
     SmallestEffect,
     TemplateUse,
 )
+from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
 from broca.stimuli.counterfactuals import check_way
@@ -45,10 +47,12 @@ class Circuit(SharedLevel, WithBudget, Spec):
     n: Positive = 128
     """Score this many items of each ability at most, spread over the whole list."""
     others: Others = ()
-    counterfactual: str = "auto"
+    counterfactual: Annotated[str, Sentence("stimuli", method_words.counterfactual)] = "auto"
     """What a patched edge carries: the run of a text with another right answer. The item's own, both choices exchanged in the text, or
     another item of as many tokens: own, exchange, other; auto takes the first of these that there is. Or a kind of perturbation."""
-    method: Literal["eap", "eap-ig", "ig-activations", "exact"] = "eap-ig"
+    method: Annotated[
+        Literal["eap", "eap-ig", "ig-activations", "exact"], Sentence("comparison", method_words.method)
+    ] = "eap-ig"
     """How edges are scored: by the gradient at the text, its mean along the inputs, or along what each layer writes, or one run an edge."""
     steps: Positive = 5
     """Points along each line."""
@@ -56,7 +60,7 @@ class Circuit(SharedLevel, WithBudget, Spec):
     """Where these lie: in the middle of each step; or at its start, as EAP-IG was published."""
     rescore: Natural = 0
     """Score so many of the highest edges again by one run each, and rank them by that."""
-    ranking: Literal["absolute", "signed"] = "absolute"
+    ranking: Annotated[Literal["absolute", "signed"], Sentence("selection", method_words.ranking)] = "absolute"
     """Whether the circuit takes edges by the size of their scores, or those that support the answer alone. Curves show both."""
     edges: Positive | None = None
     """How many edges the circuit has."""
@@ -68,7 +72,7 @@ class Circuit(SharedLevel, WithBudget, Spec):
     """Random circuits beside each size of the curve, matched on size and layers."""
     minimal: Natural = 50
     """Edges of the circuit, from the weakest on, that are taken out of it one at a time."""
-    draws: Natural = 200
+    draws: Annotated[Natural, Sentence("lesion", method_words.draws)] = 200
     """Matched random circuits that are kept alone at most, and taken away where there are others: drawing stops as soon as the decision is all but certain."""
     twins: Natural = 19
     """Untrained networks of the same architecture at most, each with a circuit of its own."""

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from broca.errors import SpecError
 from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.ledger import SharedLevel
+from broca.instruments.direction import method as method_words
 from broca.items import Contrast
 from broca.page.shell import YOURS, command
 from broca.scoring import AnyScorer, Likelihood
@@ -28,6 +29,7 @@ from broca.specs.groups import (
     TemplateUse,
     Truncation,
 )
+from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types as types_of_items
 from broca.stimuli.contrasts import contrast as load_contrast
@@ -81,19 +83,19 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     """Where to fit, and where steering may take place."""
     layer: Natural | None = None
     """Steer at this layer; chosen among `tries` of the sites when None."""
-    tries: Positive = 6
+    tries: Annotated[Positive, Sentence("selection", method_words.tries)] = 6
     """Layers among which one is chosen, spread evenly over the sites."""
-    method: Literal["mean", "pca", "logistic", "leace"] = "mean"
+    method: Annotated[Literal["mean", "pca", "logistic", "leace"], Sentence("comparison", method_words.method)] = "mean"
     """Difference of means; first component of plus and minus the differences; weights of a logistic regression; LEACE's."""
     pool: Literal["last", "mean"] = "last"
     """Read stimuli at their last token, or as the mean of all their tokens."""
-    doses: Doses = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
+    doses: Annotated[Doses, Sentence("lesion", method_words.doses)] = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
     """Of the curve, in distances between the means of the two sides; the claim is about the largest dose below these that keeps text fluent."""
     text: str | None = None
     """Texts of which perplexities are taken: as sensitivity's `general`. Ours ("plain") where the model knows their words, or the prompts of the items."""
     n_text: Positive = 8
     """How many of these texts, up to 64 tokens each."""
-    perplexity_limit: Above0 = 1.05
+    perplexity_limit: Annotated[Above0, Sentence("lesion", method_words.perplexity_limit)] = 1.05
     """Steered text counts as fluent where its perplexity, at the dose and at its negative, is at most so many times the intact model's."""
     also: tuple[str, ...] = ()
     """Further contrasts, whose directions are compared with this one by their cosine."""
@@ -101,7 +103,7 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     """Deals of the groups' sides, against which separation and halves are held."""
     twins: Natural = 19
     """Untrained networks of the same architecture at most: the first whose own direction parts the sides as far ends the comparison."""
-    draws: Natural = 39
+    draws: Annotated[Natural, Sentence("lesion", method_words.draws)] = 39
     """Random directions at most of the norm, and the share of variance, of the direction: drawing stops as soon as the decision is all but certain."""
     beside: Natural = 19
     """Random directions of the same norm alone, and as many fitted where sides were dealt at random: the claim has to hold against both."""

@@ -49,6 +49,5 @@ class PerturbResult(Result):
     examples: pl.DataFrame
     """Texts to show: what was broken most, with tokens and edits."""
     estimate: Mapping[str, Any] | None
-    method: str
     task: Mapping[str, Any]
     selected: UnitMask | None = None

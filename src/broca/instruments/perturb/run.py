@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -133,6 +134,17 @@ class _Seen:
 _LOOKED = "Every case helped to choose what is tested on it: give texts that chose nothing."
 
 
+def _patching(grid: Grid | None) -> dict[str, Any]:
+    """Of a grid of patches: cases that counted, the share of whole passes' work that was spared, how well estimates rank it."""
+    if grid is None:
+        return {}
+    return {
+        "counted": int(grid.kept.sum()),
+        "spared": float(1 - grid.work[0] / grid.work[1]),
+        "agreement": grid.agreement,
+    }
+
+
 def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
     texts, answers, kinds, cases, left = seen.texts, seen.answers, seen.kinds, seen.cases, seen.left
     recovery = pl.DataFrame(schema=RECOVERY) if after.grid is None else after.grid.table
@@ -173,9 +185,8 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         warnings=(*told.warnings(kinds, left, texts), *seen.inside.warnings, *seen.warnings, *after.warnings, *lm.notes),
         claim=told.claim(lm.name, kinds, recovery, verdict.sentence if after.grid else ""),
         estimate=told.estimate(recovery),
-        method=told.method(spec.items, texts, after.grid, left),
         task={"items": spec.items, "texts": len(texts.clean), "pairs": len(texts.pairs), "controls": len(texts.controls),
-              "wordings": len({pair.cluster for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left)},
+              "wordings": len({pair.cluster for pair in texts.pairs}), "worst_case": asked.worst(answers, texts.kinds), **asdict(left), **_patching(after.grid)},
         model=model_summary(lm),
         citations=told.CITATIONS,
         selected=after.selected.mask,

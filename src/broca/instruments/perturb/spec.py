@@ -14,6 +14,7 @@ from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
 from broca.evidence.overlap import ChoosingData
 from broca.evidence.pilot import pilot_data, pilot_items
+from broca.instruments.perturb import method
 from broca.instruments.perturb.stimuli import StudyTexts, load_texts, source_of, way_for
 from broca.items import fingerprint
 from broca.page.shell import YOURS, command
@@ -23,6 +24,7 @@ from broca.specs.expectation import Expected
 from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
 from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Pilot, TemplateUse
+from broca.specs.method import Sentence
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import BENCHMARKS
 from broca.stimuli.benchmarks import option_types as types_of_items
@@ -43,14 +45,14 @@ class Perturb(SharedLevel, WithBudget, Spec):
     """Perturb texts, compare the answers by item, and patch the runs that turned."""
 
     kind: Literal["perturb"] = "perturb"
-    items: str = "sums"
+    items: Annotated[str, Sentence("stimuli", method.items)] = "sums"
     """Items by name, or a file of items or of pairs; typo files and paraphrase sets are known by their fields."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as n, seed or path."""
     pilot: Pilot = ()
     n: Positive = 200
     """Clean texts at most."""
-    kinds: tuple[str, ...] = ()
+    kinds: Annotated[tuple[str, ...], Sentence("stimuli", method.kinds)] = ()
     """Kinds of perturbation; all, or all that the file has, where none is named."""
     words: Positive = 1
     """How many words of a text are edited."""
@@ -73,7 +75,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
     """Pairs of each kind whose runs are compared inside, at most; 0 compares none."""
     probes: Natural = 0
     """Pairs of each kind on which probes learn to tell clean from perturbed, beside baselines that know no model; 0 for none."""
-    cases: Natural = 128
+    cases: Annotated[Natural, Sentence("lesion", method.cases)] = 128
     """Texts whose answer turned that are patched, at most; 0 patches none."""
     threshold: Annotated[float, Field(ge=0)] = 0.5
     """What a case must have lost, in logits, to count in a share of recovery."""

@@ -15,7 +15,7 @@ from broca.evidence.guards import too_few
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.answers import CLEAN
 from broca.instruments.perturb.cases import FlippedPair, Left
-from broca.instruments.perturb.grid import Floats, Grid
+from broca.instruments.perturb.grid import Floats
 from broca.instruments.perturb.stimuli import StudyTexts, Way
 from broca.models.lm import LM
 from broca.page.numbers import limits as share_limits
@@ -123,24 +123,6 @@ def warnings(kinds: pl.DataFrame, left: Left, texts: StudyTexts) -> tuple[str, .
         out.append(f"More than 5 % of the answers could not be read under {', '.join(silent)}: these count as wrong.")
     clean = {pair.clean: pair.cluster for pair in texts.pairs}
     return (*out, *warn_of_near_duplicates("texts", [*clean], [*clean.values()]))
-
-
-def method(items: str, texts: StudyTexts, grid: Grid | None, left: Left) -> str:
-    """How it was done, in words."""
-    told = (
-        f"{len(texts.clean)} texts of {items} were asked clean, under {len(texts.kinds)} kinds of perturbation (the same words edited "
-        f"where a kind can), and {len(texts.controls)} valid controls with the same change in the number of tokens; conditions are "
-        "compared by item, wordings are resampled, and p values are Holm-corrected over kinds."
-    )
-    if grid is None:
-        return told
-    saved = 1 - grid.work[0] / grid.work[1]
-    return told + (
-        f" Of {left.turned} answers that turned, {left.used} were patched ({int(grid.kept.sum())} had lost enough to count): the logit "
-        "difference is that of the right answer and of what the model said of the perturbed text, at the first token in which they "
-        f"differ, after what they share. {int(grid.work[2])} passes reused recorded blocks and cached tokens, which spared {saved:.0%} "
-        f"of the work of whole passes. {grid.agreement}"
-    )
 
 
 def examples(lm: LM, cases: Sequence[FlippedPair], lost: Floats, n: int) -> pl.DataFrame:

@@ -17,8 +17,6 @@ from broca.instruments.probe.scores import UNPUBLISHED, PublishedScores, TargetS
 from broca.instruments.probe.statements import Floats, Statements
 from broca.items import CONCLUSION
 from broca.page.numbers import limits, number, p_value
-from broca.specs.pooling import Pooling
-from broca.stats.probing import Classifier
 from broca.stats.reliability import SplitHalf
 
 CITATIONS = (
@@ -169,30 +167,6 @@ def estimate(found: Sequence[TargetScore]) -> dict[str, Any] | None:
         "unit": row["symbol"],
         "n": row["n"],
     }
-
-
-def method(how: Pooling, classifier: Classifier, folds: int, twins: int, permutations: int) -> str:
-    """How it was done, for the report."""
-    kinds = {
-        "knn": f"{classifier.k} nearest neighbours weighted by distance ({'Manhattan' if classifier.distance == 'l1' else 'Euclidean'})",
-        "logistic": "multinomial logistic regression",
-        "centroid": "the nearest centroid",
-    }
-    steps = {
-        "query": {"last": "the question's last token", "max": "the maximum over the question's tokens", "mean": "the mean over the "
-                  "question's tokens"}[how.query],
-        "span": f"the {how.span} over a statement's tokens",
-        "heads": "the mean over heads" if how.heads == "mean" else "every head",
-    }  # fmt: skip
-    order = ", then ".join(steps[step] for step in how.order)
-    scale = ", divided by the largest value of each text" if how.scale == "example" else ""
-    return (
-        f"Attention from each question to each statement was read beside the model's own kernel and pooled in this order: {order}{scale}. "
-        f"The classifier was {kinds[classifier.kind]} in {folds} folds of whole theories. Scores are macro-F1 F as (F - R) / (1 - R), "
-        f"where R is the mean of {twins} random initialisations of the same architecture seen through the same pipeline (Hou et al., "
-        f"2023). p counts {permutations} shuffles of the labels within each text (Phipson & Smyth, 2010). Control task: one random label "
-        "for each distinct statement (Hewitt & Liang, 2019). Intervals resample theories (Field & Welsh, 2007)."
-    )
 
 
 def task_summary(task: str, statements: Statements) -> dict[str, Any]:

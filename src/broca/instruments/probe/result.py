@@ -35,7 +35,6 @@ class ProbeResult(Result):
     answers: pl.DataFrame
     links: pl.DataFrame
     estimate: Mapping[str, Any] | None
-    method: str
     task: Mapping[str, Any]
     selected: UnitMask | None = None
     """The heads that the probe points to; None where no score is defined."""

@@ -25,7 +25,6 @@ from broca.instruments.probe.spec import Probe
 from broca.instruments.probe.statements import Statements
 from broca.items import Tree
 from broca.models.lm import LM
-from broca.specs.pooling import pooling
 
 
 def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = silent) -> ProbeResult:
@@ -92,9 +91,6 @@ def _result(
         warnings=(*probe_findings.warnings(found), *missing, *after.warnings, *_alike(statements.trees), *lm.notes),
         claim=probe_findings.claim(found, lm.name, spec.task, verdict.sentence),
         estimate=probe_findings.estimate(found),
-        method=probe_findings.method(
-            pooling(spec.pooling), spec.classifier, spec.folds, len(seen.twins), spec.permutations
-        ),
         task=probe_findings.task_summary(spec.task, statements),
         model=model_summary(lm),
         citations=probe_findings.CITATIONS + (CITATIONS if after.rungs else ()),

@@ -12,12 +12,14 @@ from broca.errors import StimulusError
 from broca.evidence.abilities import abilities
 from broca.evidence.budget import WithBudget, within_budget
 from broca.evidence.ledger import SharedLevel
+from broca.instruments.probe import method
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
 from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Others, TemplateUse
+from broca.specs.method import Sentence
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
 from broca.stats.probing import Classifier
@@ -81,17 +83,23 @@ class Probe(SharedLevel, WithBudget, Spec):
     statements of one tree, and those who read ProofWriter or ARC as published have solved questions before it as demos."""
     n: Several | None = None
     """Trees to probe at most; when None 1,024, or 128 of a model of more than 20 million parameters."""
-    pooling: Annotated[str | Pooling, Form(Literal["heads", "gpt2-paper", "llama-code", "llama-paper"])] = "gpt2-paper"
+    pooling: Annotated[
+        str | Pooling,
+        Form(Literal["heads", "gpt2-paper", "llama-code", "llama-paper"]),
+        Sentence("comparison", method.pooling, ("query", "span", "heads", "order", "scale")),
+    ] = "gpt2-paper"
     """How attention becomes features: heads, gpt2-paper, llama-code, llama-paper, or the steps themselves."""
-    classifier: Classifier = Classifier()
+    classifier: Annotated[Classifier, Sentence("comparison", method.classifier, ("kind", "k", "distance"))] = (
+        Classifier()
+    )
     """What reads the features: k nearest neighbours, logistic regression or nearest centroid."""
     layers: Literal["all", "nested"] = "all"
     """Features of all layers, or of those that each fold chooses on the rows that train."""
     folds: Several = 5
     """Folds; a theory is never torn apart."""
-    twins: Natural = 19
+    twins: Annotated[Natural, Sentence("comparison", method.twins)] = 19
     """Random initialisations of the same architecture, seen through the same pipeline: what a score of 0 means."""
-    permutations: Natural = 200
+    permutations: Annotated[Natural, Sentence("comparison", method.permutations)] = 200
     """Shuffle the labels within each text this often."""
     maps: bool = True
     """Score each layer, each prefix of layers, and each head by itself."""
@@ -115,7 +123,7 @@ class Probe(SharedLevel, WithBudget, Spec):
     """Trees to draw in the report."""
     alpha: Alpha = 0.05
     claims: Claims = 1
-    n_bootstrap: BootstrapSamples = 2000
+    n_bootstrap: Annotated[BootstrapSamples, Sentence("comparison", method.bootstrap)] = 2000
     seed: Natural = 0
     """Seed of folds, shuffles, twins, bootstrap and draws."""
     budget_tokens: BudgetTokens = None

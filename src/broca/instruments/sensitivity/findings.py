@@ -82,7 +82,6 @@ def result(work: Work) -> SensitivityResult:
         selection=_selection(work, mask_fraction, mask),
         model=model_summary(lm),
         citations=CITATIONS,
-        method=words.method(work, mask_fraction),
         **_profile(work, claim),
         **scores.tables,
         published=_published_cells(work, mask_fraction, claim, trial.sweep),
@@ -200,6 +199,10 @@ def _selection(work: Work, mask_fraction: float, mask: WeightSet) -> dict[str, A
         "site": f"{len(mask.at)} of {len(mask.addresses)} matrices",
         "mask_fraction": mask_fraction,
         "nominal": work.chooser.task.whole.nominal(mask_fraction),
+        "n_scored": work.chooser.task.n,
+        "n_fractions": len(work.fractions),
+        "n_choice": len(work.parts[1]),
+        "n_tested": len(work.own_items),
     }
 
 

@@ -37,8 +37,6 @@ class SensitivityResult(Result):
     """One row a family of random masks."""
     estimate: Mapping[str, Any]
     selection: Mapping[str, Any]
-    method: str = ""
-    """What was done, in the past tense."""
     published: pl.DataFrame | None = None
     """Cells of sampled answers, by repetition and fraction, as Wu et al. (2025) write them."""
     frequencies: pl.DataFrame | None = None

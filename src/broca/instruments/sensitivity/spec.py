@@ -14,6 +14,7 @@ from broca.evidence.abilities import abilities
 from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
+from broca.instruments.sensitivity import method
 from broca.instruments.sensitivity.sources import general_texts, texts_of
 from broca.instruments.sensitivity.sweep import swept
 from broca.items import Item, Stimulus, fingerprint
@@ -35,6 +36,7 @@ from broca.specs.groups import (
     SmallestEffect,
     TemplateUse,
 )
+from broca.specs.method import Sentence
 from broca.specs.presets import fill_preset, preset
 from broca.specs.spec import Need, Spec
 from broca.stimuli.benchmarks import option_types
@@ -80,15 +82,15 @@ class Sensitivity(AbilitySpec, SharedLevel, WithBudget, Spec):
     """Tokens of a text that is scored by."""
     windows: Literal["start", "random"] = "start"
     """Where a text is cut."""
-    reading: Windows = Windows()
+    reading: Annotated[Windows, Sentence("scoring", method.reading)] = Windows()
     """How texts are cut for perplexity."""
     recipe: Recipe = "exact"
     """How a perplexity is averaged."""
     objective: ObjectiveName = "gold"
     """What is differentiated on the task's items."""
-    score: Score = "squared-gradient"
+    score: Annotated[Score, Sentence("selection", method.score)] = "squared-gradient"
     """What a weight is ranked by: see `broca.specs.fields.Score`."""
-    scope: Scope = "matrix"
+    scope: Annotated[Scope, Sentence("selection", method.scope)] = "matrix"
     """Within what a fraction is taken."""
     dtype: Literal["float32", "bfloat16", "float16", "float64"] | None = None
     """What the model must have been loaded in; anything when None."""
@@ -135,7 +137,7 @@ class Sensitivity(AbilitySpec, SharedLevel, WithBudget, Spec):
     """Random masks of the first family at every other fraction."""
     twins: Natural = 0
     """Score so many untrained twins likewise; 20 make the rung 'learned'."""
-    perplexity_limit: Above0 = 1.05
+    perplexity_limit: Annotated[Above0, Sentence("selection", method.perplexity_limit)] = 1.05
     """Largest ratio of perplexities that counts as equal."""
     scorer: AnyScorer = Likelihood()
     """How an answer is judged."""
