@@ -64,14 +64,12 @@ def test_every_instrument_writes_its_method_by_its_fields(kind, result, words):
 def test_a_method_keeps_silent_about_what_was_not_done():
     probe = INSTRUMENTS["probe"](twins=0, permutations=0, pooling="llama-code").model_dump(mode="json")
     text = " ".join(method_text(probe, {}))
-    assert (
-        "random initialisation" not in text
-        and "shuffles" not in text
-        and "the maximum over the question's tokens" in text
-    )
+    assert "the maximum over the question's tokens" in text
+    assert not [words for words in ("random initialisation", "shuffles") if words in text]
     perturb = INSTRUMENTS["perturb"](cases=0, kinds=("delete",)).model_dump(mode="json")
     text = " ".join(method_text(perturb, {"task": {}}))
-    assert "patched" not in text and "Kinds of perturbation: delete." in text and "controls" not in text
+    assert "Kinds of perturbation: delete." in text
+    assert not [words for words in ("patched", "controls") if words in text]
 
 
 def test_claims_that_share_the_level_are_told_with_the_draws_that_they_take():

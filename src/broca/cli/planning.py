@@ -59,11 +59,5 @@ def plan(
         ("stimuli on each side", f"{stimuli:,} to find d = {d:g} in a given one of {units:,} units (Welch's t)"),
     ]
     terminal.facts(facts)
-    asked = {
-        "contrast": YOUR_CONTRAST,
-        "items": YOURS,
-        "n_items": needs.items,
-        "draws": needs.draws,
-        "twins": needs.twins,
-    }
-    terminal.following({}, command("lesion", "MODEL", options=asked))
+    sizes = {"n_items": needs.items, "draws": needs.draws, "twins": needs.twins}
+    terminal.following({}, command("lesion", "MODEL", options={"contrast": YOUR_CONTRAST, "items": YOURS, **sizes}))

@@ -31,14 +31,14 @@ def contents(record: Record) -> list[Block]:
 
 def _method(record: Record) -> list[Block]:
     spec = dict(record.study)
-    told = str(record.result.get("method") or "")
-    paragraphs = method_text(spec, record.result)
+    # Where no field writes any, the result does; results of version 0.1 hold words that fields write now.
+    paragraphs = method_text(spec, record.result) or [str(record.result.get("method") or "")]
     fields, works = fields_without_words(spec, record.result), works_of(record)
     folded = (
         [Details("Every other choice of the spec", (_pairs("Fields of the spec", "field", fields),))] if fields else []
     )
     cited = [Heading("References"), *(Text(work) for work in works)] if works else []
-    texts = [Text(text) for text in (told, *paragraphs) if text]
+    texts = [Text(text) for text in paragraphs if text]
     return [Section("method", "Method", (*texts, *folded, *cited))]
 
 
