@@ -60,7 +60,7 @@ COMMANDS = {
         *("probe", "kth", "--n", "24", "--twins", "1", "--permutations", "5", "--draws", "2", "--n-items", "12", "--out", "runs"),
     ),
     "perturb": small(
-        *("perturb", "sums", "--n", "16", "--kinds", "case", "--compare", "2", "--draws", "2", "--twins", "0", "--cases", "4"),
+        *("perturb", "sums", "--n-items", "16", "--kinds", "case", "--compare", "2", "--draws", "2", "--twins", "0", "--cases", "4"),
         *("--patterns", "none", "--out", "runs"),
     ),
     "selftest": small(
@@ -68,7 +68,7 @@ COMMANDS = {
         *("--out", "runs"),
     ),
     "circuit": small(
-        *("circuit", "induction", "--items", "induction", "--n", "24", "--edges", "6", "--draws", "2"),
+        *("circuit", "induction", "--items", "induction", "--n-items", "24", "--edges", "6", "--draws", "2"),
         *("--twins", "1", "--random-curves", "1", "--minimal", "2", "--steps", "1", "--export", "mib", "entry", "--out", "runs"),
     ),
     "direction": small(
@@ -77,7 +77,7 @@ COMMANDS = {
         *("--permutations", "0", "--max-new-tokens", "2", "--out", "runs"),
     ),
     "capture": small(
-        *("perturb", "capture", "sums", "--n", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern"),
+        *("perturb", "capture", "sums", "--n-items", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern"),
         *("--new-tokens", "4", "--out", "raw"),
     ),
     "old scores": small("perturb", "score", "old", "--items", "maths.json", "--out", "scores"),

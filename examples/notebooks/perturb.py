@@ -18,7 +18,7 @@ lm = broca.LM.load("smollm2")
 # %%
 study = broca.Perturb(
     items="facts/capitals",
-    n=40,
+    n_items=40,
     kinds=("delete",),
     cases=12,
     compare=0,

@@ -15,6 +15,7 @@ from broca import units as units
 from broca import workers as workers
 from broca.capture.text_lens import lens as lens
 from broca.capture.text_patterns import patterns as patterns
+from broca.compat.circuits.read import read_circuit as read_circuit
 from broca.compat.dictionaries.read import read_dictionary as read_dictionary
 from broca.compat.directions.gguf import write_control_vector as write_control_vector
 from broca.compat.directions.read import read_direction as read_direction

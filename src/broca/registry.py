@@ -61,6 +61,7 @@ COMPAT = Registry(
     {
         "task-file": "broca.compat.wu2025.tasks:TASK_FILE",
         "score-chunks": "broca.compat.wu2025.chunks:Chunks",
+        "circuit": "broca.compat.circuits.read:read_circuit",
         "dictionary": "broca.compat.dictionaries.read:read_dictionary",
         "direction": "broca.compat.directions.read:read_direction",
         "control-vector": "broca.compat.directions.gguf:write_control_vector",

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 
 import zoo
-from broca.capture.edges import EdgeScoring, node_scores, run_written, score_edges, score_exactly, score_nodes
+from broca.capture.edges import EdgeScoring, node_scores, score_edges, score_exactly, score_nodes, token_scores
 from broca.capture.gradient import attribution
 from broca.capture.metrics import LogitDifference
 from broca.errors import SiteUnavailable, StimulusError
@@ -19,6 +19,7 @@ from broca.interventions.circuit import circuit_margins
 from broca.models.circuit.pairs import CounterfactualPair, margins
 from broca.models.circuit.parts import circuit_parts
 from broca.models.circuit.patching import patch_edges
+from broca.models.circuit.writers import run_written
 from broca.models.hooks import edit_sites
 from broca.models.lm import LM
 from broca.sites import Site
@@ -126,7 +127,7 @@ def test_all_edges_of_a_writer_patched_is_activation_patching_of_it(name):
     """Law 5; of a head where no norm stands behind all heads of its layer."""
     lm, parts, some = model(name), circuit_parts(model(name)), pairs(name)
     batch = lm.pad_batch([pair.clean for pair in some])
-    other, _ = run_written(lm, parts, lm.pad_batch([pair.counterfactual for pair in some]))
+    other = run_written(lm, parts, lm.pad_batch([pair.counterfactual for pair in some]))
     width = other.z[1].shape[-1] // parts.graph.n_heads
 
     def swap_head(z):
@@ -151,7 +152,7 @@ def test_one_edge_into_a_query_is_that_query_recomputed_by_hand():
     lm, parts, some = model("llama"), circuit_parts(model("llama")), pairs("llama")
     batch = lm.pad_batch([pair.clean for pair in some])
     own, other = (
-        run_written(lm, parts, lm.pad_batch([getattr(pair, side) for pair in some]))[0]
+        run_written(lm, parts, lm.pad_batch([getattr(pair, side) for pair in some]))
         for side in ("clean", "counterfactual")
     )
     block = lm.model.model.layers[1]
@@ -176,6 +177,27 @@ def test_one_edge_into_a_query_is_that_query_recomputed_by_hand():
     (found,) = circuit_margins(lm, some, [parts.graph.mask([edge])])
     assert found == pytest.approx(expected.double().numpy(), abs=1e-6)
     assert score_exactly(lm, some, [edge])[:, 0] == pytest.approx(own_margins("llama") - found, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_exact_scores_spare_blocks_and_tokens_and_are_those_of_whole_passes(name):
+    graph = circuit_parts(model(name)).graph
+    edges = [*np.random.default_rng(0).permutation(graph.n_edges)[:24].tolist(), graph.n_edges - 1]
+    whole = own_margins(name) - circuit_margins(model(name), pairs(name), [graph.mask([edge]) for edge in edges])
+    found = score_exactly(model(name), pairs(name), edges)
+    assert found.transpose() == pytest.approx(whole, abs=2e-6)
+    assert np.abs(whole).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["llama", "olmo2"])
+def test_tokens_share_the_score_of_an_edge_among_them(name):
+    edges = [0, 30, 100]
+    for how in (EdgeScoring("eap"), EdgeScoring("eap-ig", 3)):
+        for pair, scores in zip(pairs(name), score_edges(model(name), pairs(name), how), strict=True):
+            found = token_scores(model(name), pair, edges, how)
+            assert found.shape == (3, len(pair.clean))
+            assert found.sum(1) == pytest.approx(scores[edges], abs=1e-9)
+            assert (found[:, 0] == 0).all()  # the texts begin alike
 
 
 @pytest.mark.parametrize("name", ["llama", "falcon-new"])

@@ -138,7 +138,7 @@ def test_an_interval_that_cannot_be_had_stands_nowhere_as_nan(tmp_path):
         "prompt,choices,answer,group\n"
         + "\n".join(f"Where is Ann with the key {i}?,box|bag|tin,{i % 3},one" for i in range(20))
     )
-    found = Perturb(items=str(items), n=20, kinds=("substitute",), compare=0, cases=0, n_bootstrap=20).run(
+    found = Perturb(items=str(items), n_items=20, kinds=("substitute",), compare=0, cases=0, n_bootstrap=20).run(
         zoo.lm("llama")
     )
     assert "nan" not in found.claim

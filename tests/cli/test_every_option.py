@@ -63,7 +63,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
     },
-    ("perturb", "capture"): {"plain": ["beliefs", "--n", "2"], "hub": ["owner/model", "--n", "2"]},
+    ("perturb", "capture"): {"plain": ["beliefs", "--n-items", "2"], "hub": ["owner/model", "--n-items", "2"]},
     ("perturb", "score"): {
         "grades": ["DIR", "--items", "maths.json"],
         "reward": ["DIR", "--items", "maths.json", "--reward", "R"],

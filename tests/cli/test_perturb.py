@@ -20,7 +20,7 @@ def typed(monkeypatch, *words: str) -> int:
 
 
 def test_a_model_is_asked_patched_and_reported(tmp_path, monkeypatch, capsys):
-    code = typed(monkeypatch, "perturb", "sums", "--n", "60", "--kinds", "case", "homoglyph", "--among", "plus", "sum", "minus", "less", "total",
+    code = typed(monkeypatch, "perturb", "sums", "--n-items", "60", "--kinds", "case", "homoglyph", "--among", "plus", "sum", "minus", "less", "total",
           "--compare", "2", "--draws", "19", "--twins", "0", "--patterns", "none", "--out", str(tmp_path))  # fmt: skip
     said = capsys.readouterr().out
     assert code == 0
@@ -33,7 +33,7 @@ def test_a_model_is_asked_patched_and_reported(tmp_path, monkeypatch, capsys):
 
 
 def test_captures_are_announced_kept_and_gone_on_with(tmp_path, monkeypatch, capsys):
-    asked = ("perturb", "capture", "sums", "--n", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern", "--new-tokens", "4",
+    asked = ("perturb", "capture", "sums", "--n-items", "3", "--kinds", "delete", "--sites", "*.resid_post", "1.pattern", "--new-tokens", "4",
              "--out", str(tmp_path / "raw"))  # fmt: skip
     typed(monkeypatch, *asked)
     assert "6 texts at 5 sites" in capsys.readouterr().out

@@ -43,7 +43,7 @@ FUNCTIONS = {
     ("models/identity.py", "identity"): "its own JSON, made in the same line",
     ("models/memory.py", "_host"): _SYSTEM,
     ("organisms/beliefs/phrases.py", "patterns"): _OURS,
-    ("specs/fields.py", "_told"): "a value of a spec: tests/specs/test_template.py",
+    ("specs/fields.py", "_template_values"): "a value of a spec: tests/specs/test_template.py",
     ("specs/fields.py", "Template.values"): "what was checked when it was read",
     ("stimuli/cell_stories.py", "_stories"): _OURS,
     ("stimuli/language.py", "_data"): _OURS,

@@ -291,6 +291,31 @@ def _direction_metadata(path: Path) -> object:
     return _direction(path.with_name("direction.pt"))
 
 
+def _circuit(path: Path) -> object:
+    from broca.compat.circuits.read import read_circuit
+
+    return read_circuit(path)
+
+
+reader("circuit.json", "importances.json", lambda: as_json(samples.mib_entry()))(_circuit)
+reader("circuit.pt", "importances.pt", samples.mib_tensors)(_circuit)
+
+
+@reader("circuit.pkl", "edges.pkl", lambda: [pickle.dumps(samples.INTERPBENCH, p) for p in range(5)])
+def _true_edges(path: Path) -> object:
+    from broca.compat.circuits.interpbench import read_edges
+    from broca.units.graph import EdgeGraph
+
+    return read_edges(path, EdgeGraph(4, 4, (False,) * 3))
+
+
+@reader("circuit.pth", "ll_model.pth", samples.interpbench_weights)
+def _circuit_weights(path: Path) -> object:
+    from broca.compat.circuits.interpbench import read_weights
+
+    return read_weights(path)
+
+
 @reader("dictionary", "d.safetensors", samples.dictionaries)
 def _load_dictionary(path: Path) -> object:
     from broca.units.dictionary import Dictionary

@@ -440,6 +440,58 @@ def torch_vector() -> list[bytes]:
     return [_written(save)]
 
 
+def mib_entry() -> dict[str, Any]:
+    """One layer of two heads, of which one edge was not scored."""
+    nodes = ["input", "a0.h0", "a0.h1", "m0", "logits"]
+    edges = [f"input->a0.h{i}<{kind}>" for i in range(2) for kind in "qkv"] + ["input->m0", "a0.h0->m0", "a0.h1->m0"]
+    edges += [f"{name}->logits" for name in nodes[:-1]]
+    return {
+        "cfg": {"n_layers": 1, "n_heads": 2, "parallel_attn_mlp": False, "d_model": 8},
+        "nodes": {name: {"in_graph": name != "a0.h1"} for name in nodes},
+        "edges": {name: {"score": i / 4 - 1, "in_graph": i > 6} for i, name in enumerate(edges[1:])},
+    }
+
+
+def mib_tensors() -> list[bytes]:
+    import torch
+
+    shape = (4, 8)
+    held = {
+        "cfg": mib_entry()["cfg"],
+        "src_nodes": ["input", "a0.h0", "a0.h1", "m0"],
+        "dst_nodes": [*(f"a0.h{i}<{kind}>" for kind in "qkv" for i in range(2)), "m0", "logits"],
+        "edges_scores": torch.arange(32.0).view(shape),
+        "edges_in_graph": torch.arange(32).view(shape) > 20,
+        "nodes_in_graph": torch.ones(4, dtype=torch.bool),
+    }
+
+    def save(path: Path) -> Path:
+        torch.save(held, path)
+        return path
+
+    return [_written(save)]
+
+
+INTERPBENCH = [
+    ("hook_embed", "blocks.0.attn.hook_q_input[1]"),
+    ("blocks.0.attn.hook_q_input[1]", "blocks.0.attn.hook_q[1]"),
+    ("blocks.0.attn.hook_q[1]", "blocks.0.attn.hook_result[1]"),
+    ("blocks.0.attn.hook_result[1]", "blocks.1.hook_mlp_in"),
+    ("blocks.1.hook_mlp_in", "blocks.1.hook_mlp_out"),
+    ("blocks.1.hook_mlp_out", "blocks.2.hook_resid_post"),
+]
+
+
+def interpbench_weights() -> list[bytes]:
+    import torch
+
+    def save(path: Path) -> Path:
+        torch.save({"embed.W_E": torch.zeros(5, 4), "blocks.0.attn.b_Q": torch.ones(2, 2)}, path)
+        return path
+
+    return [_written(save)]
+
+
 def course(folder: Path) -> Any:
     import torch
 

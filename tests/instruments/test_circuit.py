@@ -11,21 +11,26 @@ import polars as pl
 import pytest
 
 import zoo
+from broca.capture.edges import score_exactly
 from broca.errors import BrocaError, GuardError, SelectionError, StimulusError
-from broca.instruments.circuit import entry
+from broca.instruments.circuit import entry, method
 from broca.instruments.circuit.curve import areas
 from broca.instruments.circuit.pairs import pair_items
 from broca.instruments.circuit.spec import Circuit
 from broca.instruments.circuit.trial import circuit_trial
+from broca.interventions import circuit_margins
 from broca.items import Item
+from broca.models.circuit.pairs import margins
 from broca.models.circuit.parts import circuit_parts
 from broca.models.lm import LM
 from broca.scoring import Likelihood
+from broca.specs.method import Choices
 from broca.stats.faithfulness import SHARES
 from broca.stimuli.benchmarks import benchmark
-from broca.units.graph import EdgeGraph, strongest
+from broca.units.edge_choices import strongest
+from broca.units.graph import EdgeGraph
 
-FAST = {"items": "induction", "n": 48, "draws": 20, "random_curves": 2, "minimal": 4, "steps": 3}
+FAST = {"items": "induction", "n_items": 48, "draws": 20, "random_curves": 2, "minimal": 4, "steps": 3}
 
 
 @cache
@@ -35,7 +40,7 @@ def organism() -> LM:
 
 @cache
 def study():
-    return Circuit(**FAST, twins=2).run(organism())
+    return Circuit(**FAST, twins=2, paths=("input->a0.h0<v>->a1.h1<k>->logits", "a1.h*->logits")).run(organism())
 
 
 def test_the_planted_circuit_comes_first_and_climbs():
@@ -73,6 +78,33 @@ def test_nodes_are_sums_of_the_edges_that_leave_them():
         assert score == pytest.approx(sums[node], abs=1e-9)
 
 
+def test_paths_that_were_asked_for_are_patched_and_the_two_steps_cost_most_of_the_margin():
+    found = study()
+    assert len(found.paths) == 1 + organism().anatomy.n_heads
+    row = {each["path"]: each for each in found.paths.to_dicts()}
+    steps = ("input->a0.h0<v>->a1.h1<k>->logits", "a1.h1->logits")
+    assert set(found.paths["path"][:2]) == set(steps)
+    assert row[steps[0]]["loss"] == pytest.approx(
+        row[steps[1]]["loss"], rel=0.05
+    )  # what the head says, it has from there
+    assert found.paths["loss"][1] > 3 * found.paths["loss"][2]
+    for each in row.values():
+        assert each["low"] <= each["loss"] <= each["high"]
+        assert each["loss"] == pytest.approx(each["share"] * (found.pairs["margin"] - found.pairs["margin_patched"]))
+    words = method.paths(found.spec.paths, Choices(found.spec.model_dump(), {}))
+    assert "2 paths were patched by themselves" in words
+    assert "nothing between their steps" in words
+
+
+def test_the_token_at_which_an_edge_acts_is_named_for_the_highest_of_the_circuit():
+    edges = study().edges
+    inside = edges.filter(pl.col("circuit"))
+    assert set(inside["token"].is_not_null().to_list()) == {True}
+    assert edges.filter(~pl.col("circuit"))["token"].is_null().all()
+    last = study().shown["text"][0].split()[-1]
+    assert {row["token"].strip() for row in inside.to_dicts() if row["reader"] == "logits"} == {last}
+
+
 def test_no_group_that_chose_tests():
     found = study()
     (choice,) = found.ledger.choices
@@ -102,11 +134,12 @@ def test_exact_scores_of_the_highest_edges_rank_before_the_rest():
         ({"edges": 3, "percent": 1.0}, "not as both"),
         ({"counterfactual": "exchnge"}, "exchange"),
         ({"method": "exact", "rescore": 5}, None),
+        ({"through": "mlps", "rescore": 5}, "through"),
     ],
 )
 def test_what_contradicts_itself_is_refused(fields, says):
-    if says is None:
-        assert list(Circuit(**fields).idle(["rescore"]))
+    if says in (None, "through"):
+        assert list(Circuit(**fields).idle([says or "rescore"]))
         return
     with pytest.raises(BrocaError, match=says):
         Circuit(**fields)
@@ -139,6 +172,19 @@ def test_another_item_of_as_many_tokens_lends_its_run():
     found = pair_items(lm, items, "other", Likelihood(join=""), 0)
     assert len(found.pairs) == 12
     assert all(pair.wrong != pair.right for pair in found.pairs)
+
+
+def test_over_all_choices_the_margin_is_the_score_that_likelihood_gives():
+    lm, scorer = zoo.lm("llama"), Likelihood(join="")
+    items = [Item(f"{i}", f"{'abcd'[i % 4]}{i:02} is", tuple("wxyz"), i % 4) for i in range(12)]
+    found = pair_items(lm, items, "other", scorer, 0, choices=True)
+    assert [pair.against for pair in found.pairs] != [(pair.wrong,) for pair in found.pairs]
+    own = margins(lm.all_logits([pair.clean for pair in found.pairs]), found.pairs).numpy()
+    assert own.tolist() == pytest.approx(scorer(lm, found.items)["score"].to_list(), abs=1e-4)
+    graph = circuit_parts(lm).graph
+    edge = graph.n_edges - 1
+    (lost,) = own - circuit_margins(lm, found.pairs, [graph.mask([edge])])
+    assert score_exactly(lm, found.pairs, [edge])[:, 0] == pytest.approx(lost, abs=1e-4)
 
 
 def test_a_trial_removes_and_keeps_and_matches_its_draws():

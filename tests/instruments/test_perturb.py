@@ -31,7 +31,7 @@ from broca.stimuli.sums import WORDS
 
 KINDS = ("keyboard", "transpose", "delete", "insert", "substitute", "case", "homoglyph", "polite")
 SPEC = Perturb(
-    n=150,
+    n_items=150,
     kinds=KINDS,
     among=tuple(sorted(WORDS)),
     compare=4,
@@ -223,7 +223,7 @@ def test_neurons_are_ranked_by_estimates_and_patched_together(lm):
             "compare": 0,
             "patterns": "none",
             "draws": 19,
-            "n": 100,
+            "n_items": 100,
             "cases": 40,
         }
     )
@@ -318,7 +318,7 @@ def test_pairs_without_answers_are_refused(lm, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("n", 0, "1 or more"),
+        ("n_items", 0, "1 or more"),
         ("draws", -1, "0 or more"),
         ("percent", 0, "percent"),
         ("rewriter_server", "http://x", "rewriter"),
@@ -340,7 +340,7 @@ def test_unknown_kinds_and_items_are_refused_with_near_ones(lm):
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_bytes(lm, tmp_path):
     spec = SPEC.model_copy(
-        update={"n": 60, "kinds": ("delete", "case", "homoglyph"), "cases": 30, "draws": 5, "twins": 0}
+        update={"n_items": 60, "kinds": ("delete", "case", "homoglyph"), "cases": 30, "draws": 5, "twins": 0}
     )
     whole = run(spec, lm, tmp_path / "whole")
 

@@ -67,7 +67,7 @@ def close(lm: LM, folder: Path) -> str:
 
 
 def spec(items: str, **fields: object) -> Perturb:
-    given = {"kinds": ("delete", "transpose"), "n": 30, "compare": 2, "cases": 24, "draws": 19, "twins": 0, "n_bootstrap": 50,
+    given = {"kinds": ("delete", "transpose"), "n_items": 30, "compare": 2, "cases": 24, "draws": 19, "twins": 0, "n_bootstrap": 50,
              "threshold": 0.0, "controls": False, "patterns": "none", "rank": "estimated"}  # fmt: skip
     return Perturb(items=items, **{**given, **fields})
 
@@ -165,7 +165,7 @@ def asked_in_turn(texts: StudyTexts, said: tuple[str, str]) -> pl.DataFrame:
 
 
 def test_pairs_that_a_tokenizer_takes_for_the_same_are_one_case(lm, items):
-    texts = spec(items, kinds=("homoglyph", "zero-width"), among=("would", "Would"), n=8).texts(lm)
+    texts = spec(items, kinds=("homoglyph", "zero-width"), among=("would", "Would"), n_items=8).texts(lm)
     pair = texts.pairs[0]
     double = replace(pair, id=pair.id.replace(pair.kind, "other"), kind="other", perturbed=pair.clean.replace("o", "\u043e", 1),
                      edits=edits_between(pair.clean, pair.clean.replace("o", "\u043e", 1)))  # fmt: skip

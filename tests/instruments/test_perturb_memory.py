@@ -46,7 +46,7 @@ def test_what_is_kept_does_not_grow_with_texts():
     lm.batch_size = 4
     found = []
     for n in (24, 48):
-        study = broca.Perturb(items="sums", n=n, compare=n, cases=n, draws=0, twins=0, patterns="layers")
+        study = broca.Perturb(items="sums", n_items=n, compare=n, cases=n, draws=0, twins=0, patterns="layers")
         with watch(lm.model) as most:
             assert study.run(lm).frame("recovery").height
         found.append(most[0])
@@ -65,7 +65,7 @@ def test_a_batch_keeps_within_a_limit_and_holds_a_text(size, longest, per_token,
 @pytest.mark.slow
 def test_patches_and_their_estimates_take_smaller_batches_where_a_token_takes_much(monkeypatch):
     lm, seen = broca.LM.load("sums"), []
-    study = broca.Perturb(items="sums", n=24, compare=4, cases=8, draws=0, twins=0, patterns="none")
+    study = broca.Perturb(items="sums", n_items=24, compare=4, cases=8, draws=0, twins=0, patterns="none")
     usual = study.run(lm)
     for module in (patching, patch_attribution):
         monkeypatch.setattr(module, "batch_within", lambda *_, **__: seen.append(1) or 1)

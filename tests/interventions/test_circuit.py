@@ -39,6 +39,18 @@ def test_under_a_patch_any_pass_is_that_of_its_edges_and_afterwards_nothing_is()
     assert np.array_equal(before, scored(lm, pairs))
 
 
+@pytest.mark.parametrize("name", ["llama", "gptj", "phi3"])
+def test_edges_on_no_way_from_the_input_to_the_logits_do_nothing_for_a_circuit_kept_alone(name):
+    lm, pairs, _, _ = case(name)
+    graph = circuit_parts(lm).graph
+    some = [graph.mask(np.random.default_rng(i).permutation(graph.n_edges)[: 6 + 8 * i].tolist()) for i in range(4)]
+    ways = [each.effective for each in some]
+    assert all(0 <= way.count < each.count for way, each in zip(ways, some, strict=True))
+    assert ways[-1].count
+    kept = circuit_margins(lm, pairs, [each.rest for each in (*some, *ways)])
+    assert kept[:4] == pytest.approx(kept[4:], abs=1e-4)
+
+
 def test_options_are_priced_behind_the_prompt_that_was_patched():
     from broca.models.continuation import continuation_logprobs
 

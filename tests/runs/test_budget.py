@@ -125,7 +125,7 @@ STUDIES = {
     ),
     "selftest": lambda _: broca.Selftest(contrast="language", options={"n": 40}, n=10, pairs=1, sites="*.mlp_act", ds=(0.5,)),
     "kth": lambda _: broca.Probe(task="kth", n=64, n_items=32, draws=99),
-    "sums": lambda _: broca.Perturb(items="sums", n=40, kinds=("case",)),
+    "sums": lambda _: broca.Perturb(items="sums", n_items=40, kinds=("case",)),
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ STUDIES = {
     "selftest": lambda _: broca.Selftest(
         contrast="language", options={"n": 40}, n=10, pairs=1, rivals=8, sites="*.mlp_act"
     ),
-    "sums": lambda _: broca.Perturb(items="sums", n=24, kinds=("case", "delete"), compare=4, draws=19, twins=1, cases=12),
+    "sums": lambda _: broca.Perturb(items="sums", n_items=24, kinds=("case", "delete"), compare=4, draws=19, twins=1, cases=12),
     "kth": lambda _: broca.Probe(task="kth", n=24, n_items=12, draws=4, twins=1, permutations=5),
 }  # fmt: skip
 

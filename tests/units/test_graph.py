@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broca.errors import SelectionError
-from broca.units.graph import EdgeGraph, EdgeMask, random_edges, strongest
+from broca.units.edge_choices import random_edges, strongest
+from broca.units.graph import EdgeGraph, EdgeMask
 
 
 def published(layers: int, heads: int, *, parallel: bool) -> int:

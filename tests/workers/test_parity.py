@@ -75,7 +75,7 @@ def test_two_processes_end_with_the_bytes_of_one(spec, lm, whole, tmp_path):
 @pytest.mark.slow
 def test_processes_share_what_is_asked_of_perturbed_texts(tmp_path):
     sums = LM.load("sums", device="cpu")
-    spec = Perturb(items="sums", n=12, kinds=("case", "delete"), compare=0, cases=0, n_bootstrap=200)
+    spec = Perturb(items="sums", n_items=12, kinds=("case", "delete"), compare=0, cases=0, n_bootstrap=200)
     alone = run(spec, sums, tmp_path / "alone", engine=Local(threads=1))
     made = run(spec, sums, tmp_path / "shared", engine=Local(workers=2, threads=1))
     assert contents(made.path) == contents(alone.path)

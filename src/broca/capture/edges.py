@@ -24,11 +24,12 @@ from broca.errors import StatisticsError, StimulusError
 from broca.models.circuit.catching import catch_readers
 from broca.models.circuit.pairs import CounterfactualPair, margins
 from broca.models.circuit.parts import CircuitParts, circuit_parts
-from broca.models.circuit.patching import patch_edges
-from broca.models.circuit.writers import Written, differences, keep_written
+from broca.models.circuit.patching import patch_known
+from broca.models.circuit.writers import Written, differences, run_written
 from broca.models.hooks import Edit, edit_sites
 from broca.models.limits import has_gradients
 from broca.models.lm import LM
+from broca.models.rerun import record
 from broca.models.tokens import Batch
 from broca.sites import Site
 
@@ -81,7 +82,7 @@ def score_edges(
     def step(batch: Batch) -> Tensor:
         some = [pairs[i] for i in batch.index]
         if how.method == "exact":
-            return _exact(lm, parts, batch, some, np.arange(parts.graph.n_edges))
+            return _exact(lm, parts, batch, some, range(parts.graph.n_edges))
         return _estimates(lm, parts, batch, some, how)[:, writer, reader]
 
     for batch, scores in lm.each([pair.clean for pair in pairs], step, size=size):
@@ -98,10 +99,37 @@ def score_exactly(
     found = np.zeros((len(pairs), len(edges)))
 
     def step(batch: Batch) -> Tensor:
-        return _exact(lm, parts, batch, [pairs[i] for i in batch.index], np.asarray(edges))
+        return _exact(lm, parts, batch, [pairs[i] for i in batch.index], edges)
 
     for batch, scores in lm.each([pair.clean for pair in pairs], step, size=size):
         found[list(batch.index)] = scores.numpy()
+    return found
+
+
+def token_scores(
+    lm: LM, pair: CounterfactualPair, edges: Sequence[int], how: EdgeScoring = EdgeScoring("eap")
+) -> Floats:
+    """Where in a text each of some edges has its score, ``(edge, token)``: what `score_edges` sums over tokens.
+
+    Args:
+        lm: the model.
+        pair: a text with its counterfactual.
+        edges: by their places.
+        how: any method but exact.
+
+    Raises:
+        SiteUnavailable, StatisticsError: as `score_edges`.
+    """
+    parts, batch = circuit_parts(lm), lm.pad_batch([pair.clean])
+    has_gradients(lm)
+    wanted = [(row, *parts.graph.edges[edge].tolist()) for row, edge in enumerate(edges)]
+    found = np.zeros((len(wanted), len(pair.clean)))
+    for readers, _, apart, gradients in _first_order(lm, parts, batch, [pair], how):
+        for row, writer, reader in wanted:
+            if readers.start <= reader < readers.stop:
+                g = gradients[reader - readers.start, 0]
+                found[row] -= (apart[0, writer] * g.to(apart)).sum(-1).double().cpu().numpy()
+    _refuse_nan(found)
     return found
 
 
@@ -147,8 +175,8 @@ def _node_estimates(
     lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], how: EdgeScoring
 ) -> Tensor:
     """``(pair, writer)`` in float64 on the CPU."""
-    own, _ = run_written(lm, parts, batch)
-    other, _ = run_written(lm, parts, _donors(lm, batch, some))
+    own = run_written(lm, parts, batch)
+    other = run_written(lm, parts, _donors(lm, batch, some))
     graph, real = parts.graph, batch.mask.bool().to(lm.device)[..., None]
     with torch.no_grad():
         apart = differences(own, other)
@@ -182,23 +210,21 @@ def _refuse_nan(scores: Floats) -> None:
 
 
 @torch.no_grad()
-def run_written(lm: LM, parts: CircuitParts, batch: Batch) -> tuple[Written, Tensor]:
-    """What every part writes in one pass over a batch, and the logits after its last tokens."""
-    with keep_written(lm, parts) as written:
-        logits = lm.last_logits(batch)
-    return written, logits
-
-
 def _exact(
-    lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], edges: NDArray[np.int64]
+    lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], edges: Sequence[int]
 ) -> Tensor:
-    other, _ = run_written(lm, parts, _donors(lm, batch, some))
-    with torch.no_grad():
-        before = margins(lm.last_logits(batch), some)
-        found = torch.zeros(len(some), len(edges), dtype=torch.float64)
-        for column, edge in enumerate(edges.tolist()):
-            with patch_edges(lm, parts, parts.graph.mask([edge]), lambda _x: other):
-                found[:, column] = (before - margins(lm.last_logits(batch), some)).double().cpu()
+    """``(pair, edge)``: one run an edge, of the blocks and tokens that it can change."""
+    graph, donors = parts.graph, _donors(lm, batch, some)
+    apart = differences(run_written(lm, parts, batch), run_written(lm, parts, donors))
+    recorded = record(lm, batch)
+    same = (batch.ids == donors.ids).all(0).cpu().numpy()
+    start = int(np.argmin(same)) if recorded.way == "cached" else 0  # before it, nothing differs
+    before, apart = margins(recorded.logits, some), apart[:, :, start:]
+    found = torch.zeros(len(some), len(edges), dtype=torch.float64)
+    for column, edge in enumerate(edges):
+        with patch_known(lm, parts, graph.mask([edge]), apart):
+            logits = recorded.again({}, start=start, layer=int(graph.layers[edge, 1]))
+        found[:, column] = (before - margins(logits, some)).double().cpu()
     return found
 
 
@@ -210,21 +236,33 @@ def _estimates(
     lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], how: EdgeScoring
 ) -> Tensor:
     """``(pair, writer, reader)`` in float64 on the CPU."""
-    own, _ = run_written(lm, parts, batch)
-    other, _ = run_written(lm, parts, _donors(lm, batch, some))
+    total = torch.zeros(len(some), len(parts.graph.writers), len(parts.graph.readers), dtype=torch.float64)
+    for readers, n, apart, gradients in _first_order(lm, parts, batch, some, how):
+        g = gradients.permute(1, 2, 3, 0).flatten(1, 2)
+        total[:, :n, readers] -= torch.bmm(apart[:, :n].flatten(2), g.to(apart)).cpu()
+    return total
+
+
+def _first_order(
+    lm: LM, parts: CircuitParts, batch: Batch, some: Sequence[CounterfactualPair], how: EdgeScoring
+) -> Iterator[tuple[slice, int, Tensor, Tensor]]:
+    """What scores are products of, pass by pass and layer by layer.
+
+    Yields:
+        which readers, how many writers they hear, what writers wrote apart, ``(pair, writer, token, channel)``, and the gradients as
+        readers hear the stream, ``(reader, pair, token, channel)``, each a share of the mean over passes.
+    """
+    own = run_written(lm, parts, batch)
+    other = run_written(lm, parts, _donors(lm, batch, some))
     with torch.no_grad():
         real = batch.mask.bool().to(lm.device)
-        apart = differences(own, other).masked_fill_(~real[None, :, :, None], 0)
-        apart = apart.permute(1, 0, 2, 3).flatten(2)  # (pair, writer, token x channel)
+        apart = differences(own, other).masked_fill_(~real[None, :, :, None], 0).transpose(0, 1).contiguous()
     passes = list(_passes(own, other, how))
-    total = torch.zeros(len(some), len(parts.graph.writers), len(parts.graph.readers), dtype=torch.float64)
     for edits in passes:
         with torch.enable_grad(), without_weight_gradients(lm.model), catch_readers(lm, parts, edits) as caught:
-            value = margins(lm.last_logits(batch), some).sum()
+            value = margins(lm.last_logits(batch), some).sum() / len(passes)
         for readers, n, gradients in caught.readers(value, real):
-            g = gradients.permute(1, 2, 3, 0).flatten(1, 2)
-            total[:, :n, readers] -= torch.bmm(apart[:, :n], g.to(apart)).cpu()
-    return total / len(passes)
+            yield readers, n, apart, gradients
 
 
 def _passes(own: Written, other: Written, how: EdgeScoring) -> Iterator[Mapping[Site, Edit]]:

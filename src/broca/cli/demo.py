@@ -87,7 +87,7 @@ TREES = Probe(
 """In `kth`, which says the second smallest number of a list: is the way to it readable from attention, and is it the way?"""
 
 TYPOS = Perturb(
-    n=120,
+    n_items=120,
     kinds=("keyboard", "transpose", "delete", "substitute", "case", "homoglyph", "repeat-word"),
     among=tuple(sorted(WORDS)),
     compare=16,

@@ -14,6 +14,7 @@ from broca.interventions.lesion import Positions as Positions
 from broca.interventions.lesion import Resample as Resample
 from broca.interventions.lesion import Zero as Zero
 from broca.interventions.patch import Patch as Patch
+from broca.interventions.paths import path_margins as path_margins
 from broca.interventions.pattern import PatternPatch as PatternPatch
 from broca.interventions.pattern import carried_patterns as carried_patterns
 from broca.interventions.plant import text_key as text_key

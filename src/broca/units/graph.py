@@ -123,6 +123,20 @@ class EdgeGraph:
         """The place of every edge, by its name."""
         return {self.name(edge): edge for edge in range(self.n_edges)}
 
+    def writers_of(self, reader: int) -> tuple[int, ...]:
+        """The writers that a reader belongs to: a head or an MLP; of a shared key or value all heads that share it; of the logits none."""
+        layer, place = divmod(reader, self.per_layer)
+        if layer == self.n_layers:
+            return ()
+        if place == self.per_layer - 1:
+            return (self.mlp_of(layer),)
+        start = self.heads_of(layer).start
+        if place < self.n_heads:
+            return (start + place,)
+        share = self.n_heads // self.n_groups
+        first = start + (place - self.n_heads) % self.n_groups * share
+        return tuple(range(first, first + share))
+
     def node_of(self, reader: int) -> str:
         """The part that a reader belongs to: ``a3.h1`` of ``a3.h1<q>``; of shared keys and values ``a3.g0``."""
         return self.readers[reader].partition("<")[0]
@@ -192,6 +206,27 @@ class EdgeMask:
         """All the others."""
         return replace(self, on=~self.on)
 
+    @cached_property
+    def effective(self) -> EdgeMask:
+        """Those on a way of chosen edges from the input to the logits.
+
+        Kept alone, the others do nothing: what they lead from carries the counterfactual alone, or nobody hears what they lead to. A norm
+        behind the heads of a layer is the exception, since its scale is made by all of them.
+        """
+        graph, chosen = self.graph, self.matrix
+        reached, heard = np.zeros(len(graph.writers), dtype=bool), np.zeros(len(graph.readers), dtype=bool)
+        readers: list[list[int]] = [[] for _ in graph.writers]
+        for reader in range(len(graph.readers)):
+            for writer in graph.writers_of(reader):
+                readers[writer].append(reader)
+        reached[0], heard[-1] = True, True
+        for writer in range(1, len(reached)):
+            reached[writer] = chosen[reached][:, readers[writer]].any()
+        for writer in reversed(range(len(reached))):
+            heard[readers[writer]] |= bool(chosen[writer, heard].any())
+        both = chosen & reached[:, None] & heard
+        return replace(self, on=both[graph.edges[:, 0], graph.edges[:, 1]])
+
     @property
     def nodes(self) -> tuple[str, ...]:
         """The parts that an edge of it leads from or to, as they are written."""
@@ -223,35 +258,3 @@ def _no_edge(graph: EdgeGraph, name: str) -> str:
         near = [each for each in graph.readers if each.startswith(reader.partition("<")[0])][:3] or graph.readers[:3]
         return f"There is no edge {name}: no {reader} reads. There are {', '.join(near)}, ..., logits."
     return f"There is no edge {name}: {reader} reads before {writer} writes. Give a writer of an earlier layer."
-
-
-def random_edges(like: EdgeMask, n: int, seed: int, *, match: bool = True) -> tuple[EdgeMask, ...]:
-    """Distinct random choices of as many edges; fewer than n where they repeat themselves.
-
-    Args:
-        like: what they are like; it is none of them itself.
-        n: how many.
-        seed: of the first.
-        match: draw as many edges from each layer of writers to each layer of readers.
-    """
-    graph = like.graph
-    kinds = graph.layers @ np.array([graph.n_layers + 2, 1]) if match else np.zeros(graph.n_edges, dtype=np.int64)
-    pools = [(np.flatnonzero(kinds == kind), int(like.on[kinds == kind].sum())) for kind in np.unique(kinds)]
-    seen, found = {like.on.tobytes()}, []
-    for turn in range(10 * n):
-        draw, on = np.random.default_rng([seed, turn]), np.zeros(graph.n_edges, dtype=bool)
-        for pool, count in pools:
-            if count:
-                on[draw.choice(pool, count, replace=False)] = True
-        if on.tobytes() not in seen:
-            seen.add(on.tobytes())
-            found.append(EdgeMask(graph, on))
-        if len(found) == n:
-            break
-    return tuple(found)
-
-
-def strongest(graph: EdgeGraph, scores: NDArray[np.float64], n: int, *, absolute: bool) -> EdgeMask:
-    """The n edges that rank highest, by their size or as signed; of equal ones the first."""
-    values = np.abs(scores) if absolute else scores
-    return graph.mask(np.argsort(-values, kind="stable")[:n].tolist())

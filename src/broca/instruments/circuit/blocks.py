@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from broca.evidence.blocks import facts, table
+from broca.evidence.blocks import facts, interval, table
 from broca.evidence.lesion_blocks import baselines, flipped_blocks, matrix
 from broca.instruments.circuit import charts
-from broca.instruments.circuit.tables import AREAS, EDGES, NODES
+from broca.instruments.circuit.tables import AREAS, EDGES, NODES, PATHS
 from broca.page.blocks import Block, Chart, Edge, Facts, Graph, Heading, Node, Quote, Quotes, Text, Title, section
 from broca.page.record import Record
 from broca.page.words import count, number
@@ -32,10 +32,11 @@ def blocks(record: Record) -> list[Block]:
         _graph(record),
         _curves(record),
         _edges(record),
+        _paths(record),
         matrix(record),
         baselines(record),
         flipped_blocks(record),
-        _shown(record),
+        _texts(record),
     )
     title = Title("Circuit", str(record.study.get("items") or ""))
     return [title, Facts(pairs, summary=True), *(block for part in parts for block in part)]
@@ -45,11 +46,14 @@ def _graph(record: Record) -> list[Block]:
     edges = record.tables.get("edges")
     if edges is None:
         return []
-    own = edges.filter(pl.col("circuit"))
+    inside = edges.filter(pl.col("circuit"))
+    own = inside.filter(pl.col("effective"))
     shown = own.sort(pl.col("score").abs(), descending=True, maintain_order=True).head(DRAWN)
     if shown.is_empty():
         return []
     left = f"; the {number(own.height - DRAWN)} weaker ones are not drawn" if own.height > DRAWN else ""
+    if loose := inside.height - own.height:
+        left += f", nor {number(loose)} that {'is' if loose == 1 else 'are'} on no way from the input to the logits"
     caption = (
         f"The {count(shown.height, 'strongest edge')} of the circuit{left}. Width: what the margin loses when the edge is patched; orange "
         "supports the answer, blue opposes it. Point at an edge to read it."
@@ -70,7 +74,8 @@ def picture_of(edges: pl.DataFrame, nodes: pl.DataFrame | None, caption: str) ->
         for name, layer in ((row["writer"], row["writer_layer"]), (end, row["reader_layer"])):
             said = f"{name}: {number(scores[name])} logits as a whole" if name in scores else name
             drawn.setdefault(name, Node(name, _level(name, layer, n_layers), said))
-        made.append(Edge(row["writer"], end, row["score"] / largest, f"{row['edge']}: {row['score']:.3g} logits"))
+        at = f", most of it at {row['token']!r}" if row.get("token") else ""
+        made.append(Edge(row["writer"], end, row["score"] / largest, f"{row['edge']}: {row['score']:.3g} logits{at}"))
     levels = ["input"]
     for layer in range(n_layers + 1):
         levels += [f"heads {layer}", f"MLP {layer}"]
@@ -124,12 +129,22 @@ def _edges(record: Record) -> list[Block]:
     return section("edges", "Its edges", brief, shown, Heading("What each part carries"), nodes)
 
 
+def _paths(record: Record) -> list[Block]:
+    rows = [{**row, "within": interval(row["low"], row["high"], number)} for row in record.rows("paths")]
+    settings = (("path", "path"), ("loss", "loss", "column"), ("within", "interval"), ("share", "share", "column"))
+    caption = "What the margin loses when a path alone is patched, in pairs that did not choose the circuit; as a share of what all edges cost"
+    shown = table(
+        PATHS, rows[:LISTED], "Paths", *settings, strong=("loss",), caption=caption, summary=("path", "loss", "within")
+    )
+    return section("paths", "Paths", shown) if shown else []
+
+
 def _brief(own: list[dict[str, Any]]) -> Facts | None:
     names = ", ".join(str(row["edge"]) for row in own[:FEW])
     return Facts((("highest edges", names),), summary=True) if names else None
 
 
-def _shown(record: Record) -> list[Block]:
+def _texts(record: Record) -> list[Block]:
     rows = record.rows("shown")
     quotes = tuple(
         Quote(

@@ -13,7 +13,8 @@ from broca.capture.edges import Floats
 from broca.instruments.circuit.scores import EdgeBench
 from broca.models.circuit.pairs import CounterfactualPair
 from broca.stats.faithfulness import SHARES, curve_areas, faithfulness, sizes
-from broca.units.graph import EdgeGraph, EdgeMask, random_edges, strongest
+from broca.units.edge_choices import random_edges, strongest
+from broca.units.graph import EdgeGraph, EdgeMask
 
 Ranking = Literal["signed", "absolute"]
 RANKINGS: tuple[Ranking, ...] = ("signed", "absolute")
@@ -73,11 +74,11 @@ def curves(
     for share, n in zip(SHARES, sizes(graph.n_edges), strict=True):
         for ranking in RANKINGS:
             kept = strongest(graph, scores, n, absolute=ranking == "absolute")
-            rows.append({"ranking": ranking, "share": share, "edges": n, "draw": -1})
+            rows.append(_row(ranking, share, kept))
             masks.append(kept.rest)
             if ranking == "absolute" and 0 < n < graph.n_edges:
                 for draw, like in enumerate(random_edges(kept, draws, seed)):
-                    rows.append({"ranking": "random", "share": share, "edges": n, "draw": draw})
+                    rows.append(_row("random", share, like, draw))
                     masks.append(like.rest)
     margins = bench.margins(pairs, masks, "keeping circuits")
     intact, nothing = (float(each) for each in margins[:2].mean(1))
@@ -85,6 +86,10 @@ def curves(
     for row, margin, f in zip(rows, margins[2:].mean(1), found, strict=True):
         row |= {"margin": float(margin), "faithfulness": float(f)}
     return Curves(pl.DataFrame(rows), areas(pl.DataFrame(rows)), intact, nothing)
+
+
+def _row(ranking: str, share: float, kept: EdgeMask, draw: int = -1) -> dict[str, Any]:
+    return {"ranking": ranking, "share": share, "edges": kept.count, "effective": kept.effective.count, "draw": draw}
 
 
 def areas(table: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,8 @@ from broca.instruments.circuit.scores import EdgeBench
 from broca.models.circuit.pairs import CounterfactualPair
 from broca.models.twins import untrained_twin
 from broca.stats.permutation import permutation_test
-from broca.units.graph import EdgeMask, strongest
+from broca.units.edge_choices import strongest
+from broca.units.graph import EdgeMask
 
 Pairs = Sequence[CounterfactualPair]
 TESTED = 500

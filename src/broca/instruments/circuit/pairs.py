@@ -43,7 +43,9 @@ class PairedItems:
         return replace(self, items=tuple(self.items[i] for i in some), pairs=tuple(self.pairs[i] for i in some))
 
 
-def pair_items(lm: LM, items: Sequence[Item], way: str, scorer: Likelihood, seed: int) -> PairedItems:
+def pair_items(
+    lm: LM, items: Sequence[Item], way: str, scorer: Likelihood, seed: int, *, choices: bool = False
+) -> PairedItems:
     """The items that have a counterfactual of as many tokens, and answers that differ from the first token on.
 
     Args:
@@ -52,6 +54,7 @@ def pair_items(lm: LM, items: Sequence[Item], way: str, scorer: Likelihood, seed
         way: see `broca.instruments.circuit.spec.Circuit.counterfactual`.
         scorer: how the items are shown.
         seed: of all draws.
+        choices: whether the margin is taken over the best of the other choices.
 
     Raises:
         StimulusError: if fewer than eight are left, saying why.
@@ -68,12 +71,13 @@ def pair_items(lm: LM, items: Sequence[Item], way: str, scorer: Likelihood, seed
         if len({option[0] for option in known[item.id].options}) < len(item.choices):
             left[same] += 1
             continue
-        pair = _pair(lm, item, way, scorer, seed) or _borrowed(item, items, known, way, seed)
+        pair = _pair(lm, item, way, scorer, seed) or _from_another_item(item, items, known, way, seed)
         if pair is None:
             left[lacking] += 1
             continue
         kept.append(item)
-        pairs.append(pair)
+        first = [option[0] for option in known[item.id].options]
+        pairs.append(replace(pair, others=tuple(first[: item.answer] + first[item.answer + 1 :])) if choices else pair)
         for ids in (pair.clean.ids, known[item.id].shared.ids):
             texts[text_key(ids)] = pair.counterfactual.ids[: len(ids)]
     if len(pairs) < ENOUGH:
@@ -90,7 +94,7 @@ def counterfactuals(groups: Sequence[PairedItems]) -> Counterfactuals:
     return Counterfactuals({key: ids for group in groups for key, ids in group.shown.items()})
 
 
-def _told(item: Item, way: str, seed: int) -> list[Counterfactual]:
+def _candidates(item: Item, way: str, seed: int) -> list[Counterfactual]:
     """What an item's counterfactual may be, the first choice first."""
     if is_kind(way):
         return [found] if (found := perturb_item(item, way, seed)) else []
@@ -100,7 +104,7 @@ def _told(item: Item, way: str, seed: int) -> list[Counterfactual]:
 
 def _pair(lm: LM, item: Item, way: str, scorer: Likelihood, seed: int) -> CounterfactualPair | None:
     """The item beside another text; None where tokens do not match."""
-    for other in _told(item, way, seed):
+    for other in _candidates(item, way, seed):
         both = (item.choices[item.answer], other.answer)
         if both[0].strip() == both[1].strip():
             continue
@@ -113,20 +117,20 @@ def _pair(lm: LM, item: Item, way: str, scorer: Likelihood, seed: int) -> Counte
         except StimulusError:
             continue
         if clean.options == counter.options:
-            found = _made(item, clean, counter, clean.options[0][0], clean.options[1][0])
+            found = _checked_pair(item, clean, counter, clean.options[0][0], clean.options[1][0])
             if found is not None:
                 return found
     return None
 
 
-def _made(item: Item, clean: Question, counter: Question, right: int, wrong: int) -> CounterfactualPair | None:
+def _checked_pair(item: Item, clean: Question, counter: Question, right: int, wrong: int) -> CounterfactualPair | None:
     try:
         return CounterfactualPair(clean.shared, counter.shared, right, wrong, item.id, item.cluster)
     except StimulusError:
         return None
 
 
-def _borrowed(
+def _from_another_item(
     item: Item, items: Sequence[Item], known: Mapping[str, Question], way: str, seed: int
 ) -> CounterfactualPair | None:
     """The item beside another of its ability with as many tokens, whose answer begins otherwise."""
@@ -140,7 +144,7 @@ def _borrowed(
         if theirs is None or len(theirs.shared) != len(own.shared):
             continue
         wrong = theirs.options[other.answer][0]
-        found = _made(item, own, theirs, right, wrong)
+        found = _checked_pair(item, own, theirs, right, wrong)
         if found is not None:
             return found
     return None

@@ -26,6 +26,8 @@ class CircuitResult(Result):
     """One row a ranking, size and draw."""
     areas: pl.DataFrame
     """One row a ranking: CPR and CMD."""
+    paths: pl.DataFrame
+    """One row a path."""
     shown: pl.DataFrame
     """Some items beside their counterfactuals."""
     items: pl.DataFrame
@@ -35,8 +37,9 @@ class CircuitResult(Result):
     baselines: pl.DataFrame
     flipped: pl.DataFrame
     graph: Mapping[str, Any]
-    """Heads, key-value heads, and for each layer whether its MLP reads what its heads read."""
+    """Heads, key-value heads, for each layer whether its MLP reads what its heads read, and whether a norm stands behind heads."""
+    pairs: Mapping[str, Any]
+    """How many chose and how many tested, of how many edges, and their mean margin in logits: the model's, and with every edge patched."""
     estimate: Mapping[str, Any]
-    method: str
     selected: UnitMask | None = None
     """The heads that write on an edge of the circuit."""

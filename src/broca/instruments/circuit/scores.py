@@ -13,8 +13,10 @@ from broca.cache.cache import Cache, Json, Part, Progress
 from broca.cache.mapping import map_cached
 from broca.capture.edges import EdgeScoring, Floats, score_edges, score_exactly
 from broca.interventions.circuit import circuit_margins
+from broca.interventions.paths import path_margins
 from broca.items import fingerprint
 from broca.models.circuit.pairs import CounterfactualPair
+from broca.models.circuit.paths import Through
 from broca.models.lm import LM
 from broca.units.graph import EdgeGraph, EdgeMask
 
@@ -75,6 +77,22 @@ class Margins:
         return {"margins": circuit_margins(lm, some, [self.graph.mask(edges) for edges in self.patched])}
 
 
+@dataclass(frozen=True, slots=True)
+class PathMargins:
+    """The task of the margins of some pairs with one path patched, by where they start: ``(path, pair)``."""
+
+    pairs: tuple[CounterfactualPair, ...]
+    paths: tuple[str, ...]
+    through: Through
+
+    def key(self, lm: LM, start: int, /) -> dict[str, Json]:
+        some = self.pairs[start : start + CHUNK]
+        return _key(lm, "path margins", some, paths=list(self.paths), through=self.through)
+
+    def __call__(self, lm: LM, start: int, /) -> Part:
+        return {"margins": path_margins(lm, self.pairs[start : start + CHUNK], self.paths, through=self.through)}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EdgeBench:
     """A model whose edges are scored, and what remembers."""
@@ -88,7 +106,7 @@ class EdgeBench:
     def mean(self, pairs: Sequence[CounterfactualPair], how: EdgeScoring, what: str = "scoring edges") -> Floats:
         """The mean score of every edge."""
         parts = self._map(MeanScores(tuple(pairs), how), len(pairs), what)
-        return np.sum([part["sum"] for part in parts], 0) / len(pairs)
+        return sum((part["sum"] for part in parts), np.zeros(1)) / len(pairs)
 
     def each(
         self, pairs: Sequence[CounterfactualPair], edges: Iterable[int], how: EdgeScoring | None, what: str
@@ -103,13 +121,18 @@ class EdgeBench:
         parts = self._map(Margins(tuple(pairs), patched[0].graph, chosen), len(pairs), what)
         return np.concatenate([part["margins"] for part in parts], 1)
 
-    def _map(self, task: Any, n: int, what: str) -> list[Any]:
-        named = _Named(task, self.name) if self.name else task
-        return list(map_cached(named, range(0, n, CHUNK), self.lm, self.cache, partial(self.progress, what)))
+    def paths(self, pairs: Sequence[CounterfactualPair], paths: Sequence[str], through: Through) -> Floats:
+        """The margins with one path patched, ``(path, pair)``."""
+        parts = self._map(PathMargins(tuple(pairs), tuple(paths), through), len(pairs), "patching paths")
+        return np.concatenate([part["margins"] for part in parts], 1)
+
+    def _map(self, task: Any, n: int, what: str) -> Iterable[Any]:
+        named = TwinTask(task, self.name) if self.name else task
+        return map_cached(named, range(0, n, CHUNK), self.lm, self.cache, partial(self.progress, what))
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class TwinTask:
     """A task on a model that is not the study's own."""
 
     task: Any
@@ -123,5 +146,5 @@ class _Named:
 
 
 def _key(lm: LM, cell: str, pairs: Sequence[CounterfactualPair], **more: Json) -> dict[str, Json]:
-    shown = [[p.clean.ids, p.counterfactual.ids, p.right, p.wrong] for p in pairs]
+    shown = [[p.clean.ids, p.counterfactual.ids, p.right, p.against] for p in pairs]
     return {"cell": cell, "pairs": fingerprint(shown), "condition": list(lm.condition), **more}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from broca.evidence.abilities import abilities
+from broca.evidence.ability_spec import AbilitySpec
 from broca.evidence.budget import WithBudget
 from broca.evidence.ledger import SharedLevel
 from broca.instruments.circuit import method as method_words
-from broca.items import Item, fingerprint
+from broca.items import fingerprint
 from broca.page.shell import YOURS, command
 from broca.scoring import Likelihood
 from broca.specs.command import Call
@@ -36,20 +34,25 @@ from broca.stimuli.benchmarks import option_types
 from broca.stimuli.counterfactuals import check_way
 
 
-class Circuit(SharedLevel, WithBudget, Spec):
+class Circuit(AbilitySpec, SharedLevel, WithBudget, Spec):
     """Score edges, choose a circuit, keep it alone and take it away."""
 
     kind: Literal["circuit"] = "circuit"
-    items: str = "ioi"
+    items: Annotated[str, Sentence("stimuli", method_words.items)] = "ioi"
     """The ability in question: a benchmark or a file of items."""
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the benchmarks, such as n or seed."""
-    n: Positive = 128
-    """Score this many items of each ability at most, spread over the whole list."""
+    n_items: Positive | None = 128
+    """Use this many items of each ability at most, spread over the whole list."""
     others: Others = ()
     counterfactual: Annotated[str, Sentence("stimuli", method_words.counterfactual)] = "auto"
     """What a patched edge carries: the run of a text with another right answer. The item's own, both choices exchanged in the text, or
     another item of as many tokens: own, exchange, other; auto takes the first of these that there is. Or a kind of perturbation."""
+    margin: Annotated[Literal["counterfactual", "choices"], Sentence("comparison", method_words.margin)] = (
+        "counterfactual"
+    )
+    """What the right answer's first token is taken against: that of the counterfactual's answer, or the best of the item's other choices,
+    as likelihood scores them."""
     method: Annotated[
         Literal["eap", "eap-ig", "ig-activations", "exact"], Sentence("comparison", method_words.method)
     ] = "eap-ig"
@@ -68,6 +71,10 @@ class Circuit(SharedLevel, WithBudget, Spec):
     """The same as a share of all edges."""
     faithful: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Without either, the smallest of the published sizes that alone keeps this share of the margin, in the items that choose."""
+    paths: Annotated[tuple[str, ...], Sentence("lesion", method_words.paths)] = ()
+    """Paths to patch, each by itself, such as a0.h1->m2->logits; an asterisk in the first part stands for any letters. They choose nothing."""
+    through: Literal["nothing", "mlps"] = "nothing"
+    """What lies between the steps of a path and carries on what it hears: nothing, so that a step is an edge; or MLPs."""
     random_curves: Natural = 5
     """Random circuits beside each size of the curve, matched on size and layers."""
     minimal: Natural = 50
@@ -88,6 +95,7 @@ class Circuit(SharedLevel, WithBudget, Spec):
     budget_tokens: BudgetTokens = None
     budget_from: BudgetFrom = Field(default_factory=dict)
 
+    renamed: ClassVar[Mapping[str, str]] = {"n": "n_items"}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(
             ("steps", "rule"),
@@ -97,6 +105,7 @@ class Circuit(SharedLevel, WithBudget, Spec):
         Need(
             ("rescore",), (), lambda spec: spec.method != "exact", "every edge has its own run already", beside="method"
         ),
+        Need(("through",), ("paths",), lambda spec: spec.paths),
         Need(
             ("faithful",),
             (),
@@ -118,24 +127,9 @@ class Circuit(SharedLevel, WithBudget, Spec):
         """How answers are judged under a circuit."""
         return Likelihood(chat=self.chat)
 
-    @cached_property
-    def abilities(self) -> dict[str, tuple[Item, ...]]:
-        """The items of each ability, the own one first.
-
-        Raises:
-            StimulusError: if a file is malformed.
-            UnknownName: if there is no such benchmark.
-        """
-        return abilities((self.items, *self.others), self.options, self.n)
-
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of the items: files may change under their names."""
         return {name: fingerprint([item.fingerprint for item in items]) for name, items in self.abilities.items()}
-
-    def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:
-        return import_module("broca.evidence.first_prompt").of_item(
-            lm, next(iter(self.abilities.values()))[0], self.scorer
-        )
 
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:

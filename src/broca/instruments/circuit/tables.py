@@ -18,6 +18,8 @@ EDGES = Schema(
     t=Float("of the scores of pairs that did not choose, for the highest edges of the circuit"),
     p_max=Float("of arbitrary signs of these, family-wise"),
     circuit=Flag("whether it belongs to the circuit"),
+    effective=Flag("whether it does, on a way of its edges from the input to the logits"),
+    token=Text("of the circuit's highest edges: the token of the first text shown at which most of the score stands"),
     left_out=Float("what the circuit kept alone loses without it, for its weakest edges", "logits"),
 )
 
@@ -36,6 +38,7 @@ CURVES = Schema(
     ranking=Text('"signed", "absolute", or "random": matched with the absolute one in size and layers'),
     share=Float("of all edges, as it is named", "share of 1"),
     edges=Int("edges that are kept"),
+    effective=Int("of these, edges on a way from the input to the logits"),
     draw=Int("of the random circuit; -1 where none is drawn"),
     margin=Float("mean margin with all other edges patched", "logits"),
     faithfulness=Float("margin above that with every edge patched, as a share of the model's"),
@@ -49,6 +52,16 @@ AREAS = Schema(
     cmd=Float("area of its distance from 1"),
 )
 
+PATHS = Schema(
+    "paths",
+    "a path",
+    path=Text("writer->reader->..., as far as the logits, or as its last reader"),
+    loss=Float("what the margin loses when it alone is patched, in pairs that did not choose", "logits"),
+    low=Float("lower end of the interval of 95 % over groups", "logits"),
+    high=Float("its upper end", "logits"),
+    share=Float("of the margin above that with every edge patched", "share of 1"),
+)
+
 SHOWN = Schema(
     "shown",
     "an item that is shown",
@@ -56,7 +69,7 @@ SHOWN = Schema(
     text=Text("as the model was shown it"),
     counterfactual=Text("what patched edges carry the run of"),
     right=Text("the token that the margin is of"),
-    wrong=Text("the token that it is taken against"),
+    wrong=Text("the token that it is taken against; of several the most likely"),
 )
 
-TABLES = (EDGES, NODES, CURVES, AREAS, SHOWN, *LESIONS)
+TABLES = (EDGES, NODES, CURVES, AREAS, PATHS, SHOWN, *LESIONS)

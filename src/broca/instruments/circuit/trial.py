@@ -26,7 +26,8 @@ from broca.models.circuit.pairs import CounterfactualPair
 from broca.models.force import Intervention
 from broca.models.lm import LM
 from broca.stats.stopping import EVERY, decide, stopping_rule
-from broca.units.graph import EdgeMask, random_edges
+from broca.units.edge_choices import random_edges
+from broca.units.graph import EdgeMask
 
 FILL = "counterfactual"
 _ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}

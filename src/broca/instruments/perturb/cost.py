@@ -77,7 +77,7 @@ def _making(spec: Perturb, lm: LM, n: int) -> float:
     """Seconds of finding controls for n texts, by a few of them; 0 where none of these can have any."""
     few, start = min(TRIED, n), perf_counter()
     try:
-        spec.model_copy(update={"n": few}).texts(lm)
+        spec.model_copy(update={"n_items": few}).texts(lm)
     except StimulusError:  # so few may have no word to edit
         return 0.0
     return (perf_counter() - start) * n / few
@@ -162,7 +162,7 @@ class _Patching:
 
 def savings(spec: Perturb, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
     """Probes, pairs compared, patterns, draws, texts that are patched, twins, texts."""
-    n = min(spec.n, len(spec.texts(None).clean))
+    n = min(spec.n_items, len(spec.texts(None).clean))
     return (
         *((Saving("probes", (spec.probes, 0), "pairs that are probed"),) if spec.probes else ()),
         *(
@@ -171,7 +171,7 @@ def savings(spec: Perturb, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as e
             else ()
         ),
         *(_of_cases(spec) if spec.cases else ()),
-        *((Saving("n", steps(n, LEAST), "texts", ("causal",), fine=True, enough=ENOUGH),) if n > LEAST else ()),
+        *((Saving("n_items", steps(n, LEAST), "texts", ("causal",), fine=True, enough=ENOUGH),) if n > LEAST else ()),
     )
 
 

@@ -50,8 +50,8 @@ class Perturb(SharedLevel, WithBudget, Spec):
     options: Mapping[str, str | int | float | bool] = {}
     """Options of the generator or reader, such as n, seed or path."""
     pilot: Pilot = ()
-    n: Positive = 200
-    """Clean texts at most."""
+    n_items: Positive = 200
+    """Use this many items, or clean texts of a file of pairs, at most."""
     kinds: Annotated[tuple[str, ...], Sentence("stimuli", method.kinds)] = ()
     """Kinds of perturbation; all, or all that the file has, where none is named."""
     words: Positive = 1
@@ -104,6 +104,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
     budget_from: BudgetFrom = Field(default_factory=dict)
     expect: Expected = None
 
+    renamed: ClassVar[Mapping[str, str]] = {"n": "n_items"}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(("rewriter_server",), ("rewriter",), lambda spec: spec.rewriter is not None, strict=True),
         Need(("max_new_tokens",), ("answers=generated",), lambda spec: spec.answers != "choices"),
@@ -199,7 +200,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
         write = None if lm is None or self.rewriter is None else writer(self.rewriter, server=self.rewriter_server)
         return load_texts(
             self.items, self.options, write=write, kinds=kinds, severity=Severity(words=self.words),
-            choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n, seed=self.seed, n_tokens=count,
+            choice=Choice(min_letters=self.min_letters, among=frozenset(self.among)), n=self.n_items, seed=self.seed, n_tokens=count,
         )  # fmt: skip
 
     def first_prompt(self, lm: Any, /) -> Mapping[str, Any] | None:

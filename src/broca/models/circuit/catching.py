@@ -55,7 +55,7 @@ class Caught:
         wanted = {(): self.last} | self.projected | self.mlp
         gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
         found: dict[Any, Tensor] = {
-            name: _masked(x, g, real) for (name, x), g in zip(wanted.items(), gradients, strict=True)
+            name: _without_padding(x, g, real) for (name, x), g in zip(wanted.items(), gradients, strict=True)
         }
         graph, last = self.parts.graph, found.pop(())
         _refuse_nan(last)
@@ -183,7 +183,7 @@ def weights_of(lm: LM, matrix: Matrix, n: int) -> Tensor:
     return weight.reshape(n, weight.shape[0] // n, weight.shape[1])
 
 
-def _masked(x: Tensor, gradient: Tensor | None, real: Tensor) -> Tensor:
+def _without_padding(x: Tensor, gradient: Tensor | None, real: Tensor) -> Tensor:
     """A gradient with nothing at padding; one that there is none of is 0."""
     if gradient is None:
         return torch.zeros_like(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class CounterfactualPair:
     wrong: int
     id: str = ""
     group: str = ""
+    others: tuple[int, ...] = ()
+    """Of all other choices, where the margin is taken over the best of them instead of over `wrong`, as a scorer of choices has it."""
 
     def __post_init__(self) -> None:
         if len(self.clean) != len(self.counterfactual):
@@ -36,7 +38,7 @@ class CounterfactualPair:
             )
         if self.clean.ids == self.counterfactual.ids:
             raise StimulusError(f"Pair {self.id!r}: the counterfactual is the text itself. Give another.")
-        if self.right == self.wrong:
+        if self.right == self.wrong or self.right in self.others:
             raise StimulusError(
                 f"Pair {self.id!r}: both answers begin with the same token, so nothing tells them apart there. Give answers that do not."
             )
@@ -44,18 +46,23 @@ class CounterfactualPair:
     @property
     def reversed(self) -> CounterfactualPair:
         """The counterfactual with the text as its counterfactual, and the same answers."""
-        return CounterfactualPair(self.counterfactual, self.clean, self.right, self.wrong, self.id, self.group)
+        return replace(self, clean=self.counterfactual, counterfactual=self.clean)
+
+    @property
+    def against(self) -> tuple[int, ...]:
+        """The tokens over the best of which the margin is taken."""
+        return self.others or (self.wrong,)
 
 
 def margins(logits: Tensor, pairs: Sequence[CounterfactualPair]) -> Tensor:
-    """The logit of the right token minus that of the wrong one, ``(pair,)``.
+    """The logit of the right token minus that of the wrong one, or the largest of the other choices, ``(pair,)``.
 
     Args:
         logits: next-token logits after each text, ``(pair, vocabulary)``.
         pairs: of the same rows.
     """
     rows = torch.arange(len(pairs), device=logits.device)
-    right, wrong = (
-        torch.tensor(ids, device=logits.device) for ids in zip(*((p.right, p.wrong) for p in pairs), strict=True)
-    )
-    return logits[rows, right] - logits[rows, wrong]
+    right = torch.tensor([pair.right for pair in pairs], device=logits.device)
+    most = max(len(pair.against) for pair in pairs)
+    wrong = torch.tensor([[*p.against, *p.against[:1] * (most - len(p.against))] for p in pairs], device=logits.device)
+    return logits[rows, right] - logits[rows[:, None], wrong].amax(1)

@@ -99,7 +99,7 @@ class _Patching:
             if matrix.module != module or (found := self.heard(readers)) is None:
                 continue
             which, apart = found
-            heard = self.normed(own.attention_norm, self.streams[layer, "attention"] + apart)
+            heard = self.norm(own.attention_norm, self.streams[layer, "attention"] + apart)
             weight = weights_of(self.lm, matrix, n)[which]
             values = torch.einsum("nbsd,ned->bsne", heard, weight)
             rows = torch.arange(output.shape[-1], device=output.device)
@@ -118,7 +118,7 @@ class _Patching:
         found = self.heard(slice(at, at + 1))
         if found is None:
             return None
-        heard = self.normed(self.parts.layers[layer].mlp_norm, self.streams[layer, "mlp"] + found[1][0])
+        heard = self.norm(self.parts.layers[layer].mlp_norm, self.streams[layer, "mlp"] + found[1][0])
         return (heard.reshape(args[0].shape), *args[1:])
 
     def leave(self, x: Tensor) -> Tensor:
@@ -129,8 +129,8 @@ class _Patching:
         self.streams.clear()
         return x if found is None else x + found[1][0]
 
-    def normed(self, norm: str | None, x: Tensor) -> Tensor:
-        return x if norm is None else self.lm.model.get_submodule(norm).forward(x)
+    def norm(self, module: str | None, x: Tensor) -> Tensor:
+        return x if module is None else self.lm.model.get_submodule(module).forward(x)
 
 
 @contextmanager
@@ -146,33 +146,61 @@ def patch_edges(lm: LM, parts: CircuitParts, off: EdgeMask, donor: Donor) -> Ite
     Yields:
         how often the last stream was patched or passed, as edits of sites are counted.
     """
-    matrix = torch.from_numpy(off.matrix).to(lm.device)
-    own = _Patching(lm, parts, matrix, donor)
+    own = _Patching(lm, parts, torch.from_numpy(off.matrix).to(lm.device), donor)
     with ExitStack() as open_:
-        ends: dict[Site, Edit] = {
-            Site(0, "resid_pre"): own.enter,
-            Site(len(parts.layers) - 1, "resid_post"): own.leave,
-        }
+        ends: dict[Site, Edit] = {Site(0, "resid_pre"): own.enter, _last(parts): own.leave}
         fired = open_.enter_context(edit_sites(lm.model, lm.anatomy, ends))
+        before, after, reads = _writing(own)
+        more_before, more_after = _reading(own)
         open_.enter_context(tap_modules(lm.model, before=StreamWatch(parts, own.streams).before))
-        before, after, reads = _taps(own, parts, matrix)
-        open_.enter_context(tap_modules(lm.model, before=before, after=after))
+        open_.enter_context(tap_modules(lm.model, before=before | more_before, after=after | more_after))
         open_.enter_context(read_sites(lm.model, lm.anatomy, reads))
         yield fired
 
 
-def _taps(own: _Patching, parts: CircuitParts, off: Tensor) -> tuple[dict[str, Any], dict[str, Any], dict[Site, Any]]:
-    """What is done before and after modules, and with what is read at sites: nothing where no edge asks for it."""
+@contextmanager
+def patch_known(lm: LM, parts: CircuitParts, off: EdgeMask, apart: Tensor) -> Iterator[None]:
+    """Run the body, one pass that may begin at the first patched reader, with edges patched whose writers are all as they were.
+
+    Args:
+        lm: the model.
+        parts: its readers and writers.
+        off: the edges that are patched: no patched reader stands before a patched writer, as is so of one edge.
+        apart: what each writer wrote in the other run beyond what it wrote in this one, ``(writer, batch, token, channel)``.
+    """
+    own = _Patching(lm, parts, torch.from_numpy(off.matrix).to(lm.device), lambda _x: None, apart=apart)
+    with ExitStack() as open_:
+        open_.enter_context(edit_sites(lm.model, lm.anatomy, {_last(parts): own.leave}))
+        before, after = _reading(own)
+        open_.enter_context(tap_modules(lm.model, before=StreamWatch(parts, own.streams).before))
+        open_.enter_context(tap_modules(lm.model, before=before, after=after))
+        yield
+
+
+def _last(parts: CircuitParts) -> Site:
+    return Site(len(parts.layers) - 1, "resid_post")
+
+
+def _reading(own: _Patching) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is done before and after modules that read: nothing where no edge into them is patched."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for layer, each in enumerate(own.parts.layers):
+        if own.off[:, own.graph.attention_of(layer)].any():
+            for module in dict.fromkeys(matrix.module for matrix in each.heads.values()):
+                after[module] = _projecting(own, layer, module)
+        if own.off[:, own.graph.reader_mlp(layer)].any():
+            before |= dict.fromkeys(each.mlp, _feeding(own, layer))
+    return before, after
+
+
+def _writing(own: _Patching) -> tuple[dict[str, Any], dict[str, Any], dict[Site, Any]]:
+    """What is done before and after modules that write, and with what is read at sites: nothing where no edge from them is patched."""
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     reads: dict[Site, Any] = {}
-    graph, writes = parts.graph, off.any(1)
-    for layer, each in enumerate(parts.layers):
-        if off[:, graph.attention_of(layer)].any():
-            for module in dict.fromkeys(matrix.module for matrix in each.heads.values()):
-                after[module] = _projecting(own, layer, module)
-        if off[:, graph.reader_mlp(layer)].any():
-            before |= dict.fromkeys(each.mlp, _feeding(own, layer))
+    graph, writes = own.graph, own.off.any(1)
+    for layer, each in enumerate(own.parts.layers):
         if writes[graph.heads_of(layer)].any():
             before[each.output.module] = _taking_z(own, layer)
             if each.post_norm is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from broca.errors import SiteUnavailable
 from broca.models.circuit.parts import CircuitParts, LayerParts
 from broca.models.hooks import read_sites, tap_modules
 from broca.models.lm import LM
+from broca.models.tokens import Batch
 from broca.sites import Site
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
@@ -31,7 +32,8 @@ class Written:
     z: dict[int, Tensor] = field(default_factory=dict)
     """What the projection behind the heads is given, by layer, ``(batch, token, head x width)``."""
     after: dict[int, Tensor] = field(default_factory=dict)
-    """For each layer with a post-norm, by what the norm multiplies each channel at each token."""
+    """For each layer with a post-norm, by what the norm multiplies each channel at each token, ``(batch, token, channel)``; where heads of
+    several runs are mixed, ``(head, batch, token, channel)``."""
     mlp: dict[int, Tensor] = field(default_factory=dict)
 
     def heads(self, layer: int) -> Tensor:
@@ -103,6 +105,40 @@ def keep_written(lm: LM, parts: CircuitParts) -> Iterator[Written]:
         open_.enter_context(tap_modules(lm.model, before=before))
         open_.enter_context(read_sites(lm.model, lm.anatomy, reads))
         yield kept
+
+
+@torch.no_grad()
+def run_written(lm: LM, parts: CircuitParts, batch: Batch) -> Written:
+    """What every part writes in one pass over a batch."""
+    with keep_written(lm, parts) as written:
+        lm.last_logits(batch)
+    return written
+
+
+def mix(own: Written, other: Written, writers: Iterable[int]) -> Written:
+    """What was written in `own`, but for some parts, that wrote what they wrote in `other`.
+
+    Args:
+        own: what all others wrote.
+        other: what these wrote.
+        writers: by their places in the graph.
+    """
+    n = own.parts.graph.n_heads
+    made = Written(own.lm, own.parts, own.input, dict(own.z), dict(own.after), dict(own.mlp))
+    for writer in writers:
+        layer, head = divmod(writer - 1, n + 1)
+        if writer == 0:
+            made.input = other.input
+        elif head == n:
+            made.mlp[layer] = other.mlp[layer]
+        else:
+            z = made.z[layer].unflatten(-1, (n, -1)).clone()
+            z[..., head, :] = other.z[layer].unflatten(-1, (n, -1))[..., head, :]
+            made.z[layer] = z.flatten(-2)
+            if layer in made.after:
+                each, theirs = (x.after[layer].expand(n, *x.z[layer].shape[:2], -1) for x in (made, other))
+                made.after[layer] = torch.cat([each[:head], theirs[head : head + 1], each[head + 1 :]])
+    return made
 
 
 def post_scale(lm: LM, own: LayerParts, given: Tensor, out: Tensor) -> Tensor:
