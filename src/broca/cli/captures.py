@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -62,7 +62,8 @@ def _capture(
     items: str | None = None,
     options: Options = None,
     kinds: list[str] | None = None,
-    n: int | None = None,
+    n_items: int | None = None,
+    n: Annotated[int | None, Parameter(show=False)] = None,
     sites: list[str] | None = None,
     top: int = 10,
     new_tokens: int = 16,
@@ -77,7 +78,7 @@ def _capture(
         model: Directory, GGUF file, hub id, shipped organism, or smollm2.
         items: Items by name, or a file of items or pairs.
         kinds: Kinds of perturbation; all, or all that the file has.
-        n: Clean texts at most.
+        n_items: Use this many items, or clean texts of a file of pairs, at most.
         sites: Such as 5.resid_post, *.mlp_out, or 5.pattern for attention; the residual streams of all layers where left out.
         top: Of how many tokens the logits after each position are kept.
         new_tokens: How many tokens each text is continued by.
@@ -89,7 +90,7 @@ def _capture(
     from broca.sites import sites as matching
     from broca.storage import probe
 
-    fields = given_fields(items=items, n=n, kinds=kinds)
+    fields = given_fields(items=items, n_items=n_items, n=n, kinds=kinds)
     own = options_for(options, *INSTRUMENTS[kind].option_types(fields)) if options else {}
     study = study_of({"kind": kind, **fields, "options": own})
     check_model(model, loading)
