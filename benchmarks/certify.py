@@ -1,9 +1,9 @@
 """How often the ladder says yes where nothing is, and where something is: `make certify`.
 
-Studies whose truth is known, through the functions that decide the rungs: nulls, adversaries by name, planted truths at the size that a plan
-recommends, and claims about every head and pair of two shipped models. Results are kept part by part under ``.certify/``, by the
-code that made them, so that a run that was killed goes on. Writes ``results/certify.json`` and ``docs/certify.md`` from it; ends
-with code 1 where a bound is broken.
+Studies whose truth is known, through the functions that decide the rungs: nulls, adversaries by name, whole runs, planted truths at the
+size that a plan recommends, and claims about every head and pair of two shipped models. Results are kept part by part under
+``.certify/``, by the code that made them, so that a run that was killed goes on. Writes ``results/certify.json`` and
+``docs/certify.md`` from it; ends with code 1 where a bound is broken.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,29 @@ from certificate.rows import Row
 from ground import RESULTS, settle, write
 
 HERE = Path(__file__).parent
-DECIDES = (HERE / "certificate", *(HERE.parent / "src/broca" / room for room in ("evidence", "instruments", "stats")))
+ROOMS = tuple(HERE.parent / "src/broca" / room for room in ("evidence", "stats"))
+"""What decides, whatever the instrument."""
 FOLDER = HERE.parent / ".certify"
-_AFTER = ("page.py", "rows.py", "lookup.py", "parts.py")
-"""Read what was made."""
 PIECE = 5
 """Studies that are kept at a time."""
 
 
-def code() -> str:
-    """Of everything that decides: results of other code are not these."""
-    files = sorted(path for folder in DECIDES for path in folder.rglob("*.py") if path.name not in _AFTER)
-    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are counted together, and what decides them."""
+
+    count: Callable[[parts.Kept], list[Row]]
+    files: tuple[str, ...]
+    """Modules of the certificate that make its studies."""
+    instruments: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Of everything that decides: results of other code are not these."""
+        rooms = (*ROOMS, *(HERE.parent / "src/broca/instruments" / name for name in self.instruments))
+        files = [HERE / "certificate" / f"{name}.py" for name in self.files]
+        files += sorted(path for room in rooms for path in room.rglob("*.py"))
+        return FOLDER / sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def keeper(folder: Path) -> parts.Kept:
@@ -42,15 +55,48 @@ def keeper(folder: Path) -> parts.Kept:
     def kept(name: str, n: int, of: Callable[[int], Any]) -> list[Any]:
         path = folder / f"{sha256(name.encode()).hexdigest()[:16]}.json"
         found = json.loads(path.read_text()) if path.exists() else []
+        new, start = max(n - len(found), 0), time.perf_counter()
         while len(found) < n:
             found += [of(k) for k in range(len(found), min(n, len(found) + PIECE))]
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps(found))
             partial.replace(path)
-        print(f"{name}: {n}", flush=True)
+        each = f", {new} of them new, {(time.perf_counter() - start) / new:.2f} s each" if new else ""
+        if n > 1:
+            print(f"{name}: {n}{each}", flush=True)
         return found[:n]
 
     return kept
+
+
+def every_part(given: argparse.Namespace) -> dict[str, Part]:
+    """Cheap ones first."""
+    held = ("parts", "studies")
+    sizes, refuting = truths.sizes(), truths.sizes([truths.REFUTING])
+    made = {
+        "maps": Part(lambda kept: parts.selective(kept, given.studies), ("parts", "maps")),
+        "directions": Part(lambda kept: parts.directed(kept, given.studies), ("parts", "directions")),
+        "sizes": Part(lambda kept: parts.power(kept, given.sizes, sizes), (*held, "truths")),
+        "refuting": Part(lambda kept: parts.power(kept, given.sizes, refuting), (*held, "truths")),
+        "places": Part(lambda kept: parts.places(kept, given.studies), (*held, "cases")),
+        "lookup": Part(lambda kept: lookup.rows(kept, given.n_items), (*held, "lookup")),
+        "planted": Part(
+            lambda kept: planted.rows(kept, given.planted), (*held, "planted", "random_models"), ("lesion", "localize")
+        ),
+        "rungs": Part(
+            lambda kept: instruments.rows(kept, given.studies),
+            (*held, "maps", "instruments"),
+            ("perturb", "probe", "sensitivity"),
+        ),
+        "circuits": Part(lambda kept: circuits.rows(kept, given.studies), ("circuits",), ("circuit",)),
+    }
+    runs_of = {f"runs {instrument}": _runs_of(instrument, given.runs) for instrument in runs.INSTRUMENTS}
+    return made | runs_of
+
+
+def _runs_of(instrument: str, n: int) -> Part:
+    files = ("parts", "maps", "random_models", "runs", f"null_runs/{instrument}")
+    return Part(lambda kept: runs.rows(kept, instrument, n), files, runs.INSTRUMENTS[instrument])
 
 
 def main() -> int:
@@ -62,35 +108,26 @@ def main() -> int:
     parser.add_argument(
         "--planted", type=int, default=1, help="times three studies of each architecture and grain, six of heads"
     )
-    parser.add_argument(
-        "--parts", nargs="+", default=(), help="count these anew, and keep the others as results have them"
-    )
+    parser.add_argument("--parts", nargs="+", help="count these alone, keep their studies, and write no results")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     load = settle(given.threads)
-    folder = FOLDER / code()
-    kept = keeper(folder)
-    counts: dict[str, tuple[tuple[str, ...], Callable[[], list[Row]]]] = {
-        "maps": (("map",), lambda: [*parts.selective(kept, given.studies), *parts.directed(kept, given.studies)]),
-        "places": (("null", "adversary"), lambda: parts.places(kept, given.studies)),
-        "sizes": (("size",), lambda: parts.power(kept, given.sizes, truths.sizes())),
-        "refuting": (("refuting",), lambda: parts.power(kept, given.sizes, truths.sizes([truths.REFUTING]))),
-        "rungs": (("rung",), lambda: instruments.rows(kept, given.studies)),
-        "runs": (("run",), lambda: runs.rows(kept, given.runs)),
-        "planted": (("planted",), lambda: planted.rows(kept, given.planted)),
-        "lookup": (("lookup",), lambda: lookup.rows(kept, folder, given.n_items)),
-        "circuits": (("circuit",), lambda: circuits.rows(kept, given.studies)),
-    }
-    unknown = {*given.parts} - {*counts}
-    if unknown:
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: give some of {', '.join(counts)}")
-    before = page.rows_of(RESULTS / "certify.json") if given.parts else []
+    every = every_part(given)
+    if unknown := {*(given.parts or ())} - {*every}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: give some of {', '.join(every)}")
     rows: list[Row] = []
-    for name, (of, count) in counts.items():
-        again = not given.parts or name in given.parts
-        rows += count() if again else [row for row in before if row.part in of]
-    write("certify", rows, load=load, studies=given.studies, sizes=given.sizes, n_items=given.n_items)
-    page.write(RESULTS / "certify.json", HERE.parent / "docs/certify.md")
+    for name in given.parts or every:
+        print(f"== {name}", flush=True)
+        rows += every[name].count(keeper(every[name].folder))
+    if not given.parts:
+        rows.append(runs.together(rows))
+        write("certify", rows, load=load, studies=given.studies, sizes=given.sizes, n_items=given.n_items)
+        page.write(RESULTS / "certify.json", HERE.parent / "docs/certify.md")
+    return _broken(rows)
+
+
+def _broken(rows: Sequence[Row]) -> int:
+    """Say which bounds are; 1 where some are."""
     broken = [row for row in rows if row.met is False]
     for row in broken:
         low, high = row.interval

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,11 +38,11 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """A shipped model with its items, and where its scores are kept."""
+    """A shipped model with its items, and what keeps its scores."""
 
     name: str
     n_items: int
-    folder: Path
+    kept: Kept
 
     @cached_property
     def lm(self) -> LM:
@@ -70,26 +69,28 @@ class Model:
         return self.places[grain][: CLAIMED if grain == "pair" else None]
 
     def _scores(self, seed: int, place: Place | None, fills: Sequence[str]) -> dict[str, Arrays]:
-        """By ability: right, margin and predicted, (fill, item); kept in a file."""
+        """By ability: right, margin and predicted, (fill, item)."""
         named = "intact" if place is None else " ".join(f"{layer}.{head}" for layer, head in place)
-        path = self.folder / f"{self.name} {self.n_items} {seed} {named} {len(fills)}.npz"
-        if not path.exists():
-            bench, force = self._bench(seed)
-            conditions: list[Condition[Any]] = [INTACT]
-            if place is not None:
-                conditions = [Condition("lesion", self._mask(place), fill=fill) for fill in fills]
-            tables = bench.tables(conditions, force)
-            stacked = {
-                "right": np.stack([t["correct"].to_numpy() for t in tables]).astype(float),
-                "margin": np.stack([t["score"].fill_null(float("nan")).to_numpy() for t in tables]),
-                "predicted": np.stack([t["predicted"].to_numpy() for t in tables]),
-            }
-            np.savez(path.with_suffix(".partial.npz"), **stacked)
-            path.with_suffix(".partial.npz").replace(path)
-        with np.load(path) as found:
-            arrays = dict(found)
+        name = f"scores {self.name} {self.n_items} {seed} {named} {len(fills)}"
+        if name not in self._known:
+            (self._known[name],) = self.kept(name, 1, lambda _: self._scored(seed, place, fills))
+        types = {"right": float, "margin": float, "predicted": int}
+        arrays = {column: np.array(self._known[name][column], dtype=types[column]) for column in types}
         each = self.n_items
         return {a: {k: v[:, i * each : (i + 1) * each] for k, v in arrays.items()} for i, a in enumerate(ABILITIES)}
+
+    @cached_property
+    def _known(self) -> dict[str, dict[str, list[Any]]]:
+        return {}
+
+    def _scored(self, seed: int, place: Place | None, fills: Sequence[str]) -> dict[str, list[Any]]:
+        bench, force = self._bench(seed)
+        conditions: list[Condition[Any]] = [INTACT]
+        if place is not None:
+            conditions = [Condition("lesion", self._mask(place), fill=fill) for fill in fills]
+        tables = bench.tables(conditions, force)
+        columns = {"right": "correct", "margin": "score", "predicted": "predicted"}
+        return {name: [table[column].to_list() for table in tables] for name, column in columns.items()}
 
     def _bench(self, seed: int) -> tuple[LesionScorer, Lesioning]:
         if seed not in self._benches:
@@ -155,13 +156,11 @@ def claims(model: Model, grain: str, place: Place) -> Iterator[tuple[str, str]]:
             yield truth_of(losses, own, others), found.place
 
 
-def rows(kept: Kept, folder: Path, n_items: int) -> list[Row]:
+def rows(kept: Kept, n_items: int) -> list[Row]:
     """Each claim by what the place is."""
     found: list[Row] = []
-    scored = folder.parent / "scored"
-    scored.mkdir(parents=True, exist_ok=True)
     for name in MODELS:
-        model = Model(name, n_items, scored)
+        model = Model(name, n_items, kept)
         for grain in ("head", "pair"):
             places = model.claimed(grain)
             told = kept(

@@ -35,8 +35,8 @@ from broca.sites import Site
 from broca.stats.ladder_power import Study, ladder_needs
 from broca.units import UnitMask, WeightSet
 from certificate.parts import NOMINAL, Kept, generator
+from certificate.random_models import sentence
 from certificate.rows import Row, share
-from certificate.runs import sentence
 from certificate.studies import DRAWS, Outcome
 
 Grain = Literal["unit", "head", "weight"]

@@ -1,0 +1,1 @@
+"""Whole runs where nothing is there, a module an instrument."""
