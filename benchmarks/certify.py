@@ -18,7 +18,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from certificate import circuits, instruments, lookup, page, parts, planted, runs, truths
+from certificate import (
+    circuits,
+    instruments,
+    lookup,
+    page,
+    parts,
+    planted,
+    planted_directions,
+    planted_features,
+    runs,
+    truths,
+)
 from certificate.rows import Row
 from ground import RESULTS, settle, write
 
@@ -88,7 +99,15 @@ def every_part(given: argparse.Namespace) -> dict[str, Part]:
             (*held, "maps", "instruments"),
             ("perturb", "probe", "sensitivity"),
         ),
-        "circuits": Part(lambda kept: circuits.rows(kept, given.studies), ("circuits",), ("circuit",)),
+        "circuits": Part(lambda kept: circuits.rows(kept, given.studies), ("circuits", "studies"), ("circuit",)),
+        "planted features": Part(
+            lambda kept: planted_features.rows(kept, given.planted), ("parts", "planted_features"), ("lesion",)
+        ),
+        "planted directions": Part(
+            lambda kept: planted_directions.rows(kept, given.planted),
+            ("parts", "maps", "random_models", "planted", "planted_directions"),
+            ("direction",),
+        ),
     }
     runs_of = {f"runs {instrument}": _runs_of(instrument, given.runs) for instrument in runs.INSTRUMENTS}
     return made | runs_of

@@ -95,6 +95,16 @@ def _values(n: int, rng: np.random.Generator, *, mixed: bool) -> Any:
     return values + (2 * rng.normal(size=(n, 5)) @ np.ones((5, UNITS)) / 5 if mixed else 0)
 
 
+def features(n: int, rate: float = 0.05) -> Callable[[np.random.Generator], str]:
+    """Sides that differ in nothing, of units that are 0 for all but some of the stimuli, as features of a dictionary are."""
+
+    def state(rng: np.random.Generator) -> str:
+        a, b = ((rng.random((n, UNITS)) < rate) * rng.lognormal(size=(n, UNITS)) for _ in range(2))
+        return _units(a, b, _alone(n), rng)
+
+    return state
+
+
 def clustered(templates: int, fillings: int, *, labelled: bool = True) -> Callable[[np.random.Generator], str]:
     """Sides by lot, of fillings of a few templates; without labels only a warning can help."""
 
@@ -163,6 +173,7 @@ def planted(n: int, d: float, share: float = 0.1) -> Callable[[np.random.Generat
 CASES = (
     MapCase("sides by lot, 40 + 40 stimuli", lots(40)),
     MapCase("sides by lot, 150 + 150 stimuli", lots(150), fails=True),
+    MapCase("sides by lot, features of which each fires for one stimulus in twenty", features(80)),
     MapCase("sides by lot, units that hang together", lots(40, mixed=True)),
     MapCase("sides by lot, 10 + 10 templates of 10, groups named", clustered(10, 10), before="60 of 60 (groups ignored)"),
     MapCase("sides by lot, 4 + 4 templates of 10, groups named", clustered(4, 10)),

@@ -20,6 +20,9 @@ INSTRUMENTS: Mapping[str, tuple[str, ...]] = {
     "sensitivity": ("sensitivity",),
     "probe": ("probe",),
     "perturb": ("perturb",),
+    "direction": ("direction",),
+    "circuit": ("circuit",),
+    "features": ("localize", "lesion"),
 }
 """Whose runs are counted, and the instruments that decide in them."""
 BOTH = "causal and specific"

@@ -1,4 +1,4 @@
-"""Heads that are patched in models that learned nothing, whose heads are one and the same, or write nothing."""
+"""Heads that are patched in models that learned nothing, or whose heads are one and the same."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from typing import Any
 import torch
 
 from broca.instruments.perturb.spec import Perturb
-from broca.interventions.plant import output_weights
 from broca.models.lm import LM
-from certificate.random_models import CONFIG, Rng, model, questions, sentence, write
+from certificate.random_models import Rng, as_said, model, questions, sentence, write
 from certificate.runs import BOTH, DRAWS, RunCase, once
 
 
-def _patched(change: Callable[[LM], None] | None = None) -> Any:
+def _patched(change: Callable[[LM], None] | None = None, **config: int) -> Any:
     def made(rng: Rng, folder: Path) -> tuple[Perturb, LM]:
-        lm = model(rng, 0.4)
+        lm = model(rng, 0.4, **config)
         if change is not None:
             change(lm)
-        asked = [replace(item, prompt=f"{i} {sentence(rng, 2)}") for i, item in enumerate(questions(rng, 140))]
-        asked = [replace(item, answer=int(rng.integers(2))) for item in asked]
+        asked = [replace(item, prompt=f"{i} {sentence(rng, 2)}") for i, item in enumerate(questions(rng, 100))]
         spec = Perturb(
-            items=write(asked, folder / "own.jsonl"), n=140, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
+            items=write(as_said(lm, asked), folder / "own.jsonl"), n=100, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
             compare=0, cases=48, patterns="none", draws=DRAWS, percent=10,
         )  # fmt: skip
         return spec, lm
@@ -34,25 +32,19 @@ def _patched(change: Callable[[LM], None] | None = None) -> Any:
 
 def _clone(lm: LM) -> None:
     """Every head of a layer is its first one."""
-    width = CONFIG["hidden_size"] // CONFIG["num_attention_heads"]
+    heads, layers = lm.anatomy.n_heads, lm.model.model.layers
     with torch.no_grad():
-        for block in lm.model.model.layers:
+        for block in layers:
             for name in ("q_proj", "k_proj", "v_proj"):
                 weight = getattr(block.self_attn, name).weight
-                weight.copy_(weight[:width].repeat(len(weight) // width, 1))
+                weight.copy_(weight[: len(weight) // heads].repeat(heads, 1))
             weight = block.self_attn.o_proj.weight
-            weight.copy_(weight[:, :width].repeat(1, weight.shape[1] // width))
+            weight.copy_(weight[:, : weight.shape[1] // heads].repeat(1, heads))
 
 
-def _silence(lm: LM) -> None:
-    """No head writes anything that is seen."""
-    with torch.no_grad():
-        for site in lm.anatomy.sites("z"):
-            output_weights(lm, site).mul_(1e-4)
-
-
+WIDE = {"num_hidden_layers": 1, "num_attention_heads": 24, "num_key_value_heads": 24, "hidden_size": 96}
 CASES = (
     RunCase("an untrained model", once(_patched()), ("learned",)),
-    RunCase("heads that are one and the same", once(_patched(_clone)), ("learned", "causal", BOTH)),
-    RunCase("heads that write nothing", once(_patched(_silence)), ("selective", "learned", "causal", BOTH)),
-)  # fmt: skip
+    RunCase("heads of a layer that are one and the same", once(_patched(_clone)), ("learned", "causal", BOTH)),
+    RunCase("24 heads that are one and the same", once(_patched(_clone, **WIDE)), ("learned", "causal", BOTH)),
+)
