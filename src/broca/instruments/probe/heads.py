@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Progress
-from broca.evidence.abilities import abilities
 from broca.evidence.conditions import LesionScorer
 from broca.evidence.holding import hold, rungs, trial_of
+from broca.evidence.overlap import OtherData
 from broca.evidence.token_cache import TokenCachedLikelihood
 from broca.evidence.trial import Conduct
 from broca.evidence.verdict import Guard, Rung
 from broca.instruments.probe.head_maps import entropies, preference
 from broca.instruments.probe.pruning import importance_order, mask_of, probe_weights
 from broca.instruments.probe.statements import Floats, Statements
-from broca.items import Item
 from broca.models.lm import LM
 from broca.models.tokens import Chat
 from broca.units import UnitMask
@@ -88,12 +87,10 @@ def choose_heads(
 def lesion_heads(
     mask: UnitMask,
     lm: LM,
-    items: Sequence[Item],
+    data: OtherData,
     *,
-    ability: str,
     chat: Chat,
     draws: int,
-    others: Sequence[str],
     how: Conduct,
     cache: Cache,
     progress: Progress,
@@ -105,19 +102,17 @@ def lesion_heads(
     Args:
         mask: the heads.
         lm: the model.
-        items: questions of trees that were not probed.
-        ability: what the questions are called in the tables.
+        data: questions of trees that were not probed, and items of other abilities, without those that were looked at before.
         chat: whether a chat template is used.
         draws: how many random choices.
-        others: benchmarks of other abilities.
         how: fills, and what to do where the model lacks the ability.
         cache: what remembers.
         progress: told what is being done.
     """
-    asked = {ability: tuple(replace(item, ability=ability) for item in items)}
-    asked |= abilities(others, {}, None) if others else {}
+    asked = data.abilities
     every = tuple(item for group in asked.values() for item in group)
     bench = LesionScorer(lm, every, TokenCachedLikelihood(chat=chat), chat, cache, progress)
     trial = trial_of(bench, mask, how, draws=draws, match=("layer",))
-    scores, passed = hold(bench, trial, asked, how)
-    return rungs(scores, passed)
+    causal, specific = rungs(*hold(bench, trial, asked, how))
+    looked = [data.reason(name) for name in asked]
+    return causal.undecided_if(looked[0]), specific.undecided_if(next(filter(None, looked), None))

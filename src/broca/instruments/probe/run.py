@@ -18,7 +18,7 @@ from broca.instruments.probe import findings as probe_findings
 from broca.instruments.probe import head_maps, robustness, steps
 from broca.instruments.probe import heads as probe_heads
 from broca.instruments.probe import published_probe as probe_published
-from broca.instruments.probe.ledger import ledger
+from broca.instruments.probe.ledger import ledger, other_data
 from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.scores import TargetScore
 from broca.instruments.probe.spec import Probe
@@ -44,10 +44,11 @@ def run(spec: Probe, lm: LM, *, cache: Cache = no_cache, progress: Progress = si
     answers = robustness.correct(lm, shown, chat=spec.chat, cache=cache, progress=progress)
     found = work.score_targets(seen)
     maps = work.map_scores(found, seen)
-    after = work.lesion(held, seen, maps.get("head_scores"))
+    data = other_data(spec, held, lm) if spec.draws else None
+    after = work.lesion(held, seen, maps.get("head_scores"), data[-1] if data else None)
     robust = work.robust(found, statements, answers)
     tables = {**maps, **after.tables, **robust, "scores": probe_findings.score_table(found, published)}
-    made = ledger(spec, shown, held, seen.layers)
+    made = ledger(spec, shown, held, seen.layers, data)
     return _result(work, seen, found, answers, tables, after=after, made=made, missing=missing)
 
 

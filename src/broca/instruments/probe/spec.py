@@ -18,7 +18,7 @@ from broca.page.shell import command
 from broca.specs.command import Call, Form
 from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
-from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Others, TemplateUse
+from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Others, Pilot, TemplateUse
 from broca.specs.method import Sentence
 from broca.specs.pooling import Pooling, pooling
 from broca.specs.spec import Need, Spec
@@ -114,6 +114,7 @@ class Probe(SharedLevel, WithBudget, Spec):
     percent: Annotated[float, Field(gt=0, lt=100)] = 10.0
     """Share of the heads that the probe points to."""
     others: Others = ()
+    pilot: Pilot = ()
     n_items: Several = 256
     """Trees set aside for lesions, pruning and cuts: none of them is probed."""
     published: bool = False
@@ -131,7 +132,7 @@ class Probe(SharedLevel, WithBudget, Spec):
     expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
-        Need(("others",), ("draws=1 or more",), lambda spec: spec.draws),
+        Need(("others", "pilot"), ("draws=1 or more",), lambda spec: spec.draws),
         Need(("n_items",), ("draws=1 or more", "edges", "pruning"), lambda spec: spec.lesions),
         Need(("classifier.k",), ("classifier.kind=knn",), lambda spec: spec.classifier.kind == "knn"),
         Need(("classifier.c",), ("classifier.kind=logistic",), lambda spec: spec.classifier.kind == "logistic"),
@@ -165,6 +166,8 @@ class Probe(SharedLevel, WithBudget, Spec):
         """The content of a file of trees, and of other items: they may change under their names."""
         others = abilities(self.others, {}, None) if self.others else {}
         prints = {name: fingerprint([item.fingerprint for item in items]) for name, items in others.items()}
+        if self.pilot:
+            prints["pilot"] = fingerprint([tree.fingerprint for tree in self.pilot_trees(None)])
         if self.task in ("kth", "rules"):
             return prints
         prints[self.task] = fingerprint([tree.fingerprint for tree in self._trees(None)])
@@ -185,6 +188,15 @@ class Probe(SharedLevel, WithBudget, Spec):
         if self.task in TREES and "n" in option_names(TREES[self.task]):
             given = {"n": (self.n or MANY) + (self.n_items if self.lesions else 0), **given}
         return trees(self.task, tokenizer=lm.tokenizer if lm else None, **given)
+
+    def pilot_trees(self, lm: LM | None) -> tuple[Tree, ...]:
+        """The trees that were looked at before: tasks or files, with the options that each takes."""
+        found: list[Tree] = []
+        for name in self.pilot:
+            takes = option_names(reader_of(name))
+            own = {key: value for key, value in self.options.items() if key in takes}
+            found += trees(name, tokenizer=lm.tokenizer if lm else None, **own)
+        return tuple(found)
 
     def published_trees(self, lm: LM | None, demos: int) -> tuple[Tree, ...]:
         """The trees of the published scores: with published labels and prompts, where the task has them.
@@ -220,7 +232,7 @@ class Probe(SharedLevel, WithBudget, Spec):
 
     @classmethod
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
-        return (option_types(fields.get("task", "kth")),)
+        return tuple(option_types(name) for name in (fields.get("task", "kth"), *fields.get("pilot", ())))
 
     def following(self, call: Call, /) -> Sequence[str]:
         if self.pruning and self.edges and self.draws:

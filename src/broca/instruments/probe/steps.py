@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from broca.cache.cache import Cache, Progress
+from broca.evidence.overlap import OtherData
 from broca.evidence.trial import Conduct
 from broca.instruments.probe import cuts, pruning, robustness
 from broca.instruments.probe import findings as probe_findings
@@ -107,13 +108,16 @@ class Work:
                 made[name].append(table)
         return {name: pl.concat(parts) for name, parts in made.items() if parts}
 
-    def lesion(self, held: Sequence[Tree], seen: Seen, heads: pl.DataFrame | None) -> probe_heads.After:
+    def lesion(
+        self, held: Sequence[Tree], seen: Seen, heads: pl.DataFrame | None, data: OtherData | None
+    ) -> probe_heads.After:
         """What lesions do to the answers of trees that were not probed.
 
         Args:
             held: these trees.
             seen: what was probed.
             heads: the scores by head.
+            data: what tests the heads that the probe points to; None where they are not lesioned.
         """
         spec, lm, layers = self.spec, self.lm, seen.layers
         tables: dict[str, pl.DataFrame] = {}
@@ -130,9 +134,10 @@ class Work:
             )  # fmt: skip
         if spec.edges:
             tables["edges"] = cuts.cut_edges(lm, held, **boot, cache=self.cache, progress=self.progress)
-        if spec.draws and mask is not None:
+        if data is not None and mask is not None:
+            warnings = (*warnings, *data.warnings)
             climbed = probe_heads.lesion_heads(
-                mask, lm, items, ability=items[0].ability or spec.task, chat=spec.chat, draws=spec.enough_draws(spec.draws), others=spec.others,
+                mask, lm, data, chat=spec.chat, draws=spec.enough_draws(spec.draws),
                 how=Conduct(gate="mark", alpha=spec.alpha, claims=spec.claims, n_bootstrap=spec.n_bootstrap, seed=spec.seed), cache=self.cache, progress=self.progress,
             )  # fmt: skip
         return probe_heads.After(tables, guards, warnings, mask, climbed)
