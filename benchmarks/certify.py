@@ -47,7 +47,7 @@ class Part:
 
     count: Callable[[parts.Kept], list[Row]]
     files: tuple[str, ...]
-    """Modules of the certificate that make its studies."""
+    """Modules of the certificate that make its studies; those that count them only read what was made."""
     instruments: tuple[str, ...] = ()
 
     @property
@@ -82,11 +82,11 @@ def keeper(folder: Path) -> parts.Kept:
 
 def every_part(given: argparse.Namespace) -> dict[str, Part]:
     """Cheap ones first."""
-    held = ("parts", "studies")
+    held = ("studies",)
     sizes, refuting = truths.sizes(), truths.sizes([truths.REFUTING])
     made = {
-        "maps": Part(lambda kept: parts.selective(kept, given.studies), ("parts", "maps")),
-        "directions": Part(lambda kept: parts.directed(kept, given.studies), ("parts", "directions")),
+        "maps": Part(lambda kept: parts.selective(kept, given.studies), ("maps",)),
+        "directions": Part(lambda kept: parts.directed(kept, given.studies), ("directions",)),
         "sizes": Part(lambda kept: parts.power(kept, given.sizes, sizes), (*held, "truths")),
         "refuting": Part(lambda kept: parts.power(kept, given.sizes, refuting), (*held, "truths")),
         "places": Part(lambda kept: parts.places(kept, given.studies), (*held, "cases")),
@@ -101,11 +101,11 @@ def every_part(given: argparse.Namespace) -> dict[str, Part]:
         ),
         "circuits": Part(lambda kept: circuits.rows(kept, given.studies), ("circuits", "studies"), ("circuit",)),
         "planted features": Part(
-            lambda kept: planted_features.rows(kept, given.planted), ("parts", "planted_features"), ("lesion",)
+            lambda kept: planted_features.rows(kept, given.planted), ("planted_features",), ("lesion",)
         ),
         "planted directions": Part(
             lambda kept: planted_directions.rows(kept, given.planted),
-            ("parts", "maps", "random_models", "planted", "planted_directions"),
+            ("maps", "random_models", "planted", "planted_directions"),
             ("direction",),
         ),
     }
@@ -114,7 +114,7 @@ def every_part(given: argparse.Namespace) -> dict[str, Part]:
 
 
 def _runs_of(instrument: str, n: int) -> Part:
-    files = ("parts", "maps", "random_models", "runs", f"null_runs/{instrument}")
+    files = ("maps", "random_models", "runs", f"null_runs/{instrument}")
     return Part(lambda kept: runs.rows(kept, instrument, n), files, runs.INSTRUMENTS[instrument])
 
 
@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--n-items", type=int, default=32, help="items of each ability, of the shipped models")
     parser.add_argument("--runs", type=int, default=50, help="whole runs of each instrument")
     parser.add_argument(
-        "--planted", type=int, default=1, help="times three studies of each architecture and grain, six of heads"
+        "--planted", type=int, default=1, help="times two studies of each architecture and grain, three of heads"
     )
     parser.add_argument("--parts", nargs="+", help="count these alone, keep their studies, and write no results")
     parser.add_argument("--threads", type=int, default=1)

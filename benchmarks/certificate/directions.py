@@ -23,7 +23,8 @@ class Case:
 
     name: str
     made: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray, tuple[list[str], list[str]]]]
-    true: bool = False
+    true: tuple[str, ...] = ()
+    """Rungs that should pass."""
 
 
 def _groups(size: int) -> tuple[list[str], list[str]]:
@@ -45,17 +46,24 @@ def _clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[
     return a + np.repeat(offsets[0], 4, axis=0), b + np.repeat(offsets[1], 4, axis=0), groups
 
 
-def _shifted(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[list[str], list[str]]]:
+def _shifted(
+    size: float,
+) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray, tuple[list[str], list[str]]]]:
     """A shift along an axis in which the stream varies less than in its first one."""
-    a, b, groups = _noise(rng)
-    axis = rng.normal(size=UNITS)
-    return a + 7 * axis / np.linalg.norm(axis), b, groups
+
+    def made(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[list[str], list[str]]]:
+        a, b, groups = _noise(rng)
+        axis = rng.normal(size=UNITS)
+        return a + size * axis / np.linalg.norm(axis), b, groups
+
+    return made
 
 
 CASES = (
     Case("directions of noise", _noise),
     Case("directions of groups", _clustered),
-    Case("a planted direction", _shifted, true=True),
+    Case("a planted direction, as long as the stream's largest standard deviation", _shifted(8.0), ("selective",)),
+    Case("a planted direction, twice as long", _shifted(16.0), ("selective", "reliable")),
 )
 
 

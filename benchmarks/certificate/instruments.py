@@ -131,7 +131,7 @@ def probes(rung: str, d: float = 0.0, n_twins: int = 0) -> Callable[[Rng], str]:
     """Attention that knows nothing of which statements are useful, or does."""
 
     def state(rng: Rng) -> str:
-        seen = _statements(rng, 64)
+        seen = _statements(rng, 40)
         own = _attention(rng, seen, d)
         if rung == "reliable":
             halves = halves_agree(own, seen, seed=0)

@@ -81,8 +81,9 @@ def directed(kept: Kept, n: int) -> list[Row]:
     rows = []
     for case in directions.CASES:
         found = kept(f"direction {case.name}", n, lambda k, case=case: directions.states(case, generator(case.name, k)))
-        bound = {"bound": 0.8, "side": "at least"} if case.true else {"bound": NOMINAL}
         for at, claim in enumerate(("selective", "reliable")):
+            least = {"bound": 0.8, "side": "at least"} if claim in case.true else {}
+            bound = least if case.true else {"bound": NOMINAL}
             rows.append(share("map", case.name, [each[at] for each in found], claim=claim, **bound))
     return rows
 

@@ -30,7 +30,7 @@ FILLERS = [
 ]
 SIZES = tuple(0.5 * 1.25**step for step in range(20))
 """Of an axis, in norms of a word's embedding: the first at which the intact model answers as often as the plan has it is planted."""
-STUDIES = 3
+STUDIES = 2
 """Of each architecture."""
 
 
@@ -49,7 +49,7 @@ def _items(rng: Rng, name: str, signs: Sequence[str], answers: Sequence[str], gr
 def _plant(lm: LM, at: torch.Tensor, signs: Sequence[str], answers: Sequence[str], size: float) -> None:
     """Add the axis between two answers' rows of the unembedding to the embedding of one word, and take it from the other's."""
     embedding = lm.model.get_input_embeddings().weight
-    first, second = (tokenizer()(word).input_ids[-1] for word in answers)
+    first, second = (tokenizer()(word).input_ids[1] for word in answers)  # behind the beginning of the text
     read = lm.model.get_output_embeddings().weight
     axis = read[first] - read[second]
     step = size * at.norm(dim=1).mean() * axis / axis.norm()
@@ -84,8 +84,8 @@ def states(architecture: str, k: int) -> dict[str, str]:
             for items in (own, other)
         ]
         spec = DirectionTest(
-            contrast=contrast_of(*sides), items=files[0], others=(files[1],), n_items=None, doses=(-2.0, -1.0, 0.0, 1.0, 2.0), n_text=4,
-            permutations=79, twins=0, dose_draws=0, max_new_tokens=0, n_bootstrap=500, seed=k,
+            contrast=contrast_of(*sides), items=files[0], others=(files[1],), n_items=None, doses=(-1.0, -0.5, 0.0, 0.5, 1.0), n_text=4,
+            perplexity_limit=1.3, permutations=39, twins=0, dose_draws=0, max_new_tokens=0, n_bootstrap=500, seed=k,
         )  # fmt: skip
         return {rung.name: rung.state for rung in spec.run(lm).verdict.rungs}
 

@@ -10,14 +10,13 @@ from broca.models.lm import LM
 from broca.sites import Site
 from broca.units import UnitMask
 from certificate.parts import NOMINAL, Kept, generator
-from certificate.planted import N_ROUTED
 from certificate.rows import Row, share
 from certificate.studies import Outcome
 
 SITE, HEAD = Site(0, "feature"), 4
 """Head 0.4 carries beliefs, as ablation shows."""
-TRUE, LOTS = 6, 20
-"""Studies of the true features, and of as many that were chosen by lot."""
+TRUE, LOTS, ITEMS = 5, 10, 40
+"""Studies of the true features, and of as many that were chosen by lot; and items of each ability: five of each of eight groups."""
 
 
 @cache
@@ -40,8 +39,8 @@ def place(features: tuple[int, ...], seed: int) -> str:
     """Both rungs of the place in one word, on items of their own."""
     mask = UnitMask.of({str(SITE): list(features)}, n=routed().anatomy.width(SITE))
     spec = CausalTest(
-        selection=mask, items="beliefs/false-belief", others=("beliefs/photograph", "beliefs/memory"),
-        options={"detail": 0.0, "seed": 200 + seed}, n_items=N_ROUTED, n_bootstrap=200, seed=seed,
+        selection=mask, items="beliefs/false-belief", others=("beliefs/photograph",),
+        options={"detail": 0.0, "seed": 200 + seed}, n_items=ITEMS, n_bootstrap=200, seed=seed,
     )  # fmt: skip
     states = {rung.name: rung.state for rung in spec.run(routed()).verdict.rungs}
     return Outcome(states["causal"], states["specific"], 0).place
@@ -55,11 +54,11 @@ def by_lot(k: int) -> str:
 
 def rows(kept: Kept, n: int) -> list[Row]:
     """What is found of true features, and claimed of others."""
-    found = kept(f"planted features, {N_ROUTED} items", TRUE * n, lambda k: place(truth(), k))
-    lots = kept(f"features by lot, {N_ROUTED} items", LOTS * n, by_lot)
-    both, what = "causal and specific", f"features of the head that carries beliefs in `routed`, {N_ROUTED} items"
+    found = kept(f"planted features, {ITEMS} items", TRUE * n, lambda k: place(truth(), k))
+    lots = kept(f"features by lot, {ITEMS} items", LOTS * n, by_lot)
+    both, what = "causal and specific", f"features of the head that carries beliefs in `routed`, {ITEMS} items"
     return [
         share("planted", what, found, claim=both, bound=0.8, side="at least"),
         share("planted", what, found, of="undecided", bound=0.15),
-        share("planted", f"as many features by lot, {N_ROUTED} items", lots, claim=both, bound=NOMINAL),
+        share("planted", f"as many features by lot, {ITEMS} items", lots, claim=both, bound=NOMINAL),
     ]

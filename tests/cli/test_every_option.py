@@ -170,6 +170,7 @@ VALUES = {
     "--heads": "1.0",
     "--weights": "MASK",
     "probe --task": "rules",
+    "probe --pilot": "rules",
     "sensitivity --task": "beliefs/memory",
     "--kinds": "delete swap",
     "--among": "what is",

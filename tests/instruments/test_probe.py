@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ import zoo
 from broca.capture.head_features import Pooling, features
 from broca.errors import SpecError, StimulusError, UnknownName
 from broca.instruments.probe.cuts import cut_edges, match_cuts
+from broca.instruments.probe.ledger import other_data
 from broca.instruments.probe.result import ProbeResult
 from broca.instruments.probe.robustness import corrupt_trees, margin_regression
 from broca.instruments.probe.spec import Probe, Pruning
@@ -89,6 +92,44 @@ def test_every_table_has_its_rows(found):
     )
     assert found.heads.shape == (8, 6)
     assert found.heads["entropy_size"].is_between(0, 1).all()
+
+
+def test_a_pilot_tests_no_heads(lm, tmp_path):
+    """By group and text; and where it is all that there is, nothing is decided."""
+    rng = np.random.default_rng(0)
+
+    def written(name, numbers):
+        rows = [
+            {"id": f"{i}", "statements": [f"{n}" for n in some], "edges": [[int(np.argmin(some)) + 1, "conclusion"]], "question": " :",
+             "choices": [f"{some[0]}", f"{some[1]}"], "answer": 0, "group": f"list {i // 2}"}
+            for i, some in numbers
+        ]  # fmt: skip
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return str(path)
+
+    every = list(enumerate(rng.permutation(64)[:6] for _ in range(80)))
+    task, few = written("every", every), written("few", [each for each in every if each[0] % 8 == 0])
+    spec = Probe(
+        task=task, n=40, n_items=24, draws=3, percent=25, twins=0, permutations=5, n_bootstrap=50, maps=False
+    )
+    _, held = spec.split_trees(lm)
+    looked = {tree.group for tree in trees(few)} & {tree.group for tree in held}
+    data, rest = other_data(spec.model_copy(update={"pilot": (few,)}), held, lm)
+    (before,), (after,) = data.abilities.values(), rest.abilities.values()
+    assert looked
+    assert {item.group for item in before} - {item.group for item in after} == looked
+    assert rest.dropped == len(before) - len(after) == 2 * len(looked)
+    some, whole = (spec.model_copy(update={"pilot": (name,)}).run(lm) for name in (few, task))
+    assert [(c.apart, c.dropped) for c in some.ledger.choices[1:]] == [(True, rest.dropped)]
+    assert any(f"{rest.dropped} items left out" in text for text in some.warnings)
+    assert whole.ledger.choices[-1].apart is False
+    for name in ("causal", "specific"):
+        assert whole.verdict[name].state in ("undecided", "not tested")
+    assert "helped to choose what is tested on it" in whole.verdict["causal"].text
+    assert spec.model_copy(update={"pilot": (few,)}).data_fingerprints().keys() - spec.data_fingerprints().keys() == {
+        "pilot"
+    }
 
 
 def test_the_same_run_comes_back_from_disk(lm, tmp_path):
