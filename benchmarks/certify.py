@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--n-items", type=int, default=32, help="items of each ability, of the shipped models")
     parser.add_argument("--runs", type=int, default=50, help="whole runs of each instrument")
     parser.add_argument(
-        "--planted", type=int, default=1, help="times two studies of each architecture and grain, three of heads"
+        "--planted", type=int, default=2, help="times one study of each architecture and grain, two of heads"
     )
     parser.add_argument("--parts", nargs="+", help="count these alone, keep their studies, and write no results")
     parser.add_argument("--threads", type=int, default=1)

@@ -203,9 +203,9 @@ def _routed() -> LM:
 
 
 GRAINS: Mapping[Grain, tuple[str, int]] = {
-    "unit": (f"{K} units", 2),
-    "head": ("a head", 3),
-    "weight": (f"the weights by which {K} units write", 2),
+    "unit": (f"{K} units", 1),
+    "head": ("a head", 2),
+    "weight": (f"the weights by which {K} units write", 1),
 }
 """In words, and studies of each for one architecture: of heads 19 others are drawn at most, which is cheap."""
 
@@ -241,9 +241,9 @@ def rows(kept: Kept, n: int) -> list[Row]:
         made.append(share("planted", f"{architecture}, units, heads and weights", states, claim=both, **at_least))
     every = [state for some in found.values() for state in some]
     made.append(share("planted", "all of these", every, of="undecided", bound=0.15))
-    states = kept(f"planted in routed, {N_ROUTED} items", 5 * n, in_routed)
+    states = kept(f"planted in routed, {N_ROUTED} items", 3 * n, in_routed)
     made.append(share("planted", f"the place of beliefs in `routed`, {N_ROUTED} items", states, claim=both, **at_least))
-    giants = kept("planted massive", 10 * n, lambda k: [*climb(massive(generator("massive", k)), k)])
+    giants = kept("planted massive", 5 * n, lambda k: [*climb(massive(generator("massive", k)), k)])
     places = [Outcome(*each[:2], 0).place for each in giants]
     made.append(
         share("planted", "a massive unit that everything needs, among others", places, claim=both, bound=NOMINAL)

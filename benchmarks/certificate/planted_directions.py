@@ -30,7 +30,7 @@ FILLERS = [
 ]
 SIZES = tuple(0.5 * 1.25**step for step in range(20))
 """Of an axis, in norms of a word's embedding: the first at which the intact model answers as often as the plan has it is planted."""
-STUDIES = 2
+STUDIES = 1
 """Of each architecture."""
 
 

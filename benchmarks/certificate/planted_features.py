@@ -15,7 +15,7 @@ from certificate.studies import Outcome
 
 SITE, HEAD = Site(0, "feature"), 4
 """Head 0.4 carries beliefs, as ablation shows."""
-TRUE, LOTS, ITEMS = 5, 10, 40
+TRUE, LOTS, ITEMS = 3, 5, 40
 """Studies of the true features, and of as many that were chosen by lot; and items of each ability: five of each of eight groups."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
+import certify
 from certificate import cases, instruments, maps, page, parts, planted, runs, truths
 from certificate.rows import Row, share
 from certificate.studies import Outcome
@@ -145,6 +147,35 @@ def test_the_page_says_which_bounds_are_broken(tmp_path):
     text = target.read_text()
     assert "1 of 2 bounds are **broken**" in text
     assert "| two | passed | 200 | 100 (50.0 % [42.9 %, 57.1 %]) | ≤ 5 % | **no** |" in text
+
+
+def test_studies_are_kept_and_go_on_where_they_were_killed(tmp_path):
+    made: list[int] = []
+
+    def of(k: int) -> int:
+        if k == 7 and 7 not in made:
+            made.append(k)
+            raise KeyboardInterrupt
+        made.append(k)
+        return k * k
+
+    with pytest.raises(KeyboardInterrupt):
+        certify.keeper(tmp_path)("squares", 9, of)
+    assert certify.keeper(tmp_path)("squares", 9, of) == [k * k for k in range(9)]
+    assert made == [*range(5), 5, 6, 7, 5, 6, 7, 8]
+    assert certify.keeper(tmp_path)("squares", 4, of) == [0, 1, 4, 9]
+    assert len(made) == 12
+
+
+def test_a_part_is_kept_by_the_code_that_decides_it():
+    parser = Namespace(studies=2, sizes=2, n_items=4, runs=2, planted=1)
+    every = certify.every_part(parser)
+    assert {name.removeprefix("runs ") for name in every if name.startswith("runs ")} == {*runs.INSTRUMENTS}
+    assert every["sizes"].folder == every["refuting"].folder
+    folders = {name: part.folder for name, part in every.items()}
+    assert len({*folders.values()}) == len(every) - 1
+    apart = replace(every["runs circuit"], instruments=())
+    assert apart.folder != folders["runs circuit"]
 
 
 def test_each_trap_is_seen_by_a_test_that_exists():
