@@ -11,16 +11,20 @@ from hypothesis.extra.numpy import arrays
 
 import broca
 from broca.cache.cache import no_cache, silent
+from broca.errors import SelectionError
 from broca.evidence import features
 from broca.evidence.conditions import Condition, LesionScorer
 from broca.evidence.draws import matched_units
 from broca.evidence.holding import trial_of
 from broca.evidence.trial import Conduct
+from broca.instruments.localize.spec import Localize
+from broca.instruments.localize.twins import Twin
 from broca.models.hooks import copy_sites
 from broca.models.surprise import surprise
+from broca.models.twins import untrained_twin
 from broca.scoring import Likelihood
 from broca.sites import Site
-from broca.units import UnitMask
+from broca.units import Select, UnitMask
 
 AT = Site(0, "feature")
 
@@ -173,3 +177,14 @@ def test_features_are_localized_lesioned_from_the_run_and_reported(lm, tmp_path)
     plain = broca.LM.load("routed")
     with pytest.raises(broca.errors.SiteUnavailable, match="no dictionary"):
         broca.run(test, plain, tmp_path / "other")
+
+
+def test_a_twin_in_which_few_features_fire_is_compared_by_those(lm):
+    """A percentage of them may be none, and a twin without an effect is passed by any noise that is positive."""
+    spec = Localize(
+        contrast="beliefs/outdated", options={"detail": 0.0, "n": 24}, sites="*.feature", select=Select(percent=5), permutations=0
+    )  # fmt: skip
+    twin = untrained_twin(lm, 0)
+    with pytest.raises(SelectionError, match="less than one"):
+        spec.run(twin)
+    assert abs(Twin(spec.alone).figures(twin)["d_held_out"]) > 0

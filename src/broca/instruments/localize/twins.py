@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from broca.cache.cache import Cache, Progress
-from broca.errors import BrocaError
+from broca.errors import BrocaError, SelectionError
 from broca.evidence.rungs.learned import TwinTask, in_twins
 from broca.models.lm import LM
 
@@ -38,10 +38,21 @@ class Twin(TwinTask):
 
     def figures(self, twin: LM) -> dict[str, Any]:
         try:
-            return figures(self.spec.run(twin))
+            return figures(self._run(twin))
         except BrocaError:
             # A twin in which nothing varies has no effect to speak of.
             return {"d_held_out": 0.0, "share_significant": 0.0, "r": 0.0}
+
+    def _run(self, twin: LM) -> Localization:
+        """Of few units that vary, as of a dictionary's features where nothing was learned, the percentage may be none: then of the first.
+
+        Without an effect of its own the twin would be passed by any noise that happens to be positive.
+        """
+        try:
+            return self.spec.run(twin)
+        except SelectionError:
+            first = replace(self.spec.select, percent=None, count=1)
+            return self.spec.model_copy(update={"select": first}).run(twin)
 
 
 def figures(found: Localization) -> dict[str, Any]:
