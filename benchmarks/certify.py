@@ -83,12 +83,13 @@ def keeper(folder: Path) -> parts.Kept:
 def every_part(given: argparse.Namespace) -> dict[str, Part]:
     """Cheap ones first."""
     held = ("studies",)
-    sizes, refuting = truths.sizes(), truths.sizes([truths.REFUTING])
     made = {
         "maps": Part(lambda kept: parts.selective(kept, given.studies), ("maps",)),
         "directions": Part(lambda kept: parts.directed(kept, given.studies), ("directions",)),
-        "sizes": Part(lambda kept: parts.power(kept, given.sizes, sizes), (*held, "truths")),
-        "refuting": Part(lambda kept: parts.power(kept, given.sizes, refuting), (*held, "truths")),
+        "sizes": Part(lambda kept: parts.power(kept, given.sizes, truths.sizes()), (*held, "truths")),
+        "refuting": Part(
+            lambda kept: parts.power(kept, given.sizes, truths.sizes([truths.REFUTING])), (*held, "truths")
+        ),
         "places": Part(lambda kept: parts.places(kept, given.studies), (*held, "cases")),
         "lookup": Part(lambda kept: lookup.rows(kept, given.n_items), (*held, "lookup")),
         "planted": Part(
