@@ -76,8 +76,11 @@ PLAN = Study(loss=0.35, intact=0.95, others=1)
 GROUPS = ladder_needs(PLAN).study.groups
 """What `broca plan --loss 0.35` recommends."""
 N_ROUTED = 64
-GAIN = 0.15
-"""What a set adds to the residual stream, in its norm: margins then spread by about two nats, as a plan has it."""
+GAINS = (0.15, 0.3, 0.6, 1.2, 2.4)
+"""What a set adds to the residual stream, in its norm: the first at which the intact model answers, which is where margins spread by about
+two nats, as a plan has it. Behind norms that follow a block's parts more is needed."""
+ABLE = 0.9
+"""Accuracy at which it does; 95 % of answers are right if the planted sets alone decide."""
 LEFT = 0.6
 """Accuracy without the place."""
 
@@ -138,16 +141,33 @@ def build(architecture: str, grain: Grain, groups: int, rng: np.random.Generator
     signal = float(ndtri(PLAN.intact)) * 3**0.5 - little
     shifts = (signal, signal, little)
     tables = ({k: sides[k] for k in keys[:n]}, {k: sides[k] for k in keys[n:]}, sides)
-    write = GAIN * norm / K**0.5 * towards / np.linalg.norm(towards)
-    plants = tuple(
-        Plant(
-            {last: Planting(units, np.ones(K), np.full(K, 2 * shift / K**0.5), np.tile(write, (K, 1)), rest=0.0)},
-            table, seed=seed + i,
-        )
-        for i, (units, shift, table) in enumerate(zip(sets, shifts, tables, strict=True))
-    )  # fmt: skip
+    axis, signs = towards / np.linalg.norm(towards), list(zip(sets, shifts, tables, strict=True))
+    plants: tuple[Plant, ...] = ()
+    for gain in GAINS:
+        plants = _plants(last, signs, gain * norm * axis, seed)
+        if _able(lm, abilities, plants):
+            break
     place = mask if grain != "weight" else _rows(lm, last, sets[0])
     return World(lm, abilities, plants, place)
+
+
+def _plants(
+    site: Site, sets: Sequence[tuple[np.ndarray, float, Mapping[str, int]]], write: np.ndarray, seed: int
+) -> tuple[Plant, ...]:
+    """Each set of units, by how much it is shifted towards the sides of its table; together they write `write`."""
+    return tuple(
+        Plant(
+            {site: Planting(units, np.ones(K), np.full(K, 2 * shift / K**0.5), np.tile(write / K**0.5, (K, 1)), rest=0.0)},
+            table, seed=seed + i,
+        )
+        for i, (units, shift, table) in enumerate(sets)
+    )  # fmt: skip
+
+
+def _able(lm: LM, abilities: Mapping[str, Sequence[Item]], plants: Sequence[Plant]) -> bool:
+    """Whether the model has both abilities."""
+    with lm.under(*plants):
+        return all(Likelihood()(lm, list(items))["correct"].mean() >= ABLE for items in abilities.values())  # type: ignore[operator]
 
 
 def _rows(lm: LM, site: Site, units: np.ndarray) -> WeightSet:
