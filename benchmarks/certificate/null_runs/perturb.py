@@ -43,8 +43,9 @@ def _clone(lm: LM) -> None:
 
 
 WIDE = {"num_hidden_layers": 1, "num_attention_heads": 24, "num_key_value_heads": 24, "hidden_size": 96}
+# Heads that are copies do what heads of untrained twins do not: *learned* is no lot there.
 CASES = (
     RunCase("an untrained model", once(_patched()), ("learned",)),
-    RunCase("heads of a layer that are one and the same", once(_patched(_clone)), ("learned", "causal", BOTH)),
-    RunCase("24 heads that are one and the same", once(_patched(_clone, **WIDE)), ("learned", "causal", BOTH)),
+    RunCase("heads of a layer that are one and the same", once(_patched(_clone)), ("causal", BOTH)),
+    RunCase("24 heads that are one and the same", once(_patched(_clone, **WIDE)), ("causal", BOTH)),
 )
