@@ -2,6 +2,7 @@
 
 from broca.models.attention import attention_rows as attention_rows
 from broca.models.attention import check_tap as check_tap
+from broca.models.circuit.parts import circuit_parts as circuit_parts
 from broca.models.embedding import Embedder as Embedder
 from broca.models.lm import LM as LM
 from broca.models.load import announcement as announcement

@@ -13,6 +13,7 @@ from broca.specs.fields import Natural as Natural
 from broca.specs.fields import Percent as Percent
 from broca.specs.fields import Positive as Positive
 from broca.specs.fields import Share as Share
+from broca.specs.fields import template as template
 from broca.specs.groups import Alpha as Alpha
 from broca.specs.groups import BootstrapSamples as BootstrapSamples
 from broca.specs.groups import BudgetFrom as BudgetFrom

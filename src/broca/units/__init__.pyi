@@ -9,6 +9,7 @@ from broca.units.draws import Draw as Draw
 from broca.units.draws import draw_like as draw_like
 from broca.units.draws import random_like as random_like
 from broca.units.draws import subset as subset
+from broca.units.graph import EdgeMask as EdgeMask
 from broca.units.mask import Grain as Grain
 from broca.units.mask import Overlap as Overlap
 from broca.units.mask import UnitMask as UnitMask
