@@ -15,9 +15,9 @@ from broca.interventions import Lesion
 from broca.interventions.plant import Plant, Planting, output_weights, text_key
 from broca.items import Item
 from broca.models.lm import LM
-from broca.models.load import weight_hash
 from broca.models.pool import Pool
 from broca.models.tokens import pad_tokens
+from broca.models.weight_hashes import weight_hash
 from broca.scoring import Likelihood
 from broca.sites import Site
 from broca.units import UnitMask

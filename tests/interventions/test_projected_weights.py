@@ -12,8 +12,8 @@ from broca.errors import InterventionError, SelectionError
 from broca.interventions import Steer, WeightProjection
 from broca.models.export import export
 from broca.models.lm import LM
-from broca.models.load import weight_hash
 from broca.models.tokens import pad_tokens
+from broca.models.weight_hashes import weight_hash
 
 TEXTS = ["Sally puts the ball in the basket", "a cat"]
 POST_NORM = {"gemma2", "gemma3_text", "olmo2", "olmo3", "exaone4", "glm4", "bloom"}

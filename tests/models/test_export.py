@@ -14,7 +14,7 @@ from broca.interventions.weights import Edit, WeightMask
 from broca.models import export as room
 from broca.models.export import ABOUT, Export, export
 from broca.models.lm import LM
-from broca.models.load import weight_hash
+from broca.models.weight_hashes import weight_hash
 from broca.models.weight_matrices import matrices
 from broca.sites import Site
 from broca.units import UnitMask

@@ -26,10 +26,11 @@ from broca.models import memory
 from broca.models.access import access, settings
 from broca.models.build import fresh
 from broca.models.lm import LM
-from broca.models.load import announcement, footprint, weight_hash
+from broca.models.load import announcement, footprint
 from broca.models.pool import Pool, pool_tokens
 from broca.models.quantisation import packing_of
 from broca.models.twins import untrained_twin
+from broca.models.weight_hashes import weight_hash
 from broca.models.weight_matrices import matrices
 from broca.runs.provenance import opening
 from broca.runs.spec import Identity

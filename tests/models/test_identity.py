@@ -17,7 +17,7 @@ from broca.interventions.lesion import Lesion
 from broca.models import identity
 from broca.models.build import save
 from broca.models.lm import LM
-from broca.models.load import weight_hash
+from broca.models.weight_hashes import weight_hash
 from broca.sites import Site
 from broca.units import UnitMask
 

@@ -19,8 +19,8 @@ from broca.items import Item
 from broca.models.force import Intervention
 from broca.models.limits import pads, shift
 from broca.models.lm import LM
-from broca.models.load import weight_hash
 from broca.models.tokens import SIDES, Tokens
+from broca.models.weight_hashes import weight_hash
 from broca.page.numbers import p_value
 from broca.scoring import Likelihood, Permuted
 from broca.scoring.likelihood import Join

@@ -19,7 +19,7 @@ class Items(tuple[Item, ...]):
         """Items from a data frame (polars or pandas), or from a list of dictionaries, with the columns that a file has.
 
         Args:
-            frame: columns ``prompt``, ``choices`` and ``answer``; see `broca.stimuli.benchmarks.table_items`.
+            frame: columns ``prompt``, ``choices`` and ``answer``; see `broca.stimuli.item_tables.table_items`.
             answers: whether an answer is an ``index``, a ``letter`` or the ``text`` of a choice; ``auto`` takes what only one reading
                 allows.
             ability: the ability of all items, where the frame has no such column; `name` by default.

@@ -15,7 +15,8 @@ from broca.errors import ModelError
 from broca.models.build import save
 from broca.models.force import Intervention
 from broca.models.lm import LM
-from broca.models.load import load, weight_hash
+from broca.models.load import load
+from broca.models.weight_hashes import weight_hash
 from broca.storage import replacing, write_json
 
 ABOUT = "broca.json"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from broca.models.decoding import inherited_settings
 from broca.models.foreign import foreign_code
 from broca.models.hashes import tokenizer_hash
-from broca.models.load import weight_hash
 from broca.models.quantisation import stored_weights
+from broca.models.weight_hashes import weight_hash
 
 _OUTWARD = ("_name_or_path", "transformers_version", "_commit_hash", "architectures", "dtype", "torch_dtype")
 """Fields of a config that say where it came from, or what stands in the identity by itself."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from broca.models.loader_errors import run_loader
 from broca.models.memory import Need, memory_forecast, need
 from broca.models.packages import PACKAGED
 from broca.models.placement import SPREAD, check_device
-from broca.models.quantisation import stored_weights, unpacking_note
+from broca.models.quantisation import unpacking_note
 from broca.registry import unknown
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -267,36 +266,3 @@ def takes_pictures(model: Any) -> bool:
     if type(model).__module__.startswith("transformers.") and type(model).__name__ not in names:
         return False  # to compare with the classes themselves would import all of them: two seconds
     return type(model) in set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.values())
-
-
-def weight_hash(model: Any) -> str:
-    """The first 16 hex digits of the SHA-256 of every weight, by name, wherever it lies."""
-    digest = hashlib.sha256()
-    for key, value in sorted(stored_weights(model).items()):
-        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-        for part in _plain(_fetch_weight(model, key) if value.is_meta else value):
-            if part.is_meta:
-                digest.update(str(model.config).encode())
-            else:
-                digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def _fetch_weight(model: Any, key: str) -> torch.Tensor:
-    """A weight that accelerate keeps elsewhere, in main memory."""
-    from accelerate.utils import align_module_device
-
-    path, _, name = key.rpartition(".")
-    module = model.get_submodule(path)
-    with align_module_device(module, torch.device("cpu")):
-        return getattr(module, name).detach().clone()
-
-
-def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The tensors that a weight is made of: itself, or, of a packed one, its parts."""
-    parts = getattr(value, "__tensor_flatten__", None)
-    if parts is None or type(value) in (torch.Tensor, torch.nn.Parameter):
-        yield value
-        return
-    for name in sorted(parts()[0]):
-        yield from _plain(getattr(value, name))

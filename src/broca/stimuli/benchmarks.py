@@ -19,20 +19,18 @@ from typing import Any, NamedTuple
 from broca.errors import StimulusError
 from broca.items import Item, Items
 from broca.registry import COMPAT, Registry, unknown
-from broca.stimuli.answers import AnswerForm, answer_in, choices_in, text_in
 from broca.stimuli.cell_items import ABILITIES as CELL_ABILITIES
 from broca.stimuli.cell_items import TASKS as CELL_TASKS
-from broca.stimuli.counterfactuals import ANSWER, TEXT
 from broca.stimuli.degeneracy import refuse_constant
 from broca.stimuli.examples import Shots, add_examples
+from broca.stimuli.item_tables import REWORDING, table_items
 from broca.stimuli.natural import ABILITIES as NATURAL
 from broca.stimuli.natural.controls import RECALLED
-from broca.stimuli.options import Wording, call, expand_home, hints, looks_like_path
+from broca.stimuli.options import call, expand_home, hints, looks_like_path
 from broca.stimuli.orders import all_orders, shuffle_choices
-from broca.stimuli.pictures import COLUMNS, pictures_in
 from broca.stimuli.published import Format, find, format_of, nearest_format, preset
 from broca.stimuli.published.sources import HUB, check, columns_of, fetch
-from broca.stimuli.tables import SUFFIXES, Table, read_table, rename_columns
+from broca.stimuli.tables import SUFFIXES
 
 __all__ = [
     "BENCHMARKS",
@@ -233,75 +231,3 @@ def _reader(path: Path, form: Format | None) -> Callable[..., tuple[Item, ...]]:
             "the columns prompt, choices and answer."
         )
     return table_items
-
-
-REWORDING = "rewording"
-"""The column of a table that has each prompt in other words."""
-COUNTERFACTUALS = {"counterfactual": TEXT, "counterfactual_answer": ANSWER}
-"""Columns of a table that has for each prompt another one of which another answer is right, and their tags."""
-ITEM_COLUMNS = ("prompt", "choices", "answer", "ability", "group", "id", REWORDING, *COUNTERFACTUALS, *COLUMNS)
-"""What a table of items is read for."""
-
-
-def table_items(
-    path: str | Path,
-    *,
-    answers: AnswerForm = "auto",
-    ability: str | None = None,
-    wording: Wording = 1,
-    columns: str | None = None,
-) -> tuple[Item, ...]:
-    """Items from a CSV, TSV, JSONL, JSON or Parquet table.
-
-    Columns are ``prompt`` (a text, or a list of messages with role and content), ``choices`` (a list, the JSON of one, or ``box|bag``)
-    and ``answer``; ``ability``, ``group``, ``id``
-    and ``image`` or ``images`` (`broca.stimuli.pictures.pictures_in`) are optional, others are left alone. A column ``rewording`` asks
-    the same in other words; a row may leave it empty. A column ``counterfactual`` holds the prompt so changed that
-    ``counterfactual_answer`` is right, as it follows the prompt: by default the first other choice.
-
-    Args:
-        path: The file.
-        answers: Whether an answer is an index from 0, a letter from a, or the text of a choice; ``auto`` takes what only
-            one reading allows, and refuses where two disagree.
-        ability: The ability of all items where the table has no such column; the name of the file by default.
-        wording: 1 or 2: of ``prompt``, or of ``rewording``, without the rows that have none.
-        columns: What the table calls these columns, where it calls them otherwise: ``prompt=question,choices=options,answer=label``.
-
-    Raises:
-        StimulusError: The table is malformed or lacks columns, or a row has unusable choices or answer, or a picture that is
-            missing or damaged.
-    """
-    read = read_table(path)
-    read = read if columns is None else rename_columns(read, columns, ITEM_COLUMNS)
-    return items_of_table(read, answers=answers, ability=ability, wording=wording)
-
-
-def items_of_table(
-    read: Table, *, answers: AnswerForm = "auto", ability: str | None = None, wording: Wording = 1
-) -> Items:
-    """The same from a table that has been read."""
-    read.require("prompt", "choices", "answer")
-    read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
-    if ability is not None and "ability" in read.columns:
-        raise StimulusError(f"{read.path.name} has a column 'ability'. Leave out the option of that name.")
-    if wording == 2:
-        read.require(REWORDING)
-    asked = "prompt" if wording == 1 else REWORDING
-    items: list[Item] = []
-    for row, name in zip(read.rows, read.names(lambda index: str(index + 1)), strict=True):
-        if wording == 2 and not row.cells.get(asked):
-            continue
-        choices = choices_in(read, row)
-        items.append(
-            Item(
-                id=name,
-                prompt=text_in(read, row, asked),
-                choices=choices,
-                answer=answer_in(read, row, choices, answers),
-                ability=read.tag(row, "ability", read.path.stem if ability is None else ability),
-                group=read.group(row),
-                tags={tag: read.text(row, name) for name, tag in COUNTERFACTUALS.items() if row.cells.get(name)},
-                images=pictures_in(read, row, *COLUMNS),
-            )
-        )
-    return Items(items)

@@ -11,7 +11,7 @@ import polars as pl
 from broca.errors import StimulusError
 from broca.items import Contrast, Item, Items
 from broca.stimuli.answers import AnswerForm
-from broca.stimuli.benchmarks import items_of_table
+from broca.stimuli.item_tables import items_of_table
 from broca.stimuli.label_tables import contrast_of_table
 from broca.stimuli.tables import Row, Table
 

@@ -15,8 +15,9 @@ import numpy as np
 from broca.errors import StimulusError
 from broca.items import Contrast, Stimulus
 from broca.stimuli import paradigms
+from broca.stimuli.encodings import read_text
 from broca.stimuli.options import is_file
-from broca.stimuli.tables import Table, read_table, read_text
+from broca.stimuli.tables import Table, read_table
 
 Style = Literal["ours", "tl"]
 Answers = Literal["none", "random"]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import StimulusError
+from broca.stimuli.encodings import read_bytes
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.options import expand_home
-from broca.stimuli.tables import Row, Table, read_bytes, short_repr
+from broca.stimuli.tables import Row, Table, short_repr
 from broca.storage import replacing
 from broca.storage.pictures import opening
 

@@ -8,17 +8,13 @@ data, and is never evaluated.
 from __future__ import annotations
 
 import difflib
-import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from broca.errors import StimulusError
-from broca.stimuli.csv_files import read_delimited
-from broca.stimuli.encodings import read_bytes, read_text
-from broca.stimuli.json_values import is_lines, parse_json
-from broca.storage.parquet import read_parquet
+from broca.stimuli.table_rows import Row, delimited_rows, json_lines, json_list, parquet_rows
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """The endings that `read_table` knows."""
@@ -41,18 +37,8 @@ _MOST_NAMES = 20
 _NAMELESS = frozenset({"", "nan", "null", "none", "<na>"})
 """How tables write that there is no group."""
 
-_LIST = re.compile(r"\s*\[\s*\{")
-
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record and its place in the file, e.g. ``line 7``."""
-
-    where: str
-    cells: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +171,12 @@ def read_table(path: str | Path) -> Table:
     """
     path = Path(path)
     readers: dict[str, Callable[[Path], tuple[tuple[str, ...], Iterator[Row]]]] = {
-        ".csv": lambda p: _delimited_rows(p, ","),
-        ".tsv": lambda p: _delimited_rows(p, "\t"),
-        ".jsonl": _json_lines,
-        ".ndjson": _json_lines,
-        ".json": _json_list,
-        ".parquet": _parquet,
+        ".csv": lambda p: delimited_rows(p, ","),
+        ".tsv": lambda p: delimited_rows(p, "\t"),
+        ".jsonl": json_lines,
+        ".ndjson": json_lines,
+        ".json": json_list,
+        ".parquet": parquet_rows,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -264,62 +250,3 @@ def _meant(guesses: Sequence[str]) -> str:
 def short_repr(value: object) -> str:
     """A value for a message: its repr, cut where it is long or deep."""
     return _SHORT.repr(value)
-
-
-def _delimited_rows(path: Path, usual: str) -> tuple[tuple[str, ...], Iterator[Row]]:
-    names, records = read_delimited(path, usual)
-    columns = _columns(path, names)
-    return columns, (Row(f"line {line}", dict(zip(columns, record, strict=True))) for line, record in records)
-
-
-def _columns(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise StimulusError(f"{path.name} has two columns named {name!r}. Rename one.")
-    return names
-
-
-def _json_lines(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    text = read_text(path)
-    if _LIST.match(text):
-        return _json_list(path)
-    lines = enumerate(text.split("\n"), start=1)
-    return _objects(path, ((f"line {n}", parse_json(path, line, first=n)) for n, line in lines if line.strip()))
-
-
-def _json_list(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    text = read_text(path)
-    if is_lines(text):
-        return _json_lines(path)
-    value = parse_json(path, text)
-    if not isinstance(value, list):
-        raise StimulusError(
-            f"{path.name} holds a JSON {type(value).__name__}. Give a list of objects (of pandas: to_json(orient='records')), or JSONL."
-        )
-    return _objects(path, ((f"entry {n}", entry) for n, entry in enumerate(value, start=1)))
-
-
-def _objects(path: Path, entries: Iterator[tuple[str, object]]) -> tuple[tuple[str, ...], Iterator[Row]]:
-    rows: list[Row] = []
-    for where, entry in entries:
-        if not isinstance(entry, dict):
-            raise StimulusError(
-                f"{path.name}, {where}: a JSON {type(entry).__name__}. Give an object with named fields."
-            )
-        if rows and entry.keys() != rows[0].cells.keys():
-            odd = sorted(entry.keys() ^ rows[0].cells.keys())
-            raise StimulusError(
-                f"{path.name}, {where}: the fields differ from those of {rows[0].where} in {', '.join(map(repr, odd))}. "
-                "Give every object the same fields."
-            )
-        rows.append(Row(where, entry))
-    return (tuple(rows[0].cells) if rows else ()), iter(rows)
-
-
-def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    frame, _ = read_parquet(read_bytes(path), name=path.name, error=StimulusError, plain=True)
-    try:
-        records = frame.to_dicts()
-    except (ValueError, OverflowError) as error:  # a date that Python does not have
-        raise StimulusError(f"{path.name} holds what is no value in Python: {error}.") from error
-    return tuple(frame.columns), (Row(f"row {n}", record) for n, record in enumerate(records, start=1))

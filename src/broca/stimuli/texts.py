@@ -24,11 +24,12 @@ from broca.spacing import is_space_between
 from broca.stimuli.answers import text_in
 from broca.stimuli.benchmarks import BENCHMARKS, benchmark
 from broca.stimuli.draws import draw_texts
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.lengths import plain as flat
 from broca.stimuli.options import Count, call, expand_home, is_folder, looks_like_path
 from broca.stimuli.published.sources import fetch
-from broca.stimuli.tables import SUFFIXES, Row, Table, read_table, read_text
+from broca.stimuli.tables import SUFFIXES, Row, Table, read_table
 from broca.tries import MOST, tries
 
 PLAIN = "plain"

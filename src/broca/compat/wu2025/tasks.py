@@ -17,8 +17,9 @@ from broca.errors import StimulusError
 from broca.items import Item
 from broca.stimuli.benchmarks import TaskFile
 from broca.stimuli.cell_items import FALSE_BELIEF, cell_item, choose_items, irony_item
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import is_lines, parse_json
-from broca.stimuli.tables import read_text, short_repr
+from broca.stimuli.tables import short_repr
 
 CODE = ".py"
 """A task file may be a Python file; only the literals in it are read."""

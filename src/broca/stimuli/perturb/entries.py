@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from broca.errors import StimulusError
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.perturb.kinds import ANCESTRAL
-from broca.stimuli.tables import read_text, short_repr
+from broca.stimuli.tables import short_repr
 
 CLEAN = ("normal", "instruction")
 """What the clean text is called."""

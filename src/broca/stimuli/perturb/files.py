@@ -14,13 +14,14 @@ from pydantic import Field
 from broca.errors import StimulusError
 from broca.items import Pair, Stimulus
 from broca.stimuli.edits import edits_between
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.perturb.build import Matched, Violations, build_pairs
 from broca.stimuli.perturb.checks import Pairs, Tally, broken, real_word, report
 from broca.stimuli.perturb.entries import CLEAN, NUMBER, clean_text, objects, repair, task_of
 from broca.stimuli.perturb.kinds import ANCESTRAL, Severity
 from broca.stimuli.perturb.words import Choice
-from broca.stimuli.tables import Row, Table, read_table, read_text, short_repr, whole_number
+from broca.stimuli.tables import Row, Table, read_table, short_repr, whole_number
 
 _PARAPHRASES = (("question1", "question2", "is_duplicate"), ("sentence1", "sentence2", "label"))
 PARAPHRASE = "paraphrase"

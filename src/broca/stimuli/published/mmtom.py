@@ -9,12 +9,13 @@ from typing import Literal
 
 from broca.errors import StimulusError
 from broca.items import Item
+from broca.stimuli.encodings import read_bytes, read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.localizers import Style
 from broca.stimuli.options import is_file
 from broca.stimuli.published.questions import check_items, item_id, letter_index, question
 from broca.stimuli.published.sources import records
-from broca.stimuli.tables import Row, Table, read_bytes, read_text, short_repr
+from broca.stimuli.tables import Row, Table, short_repr
 from broca.storage.pickles import plain_pickle
 
 COLUMNS = frozenset({"question", "answer", "question_type", "episode", "start_time", "end_time"})

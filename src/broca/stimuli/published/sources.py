@@ -10,8 +10,9 @@ from typing import Any
 
 from broca.errors import StimulusError
 from broca.models.access import access
+from broca.stimuli.encodings import read_bytes, read_text
 from broca.stimuli.json_values import is_lines, parse_json
-from broca.stimuli.tables import Row, Table, read_bytes, read_table, read_text
+from broca.stimuli.tables import Row, Table, read_table
 from broca.storage.secrets import hide_secrets
 
 KNOWN = {

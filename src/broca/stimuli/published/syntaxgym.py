@@ -15,10 +15,11 @@ from pathlib import Path
 
 from broca.errors import StimulusError
 from broca.items import Item, Passage
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.published.pairs import pair
 from broca.stimuli.published.questions import check_items
-from broca.stimuli.tables import Row, Table, read_text, short_repr
+from broca.stimuli.tables import Row, Table, short_repr
 
 COLUMNS = frozenset({"items", "predictions"})
 

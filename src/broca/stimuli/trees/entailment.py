@@ -32,7 +32,7 @@ def entailment(
 
     Args:
         path: the file.
-        answers: see `broca.stimuli.benchmarks.table_items`.
+        answers: see `broca.stimuli.item_tables.table_items`.
         shuffled: statements in random order.
         seed: of the order.
         between: what stands between two statements.

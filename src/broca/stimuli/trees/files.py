@@ -13,9 +13,10 @@ import numpy as np
 
 from broca.errors import StimulusError
 from broca.items import Tree
+from broca.stimuli.encodings import read_text
 from broca.stimuli.json_values import parse_json
 from broca.stimuli.options import expand_home
-from broca.stimuli.tables import read_text, short_repr
+from broca.stimuli.tables import short_repr
 
 
 @dataclass(frozen=True, slots=True)
