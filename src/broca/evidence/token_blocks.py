@@ -14,7 +14,7 @@ def shaded_items(record: Record) -> list[Block]:
     rows = record.tables.get("token_effects")
     if rows is None or rows.is_empty():
         return []
-    most = max(rows["change"].abs().max() or 0.0, 1e-12)  # type: ignore[arg-type, type-var]
+    most = max((abs(change) for change in rows["change"].drop_nulls()), default=0.0) or 1e-12
     texts = [_item(str(name), own, most) for (name,), own in rows.group_by("id", maintain_order=True)]
     words = (
         "The items whose margins the lesion moved most, with the right answer, boxed, behind the prompt. What is blue is less probable under the "
