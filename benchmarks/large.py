@@ -3,6 +3,9 @@
 For a machine with a GPU (about 60 GiB with the parity table, 20 without): ``python benchmarks/large.py``. The same at tiny size, on
 anything: ``python benchmarks/large.py --size tiny``. **It has not been run on a GPU**: no figures of it are in ``results/``.
 
+``python benchmarks/large.py --forecast 4e14`` runs nothing: it says what models of 8 and 70 billion parameters take in memory, and how long studies of them
+last on a device that sustains so many operations a second (two a parameter and token).
+
 Ways, interleaved in one process on the same batches:
 
 * bare: ``model(**batch)``, as anybody would run it;
@@ -54,6 +57,14 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
         "num_attention_heads": 32,
         "num_key_value_heads": 8,
         "intermediate_size": 14336,
+    },
+    "70b": {
+        "vocab_size": 128256,
+        "hidden_size": 8192,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "intermediate_size": 28672,
     },
     "tiny": {
         "vocab_size": 1024,
@@ -144,14 +155,53 @@ def parity(lm: LM, n: int) -> dict[str, float]:
     }
 
 
+ITEMS, CONDITIONS = 200, 22
+"""Of a lesion that is forecast: questions of one reading each; intact, two fills, 19 random draws."""
+
+
+def forecast(rate: float, stimuli: int) -> list[Row]:
+    """Memory and time of large models, counted from their shapes.
+
+    Args:
+        rate: operations a second.
+        stimuli: of a localizer, a side.
+    """
+    rows = []
+    for size in ("8b", "70b"):
+        config = AutoConfig.for_model(**(LLAMA | dict(SIZES[size])))
+        with torch.device("meta"):
+            n = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+        name = f"{n / 1e9:.1f} G"
+        # Count, mean and sum of squares of both sides, in float64, at each layer's output.
+        sums = 2 * 3 * 8 * config.num_hidden_layers * config.hidden_size
+        rows += [
+            Row(f"weights, {dtype}", name, n * width / 1e9, "GB") for dtype, width in (("bfloat16", 2), ("float32", 4))
+        ]
+        rows += [Row("a localizer's sums beside them", name, sums / 1e9, "GB")]
+        for what, texts in (("localizer", 2 * stimuli), ("lesion", ITEMS * CONDITIONS)):
+            rows.append(Row(f"{what}, {texts:,} texts of {LENGTH} tokens", name, 2 * n * texts * LENGTH / rate, "s"))
+    return rows
+
+
+def show(rows: list[Row]) -> None:
+    table = Table("what", "model", "value", "target")
+    for row in rows:
+        table.add_row(row.what, row.model, f"{row.value:.4g} {row.unit}", f"≤ {row.bound:.3g}" if row.bound else "")
+    Console().print(table)
+
+
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--forecast", type=float, metavar="RATE", help="run nothing; operations a second")
     parser.add_argument("--size", choices=tuple(SIZES), default="8b")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--stimuli", type=int, default=128, help="a side")
     parser.add_argument("--no-parity", action="store_true", help="leave out the float32 copy")
     given = parser.parse_args()
+    if given.forecast is not None:
+        show(forecast(given.forecast, given.stimuli))
+        return
     load = settle(given.threads)
     lm = build(given.size, given.device, torch.bfloat16, given.batch)
     every = {name: settled(way, given.device) for name, way in ways(lm, given.stimuli).items()}
@@ -169,10 +219,7 @@ def main() -> None:
             Row(what, f"{name} bfloat16 against float32", value, "")
             for what, value in parity(lm, given.stimuli).items()
         ]
-    table = Table("what", "model", "value", "target")
-    for row in rows:
-        table.add_row(row.what, row.model, f"{row.value:.4g} {row.unit}", f"≤ {row.bound:.3g}" if row.bound else "")
-    Console().print(table)
+    show(rows)
     if given.size != "tiny":
         times = {way: [round(s, 4) for s in some] for way, some in seconds.items()}
         write(

@@ -43,6 +43,11 @@ def test_the_extra_of_all_names_every_other():
     assert Requirement(everything).extras == EXTRAS.keys() - {"all"}
 
 
+def test_every_extra_stands_on_the_page_of_installing():
+    page = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^\| `([\w-]+)` \|", page) == [name for name in EXTRAS if name != "all"]
+
+
 def test_every_requirement_is_pinned():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}

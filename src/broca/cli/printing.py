@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text as Words
 
 from broca.cli.console import out
+from broca.evidence.changes import decisive
 from broca.page.blocks import (
     Block,
     Cell,
@@ -243,12 +244,13 @@ def _mark(state: str) -> tuple[str, str]:
 
 
 def _rung(step: Step) -> Grid:
-    """The same in a line, as far as it goes."""
+    """The same in a line, as far as it goes: of an undecided one what would decide it."""
     style, mark = _mark(step.state)
     line = Grid.grid()
     # A text alone is broken into lines, whatever it says of itself; a cell is not.
     line.add_column(no_wrap=True, overflow="ellipsis")
-    reason = " ".join(_safe(f"{step.caveat}. {step.text}" if step.caveat else step.text).split())
+    said = decisive(step.text) if step.state == "undecided" else step.text
+    reason = " ".join(_safe(f"{step.caveat}. {said}" if step.caveat else said).split())
     line.add_row(Words.assemble((f"{_safe(step.name):<10} ", "bold"), (f"{_safe(mark):<11}", style), reason))
     return line
 
