@@ -20,6 +20,6 @@ def first_prompt(record: Record) -> list[Block]:
     if left_out:
         tokens.insert(int(told.get("first") or 0), Token(f" … {left_out:,} tokens … ", "unmatched"))
     words = "The first prompt as the model gets it, token by token, through its chat template where that is used."
-    words += " Boxed is the right answer, as it is priced." if answer else ""
+    words += " Underlined is the right answer, as it is priced." if answer else ""
     line = Line("", tuple(tokens))
     return section("prompt", "What the model is shown", Text(words), Tokens(str(told.get("id") or ""), "", (line,)))

@@ -14,12 +14,16 @@ from broca.evidence.trial import TrialScores
 from broca.items import Item, fingerprint
 from broca.models.force import Intervention
 from broca.models.lm import LM
+from broca.models.questions import Question
 from broca.models.surprise import token_surprise
+from broca.models.tokens import Tokens
 from broca.scoring import Likelihood
 from broca.specs.cost import Phase
 
 SHOWN = 8
 """Items of the own ability that are read, those whose margins the lesion moved most."""
+LONGEST = 2048
+"""Tokens of an item that is read: the logits of all of them are held at once."""
 
 
 def token_effects(
@@ -34,22 +38,24 @@ def token_effects(
     """
     asking = _asking(bench.scorer)
     items = {item.id: item for item in scores.abilities[scores.own] if _is_read(item)}
-    chosen = [items[name] for name in _most_moved(scores) if name in items][:SHOWN]
-    if asking is None or not chosen:
+    moved = [items[name] for name in _most_moved(scores) if name in items][:SHOWN]
+    if asking is None or not moved:
         return None
     lm, forced = bench.lm, force(scores.trial.claim)
+    read = [(item, *_answered(asking.questions(lm, [item])[0], item)) for item in moved]
+    chosen = [each for each in read if len(each[1]) <= LONGEST]
+    if not chosen:
+        return None
     key = {
         "cell": "token effects",
-        "items": fingerprint([item.fingerprint for item in chosen]),
+        "items": fingerprint([item.fingerprint for item, _, _ in chosen]),
         "scorer": repr(bench.scorer),
         "condition": [*lm.condition, *(each.fingerprint for each in forced)],
     }
 
     def compute() -> pl.DataFrame:
         bench.progress("reading tokens", 0, 1)
-        questions = asking.questions(lm, chosen)
-        answers = [question.options[item.answer] for question, item in zip(questions, chosen, strict=True)]
-        texts = [question.shared.with_answer(answer) for question, answer in zip(questions, answers, strict=True)]
+        texts = [text for _, text, _ in chosen]
         intact = token_surprise(lm, texts)
         with lm.under(*forced):
             lesioned = token_surprise(lm, texts)
@@ -58,10 +64,10 @@ def token_effects(
                 "id": item.id,
                 "token": at,
                 "text": lm.tokenizer.decode([token]),
-                "answer": at >= len(text) - len(answer),
+                "answer": at >= len(text) - n_answer,
                 "change": float(before[at - 1] - after[at - 1]) if at else None,
             }
-            for item, text, answer, before, after in zip(chosen, texts, answers, intact, lesioned, strict=True)
+            for (item, text, n_answer), before, after in zip(chosen, intact, lesioned, strict=True)
             for at, token in enumerate(text.ids)
         ]
         return pl.DataFrame(rows, schema={name: column.dtype for name, column in TOKEN_EFFECTS.columns.items()})
@@ -91,6 +97,12 @@ def token_effect_phases(lm: LM, items: Sequence[Item], scorer: object) -> list[P
 def _asking(scorer: object) -> Likelihood | None:
     asking = getattr(scorer, "scorer", scorer)
     return asking if isinstance(asking, Likelihood) else None
+
+
+def _answered(question: Question, item: Item) -> tuple[Tokens, int]:
+    """The prompt with the right answer behind it, and how many tokens that has."""
+    answer = question.options[item.answer]
+    return question.shared.with_answer(answer), len(answer)
 
 
 def _is_read(item: Item) -> bool:

@@ -62,7 +62,11 @@ def token_surprise(lm: LM, tokens: Sequence[Tokens]) -> list[NDArray[np.float64]
         logits = lm.call(batch).logits[:, :-1]
         wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
         targets = batch.ids[:, 1:, None].to(logits.device)
-        return [*-logits.log_softmax(-1, dtype=wide).gather(-1, targets)[..., 0].double().cpu().numpy()]
+        parts = [
+            part.log_softmax(-1, dtype=wide).gather(-1, own)
+            for part, own in zip(logits.split(_POSITIONS, 1), targets.split(_POSITIONS, 1), strict=True)
+        ]
+        return [*-torch.cat(parts, 1)[..., 0].double().cpu().numpy()]
 
     for batch, values in lm.each(tokens, step, size=1):
         out[batch.index[0]] = values[0]

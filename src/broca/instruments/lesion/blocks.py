@@ -24,7 +24,8 @@ _TOLD = {
 
 def blocks(record: Record) -> list[Block]:
     """The page of a causal test."""
-    title = Title("Causal test", str(record.part("contrast").get("name") or ""))
+    own = next((row.get("ability") for row in record.rows("matrix") if row.get("own")), None)
+    title = Title("Causal test", str(own or record.part("contrast").get("name") or ""))
     curves = doses(record, claimed=record.study.get("percent"), ranked=not _without_ranking(record))
     parts = (twins(record), curves, matrix(record), places(record), features(record), baselines(record), flipped_blocks(record),
              shaded_items(record), stimuli(record), _missing(record))  # fmt: skip

@@ -231,7 +231,7 @@ def _examples(record: Record) -> list[Block]:
             for side, answer in (("clean", "right"), ("perturbed", "wrong"))
         )
         out.append(Tokens(row["kind"] or "", f"lost {column(row['lost'])} logits", lines))
-    words = "Token by token, those that lost most first, a kind at a time. Boxed tokens are the edited word; others are the same in both runs."
+    words = "Token by token, those that lost most first, a kind at a time. Underlined is the edited word; others are the same in both runs."
     return section("turned", "Texts that turned", Text(words), *out)
 
 
