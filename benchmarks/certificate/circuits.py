@@ -25,7 +25,8 @@ from broca.scoring import Likelihood, chat_of
 from broca.stats.intervals import codes
 from broca.stats.stopping import decide, stopping_rule
 from broca.stimuli.benchmarks import benchmark
-from broca.units.graph import EdgeMask, random_edges
+from broca.units.edge_choices import random_edges
+from broca.units.graph import EdgeMask
 from certificate.parts import NOMINAL, Kept
 from certificate.rows import Row, share
 from certificate.studies import Outcome
@@ -38,7 +39,7 @@ SIZES = (20, 90)
 ITEMS = 96
 """Of the own ability and of the other one together, which are parted by lot."""
 STUDY: dict[str, Any] = {
-    "items": "induction", "n": 32, "draws": 60, "twins": 0, "random_curves": 0, "minimal": 0, "steps": 3, "edges": 5,
+    "items": "induction", "n_items": 32, "draws": 60, "twins": 0, "random_curves": 0, "minimal": 0, "steps": 3, "edges": 5,
 }  # fmt: skip
 
 

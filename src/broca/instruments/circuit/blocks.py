@@ -30,9 +30,9 @@ def blocks(record: Record) -> list[Block]:
         pairs += (("edges of the circuit", f"{number(n)} of {number(total)}"),)
     parts = (
         _graph(record),
+        _paths(record),
         _curves(record),
         _edges(record),
-        _paths(record),
         matrix(record),
         baselines(record),
         flipped_blocks(record),
