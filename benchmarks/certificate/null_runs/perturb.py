@@ -22,7 +22,7 @@ def _patched(change: Callable[[LM], None] | None = None, **config: int) -> Any:
             change(lm)
         asked = [replace(item, prompt=f"{i} {sentence(rng, 2)}") for i, item in enumerate(questions(rng, 100))]
         spec = Perturb(
-            items=write(as_said(lm, asked), folder / "own.jsonl"), n=100, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
+            items=write(as_said(lm, asked), folder / "own.jsonl"), n_items=100, kinds=("keyboard", "delete", "homoglyph"), words=2, controls=False,
             compare=0, cases=48, patterns="none", draws=DRAWS, percent=10,
         )  # fmt: skip
         return spec, lm
