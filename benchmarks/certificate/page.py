@@ -140,9 +140,22 @@ def _summary(rows: list[Row]) -> str:
     bound = [row for row in rows if row.met is not None]
     broken = [row for row in bound if not row.met]
     if not broken:
-        return f"All {len(bound)} bounds hold.\n"
+        return f"All {len(bound)} bounds hold.\n{_open(bound)}"
     told = "\n".join(f"* {row.what}: {row.claim} {_rate(row)}, bound {_bound(row)}" for row in broken)
     return f"{len(broken)} of {len(bound)} bounds are **broken**:\n\n{told}\n"
+
+
+def _open(bound: list[Row]) -> str:
+    """Those of which so few studies cannot tell."""
+    missed = [row for row in bound if row.misses]
+    if not missed:
+        return ""
+    least = [row for row in missed if row.side == "at least" or row.claim == "undecided"]
+    told = "".join(f"* {row.what}: {row.claim} {_rate(row)}, bound {_bound(row)}\n" for row in least)
+    return (
+        f"\nIn {len(missed)} rows the share itself misses its bound, and the interval holds both: so few studies cannot tell. "
+        f"Of places that are there:\n\n{told}"
+    )
 
 
 def _table(rows: Iterable[Row]) -> str:

@@ -47,6 +47,14 @@ class Row:
             return (high if self.strict else low) <= self.bound
         return (low if self.strict else high) >= self.bound
 
+    @property
+    def misses(self) -> bool:
+        """Whether the share itself lies beyond the bound, whatever its interval."""
+        if self.bound is None:
+            return False
+        share = self.claimed / self.n
+        return share > self.bound if self.side == "at most" else share < self.bound
+
 
 def counted(states: Iterable[str]) -> dict[str, int]:
     """How often each state came."""
