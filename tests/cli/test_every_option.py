@@ -24,6 +24,7 @@ from broca import cli
 from broca.cli.options import Loading, Working
 from broca.models.lm import LM
 from broca.runs import open_run
+from dictionaries import dictionary
 
 CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("demo",): {"plain": []},
@@ -59,6 +60,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "generated": ["beliefs", "--items", "PAIRS"],
         "no cases": ["beliefs", "--cases", "0"],
         "neurons": ["beliefs", "--select", "neurons"],
+        "features": ["beliefs", "--select", "features"],
         "rewritten": ["beliefs", "--rewriter", "beliefs"],
         "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
@@ -89,6 +91,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("direction",): {
         "plain": ["beliefs"],
         "layer": ["beliefs", "--layer", "1"],
+        "feature": ["beliefs", "--direction", "0.feature:1"],
         "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
     },
@@ -97,6 +100,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "likelihood": ["beliefs", "--items", "beliefs/reality"],
         "generation": ["beliefs", "--items", "beliefs/reality", "--how", "generation"],
         "sampled": ["beliefs", "--items", "beliefs/reality", "--how", "sampled"],
+        "features": ["beliefs", "--items", "beliefs/reality", "--units", "0.feature:1"],
         "all": ["beliefs", "--all", "--options.n", "1"],
         "tasks": ["beliefs", "--lm-eval", "lambada"],
         "server": ["beliefs", "--items", "beliefs/reality", "--server", "http://a"],
@@ -162,6 +166,7 @@ VALUES = {
     "--localizer": "RUN",
     "--from": "RUN",
     "--units": "0.z:3",
+    "--direction": "0.feature:3",
     "plan --units": "3",
     "plan --items": "7",
     "plan --intact": "0.85",
@@ -324,7 +329,8 @@ def made(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tiny() -> LM:
-    return LM.load("beliefs")
+    lm = LM.load("beliefs")
+    return lm.with_features(dictionary(d=lm.anatomy.d_model, site="0.resid_post"), check=False)
 
 
 SEAMS = {

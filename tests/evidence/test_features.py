@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -171,6 +172,10 @@ def test_features_are_localized_lesioned_from_the_run_and_reported(lm, tmp_path)
     )
     done = broca.run(test, lm, tmp_path / "test")
     assert done.tables["activations"]["label"].unique().to_list() == ["false-belief"]
+    moved = done.tables["items"].filter(pl.col("localizer") == "equal change")
+    assert moved["seed"].n_unique() == 19
+    (causal,) = [rung for rung in done.verdict["rungs"] if rung["name"] == "causal"]
+    assert "Against each family of random directions: equal change (19)" in causal["text"]
     page = broca.report(done).read_text()
     assert "What the features are" in page
     assert 'style="--s:' in page

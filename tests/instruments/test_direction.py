@@ -14,11 +14,14 @@ import zoo
 from broca.cache.cache import no_cache
 from broca.errors import GuardError, SiteUnavailable, SpecError, StimulusError
 from broca.evidence.conditions import Condition
+from broca.evidence.rungs.causal import against_families
 from broca.evidence.steering import Against, Fluency, against_signs, common_choices, fluent_dose, log_odds
+from broca.evidence.verdict import Rung
 from broca.instruments.direction.spec import DirectionTest, dose_range
 from broca.items import Contrast, Item, Stimulus
 from broca.models.lm import LM
 from broca.sites import Site
+from dictionaries import dictionary
 
 WORDS = ("cab", "dog", "egg", "fig", "hat", "ink", "jar", "keg", "lid", "mug", "net", "oar", "rib", "sun", "tub", "van")
 
@@ -160,6 +163,58 @@ def test_the_direction_of_a_run_is_exported_and_steers_alike(model, items, found
         check_export(spec, tmp_path / "d.npz")
 
 
+# -- a direction that is given ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def given(model, items, found, tmp_path_factory):
+    """The study of the fitted direction's file: nothing is fitted."""
+    path = tmp_path_factory.mktemp("given") / "signs.safetensors"
+    found.direction.save(path)
+    fields = study(items, twins=0, layer=Site.parse(found.steered["site"]).layer).model_dump(
+        exclude={"contrast", "scorer"}
+    )
+    return DirectionTest(**fields | {"direction": str(path)}, scorer=broca.Likelihood(join=""))
+
+
+def test_a_file_is_steered_as_it_is_and_nothing_is_said_of_a_map(model, found, given, tmp_path):
+    made = given.run(model[0])
+    site = Site.parse(found.steered["site"])
+    assert np.array_equal(made.vectors[site].astype(np.float32), found.direction.vectors[site])
+    states = {rung.name: rung.state for rung in made.verdict.rungs}
+    assert [states[name] for name in ("selective", "reliable", "learned", "causal")] == ["not tested"] * 3 + ["passed"]
+    assert made.families["family"].to_list() == ["same norm"]
+    assert made.layers["auroc"].null_count() == made.layers.height
+    assert (made.steered["toward"], made.contrast) == ("x", {"name": "signs"})
+    run = broca.run(given.model_copy(update={"draws": 2, "beside": 0}), model[0], tmp_path / "run")
+    assert "Where the sides are told apart" not in broca.report(run).read_text()
+
+
+def test_what_is_not_fitted_takes_no_stimuli_and_no_other_models_file(model, items, given):
+    with pytest.raises(SpecError, match="contrast does nothing beside direction"):
+        DirectionTest(direction=given.direction, contrast=contrast(), items=items)
+    with pytest.raises(broca.errors.SelectionError, match="another model mean nothing"):
+        given.run(zoo.lm("llama", seed=3))
+    with pytest.raises(broca.errors.SelectionError, match="There is no direction at absent"):
+        DirectionTest(direction="absent.gguf", items=items).read()
+    with pytest.raises(SiteUnavailable, match="no dictionary of this layer"):
+        DirectionTest(direction="1.feature:3", items=items).run(model[0])
+
+
+def test_what_a_feature_writes_is_steered_along(model, items):
+    lm, axis = model
+    own = dictionary(d=32, n=6)
+    decoder = own.decoder.copy()
+    decoder[3] = axis
+    held = lm.with_features(dataclasses.replace(own, decoder=decoder), check=False)
+    fields = study(items, doses=(-24.0, 24.0), draws=19, max_new_tokens=0).model_dump(exclude={"contrast", "scorer"})
+    made = DirectionTest(**fields | {"direction": "1.feature:3"}, scorer=broca.Likelihood(join="")).run(held)
+    assert made.steered["name"] == "1.feature:3"
+    assert {rung.name: rung.state for rung in made.verdict.rungs}["causal"] == "passed"
+    with pytest.raises(broca.errors.SelectionError, match="no feature 9"):
+        DirectionTest(direction="1.feature:9", items=items).run(held)
+
+
 # -- a model that has none -------------------------------------------------------------------------------------------
 
 
@@ -248,6 +303,33 @@ def test_the_fluent_dose_keeps_text_within_the_limit_and_a_little_more_does_not(
     assert max(fluency.ratios(lm, direction, [dose, -dose], no_cache)) <= 1.2
     assert max(fluency.ratios(lm, direction, [2 * dose, -2 * dose], no_cache)) > 1.2
     assert fluent_dose(fluency, lm, direction, most=1e-3, limit=1.2, cache=no_cache) == 1e-3
+
+
+def test_a_dose_that_leaves_no_numbers_is_refused_in_a_sentence(model, items):
+    with pytest.raises(broca.errors.InterventionError, match=r"At a dose of 1e\+38 .* no number.*Give smaller doses"):
+        study(items, doses=(-1e38, 1e38), layer=1, twins=0, permutations=0).run(model[0])
+
+
+@pytest.mark.parametrize(
+    ("draws", "p", "level", "state"),
+    [
+        (39, 0.04, 0.05, "passed"),
+        (39, 0.04, 0.025, "failed"),
+        (19, 0.05, 0.025, "undecided"),
+        (39, 0.025, 0.025, "passed"),
+    ],
+)
+def test_families_are_held_against_the_level_of_the_claim(draws, p, level, state):
+    table = pl.DataFrame(
+        {"family": ["same norm"], "draws": [draws], "median": [0.0], "low": [-0.1], "high": [0.1], "p": [p]}
+    )
+    rung = against_families(Rung("causal", "passed", "It costs.", {}), table, level)
+    assert rung.state == state
+    assert rung.numbers["p_same norm"] == p
+
+
+def test_claims_that_share_the_level_have_as_many_more_directions_beside_them(items):
+    assert study(items, claims=2).enough_draws(19) == 39
 
 
 def test_perplexities_that_are_no_number_are_refused():

@@ -99,6 +99,23 @@ def test_two_lesions_one_in_the_other_are_the_lesion_of_both(lm, architecture):
     assert torch.equal(joint, nested)
 
 
+@pytest.mark.parametrize("architecture", ["relu", "topk", "gated"])
+def test_a_lesion_leaves_the_error_out_where_that_is_asked(lm, architecture):
+    """What is rebuilt behind a lesion is rebuilt of the features that it left, not of what they would be encoded to anew."""
+    from broca.interventions import Reconstruct
+
+    own, site = held(lm, architecture), Site(1, "resid_post")
+    dictionary_, batch = own.anatomy.dictionary(1), batch_of(own)
+    features = features_of(own)
+    features[..., 3] = 0
+    with own.under(Lesion("1.feature:3"), Reconstruct(1)), copy_sites(own.model, own.anatomy, [site]) as found:
+        own.forward(batch)
+    plain = coder(dictionary_, features)
+    wanted = features @ plain.decoder + plain.decoder_bias
+    later = batch.mask.bool().cumsum(1) > 1
+    assert torch.allclose(found[site][later], wanted[later], atol=1e-5)
+
+
 def test_other_features_do_not_take_the_place_of_those_that_a_top_k_dictionary_lost(lm):
     own = held(lm, "topk")
     before = features_of(own)

@@ -65,6 +65,16 @@ def test_random_directions_have_the_norms_and_differ_by_seed():
     assert first.rho == given.rho
 
 
+def test_random_directions_of_the_complement_have_no_part_in_the_direction():
+    own = broca.Direction({"1.resid_post": [3.0, 4.0, 0.0], "2.resid_post": [0.0, 1.0, 1.0]})
+    drawn = own.random(3, orthogonal=True)
+    for site in own.sites:
+        assert abs(float(drawn.vectors[site] @ own.vectors[site])) < 1e-5
+        assert drawn.norm[site] == pytest.approx(own.norm[site], rel=1e-6)
+    with pytest.raises(SelectionError, match="nothing is orthogonal"):
+        broca.Direction({"1.resid_post": [3.0]}).random(0, orthogonal=True)
+
+
 def test_what_it_says_of_itself():
     given = direction()
     assert given.at("2.resid_post").sites == (Site(2, "resid_post"),)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from broca.cli import terminal
 from broca.cli.execute import check_model, load_model, options_for
 from broca.cli.exporting import mask_file
-from broca.cli.options import Loading, Templating, given_fields, refuse
+from broca.cli.options import Features, Loading, Templating, given_fields, refuse
 from broca.cli.progress import progress
 from broca.cli.selections import read_mask, selection_of
 from broca.errors import SpecError
@@ -102,6 +102,7 @@ class Under:
     """Lesion these heads, as "0.4,1.2" (layer.head)."""
     weights: Path | None = None
     """Mask the weights of this mask file, or of a finished sensitivity run."""
+    features: Features = None
 
     def on(self, model: str, loading: Loading) -> tuple[LM, list[Intervention]]:
         """The model, and what is to be in force: files and forms of it are read before the model is."""
@@ -109,12 +110,13 @@ class Under:
         from broca.interventions.weights import WeightMask
 
         chosen = given_fields(units=self.units, heads=self.heads)
-        for which, text in chosen.items():
-            read_mask(which, text)
+        read = [read_mask(which, text) for which, text in chosen.items()]
+        coded = any(site.kind == "feature" for mask in read for site in mask.at)
+        refuse({"features": self.features}, "--units of LAYER.feature", met=coded)
         file = None if self.weights is None else mask_file(self.weights, model)[0]
         if file is not None:
             WeightMask.load(file)
-        lm = load_model(model, loading)
+        lm = load_model(model, loading, self.features or ())
         masks = [selection_of(lm, which, text) for which, text in chosen.items()]
         for mask in masks:
             check_mask(lm, mask)

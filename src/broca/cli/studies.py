@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -157,8 +158,8 @@ def _with_features(study: Any, setting: Setting, call: Call) -> tuple[Setting, C
     Raises:
         SpecError: if dictionaries are given, and the study looks at no features.
     """
-    looks = ".feature" in str(study.model_dump(mode="json"))
-    refuse({"features": setting.features or None}, "--sites '*.feature', or units of it", met=looks)
+    looks = re.search(r"\.feature\b|'features'", str(study.model_dump(mode="json")))
+    refuse({"features": setting.features or None}, "something that looks at LAYER.feature", met=looks)
     held = [run.spec["model"].get("features") or () for run in call.runs.values()]
     if not looks or setting.features or not any(held):
         return setting, call

@@ -15,6 +15,7 @@ from broca.cache.mapping import map_cached
 from broca.evidence.features import FeatureStatistics, feature_sites, measure
 from broca.evidence.fills import LAST, MEANS, donors_at, fills_of, moments_at
 from broca.evidence.maps import cell
+from broca.interventions.displace import Displace
 from broca.interventions.lesion import Fill, Lesion, Positions
 from broca.interventions.weights import WeightMask
 from broca.items import Item, fingerprint
@@ -31,6 +32,10 @@ CHUNK = 64
 
 DONORS = 64
 """Prompts that a resample fill draws from."""
+
+
+EQUAL = "equal change"
+"""What conditions are called, as their localizer, that move tokens as far as a lesion of features does, and in random directions."""
 
 
 class Chosen(Protocol):
@@ -90,7 +95,8 @@ class Lesioning:
     def __call__(self, condition: Condition[UnitMask], /) -> tuple[Intervention, ...]:
         if condition.name == "intact":
             return ()
-        return (Lesion(condition.mask, self.fills[condition.fill], self.positions),)
+        lesion = Lesion(condition.mask, self.fills[condition.fill], self.positions)
+        return (Displace(lesion, condition.seed) if condition.localizer == EQUAL else lesion,)
 
 
 @dataclass(frozen=True, slots=True)

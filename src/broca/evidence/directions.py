@@ -16,6 +16,7 @@ from broca.evidence.stimuli import TokenizedSide, tokenize_contrast
 from broca.items import Contrast
 from broca.models.lm import LM
 from broca.models.pool import Pool
+from broca.models.tokens import Tokens
 from broca.sites import Site
 from broca.sites import sites as site_names
 from broca.specs.fields import Chat
@@ -106,14 +107,15 @@ def contrast_values(
         cache=cache,
         progress=lambda done, total: progress("reading the contrast", done, total),
     )
-    rho = _norms(lm, sides, where, cache, progress) if norms else {}
+    every = [*sides[0].tokens, *sides[1].tokens]
+    rho = norms_at(lm, every, where, cache=cache, progress=progress) if norms else {}
     return ContrastValues(sides, values, rho, contrast.paired)
 
 
-def _norms(
-    lm: LM, sides: tuple[TokenizedSide, TokenizedSide], where: Sequence[Site], cache: Cache, progress: Progress
+def norms_at(
+    lm: LM, every: Sequence[Tokens], where: Sequence[Site], *, cache: Cache, progress: Progress
 ) -> dict[Site, float]:
-    every = [*sides[0].tokens, *sides[1].tokens]
+    """The mean norm of what stands at some sites at a token, over `NORMS` of these texts."""
     some = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(NORMS, len(every))).astype(int))]
     found = cache(
         cell("norms", lm, some, where, Pool("mean")),

@@ -11,8 +11,10 @@ import polars as pl
 
 from broca.capture.massive import massive_coordinates
 from broca.evidence import guards
-from broca.evidence.conditions import CHUNK, INTACT, Condition, Lesioning, LesionScorer, WeightMasking
+from broca.evidence.conditions import CHUNK, EQUAL, INTACT, Condition, Lesioning, LesionScorer, WeightMasking
 from broca.evidence.draws import Draws, candidates, matched_units, matched_weights
+from broca.evidence.families import families, with_equal_changes
+from broca.evidence.rungs.causal import against_families
 from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
 from broca.evidence.verdict import Guard, Rung
 from broca.interventions.lesion import check_mask
@@ -133,6 +135,7 @@ def hold(
     checks = guards.probe(lm, bench.items, chat_of(bench.scorer))
     same = guards.restoration(lm, mask, checks) if isinstance(mask, WeightMask) else guards.identity(lm, mask, checks)
     trial, massive = (trial, ()) if isinstance(mask, WeightMask) else _without_massive(lm, trial, checks)
+    trial = with_equal_changes(trial, how.level, how.seed)
     force = forces(bench, trial, how)
     (lesion,) = force(trial.claim)
     passed = (same, *known.guards, guards.effect(lm, lesion, checks), *massive)
@@ -196,7 +199,8 @@ def rungs(scores: TrialScores, passed: Sequence[Guard], *, more: Sequence[tuple[
         more: findings that stand beside the causal rung and do not decide it, in words and numbers.
     """
     marked = {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = scores.causal()
+    equal = families(scores, (EQUAL,))
+    causal = against_families(scores.causal(), equal, scores.how.level, of="directions")
     for text, numbers in (scores.area(), *more):
         causal = causal.more(text, numbers)
     specific = scores.specific().undecided_if(marked.get("gate"))

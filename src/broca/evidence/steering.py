@@ -12,7 +12,7 @@ import polars as pl
 
 from broca.cache.cache import Cache, Json
 from broca.cache.mapping import map_cached
-from broca.errors import GuardError
+from broca.errors import GuardError, InterventionError
 from broca.evidence.conditions import Condition
 from broca.evidence.maps import Floats
 from broca.interventions.steer import Steer
@@ -60,6 +60,19 @@ class Fluency:
         direction, dose = part
         with lm.under(*([Steer(direction, dose)] if dose else [])):
             return {"perplexity": np.array([perplexity(window_rows(lm, self.texts, WINDOW))])}
+
+    def check(self, lm: LM, direction: Direction, dose: float, cache: Cache) -> None:
+        """Refuse a dose at which, or at whose negative, the model has no numbers to say.
+
+        Raises:
+            InterventionError: naming it.
+        """
+        for each in map_cached(self, [(direction, dose), (direction, -dose)], lm, cache):
+            if isnan(each["perplexity"][0]):  # type: ignore[index]
+                raise InterventionError(
+                    f"At a dose of {dose:g} of {direction!r} what the model says is no number: the vector has a norm of "
+                    f"{direction.norm[direction.sites[0]]:.3g}, and activations overflow. Give smaller doses, such as --doses=-6:6:2."
+                )
 
     def ratios(self, lm: LM, direction: Direction, doses: Sequence[float], cache: Cache) -> list[float]:
         """Perplexity under each dose, over the intact model's; infinite where it is no number."""

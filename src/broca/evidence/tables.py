@@ -8,7 +8,9 @@ _SHARE = "share of 1"
 
 CONDITION: dict[str, Field] = {
     "condition": Text('"intact", "lesion" or "random", a matched draw'),
-    "localizer": Text("by whose ranking the units were chosen"),
+    "localizer": Text(
+        'by whose ranking the units were chosen; "equal change": tokens moved as far, in random directions'
+    ),
     "side": Text('end of the ranking: "top", "bottom", "both"'),
     "dose": Float("how much is lesioned", "% of units, heads or weights"),
     "fill": Text("what lesioned units are held at"),

@@ -3,6 +3,7 @@
 from broca.interventions.circuit import Counterfactuals as Counterfactuals
 from broca.interventions.circuit import EdgePatch as EdgePatch
 from broca.interventions.circuit import circuit_margins as circuit_margins
+from broca.interventions.displace import Displace as Displace
 from broca.interventions.edges import EdgeLesion as EdgeLesion
 from broca.interventions.edges import edges_between as edges_between
 from broca.interventions.lesion import Fill as Fill

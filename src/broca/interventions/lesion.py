@@ -177,11 +177,17 @@ class Lesion:
             SiteUnavailable: if the mask was made for a model of another shape, or the model has no such site.
         """
         own = self.for_model(lm)
-        edits = {site: own._edit(lm, site) for site, flags in own.units.at.items() if flags.any()}  # noqa: SLF001 - itself
+        edits = {site: own.edit_at(lm, site) for site, flags in own.units.at.items() if flags.any()}
         with edit_sites(lm.model, lm.anatomy, edits) as fired:
             yield fired
 
-    def _edit(self, lm: LM, site: Site) -> Edit:
+    def edit_at(self, lm: LM, site: Site) -> Edit:
+        """What becomes of the values at one of its sites, ``(batch, token, unit)``; the lesion is one of `for_model`.
+
+        Raises:
+            SelectionError: if the fill or the positions have no meaning there.
+            SiteUnavailable: if the model has another number of units there.
+        """
         if site.kind in PICTURE_KINDS and (self.positions != "all" or isinstance(self.fill, Resample)):
             raise SelectionError(
                 f"{site} holds patches of pictures, not tokens of a text. Lesion it at all positions, with another fill than "

@@ -165,10 +165,28 @@ class Direction:
                     "fit it on this one."
                 )
 
-    def random(self, seed: int) -> Direction:
-        """Random vectors of the same norms, isotropic, read by themselves: what a direction is compared with."""
+    def random(self, seed: int, *, orthogonal: bool = False) -> Direction:
+        """Random vectors of the same norms, isotropic, read by themselves: what a direction is compared with.
+
+        Args:
+            seed: of the draw.
+            orthogonal: draw them from the orthogonal complement of the direction's own.
+
+        Raises:
+            SelectionError: if there is no complement: a single unit.
+        """
         draw = np.random.default_rng(seed)
-        drawn = {site: _of_norm(draw.normal(size=v.size), self.norm[site]) for site, v in self.vectors.items()}
+        drawn = {}
+        for site, own in self.vectors.items():
+            vector = draw.normal(size=own.size)
+            if orthogonal:
+                if own.size == 1:
+                    raise SelectionError(
+                        f"{site} has one unit, and nothing is orthogonal to it. Draw without orthogonal."
+                    )
+                wide = own.astype(np.float64)
+                vector -= (vector @ wide) / (wide @ wide) * wide
+            drawn[site] = _of_norm(vector, self.norm[site])
         about = {"name": f"random {seed}", "like": str(self.about.get("name", ""))}
         return replace(self, vectors=drawn, readers={}, about=about)
 

@@ -245,9 +245,16 @@ def with_trend(rung: Rung, trend: Trend, *, alpha: float, about: str) -> Rung:
     )
 
 
-def against_families(rung: Rung, table: pl.DataFrame, alpha: float, *, of: str = "masks") -> Rung:
-    """The causal rung, which has to hold against each family of random masks, or directions."""
-    if table.height < 2:
+def against_families(rung: Rung, table: pl.DataFrame, level: float, *, of: str = "masks") -> Rung:
+    """The causal rung, which has to hold against each family of random masks, or directions.
+
+    Args:
+        rung: *causal*.
+        table: one row a family: its name, how many were drawn, what they cost, and the claim's rank among them.
+        level: of the claim.
+        of: what was drawn.
+    """
+    if table.is_empty():
         return rung
     told = "; ".join(
         f"{row['family']} ({row['draws']}): {points(row['median'])} {limits(row['low'], row['high'])}, {p_value(row['p'])}"
@@ -257,8 +264,12 @@ def against_families(rung: Rung, table: pl.DataFrame, alpha: float, *, of: str =
         f" Against each family of random {of}: {told}.",
         {f"p_{name}": p for name, p in table.select("family", "p").rows()},
     )
-    lost = [name for name, p in table.select("family", "p").rows() if p > alpha]
-    return rung.failed_if(f"It is not beyond random {of} of the family {', '.join(lost)}." if lost else None)
+    least = fewest_draws(level)
+    few = table.filter(pl.col("draws") < least)["family"].to_list()
+    lost = table.filter((pl.col("draws") >= least) & (pl.col("p") > level))["family"].to_list()
+    rung = rung.failed_if(f"It is not beyond random {of} of the family {', '.join(lost)}." if lost else None)
+    short = f"Fewer than {least} random {of} of the family {', '.join(few)} allow no p ≤ {level:g}."
+    return rung.undecided_if(short if few else None)
 
 
 def patch_choice(

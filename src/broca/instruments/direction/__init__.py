@@ -11,6 +11,7 @@ COMMAND = Command(
     spec="broca.instruments.direction.spec:DirectionTest",
     question="Does the direction of a contrast move what the model says, more than random directions do, while its text stays fluent?",
     examples=True,
+    features=True,
     extras=(
         Extra(
             "export",

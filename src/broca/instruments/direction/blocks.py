@@ -97,13 +97,10 @@ def _layers(record: Record) -> list[Block]:
     )
     folded = tuple(each for each in (shown, tried) if each)
     more = Details("All layers in numbers, and those that were tried", folded) if folded else None
-    return section(
-        "layers",
-        "Where the sides are told apart",
-        Chart("layers", caption, partial(charts.separation, rows, site)),
-        further,
-        more,
-    )
+    if rows["auroc"].null_count() == rows.height:  # a direction that was given: nothing was told apart
+        return section("layers", "Layers", further, more)
+    chart = Chart("layers", caption, partial(charts.separation, rows, site))
+    return section("layers", "Where the sides are told apart", chart, further, more)
 
 
 def _families(record: Record) -> list[Block]:

@@ -11,7 +11,6 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.evidence.conditions import Condition, LesionScorer
-from broca.evidence.directions import ContrastValues, direction_of
 from broca.evidence.ledger import group_digest
 from broca.evidence.steering import (
     ANSWER,
@@ -126,25 +125,11 @@ def fluency_of(spec: DirectionTest, lm: LM) -> Fluency:
     return Fluency(tuple(Stimulus(str(i), text) for i, text in enumerate(some)))
 
 
-def axes_without(seen: ContrastValues, groups: frozenset[str], spec: DirectionTest) -> dict[Site, Axis]:
-    """The axis at each site, fitted without the stimuli of these groups; with all where too few would be left.
-
-    Args:
-        seen: the contrast.
-        groups: of the items that test.
-        spec: the method.
-    """
-    kept = tuple(np.array([group not in groups for group in of]) for of in seen.groups)
-    if min(int(each.sum()) for each in kept) < 4:
-        kept = tuple(np.ones_like(each) for each in kept)
-    return {site: seen.axis(site, spec.method, (kept[0], kept[1])) for site in seen.sites}
-
-
-def candidates(spec: DirectionTest, sites: Sequence[Site]) -> list[Site]:
-    """The sites among which one is chosen, evenly spread; the last one, behind which nothing is computed but the head, left out."""
+def candidates(spec: DirectionTest, sites: Sequence[Site], n_layers: int) -> list[Site]:
+    """The sites among which one is chosen, evenly spread; those of the last layer, behind which only the head is computed, left out."""
     if spec.layer is not None:
         return [site for site in sites if site.layer == spec.layer]
-    inner = list(sites[:-1]) or list(sites)
+    inner = [site for site in sites if site.layer < n_layers - 1] or list(sites)
     places = (
         np.linspace(0, len(inner) - 1, min(spec.tries, len(inner)) + 2)[1:-1]
         if len(inner) > spec.tries
@@ -162,14 +147,15 @@ def choose(work: Work, items: Sequence[Item]) -> Chosen:
 
     Raises:
         StimulusError: if `toward` is no choice of the items.
+        InterventionError: if the largest dose leaves no numbers.
     """
-    spec, lm, seen = work.spec, work.lm, work.seen
+    spec, lm = work.spec, work.lm
     bench = LesionScorer(lm, items, spec.scorer, chat_of(spec.scorer), work.cache)
     tried: list[dict[str, Any]] = []
-    among, about = candidates(spec, seen.sites), _about(spec, lm)
+    among = candidates(spec, list(work.axes), lm.anatomy.n_layers)
     for turn, site in enumerate(among):
         work.progress("choosing a layer", turn, len(among))
-        direction = direction_of({site: work.axes[site]}, seen.rho, **about)
+        direction = work.whole.at(site)
         dose = fluent_dose(work.fluency, lm, direction, most=spec.most, limit=spec.perplexity_limit, cache=work.cache)
         used = dose or spec.most / RANGE
         plus, minus = bench.tables(both_signs([Condition("lesion", direction, dose=100.0)]), SteerBy(used))
@@ -179,24 +165,18 @@ def choose(work: Work, items: Sequence[Item]) -> Chosen:
     fluent = [row for row in tried if row["dose"] is not None]
     best = max(fluent or tried, key=lambda row: abs(row["effect"]))
     site = Site.parse(best["site"])
+    work.fluency.check(lm, work.whole.at(site), spec.most, work.cache)
     table = pl.DataFrame([row | {"chosen": row is best} for row in tried], schema=TRIED)
     return Chosen(
         site,
         work.axes[site],
-        direction_of({site: work.axes[site]}, seen.rho, **about),
+        work.whole.at(site),
         best["dose"],
         best["dose"] or spec.most / RANGE,
         best["toward"],
         1 if best["effect"] >= 0 else -1,
         table,
     )
-
-
-def _about(spec: DirectionTest, lm: LM) -> dict[str, Any]:
-    """What a direction says of itself."""
-    contrast = spec.stimuli
-    return {"model": lm.fingerprint, "name": contrast.name, "method": spec.method, "pool": spec.pool,
-            "contrast": contrast.fingerprint, "fitted_on": lm.name}  # fmt: skip
 
 
 def _shift(spec: DirectionTest, plus: pl.DataFrame, minus: pl.DataFrame, items: Sequence[Item]) -> tuple[str, float]:

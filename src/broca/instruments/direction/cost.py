@@ -6,9 +6,10 @@ from broca.evidence.conditions import CHUNK
 from broca.evidence.steering import STEPS, WINDOW
 from broca.evidence.stimuli import tokenize_contrast
 from broca.instruments.direction.choosing import Parts, candidates, fluency_of
-from broca.instruments.direction.run import places
+from broca.instruments.direction.source import places
 from broca.instruments.direction.spec import DirectionTest
 from broca.models.lm import LM
+from broca.scoring import chat_of
 from broca.scoring.costs import count_tokens, sample_items
 from broca.specs.cost import Phase, Plan, times
 from broca.stats.stopping import operation, stopping_rule
@@ -21,19 +22,18 @@ def cost(spec: DirectionTest, lm: LM) -> Plan:
     others = [item for name, items in spec.abilities.items() if name != own for item in items]
     tested = [*parts.testing, *others]
     where = places(spec, lm)
-    layers = len(candidates(spec, where))
+    layers = len(candidates(spec, where, lm.anatomy.n_layers))
     n = {name: count_tokens(lm, items, spec.scorer, cell=CHUNK) for name, items in
          (("choosing", parts.choosing), ("own", parts.testing), ("tested", tested))}  # fmt: skip
-    sides = tokenize_contrast(spec.stimuli, lm, chat=spec.chat, truncate=spec.truncate, seed=spec.seed)
-    contrast = Phase("reading the contrast", sum(len(each) for side in sides for each in side.tokens), 1.3)
+    reading = _reading(spec, lm, parts)
     windows = sum(len(tokens) for _, tokens in WINDOW.cut(lm, fluency_of(spec, lm).texts))
     doses = len({*spec.doses}) + 4
     phases = [
         Phase("scoring the intact model", n["tested"]),
-        contrast,
+        reading,
         Phase("choosing a layer", n["choosing"], 2 * layers + 1),
         Phase("taking perplexities", windows, 2 * layers * STEPS + layers + doses),
-        Phase("steering", n["tested"], 2 * (1 + 2 * spec.beside)),
+        Phase("steering", n["tested"], 2 * (1 + (1 + spec.fits) * spec.enough_draws(spec.beside))),
     ]
     if draws := spec.enough_draws(spec.draws):
         usual = operation(stopping_rule(spec.level, draws=draws)).draws or draws
@@ -42,7 +42,16 @@ def cost(spec: DirectionTest, lm: LM) -> Plan:
     if spec.max_new_tokens:
         prompts = len(spec.prompts) or 4
         phases.append(Phase("writing text", prompts * (8 + spec.max_new_tokens), 5))
-    if spec.twins:
+    if spec.twins and spec.fits:
         # Beside untrained twins there is one with its weights in disorder.
-        phases += times([contrast], spec.enough_twins(spec.twins) + 1, name="fitting in untrained twins", twins=True)
+        phases += times([reading], spec.enough_twins(spec.twins) + 1, name="fitting in untrained twins", twins=True)
     return Plan(tuple(phases), sample_items(lm, tested, spec.scorer))
+
+
+def _reading(spec: DirectionTest, lm: LM, parts: Parts) -> Phase:
+    """What is read to fit; or, of a direction that is given, to know how what stands at its sites varies."""
+    if not spec.fits:
+        prompts = lm.tokenize([item.content for item in parts.choosing], chat=chat_of(spec.scorer))
+        return Phase("reading prompts", sum(map(len, prompts)), 2)
+    sides = tokenize_contrast(spec.stimuli, lm, chat=spec.chat, truncate=spec.truncate, seed=spec.seed)
+    return Phase("reading the contrast", sum(len(each) for side in sides for each in side.tokens), 1.3)

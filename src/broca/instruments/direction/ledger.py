@@ -23,7 +23,7 @@ def ledger(spec: DirectionTest, chosen: Chosen, parts: Parts, abilities: list[st
     """
     looks = (
         look("layers", chosen.tried["site"], str(chosen.site)),
-        look("ways to fit", (spec.method,)),
+        look("ways to fit", (spec.method,) if spec.fits else ()),
         look("doses", sorted(spec.doses), f"{chosen.dose:g}" if chosen.dose else "none"),
     )
     tested = f"other items of {enumeration(abilities)}"

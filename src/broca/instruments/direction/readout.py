@@ -13,7 +13,7 @@ from broca.errors import BrocaError
 from broca.evidence.directions import ContrastValues, contrast_values
 from broca.evidence.rungs import learned, reliable, selective
 from broca.evidence.rungs.learned import TwinTask, in_twins
-from broca.evidence.verdict import Rung
+from broca.evidence.verdict import MAP, Rung
 from broca.models.lm import LM
 from broca.sites import Site
 from broca.stats.axes import auroc, cosine, held_out_places
@@ -50,6 +50,27 @@ class Separation:
         return float((a.mean() - b.mean()) / spread) if spread > 0 else 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MapValue:
+    """What the direction is worth as a map."""
+
+    rungs: tuple[Rung, ...]
+    twins: pl.DataFrame | None
+
+
+GIVEN = "The direction was given, and nothing was fitted."
+
+
+def map_value(work: Work, site: Site) -> MapValue:
+    """*Selective*, *reliable* and *learned* at the chosen site; not tested where no direction is fitted."""
+    spec = work.spec
+    if work.seen is None:
+        return MapValue(tuple(Rung(name, "not tested", GIVEN, {}) for name in MAP), None)
+    apart = separation(work.seen, site, spec)
+    table = twins(work, apart.d, site) if spec.twins else None
+    return MapValue((*map_rungs(work, work.seen, site, apart), learned_rung(spec, apart.d, table)), table)
+
+
 def separation(seen: ContrastValues, site: Site, spec: DirectionTest) -> Separation:
     """Of the sides of a contrast at a site."""
     a, b = seen.rows(site)
@@ -62,16 +83,19 @@ def layers(work: Work, chosen: Site) -> pl.DataFrame:
     """One row a site: separation on groups left out, cosine of halves, size, and cosine with the chosen one."""
     spec, seen, axes, rows = work.spec, work.seen, work.axes, []
     for site, axis in axes.items():
-        apart, size = separation(seen, site, spec), float(np.linalg.norm(axis.vector))
-        rho = seen.rho.get(site)
+        apart = None if seen is None else separation(seen, site, spec)
+        size, rho = float(np.linalg.norm(axis.vector)), work.whole.rho.get(site)
         rows.append(
             {
-                "site": str(site), "layer": site.layer, "auroc": apart.auroc, "d": apart.d, "halves": halves(seen, site, spec),
+                "site": str(site), "layer": site.layer, "auroc": apart and apart.auroc, "d": apart and apart.d,
+                "halves": None if seen is None else halves(seen, site, spec),
                 "norm": size, "rho": rho, "share": size / rho if rho else None,
                 "cosine": cosine(axis.vector, axes[chosen].vector) if axis.vector.shape == axes[chosen].vector.shape else None,
             }
         )  # fmt: skip
-    return pl.DataFrame(rows, schema_overrides={"rho": pl.Float64, "share": pl.Float64, "cosine": pl.Float64})
+    return pl.DataFrame(
+        rows, schema_overrides=dict.fromkeys(("auroc", "d", "halves", "rho", "share", "cosine"), pl.Float64)
+    )
 
 
 def halves(seen: ContrastValues, site: Site, spec: DirectionTest) -> float:
@@ -85,22 +109,22 @@ def halves(seen: ContrastValues, site: Site, spec: DirectionTest) -> float:
         return float("nan")
 
 
-def map_rungs(work: Work, site: Site, apart: Separation) -> tuple[Rung, Rung]:
+def map_rungs(work: Work, seen: ContrastValues, site: Site, apart: Separation) -> tuple[Rung, Rung]:
     """*Selective* and *reliable*, at the chosen site, where the sides lie so far apart."""
-    spec, seen = work.spec, work.seen
+    spec = work.spec
     a, b = seen.rows(site)
     sides = Sides.of(len(a), len(b), groups=seen.groups)
     if spec.permutations and sides.n_arrangements < 2 / spec.level:
         why = f"{sides.n_groups} groups can be dealt to the sides in {sides.n_arrangements} ways, too few for p ≤ {spec.level:g}."
         return Rung("selective", "undecided", why, {}), Rung("reliable", "undecided", why, {})
-    found = _nulls(work, site, sides)
+    found = _nulls(work, seen, site, sides)
     interval = _interval(apart, seen, spec)
     tells = selective.axis(interval, found["auroc"], groups=sides.n_groups, alpha=spec.level)
     return tells, reliable.axis(halves(seen, site, spec), found["cosine"], alpha=spec.level)
 
 
-def _nulls(work: Work, site: Site, sides: Sides) -> Mapping[str, np.ndarray]:
-    spec, seen, lm = work.spec, work.seen, work.lm
+def _nulls(work: Work, seen: ContrastValues, site: Site, sides: Sides) -> Mapping[str, np.ndarray]:
+    spec, lm = work.spec, work.lm
     a, b = seen.rows(site)
     key = {"cell": "shuffled directions", "site": str(site), "spec": spec.model_dump_json(include=set(_OF_NULLS)),
            "contrast": spec.stimuli.fingerprint, "condition": list(lm.condition)}  # fmt: skip

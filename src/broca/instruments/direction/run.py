@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 
 from broca.cache.cache import Cache, Progress, no_cache, silent
-from broca.errors import SiteUnavailable
 from broca.evidence.conditions import LesionScorer
 from broca.evidence.contrast_map import stimulus_summary
-from broca.evidence.directions import contrast_values
 from broca.evidence.duplicates import warn_of_near_duplicates
+from broca.evidence.families import families
 from broca.evidence.holding import examine, rungs
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
@@ -23,15 +22,16 @@ from broca.evidence.trial import CITATIONS, Conduct, TrialScores
 from broca.evidence.verdict import Guard, Rung, Verdict
 from broca.instruments.direction import readout
 from broca.instruments.direction import steering_trial as steering
-from broca.instruments.direction.choosing import Chosen, Parts, axes_without, choose, fluency_of
+from broca.instruments.direction.choosing import Chosen, Parts, choose
 from broca.instruments.direction.ledger import ledger
 from broca.instruments.direction.result import DirectionResult
+from broca.instruments.direction.source import places, work_of
 from broca.instruments.direction.spec import DirectionTest
 from broca.instruments.direction.work import Work
 from broca.models.lm import LM
 from broca.page.numbers import number
 from broca.scoring import chat_of
-from broca.sites import Site, sites
+from broca.sites import Site
 from broca.stimuli.lengths import length_match
 
 OWN = (
@@ -51,7 +51,7 @@ def run(spec: DirectionTest, lm: LM, *, cache: Cache = no_cache, progress: Progr
         StimulusError, UnknownName: if what is asked for does not exist, is malformed, or has too few groups.
         StatisticsError: if the sides of the contrast do not differ.
     """
-    where = places(spec, lm)
+    places(spec, lm)  # what is not there is said before anything is scored
     own = next(iter(spec.abilities))
     parts = Parts.of(spec.abilities[own], spec.seed)
     tested = {own: parts.testing, **{name: items for name, items in spec.abilities.items() if name != own}}
@@ -63,19 +63,7 @@ def run(spec: DirectionTest, lm: LM, *, cache: Cache = no_cache, progress: Progr
         what="steering",
     )  # fmt: skip
     examined = examine(bench, tested, how)
-    seen = contrast_values(
-        lm,
-        spec.stimuli,
-        where,
-        spec.pool,
-        chat=spec.chat,
-        truncate=spec.truncate,
-        seed=spec.seed,
-        cache=cache,
-        progress=progress,
-    )
-    axes = axes_without(seen, frozenset(item.cluster for item in parts.testing), spec)
-    work = Work(spec, lm, seen, axes, fluency_of(spec, lm), cache, progress)
+    work = work_of(spec, lm, parts, cache=cache, progress=progress)
     chosen = choose(work, parts.choosing)
     checks = steering.check_steering(bench, chosen)
     kept = {item.id for item in parts.testing}
@@ -83,27 +71,8 @@ def run(spec: DirectionTest, lm: LM, *, cache: Cache = no_cache, progress: Progr
     scores = steering.hold(bench, start, chosen, examined, [item for item in spec.rewordings if item.id in kept])
     shown = steering.curve(work, replace(bench, items=parts.testing), chosen)
     texts = steering.samples(work, chosen)
-    apart = readout.separation(seen, chosen.site, spec)
-    twins = readout.twins(work, apart.d, chosen.site) if spec.twins else None
-    return _result(_Found(work, chosen, parts, scores, shown, texts, apart, twins, (*examined.guards, *checks)))
-
-
-def places(spec: DirectionTest, lm: LM) -> tuple[Site, ...]:
-    """Where to fit.
-
-    Raises:
-        SiteUnavailable: if the model has no such site, or steering is asked for at another layer.
-    """
-    where = sites(spec.sites, lm.anatomy.n_layers)
-    if spec.sites.startswith("*."):
-        where = lm.anatomy.sites(where[0].kind)
-    for site in where:
-        lm.anatomy.tap(site)
-    if spec.layer is not None and spec.layer not in {site.layer for site in where}:
-        raise SiteUnavailable(
-            f"layer = {spec.layer} is none of the sites {spec.sites!r} of this model. Choose one of those."
-        )
-    return where
+    worth = readout.map_value(work, chosen.site)
+    return _result(_Found(work, chosen, parts, scores, shown, texts, worth, (*examined.guards, *checks)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,8 +85,7 @@ class _Found:
     scores: TrialScores
     curve: steering.Curve
     texts: pl.DataFrame
-    apart: readout.Separation
-    twins: pl.DataFrame | None
+    worth: readout.MapValue
     guards: tuple[Guard, ...]
 
     @property
@@ -132,10 +100,9 @@ class _Found:
 def _result(found: _Found) -> DirectionResult:
     spec, lm, axes = found.work.spec, found.work.lm, found.work.axes
     scores, chosen = found.scores, found.chosen
-    families = steering.families(scores)
+    beside = families(scores, (steering.NORM, steering.SHUFFLED))
     shift = _shift(found)
-    verdict = Verdict.of(*_map(found), *_place(spec, found, families, shift))
-    match = length_match(spec.stimuli, tokens=[len(each) for side in found.work.seen.sides for each in side.tokens])
+    verdict = Verdict.of(*found.worth.rungs, *_place(spec, found, beside, shift))
     tables = scores.tables
     return DirectionResult(
         spec=spec,
@@ -146,11 +113,11 @@ def _result(found: _Found) -> DirectionResult:
         layers=readout.layers(found.work, found.site),
         tried=chosen.tried,
         curve=found.curve.table,
-        families=families,
+        families=beside,
         texts=found.texts,
         contrasts=readout.contrasts(found.work, found.site),
-        twins=found.twins,
-        contrast=stimulus_summary(spec.stimuli, match),
+        twins=found.worth.twins,
+        contrast=_contrast(found.work),
         shift=shift,
         verdict=verdict,
         guards=(*found.guards, _fluent(spec, found)),
@@ -163,14 +130,15 @@ def _result(found: _Found) -> DirectionResult:
     )
 
 
-def _map(found: _Found) -> tuple[Rung, ...]:
-    return (
-        *readout.map_rungs(found.work, found.site, found.apart),
-        readout.learned_rung(found.work.spec, found.apart.d, found.twins),
-    )
+def _contrast(work: Work) -> dict[str, Any]:
+    """The stimuli in numbers; of a direction that was given its name alone."""
+    if work.seen is None:
+        return {"name": work.name}
+    match = length_match(work.spec.stimuli, tokens=[len(each) for side in work.seen.sides for each in side.tokens])
+    return stimulus_summary(work.spec.stimuli, match)
 
 
-def _place(spec: DirectionTest, found: _Found, families: pl.DataFrame, shift: Mapping[str, Any]) -> tuple[Rung, Rung]:
+def _place(spec: DirectionTest, found: _Found, beside: pl.DataFrame, shift: Mapping[str, Any]) -> tuple[Rung, Rung]:
     """*Causal* and *specific*: steering against the right answer is to cost it what random directions do not."""
     causal, specific = rungs(found.scores, found.guards)
     toward = "the right answer" if found.chosen.toward == ANSWER else repr(found.chosen.toward)
@@ -181,7 +149,7 @@ def _place(spec: DirectionTest, found: _Found, families: pl.DataFrame, shift: Ma
     )
     if found.curve.trend is not None:
         causal = causal_rung.with_trend(causal, found.curve.trend, alpha=spec.level, about=f"the log-odds of {toward}")
-    causal = causal_rung.against_families(causal, families, spec.alpha, of="directions")
+    causal = causal_rung.against_families(causal, beside, spec.level, of="directions")
     broken = None if found.chosen.dose else "No dose leaves text fluent: what it does is done by breaking text."
     return causal.undecided_if(broken), specific.undecided_if(broken)
 
@@ -202,13 +170,13 @@ def _shift(found: _Found) -> dict[str, Any]:
 
 
 def _steering_summary(lm: LM, found: _Found) -> dict[str, Any]:
-    chosen = found.chosen
+    chosen, about = found.chosen, found.chosen.direction.about
     return {
         "site": str(chosen.site), "dose": chosen.dose, "toward": chosen.toward, "orientation": chosen.orientation,
         "norm": chosen.direction.norm[chosen.site], "model": lm.fingerprint,
         "model_type": str(getattr(lm.model.config, "model_type", "")),
-        "rho": {str(site): value for site, value in found.work.seen.rho.items()},
-        **{name: chosen.direction.about[name] for name in ("name", "method", "pool", "contrast", "fitted_on")},
+        "rho": {str(site): value for site, value in found.work.whole.rho.items()},
+        **{name: str(about.get(name) or "") for name in ("name", "method", "pool", "contrast", "fitted_on")},
     }  # fmt: skip
 
 
@@ -224,7 +192,7 @@ def _fluent(spec: DirectionTest, found: _Found) -> Guard:
             "marked",
             f"{text}, and at {low:.2g} still more than {spec.perplexity_limit:g} times: it breaks text.",
         )
-    share = found.dose * found.chosen.direction.norm[found.site] / found.work.seen.rho[found.site]
+    share = found.dose * found.chosen.direction.norm[found.site] / found.work.whole.rho[found.site]
     return Guard(
         "fluency",
         "passed",
@@ -233,11 +201,7 @@ def _fluent(spec: DirectionTest, found: _Found) -> Guard:
 
 
 def _warnings(spec: DirectionTest, found: _Found) -> tuple[str, ...]:
-    contrast = spec.stimuli
-    texts = [stimulus.text for stimulus in (*contrast.positive, *contrast.negative)]
-    out = list(warn_of_near_duplicates("stimuli", texts, [*found.work.seen.groups[0], *found.work.seen.groups[1]]))
-    if min(len(contrast.positive), len(contrast.negative)) < 20:
-        out.append("Fewer than 20 stimuli on a side: the direction will hang on which they are. 100 are good.")
+    out = _of_stimuli(spec, found.work)
     out += [
         f"The intact model does not answer {name} better than chance, as far as these items can tell, so {name} says nothing about specificity."
         for name in found.scores.unable
@@ -248,6 +212,24 @@ def _warnings(spec: DirectionTest, found: _Found) -> tuple[str, ...]:
     return tuple(out)
 
 
+def _of_stimuli(spec: DirectionTest, work: Work) -> list[str]:
+    """What is to be said of the stimuli; nothing where none were read."""
+    if work.seen is None:
+        return []
+    contrast = spec.stimuli
+    texts = [stimulus.text for stimulus in (*contrast.positive, *contrast.negative)]
+    out = list(warn_of_near_duplicates("stimuli", texts, [*work.seen.groups[0], *work.seen.groups[1]]))
+    if (fewest := min(len(contrast.positive), len(contrast.negative))) < 20:
+        out.append("Fewer than 20 stimuli on a side: the direction will hang on which they are. 100 are good.")
+    width = next(iter(work.axes.values())).vector.size
+    if spec.method == "leace" and 2 * fewest <= width:
+        out.append(
+            f"Of {2 * fewest} stimuli LEACE takes away all that tells the sides apart, whatever it is: there are {width} units. Nothing follows "
+            "for other stimuli; give several times as many."
+        )
+    return out
+
+
 def _claim(spec: DirectionTest, lm: LM, found: _Found, sentence: str) -> str:
     cell = found.scores.cell
     toward = "right answers" if found.chosen.toward == ANSWER else repr(found.chosen.toward)
@@ -256,9 +238,9 @@ def _claim(spec: DirectionTest, lm: LM, found: _Found, sentence: str) -> str:
     if cell["random_median"] is not None:
         beside = f" (random directions of its norm and variance: to {cell['intact'] + cell['random_median']:.1%} in the median)"
     return (
-        f"The {spec.stimuli.name} direction at {found.site} of {lm.name}, added {found.dose:.3g} times, moves answers {side} {toward}; against "
+        f"The {found.work.name} direction at {found.site} of {lm.name}, added {found.dose:.3g} times, moves answers {side} {toward}; against "
         f"the right answer it takes {found.scores.own} accuracy from {cell['intact']:.1%} to {cell['lesion']:.1%}{beside}, with perplexity "
         f"within {spec.perplexity_limit - 1:.0%}. {sentence}"
         if found.chosen.dose
-        else f"No dose of the {spec.stimuli.name} direction at {found.site} of {lm.name} leaves text fluent. {sentence}"
+        else f"No dose of the {found.work.name} direction at {found.site} of {lm.name} leaves text fluent. {sentence}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,6 +15,7 @@ from broca.evidence.ledger import SharedLevel
 from broca.instruments.direction import method as method_words
 from broca.items import Contrast
 from broca.page.shell import YOURS, command
+from broca.registry import COMPAT
 from broca.scoring import AnyScorer, Likelihood
 from broca.sites import check_pattern
 from broca.specs.command import Call, Form
@@ -36,6 +38,7 @@ from broca.stimuli.contrasts import contrast as load_contrast
 from broca.stimuli.contrasts import option_types as types_of_contrast
 from broca.stimuli.options import deal
 
+_FEATURE = re.compile(r"([0-9]{1,5})\.feature:([0-9]{1,9})")
 MOST_DOSES = 41
 """Doses of a curve at most."""
 
@@ -65,6 +68,9 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     """Fit a direction from a contrast, steer along it by doses, and compare with matched random directions."""
 
     kind: Literal["direction"] = "direction"
+    direction: str | None = None
+    """Steer along the direction of this file (.safetensors, .gguf, .pt, .svec), or along what a feature writes ("12.feature:507"), instead
+    of one that is fitted."""
     contrast: str | Contrast = "sentiment"
     """What the direction is fitted from: a contrast by name, or a file. Positive doses go towards its positive side."""
     items: str = "sentiment"
@@ -106,7 +112,8 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     draws: Annotated[Natural, Sentence("lesion", method_words.draws)] = 39
     """Random directions at most of the norm, and the share of variance, of the direction: drawing stops as soon as the decision is all but certain."""
     beside: Natural = 19
-    """Random directions of the same norm alone, and as many fitted where sides were dealt at random: the claim has to hold against both."""
+    """Random directions of the same norm alone, and as many fitted where sides were dealt at random: the claim has to hold against both. More
+    where claims share the level."""
     dose_draws: Natural = 4
     """Random directions at each dose of the curve."""
     prompts: tuple[str, ...] = ()
@@ -125,6 +132,9 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     expect: Expected = None
 
     needs: ClassVar[tuple[Need, ...]] = (
+        Need(("contrast", "sites"), (), lambda spec: spec.fits, "nothing is fitted", beside="direction", strict=True),
+        Need(("permutations", "twins"), (), lambda spec: spec.fits, "nothing is fitted", beside="direction"),
+        Need(("method", "pool"), ("also",), lambda spec: spec.fits or spec.also, "nothing else is fitted"),
         Need(("tries",), (), lambda spec: spec.layer is None, "there is nothing to choose", beside="layer"),
         Need(("prompts",), ("max_new_tokens=1 or more",), lambda spec: spec.max_new_tokens),
     )
@@ -141,6 +151,17 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
         return self
 
     @property
+    def fits(self) -> bool:
+        """Whether a direction is fitted, and not given."""
+        return self.direction is None
+
+    @property
+    def feature(self) -> tuple[int, int] | None:
+        """Layer and number of the feature that is given as a direction."""
+        found = _FEATURE.fullmatch(self.direction or "")
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
     def most(self) -> float:
         """The largest dose of either sign."""
         return max(map(abs, self.doses))
@@ -150,15 +171,10 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
         """Options of the contrast, and those of the benchmarks."""
         names = (self.items, *self.others)
         takes = [(name, types_of_items(name)) for name in names]
-        if isinstance(self.contrast, str):
-            takes = [(self.contrast, types_of_contrast(self.contrast)), *takes]
-        first, *rest = deal(self.options, takes)
-        of_contrast = first if isinstance(self.contrast, str) else {}
-        return of_contrast, {
-            name: value
-            for own in (rest if isinstance(self.contrast, str) else (first, *rest))
-            for name, value in own.items()
-        }
+        named = [self.contrast] if self.fits and isinstance(self.contrast, str) else []
+        dealt = deal(self.options, [*((name, types_of_contrast(name)) for name in named), *takes])
+        own, rest = dealt[: len(named)], dealt[len(named) :]
+        return dict(*own), {name: value for part in rest for name, value in part.items()}
 
     @cached_property
     def stimuli(self) -> Contrast:
@@ -183,7 +199,9 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
 
     def data_fingerprints(self) -> dict[str, str]:
         """Content hashes of stimuli and items: files may change under their names."""
-        prints = {"contrast": self.stimuli.fingerprint}
+        prints = {"contrast": self.stimuli.fingerprint} if self.fits else {}
+        if self.direction is not None and self.feature is None:
+            prints["direction"] = COMPAT["direction"](self.direction).fingerprint
         prints |= {f"contrast {name}": each.fingerprint for name, each in self.further.items()}
         return prints | self.item_fingerprints()
 
@@ -191,7 +209,7 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     def option_types(cls, fields: Mapping[str, Any], /) -> tuple[Mapping[str, Any], ...]:
         names = (fields.get("items", "sentiment"), *fields.get("others", ()))
         contrast = fields.get("contrast", "sentiment")
-        own = (types_of_contrast(contrast),) if isinstance(contrast, str) else ()
+        own = (types_of_contrast(contrast),) if isinstance(contrast, str) and not fields.get("direction") else ()
         return (*own, *(types_of_items(name) for name in names))
 
     def following(self, call: Call, /) -> Sequence[str]:

@@ -12,7 +12,6 @@ import polars as pl
 from broca.errors import StatisticsError
 from broca.evidence import effects, guards
 from broca.evidence.conditions import INTACT, Condition, LesionScorer
-from broca.evidence.directions import ContrastValues
 from broca.evidence.draws import Draws
 from broca.evidence.guards import probe
 from broca.evidence.holding import Examination
@@ -25,7 +24,6 @@ from broca.scoring import chat_of
 from broca.stats.axis_draws import random_vectors, shuffled_vectors
 from broca.stats.dose_trend import Trend, dose_trend
 from broca.stats.exchange import Sides
-from broca.stats.nulls import empirical_p, quantile_band
 from broca.stats.pairs import mean_interval
 from broca.units.direction import Direction
 
@@ -39,20 +37,6 @@ NORM, SHUFFLED, CURVE = "same norm", "shuffled sides", "curve"
 """Families of random directions that stand beside the draws, which match in norm and variance."""
 CURVES = {"dose": pl.Float64, "series": pl.String, "seed": pl.Int64, "log_odds": pl.Float64, "low": pl.Float64, "high": pl.Float64,
           "accuracy": pl.Float64, "perplexity_ratio": pl.Float64}  # fmt: skip
-FAMILIES = {
-    "family": pl.String,
-    "draws": pl.Int64,
-    "median": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "p": pl.Float64,
-}
-
-
-def residuals(seen: ContrastValues, chosen: Chosen) -> np.ndarray:
-    """What stands at the site, about the means of the sides: how it varies beside the contrast."""
-    a, b = seen.rows(chosen.site)
-    return np.concatenate([a - a.mean(0), b - b.mean(0)]).astype(np.float64)
 
 
 def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
@@ -63,9 +47,9 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
         chosen: what is steered.
     """
     spec, seen = work.spec, work.seen
-    label = spec.stimuli.name
+    label = work.name
     claim = Condition("lesion", chosen.direction, localizer=label, dose=100.0, fill="add")
-    vector, rest = chosen.axis.vector, residuals(seen, chosen)
+    vector, rest = chosen.axis.vector, work.rest[chosen.site]
 
     def drawn(vectors: np.ndarray, family: str, start: int = 0) -> tuple[Steered, ...]:
         made = [chosen.beside(v, family) for v in vectors]
@@ -77,13 +61,12 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
     n = spec.enough_draws(spec.draws)
     matched = drawn(random_vectors(vector, rest, n, family="variance", seed=spec.seed), label) if n else ()
     beside: tuple[Steered, ...] = ()
-    if spec.beside:
-        beside = drawn(random_vectors(vector, rest, spec.beside, family="norm", seed=spec.seed), NORM)
-        a, b = seen.rows(chosen.site)
-        sides = Sides.of(len(a), len(b), groups=seen.groups)
-        beside += drawn(
-            shuffled_vectors(vector, a, b, sides, spec.beside, method=spec.method, seed=spec.seed), SHUFFLED
-        )
+    if most := spec.enough_draws(spec.beside):
+        beside = drawn(random_vectors(vector, rest, most, family="norm", seed=spec.seed), NORM)
+        if seen is not None:
+            a, b = seen.rows(chosen.site)
+            sides = Sides.of(len(a), len(b), groups=seen.groups)
+            beside += drawn(shuffled_vectors(vector, a, b, sides, most, method=spec.method, seed=spec.seed), SHUFFLED)
     return LesionTrial((claim,), Draws(matched, "of the same norm and share of variance"), beside=beside, wanted=n)
 
 
@@ -144,31 +127,6 @@ def _against(
     return pl.concat([against.rows(each, tables[2 * i], tables[2 * i + 1]) for i, each in enumerate(conditions)])
 
 
-def families(scores: TrialScores) -> pl.DataFrame:
-    """One row a family of random directions that stands beside the draws: what they cost, and the claim's rank among them."""
-    own = scores.items.filter(pl.col("ability") == scores.own)
-    intact = float(effects.rows_of(own, {"condition": "intact"})["correct"].mean())  # type: ignore[arg-type]
-    value = scores.cell["effect"]
-    rows = []
-    for family in (NORM, SHUFFLED):
-        drawn = own.filter((pl.col("condition") == "random") & (pl.col("localizer") == family))
-        costs = drawn.group_by("seed", maintain_order=True).agg(pl.col("correct").mean())["correct"].to_numpy() - intact
-        if len(costs):
-            band = quantile_band(costs)
-            p = float(empirical_p(value, costs, "less"))
-            rows.append(
-                {
-                    "family": family,
-                    "draws": len(costs),
-                    "median": band.value,
-                    "low": band.low,
-                    "high": band.high,
-                    "p": p,
-                }
-            )
-    return pl.DataFrame(rows, schema=FAMILIES)
-
-
 # -- the curve -------------------------------------------------------------------------------------------------------
 
 
@@ -189,12 +147,12 @@ def curve(work: Work, bench: LesionScorer, chosen: Chosen) -> Curve:
         bench: the model with these items.
         chosen: what is steered.
     """
-    spec, seen, dose = work.spec, work.seen, chosen.used
+    spec, dose = work.spec, chosen.used
     fluent = [round(share * dose, 9) for share in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     doses = sorted({*spec.doses, *fluent})
     ratios = dict(zip(doses, work.fluency.ratios(bench.lm, chosen.direction, doses, bench.cache), strict=True))
     vectors = random_vectors(
-        chosen.axis.vector, residuals(seen, chosen), spec.dose_draws, family="variance", seed=spec.seed + 10_000
+        chosen.axis.vector, work.rest[chosen.site], spec.dose_draws, family="variance", seed=spec.seed + 10_000
     )
     drawn = [chosen.beside(v, CURVE) for v in vectors]
     series = [("direction", -1, chosen.direction, doses), *(("random", i, d, spec.doses) for i, d in enumerate(drawn))]

@@ -16,6 +16,7 @@ from broca.scoring import chat_of
 from broca.scoring.costs import sample_items
 from broca.specs.cost import Phase, Plan
 from broca.specs.savings import Saving
+from broca.stats.stopping import fewest_draws
 from broca.units import UnitMask
 
 
@@ -30,7 +31,7 @@ def cost(spec: CausalTest, lm: LM) -> Plan:
         lm,
         items,
         spec.scorer,
-        lesions=_lesions(spec),
+        lesions=_lesions(spec) + _equal_changes(spec),
         draws=spec.enough_draws(spec.draws),
         alpha=spec.level,
         fills=spec.fills if units else (),
@@ -53,6 +54,14 @@ def _lesions(spec: CausalTest) -> int:
     doses = [dose for dose in spec.doses if dose != spec.percent]
     curve = len(doses) * (len(spec.sides) + spec.dose_draws)
     return len(spec.fills) + len(spec.sides) - 1 + curve + len(spec.localizers) + len(spec.sizes) + 1
+
+
+def _equal_changes(spec: CausalTest) -> int:
+    """Random directions beside a lesion of features."""
+    mask = spec.selection
+    sites = [str(site) for site in mask.at] if isinstance(mask, UnitMask) else [getattr(spec.localizer, "sites", "")]
+    lesioned = bool(sites) and all(site.endswith(".feature") for site in sites)
+    return fewest_draws(spec.level) if lesioned and spec.draws else 0
 
 
 def _localizing(spec: CausalTest, lm: LM) -> list[Phase]:

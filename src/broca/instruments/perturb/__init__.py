@@ -9,5 +9,6 @@ COMMAND = Command(
     spec="broca.instruments.perturb.spec:Perturb",
     question="Do mistakes and rewordings cost answers, where in the model is the damage done, and what puts it right again?",
     examples=True,
+    features=True,
     inside={"capture": "broca.cli.captures:perturb", "score": "broca.cli.captures:score"},
 )

@@ -161,8 +161,10 @@ def _heads(record: Record) -> list[Chart]:
         out.append(_head_map(each, "Heads", "heads-patched", told))
     elif units is not None:
         top = units.sort("share", descending=True, nulls_last=True).row(0, named=True)
-        words = f"Layers of the {len(units)} neurons that attribution patching ranks highest; first {top['layer']}.{top['unit']}."
-        out.append(Chart("neurons", words, partial(charts.neurons, units.group_by("layer").len().sort("layer"))))
+        what = str(record.study["select"])
+        words = f"Layers of the {len(units)} {what} that attribution patching ranks highest; first {top['layer']}.{top['unit']}."
+        count = units.group_by("layer").len().sort("layer")
+        out.append(Chart(what, words, partial(charts.units_by_layer, count, what)))
     part = None if patterns is None else patterns.drop_nulls("head")
     if part is not None and len(part):
         told = "Each head's attention pattern replaced by that of the clean run"

@@ -78,12 +78,12 @@ def curves(table: pl.DataFrame) -> alt.LayerChart:
     return charts.style(alt.LayerChart(layer=marks), "At the edited word")
 
 
-def neurons(count: pl.DataFrame) -> alt.LayerChart:
-    """How many neurons are ranked highest in each layer."""
+def units_by_layer(count: pl.DataFrame, what: str) -> alt.LayerChart:
+    """How many neurons, or features, are ranked highest in each layer."""
     bars = alt.Chart(charts.data(count.to_dicts())).mark_bar(color=INK["accent"]).encode(
-        x=alt.X("layer:O", axis=ordinal(len(count))), y=alt.Y("len:Q", title="neurons")
+        x=alt.X("layer:O", axis=ordinal(len(count))), y=alt.Y("len:Q", title=what)
     )  # fmt: skip
-    return charts.style(alt.LayerChart(layer=[bars]), "Neurons")
+    return charts.style(alt.LayerChart(layer=[bars]), what.capitalize())
 
 
 def apart(table: pl.DataFrame, chosen: Sequence[str], title: str) -> alt.LayerChart:

@@ -140,7 +140,7 @@ class _Patching:
         return [Phase("patching attention", self.tokens, PART * layers * each + DONORS)] if each else []
 
     def _choice(self) -> list[Phase]:
-        """What is done to choose heads or neurons, and to test the choice on the half of the cases that did not choose."""
+        """What is done to choose heads, neurons or features, and to test the choice on the half of the cases that did not choose."""
         spec, anatomy, half = self.spec, self.lm.anatomy, self.tokens // 2
         if not any(anatomy.has(Site(layer, SITE[spec.select])) for layer in range(anatomy.n_layers)):
             return []

@@ -1,4 +1,4 @@
-"""What a study of perturbations tried, and what its heads or neurons were chosen on."""
+"""What a study of perturbations tried, and what its heads, neurons or features were chosen on."""
 
 from __future__ import annotations
 

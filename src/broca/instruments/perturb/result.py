@@ -43,7 +43,7 @@ class PerturbResult(Result):
     recovery_kinds: pl.DataFrame
     """One row a kind of perturbation, layer and place of the residual stream: kinds are never pooled here."""
     units: pl.DataFrame
-    """One row a head or neuron."""
+    """One row a head, neuron or feature."""
     patterns: pl.DataFrame
     """One row a layer or head whose attention pattern was patched."""
     examples: pl.DataFrame

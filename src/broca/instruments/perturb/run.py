@@ -38,7 +38,10 @@ def run(spec: Perturb, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
     Raises:
         StimulusError: if a text does not fit the model, or nothing can be perturbed.
         UnknownName: if there are no such items or kinds.
+        SiteUnavailable: if features are to be chosen, and the model is held with no dictionary.
     """
+    if spec.cases and spec.select == "features":
+        lm.anatomy.sites("feature")
     progress("making texts and controls", 0, 1)
     texts = spec.texts(lm)
     progress("making texts and controls", 1, 1)

@@ -1,6 +1,6 @@
-"""Typo heads, typo neurons: what restores answers when it alone is patched, chosen in one half of the cases and tested in the other.
+"""Typo heads, typo neurons, typo features: what restores answers when it alone is patched, chosen in one half of the cases and tested in the other.
 
-Ranked by what patches give (heads) or are estimated to give (neurons). The causal rung patches the whole choice together in
+Ranked by what patches give (heads) or are estimated to give (neurons, features). The causal rung patches the whole choice together in
 cases that did not choose it, beside random choices of the same layers; the specific one lends it the clean run of another
 text.
 """
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from broca.errors import SiteUnavailable, StatisticsError
 from broca.evidence.conditions import Condition
-from broca.evidence.draws import candidates, matched_units
+from broca.evidence.draws import Draws, candidates, matched_units
+from broca.evidence.features import measure
 from broca.evidence.ledger import group_digest
 from broca.evidence.rungs import causal, learned, reliable, selective, specific
 from broca.evidence.rungs.causal import MatchedDraws
@@ -34,15 +35,15 @@ from broca.stats.reliability import halves
 from broca.stats.stopping import EVERY, decide, stopping_rule
 from broca.units import UnitMask
 
-SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act"}
+SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act", "features": "feature"}
 ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
 _SHOWN = 200
 OF_NEURONS = 12.5
-"""Percent of the neurons that are chosen where nothing is said."""
+"""Percent of the neurons or features that are chosen where nothing is said."""
 UNITS = {"layer": pl.Int64, "unit": pl.Int64, "n": pl.Int64, "restored": pl.Float64, "share": pl.Float64, "estimate": pl.Float64,
          "t": pl.Float64, "p_max": pl.Float64, "chosen": pl.Boolean}  # fmt: skip
-"""One row a head, or one of the 200 neurons that rank highest. `restored`: mean change of the logit difference when it alone is
-patched at every aligned token; null for neurons, which are ranked by `estimate`. `t` and `p_max` are of the half that chose."""
+"""One row a head, or one of the 200 neurons or features that rank highest. `restored`: mean change of the logit difference when it alone is
+patched at every aligned token; null for the others, which are ranked by `estimate`. `t` and `p_max` are of the half that chose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,8 +250,7 @@ def _effect_size(values: Floats) -> float:
 
 def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
     """The causal and the specific rung, in cases that chose nothing."""
-    like = Condition("lesion", mask)
-    random = matched_units(like, how.draws, alive=candidates(held.lm, mask), size=None, match=("layer",), seed=how.seed)
+    random = _matched(held, mask, how)
     groups, cases = np.asarray(held.groups), [one.case for one in held.cases]
     own = _gains(held, cases, [mask])[:, 0]
     low, share, high = share_of(own, lost, groups, how.boot)
@@ -269,6 +269,17 @@ def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) ->
         return restores, Rung("specific", "not tested", why, {})
     foreign = _gains(held, others, [mask], "patching the choice from other texts")[:, 0]
     return restores, specific.patch_choice(own, foreign, lost, groups, how.boot)
+
+
+def _matched(held: Patches, mask: UnitMask, how: Choosing) -> Draws[UnitMask]:
+    """Random choices of the same layers; of features, those that fire as often in these cases and write as much."""
+    like, alive = Condition("lesion", mask), candidates(held.lm, mask)
+    if how.what != "features":
+        return matched_units(like, how.draws, alive=alive, size=None, match=("layer",), seed=how.seed)
+    texts = [text for one in held.cases for text in (one.case.run, one.case.donor)]
+    seen = measure(held.lm, texts, [*alive], cache=held.cache, progress=held.progress)
+    fires = alive | seen.fires
+    return matched_units(like, how.draws, alive=fires, size=seen.likeness, match=("layer", "size"), seed=how.seed)
 
 
 def _gains(held: Patches, cases: Sequence[Any], masks: Sequence[UnitMask], what: str = "patching the choice") -> Floats:

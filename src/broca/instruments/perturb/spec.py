@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 By = Literal["none", "layers", "heads"]
 """Whose attention patterns are patched."""
-What = Literal["heads", "neurons"]
+What = Literal["heads", "neurons", "features"]
 """What is chosen."""
 
 
@@ -82,13 +82,13 @@ class Perturb(SharedLevel, WithBudget, Spec):
     patterns: By = "heads"
     """Patch the attention patterns of whole layers, of heads too, or none."""
     select: What = "heads"
-    """Choose heads or neurons that restore answers, and let the choice climb the ladder."""
+    """Choose heads, neurons or features of dictionaries that restore answers, and let the choice climb the ladder."""
     rank: Literal["patched", "estimated"] = "patched"
     """Rank heads by patching each, or by attribution patching: cheaper in large models."""
     smallest_effect: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Choose the heads that alone restore at least this share of what was lost; the strongest one where none does."""
     percent: Annotated[float, Field(gt=0, lt=100)] | None = None
-    """Choose this share of the heads or neurons instead; of neurons 12.5 where nothing is said."""
+    """Choose this share of the heads, neurons or features instead; of neurons and features 12.5 where nothing is said."""
     draws: Natural = 100
     """Random choices of the same size and layers."""
     twins: Natural = 19
@@ -113,12 +113,17 @@ class Perturb(SharedLevel, WithBudget, Spec):
             ("cases=1 or more",),
             lambda spec: spec.cases,
         ),
-        Need(("rank",), ("select=heads",), lambda spec: spec.select == "heads", "neurons are always estimated"),
+        Need(
+            ("rank",),
+            ("select=heads",),
+            lambda spec: spec.select == "heads",
+            "neurons and features are always estimated",
+        ),
         Need(
             ("smallest_effect",),
             ("select=heads",),
             lambda spec: spec.select == "heads",
-            "a neuron alone restores next to nothing",
+            "a neuron or feature alone restores next to nothing",
         ),
         Need(
             ("smallest_effect",),
@@ -220,7 +225,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
         return tuple(types_of_pairs(n) if n not in BENCHMARKS and is_pairs(n) else types_of_items(n) for n in sources)
 
     def following(self, call: Call, /) -> Sequence[str]:
-        if not self.cases or self.select == "neurons":
+        if not self.cases or self.select != "heads":
             heads = {"from_": call.run.path, "items": YOURS, **call.kept}
             return [command("lesion", call.setting.model, options=heads)] if "selected" in call.run.masks else []
         asked = {name: value for name, value in call.given.items() if name != "rank"}

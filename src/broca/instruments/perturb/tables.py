@@ -246,9 +246,9 @@ RECOVERY_KINDS = Schema(
 
 UNITS = Schema(
     "units",
-    "a head or neuron",
+    "a head, neuron or feature",
     layer=Int("block, from 0"),
-    unit=Int("head or neuron, from 0"),
+    unit=Int("head, neuron or feature, from 0"),
     n=Int("texts", optional=True),
     restored=Float("logit difference that it gives back alone", "logits", optional=True),
     share=_PART,

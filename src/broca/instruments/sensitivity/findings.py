@@ -127,7 +127,10 @@ _CHOSEN = (
 def _climb(work: Work, scores: TrialScores, *, nulls: pl.DataFrame, passed: Sequence[Guard]) -> Verdict:
     """The whole ladder; *causal* and *specific* from the trial's table."""
     mask, marked = scores.trial.mask, {guard.name: guard.text for guard in passed if guard.state == "marked"}
-    causal = causal_rung.against_families(scores.causal(), nulls, work.spec.level).more(*scores.area())
+    causal = scores.causal()
+    if nulls.height > 1:  # a single family is that of the matched draws
+        causal = causal_rung.against_families(causal, nulls, work.spec.level)
+    causal = causal.more(*scores.area())
     specific = scores.specific()
     data = work.other_data[-1]
     looked = [data.reason(name) for name in data.abilities]

@@ -112,9 +112,12 @@ def append_edit(where: Where, layer: int, edit: Edit) -> Callable[[], None]:
 
 
 def add_edit(where: Where, layer: int, edit: Callable[[Tensor, Code], Tensor]) -> list[Callable[[], None]]:
-    """Replace what stands at a dictionary's target by what a function makes of it and its code; gives the steps that undo it."""
+    """Replace what stands at a dictionary's target by what a function makes of it and its code; gives the steps that undo it.
+
+    Features that were edited before are handed on as they were edited: nothing is encoded anew.
+    """
     own = _FeaturePass(where.anatomy.dictionary(layer))
-    return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, own.code_of(x)))]
+    return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, _latest(where, own, x)))]
 
 
 def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> list[Callable[[], None]]:
@@ -125,11 +128,16 @@ def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> l
     own = _FeaturePass(where.anatomy.dictionary(layer))
 
     def read(x: Tensor) -> Tensor:
-        edited = _edited.get(where.model, {}).get(own.dictionary)
-        code = own.code_of(x)
-        if edited is not None and edited.written is x and edited.features is not None:
-            code = replace(code, features=edited.features)
-        show(x, code)
+        show(x, _latest(where, own, x))
         return x
 
     return [*where.sources(own), where.read_at(where.target(own), read)]
+
+
+def _latest(where: Where, own: _FeaturePass, x: Tensor) -> Code:
+    """The features that a tensor at the target stands for: as edits left them, or as encoded."""
+    edited = _edited.get(where.model, {}).get(own.dictionary)
+    code = own.code_of(x)
+    if edited is not None and edited.written is x and edited.features is not None:
+        return replace(code, features=edited.features)
+    return code

@@ -12,7 +12,7 @@ from broca.stimuli.options import looks_like_path
 from broca.stimuli.tables import SUFFIXES
 
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
-_ENDINGS = (*SUFFIXES, ".safetensors", ".gguf", ".toml", ".txt", ".pkl", ".pt")
+_ENDINGS = (*SUFFIXES, ".safetensors", ".gguf", ".toml", ".txt", ".pkl", ".pt", ".svec")
 
 
 def refuse_reaching(document: Mapping[str, Any], whose: str, *, model: str | None = None) -> None:
