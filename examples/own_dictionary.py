@@ -17,7 +17,7 @@ from broca.models.tokens import Batch
 from broca.models.unexplained_variance import text_tokens
 from broca.organisms.dictionary import train_dictionary
 
-N = 400
+N = 120
 """Texts of each source."""
 
 
@@ -42,7 +42,7 @@ def main(model: str, site: str, out: str, *sources: str) -> None:
     texts = list(dict.fromkeys(every))
     rows = activations(lm, texts, place)
     print(f"{len(texts)} texts, {len(rows):,} tokens")
-    made, fit = train_dictionary(rows, place, features=1024, k=24, steps=1500, model=lm.fingerprint)
+    made, fit = train_dictionary(rows, place, features=1024, k=24, steps=800, model=lm.fingerprint)
     about = {"name": f"{model}-{site}", "texts": list(sources), **asdict(fit)}
     print(replace(made, about=about).save(out), asdict(fit))
 

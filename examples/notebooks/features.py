@@ -1,6 +1,6 @@
 """
 Features that tell stories apart, and features that answer
-===========================================================
+==========================================================
 
 A dictionary writes what stands at a site as a sum of features. Those that tell two kinds of text apart are easily found. Are they the ones by
 which the model answers? `routed` is a small model that comes with broca, its dictionary, and a truth that is known by ablation: head 0.4

@@ -163,6 +163,13 @@ def test_the_direction_of_a_run_is_exported_and_steers_alike(model, items, found
         check_export(spec, tmp_path / "d.npz")
 
 
+def test_an_eraser_of_fewer_stimuli_than_units_says_so(model, items):
+    cheap = {"layer": 1, "twins": 0, "permutations": 0, "draws": 0, "beside": 0, "dose_draws": 0, "max_new_tokens": 0}
+    warned = {method: study(items, method=method, **cheap).run(model[0]).warnings for method in ("leace", "mean")}
+    assert any("Of 32 stimuli LEACE takes away all" in text for text in warned["leace"])
+    assert not any("LEACE" in text for text in warned["mean"])
+
+
 # -- a direction that is given ---------------------------------------------------------------------------------------
 
 

@@ -83,7 +83,7 @@ def work_of(spec: DirectionTest, lm: LM, parts: Parts, *, cache: Cache, progress
     where = places(spec, lm)
     given = given_direction(spec, lm)
     if given is not None:
-        return _given(spec, lm, given, parts, cache=cache, progress=progress)
+        return _work_of_given(spec, lm, given, parts, cache=cache, progress=progress)
     seen = contrast_values(
         lm,
         spec.stimuli,
@@ -104,7 +104,7 @@ def work_of(spec: DirectionTest, lm: LM, parts: Parts, *, cache: Cache, progress
     return Work(spec, lm, whole, axes, rest, seen, fluency_of(spec, lm), cache, progress)
 
 
-def _given(
+def _work_of_given(
     spec: DirectionTest, lm: LM, direction: Direction, parts: Parts, *, cache: Cache, progress: Progress
 ) -> Work:
     """The direction as it is, beside what stands at its sites where the prompts that choose end, about the means of their answers."""

@@ -250,7 +250,7 @@ def _effect_size(values: Floats) -> float:
 
 def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) -> tuple[Rung, Rung]:
     """The causal and the specific rung, in cases that chose nothing."""
-    random = _matched(held, mask, how)
+    random = _matched_choices(held, mask, how)
     groups, cases = np.asarray(held.groups), [one.case for one in held.cases]
     own = _gains(held, cases, [mask])[:, 0]
     low, share, high = share_of(own, lost, groups, how.boot)
@@ -271,7 +271,7 @@ def _causal_rungs(held: Patches, mask: UnitMask, lost: Floats, how: Choosing) ->
     return restores, specific.patch_choice(own, foreign, lost, groups, how.boot)
 
 
-def _matched(held: Patches, mask: UnitMask, how: Choosing) -> Draws[UnitMask]:
+def _matched_choices(held: Patches, mask: UnitMask, how: Choosing) -> Draws[UnitMask]:
     """Random choices of the same layers; of features, those that fire as often in these cases and write as much."""
     like, alive = Condition("lesion", mask), candidates(held.lm, mask)
     if how.what != "features":

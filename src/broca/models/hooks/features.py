@@ -117,7 +117,7 @@ def add_edit(where: Where, layer: int, edit: Callable[[Tensor, Code], Tensor]) -
     Features that were edited before are handed on as they were edited: nothing is encoded anew.
     """
     own = _FeaturePass(where.anatomy.dictionary(layer))
-    return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, _latest(where, own, x)))]
+    return [*where.sources(own), where.edit_at(where.target(own), lambda x: edit(x, _latest_code(where, own, x)))]
 
 
 def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> list[Callable[[], None]]:
@@ -128,13 +128,13 @@ def add_read(where: Where, layer: int, show: Callable[[Tensor, Code], Any]) -> l
     own = _FeaturePass(where.anatomy.dictionary(layer))
 
     def read(x: Tensor) -> Tensor:
-        show(x, _latest(where, own, x))
+        show(x, _latest_code(where, own, x))
         return x
 
     return [*where.sources(own), where.read_at(where.target(own), read)]
 
 
-def _latest(where: Where, own: _FeaturePass, x: Tensor) -> Code:
+def _latest_code(where: Where, own: _FeaturePass, x: Tensor) -> Code:
     """The features that a tensor at the target stands for: as edits left them, or as encoded."""
     edited = _edited.get(where.model, {}).get(own.dictionary)
     code = own.code_of(x)
