@@ -42,8 +42,9 @@ for pool, found in maps.items():
     print(f"{pool}: {found.verdict['selective'].state} as a map; {(share[chosen] > 0.5).sum()} of 10 are of head 0.4")
 
 # %% [markdown]
-# As maps both are *undecided*: stories of either side differ in length, as a guard says (`lengths=True` would regress that out). Now each selection is taken away, beside features that fire as often and write as much, and beside random directions along
-# which every token is moved as far as the lesion moves it.
+# As maps both are *undecided*: stories of either side differ in length, as a guard says (`lengths=True` would regress that out). Now each
+# selection is taken away, beside features that fire as often and write as much, and beside random directions along which every token is moved
+# as far as the lesion moves it.
 
 # %%
 for pool, found in maps.items():

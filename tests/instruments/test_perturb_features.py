@@ -46,13 +46,13 @@ def test_all_features_of_a_dictionary_without_error_are_the_whole_site(lm):
 
 def test_features_are_asked_of_a_model_that_has_some():
     with pytest.raises(SiteUnavailable, match="dictionary"):
-        Perturb(items="sums", n=4, select="features").run(LM.load("sums"))
+        Perturb(items="sums", n_items=4, select="features").run(LM.load("sums"))
 
 
 @pytest.mark.slow
 def test_chosen_features_climb_beside_those_that_fire_as_often(lm):
     spec = Perturb(
-        n=100, kinds=("delete", "insert", "substitute", "case", "keyboard", "transpose"), among=tuple(sorted(WORDS)), compare=0, cases=40,
+        n_items=100, kinds=("delete", "insert", "substitute", "case", "keyboard", "transpose"), among=tuple(sorted(WORDS)), compare=0, cases=40,
         draws=19, twins=1, patterns="none", select="features", percent=5, n_bootstrap=200,
     )  # fmt: skip
     made = spec.run(lm)

@@ -16,7 +16,9 @@ METHODS = {
 
 
 def method(how: str, choices: Choices) -> str:
-    """How the direction was fitted, and where."""
+    """How the direction was fitted, and where; or that it was given."""
+    if (given := choices.field("direction")) is not None:
+        return f"The direction was given ({given}), and nothing was fitted."
     where = "the last token" if choices.field("pool") == "last" else "the mean over all tokens"
     return f"At {choices.field('sites')}, read at {where} of each stimulus, the direction is {METHODS[how]}."
 
@@ -28,9 +30,12 @@ def tries(most: int, choices: Choices) -> str:
     return f"The layer that is steered was {'given' if layer is not None else chosen}."
 
 
-def doses(points: Sequence[float], _: Choices) -> str:
+def doses(points: Sequence[float], choices: Choices) -> str:
     """How far it was steered."""
-    return f"Answers were scored under doses {enumeration([number(point) for point in points])}, in distances between the means of the two sides."
+    unit = (
+        "in distances between the means of the two sides" if choices.field("direction") is None else "times the vector"
+    )
+    return f"Answers were scored under doses {enumeration([number(point) for point in points])}, {unit}."
 
 
 def perplexity_limit(most: float, choices: Choices) -> str:
@@ -45,12 +50,9 @@ def draws(most: int, choices: Choices) -> str:
     """What steering was compared with."""
     if not most:
         return ""
-    beside = choices.field("beside")
-    more = (
-        f"; and with {number(beside)} of the same norm alone, and as many fitted where sides were dealt at random"
-        if beside
-        else ""
-    )
+    beside, fitted = choices.field("beside"), choices.field("direction") is None
+    dealt = ", and as many fitted where sides were dealt at random" if fitted else ""
+    more = f"; and with {number(beside)} of the same norm alone{dealt}" if beside else ""
     return (
         f"Steering was compared with at most {count(most, 'random direction')} of the same norm and share of variance, which ended when its "
         f"rank was plain{more}. The empirical p counts the observed effect among the draws (Phipson & Smyth, 2010)."
