@@ -46,7 +46,7 @@ def tokens(lm, items):
 
 
 @pytest.fixture(scope="module")
-def feature_statistics(lm, tokens):
+def statistics(lm, tokens):
     return features.measure(lm, tokens, [AT, Site(0, "z")], cache=no_cache, progress=silent)
 
 
@@ -57,23 +57,23 @@ def values(lm, each):
     return found[AT][0, max(1, each.prefix) :].double().numpy()
 
 
-def test_rates_and_sizes_are_those_of_each_text_alone(lm, tokens, measured):
+def test_rates_and_sizes_are_those_of_each_text_alone(lm, tokens, statistics):
     rows = np.concatenate([values(lm, each) for each in tokens])
-    assert list(measured.rate) == [AT]
-    assert np.allclose(measured.rate[AT], (rows != 0).mean(0))
+    assert list(statistics.rate) == [AT]
+    assert np.allclose(statistics.rate[AT], (rows != 0).mean(0))
     norm = np.linalg.norm(lm.anatomy.dictionary(0).decoder, axis=1)
-    assert np.allclose(measured.written[AT], np.sqrt((rows**2).mean(0)) * norm, rtol=1e-4)
-    assert measured.figures[AT]["l0"] == pytest.approx((rows != 0).sum(1).mean())
+    assert np.allclose(statistics.written[AT], np.sqrt((rows**2).mean(0)) * norm, rtol=1e-4)
+    assert statistics.figures[AT]["l0"] == pytest.approx((rows != 0).sum(1).mean())
 
 
-def test_the_shipped_dictionary_explains_its_organism_on_texts_that_neither_has_seen(lm, tokens, measured):
-    own = measured.figures[AT]
+def test_the_shipped_dictionary_explains_its_organism_on_texts_that_neither_has_seen(lm, tokens, statistics):
+    own = statistics.figures[AT]
     assert own["fvu"] < 0.1
     assert own["intact"] == pytest.approx(surprise(lm, tokens).sum() / sum(len(each) - 1 for each in tokens))
     assert own["intact"] <= own["rebuilt"] < own["zero"]
-    row = features.table(lm, measured).row(0, named=True)
+    row = features.table(lm, statistics).row(0, named=True)
     assert row["recovered"] > 0.9
-    assert features.guards(measured)[0].state == "passed"
+    assert features.guards(statistics)[0].state == "passed"
 
 
 def test_a_dictionary_that_explains_little_is_marked(lm, tokens):
@@ -101,18 +101,18 @@ def test_features_are_alike_by_rate_first_and_then_by_what_they_write(rate, writ
                 assert found[i] < found[j]
 
 
-def test_draws_are_of_features_that_fire_and_fire_as_often(lm, items, measured):
+def test_draws_are_of_features_that_fire_and_fire_as_often(lm, items, statistics):
     bench = LesionScorer(lm, items, Likelihood(), "auto", no_cache)
-    top = np.argsort(-measured.rate[AT])[:4]
+    top = np.argsort(-statistics.rate[AT])[:4]
     mask = UnitMask.of({AT: top.tolist()}, n=384)
     trial = trial_of(bench, mask, Conduct(), draws=20, match=("layer", "size"))
     assert trial.draws.matched == "matched on firing rate and size (10 bins) and layer"
-    limits = np.quantile(measured.likeness[AT][measured.fires[AT]], np.arange(1, 10) / 10)
-    own = np.sort(np.searchsorted(limits, measured.likeness[AT][top], side="right"))
+    limits = np.quantile(statistics.likeness[AT][statistics.fires[AT]], np.arange(1, 10) / 10)
+    own = np.sort(np.searchsorted(limits, statistics.likeness[AT][top], side="right"))
     for draw in trial.draws.conditions:
         drawn = np.flatnonzero(draw.mask.at[AT])
-        assert measured.fires[AT][drawn].all()
-        assert np.array_equal(np.sort(np.searchsorted(limits, measured.likeness[AT][drawn], side="right")), own)
+        assert statistics.fires[AT][drawn].all()
+        assert np.array_equal(np.sort(np.searchsorted(limits, statistics.likeness[AT][drawn], side="right")), own)
 
 
 def test_units_are_matched_and_called_as_ever():
@@ -122,8 +122,8 @@ def test_units_are_matched_and_called_as_ever():
     assert drawn.matched == "matched on size (2 bins)"
 
 
-def test_the_texts_that_fire_a_feature_most_are_quoted_around_their_strongest_token(lm, tokens, measured):
-    feature = int(np.argmax(measured.rate[AT]))
+def test_the_texts_that_fire_a_feature_most_are_quoted_around_their_strongest_token(lm, tokens, statistics):
+    feature = int(np.argmax(statistics.rate[AT]))
     mask = UnitMask.of({AT: [feature]}, n=384)
     labels = [f"text {i}" for i in range(len(tokens))]
     table = features.strongest(lm, tokens, labels, mask, cache=no_cache)
