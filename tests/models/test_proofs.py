@@ -7,7 +7,7 @@ import torch
 
 import zoo
 from broca.items import Item
-from broca.models import continuation, proofs
+from broca.models import continuation, limits, proofs
 from broca.models.lm import LM
 from broca.scoring import Likelihood
 from broca.storage.user_cache import VARIABLE
@@ -127,3 +127,14 @@ def test_small_models_are_proved_each_time(made, monkeypatch, tmp_path):
     monkeypatch.setattr(proofs, "LEAST", 50_000_000)
     assert [counted.of(make())[0] for _ in range(2)] == [1, 1]
     assert not (tmp_path / "proofs").exists()
+
+
+def test_that_padding_moves_nothing_is_remembered_and_that_it_does_is_not(made, monkeypatch):
+    make, _ = made
+    monkeypatch.setattr(limits, "_shift", shifted := Counter(lambda _lm, side: 2e-3 if side == "right" else 1e-6))
+    for tried in (2, 1, 1):
+        before, lm = shifted.n, make()
+        assert [limits.pads(lm, "left"), limits.pads(lm, "right")] == [True, False]
+        assert [limits.shift(lm, "left"), limits.shift(lm, "right")] == [0.0, 2e-3]
+        assert shifted.n - before == tried
+        assert "Padding on the right moves this model's logits by up to 0.002" in "".join(lm.notes)

@@ -17,7 +17,7 @@ from broca.interventions.steer import Steer
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.models.force import Intervention
-from broca.models.limits import pads, shift
+from broca.models.limits import pads, shift, tolerance
 from broca.models.lm import LM
 from broca.models.tokens import SIDES, Tokens
 from broca.models.weight_hashes import weight_hash
@@ -105,13 +105,12 @@ def effect(lm: LM, change: Intervention, tokens: Sequence[Tokens]) -> Guard:
 
 def padding(lm: LM) -> Guard:
     """A text's logits must not depend on its neighbours in the batch: where they do, only texts of one length share one."""
-    moved = {side: shift(lm, side) for side in SIDES}
     bad = [side for side in SIDES if not pads(lm, side)]
-    text = f"Batching moves no logit by more than {max(moved.values()):.1g}, on either padding side."
+    text = f"Batching moves no logit by more than {tolerance(lm.dtype):g}, on either padding side."
     if bad:
         text = (
-            f"Padding on the {' and the '.join(bad)} would move this model's logits by up to {max(moved.values()):.2g}, so only texts "
-            "of one length share a batch."
+            f"Padding on the {' and the '.join(bad)} would move this model's logits by up to {max(shift(lm, side) for side in bad):.2g}, "
+            "so only texts of one length share a batch."
         )
     return Guard("padding", "passed", text)
 

@@ -16,16 +16,16 @@ from torch import nn
 from broca.errors import GuardError, ModelError, StimulusError
 from broca.models import hooks
 from broca.models.passes import Pass
+from broca.models.proofs import proof
 from broca.models.quantisation import refuse_gradients
 from broca.models.subject import Subject
 from broca.models.tokens import Side, Tokens
 from broca.models.wiring.plain_text import plain_texts
 
-TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
-"""Largest difference of a next-token logit between two paddings of one text."""
+_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
 
 _proofs: WeakKeyDictionary[nn.Module, dict[tuple[Side, torch.dtype, str | None], float]] = WeakKeyDictionary()
-"""By model, then by side, dtype and attention kernel: how far padding moves a logit."""
+"""By model, then by side, dtype and attention kernel: how far padding moves a logit, where that is more than rounding."""
 
 
 def transformers_model(model: Any) -> Any:
@@ -167,7 +167,7 @@ def pads(lm: Subject, side: Side) -> bool:
     Where it does, `lm.notes` says so, and batches hold texts of one length.
     """
     off = shift(lm, side)
-    if off <= TOLERANCE.get(lm.dtype, 1e-3):
+    if not off:
         return True
     note = (
         f"Padding on the {side} moves this model's logits by up to {off:.2g}: only texts of one length share a batch, so that no "
@@ -181,13 +181,23 @@ def pads(lm: Subject, side: Side) -> bool:
 
 @torch.no_grad()
 def shift(lm: Subject, side: Side) -> float:
-    """How far padding moves a logit at a real token, at most: two texts alone, and in one batch."""
+    """How far padding moves a logit at a real token, at most: two texts alone, and in one batch. 0 up to `tolerance`."""
     key = (side, lm.dtype, getattr(lm.model.config, "_attn_implementation", None))
     known = _proofs.setdefault(lm.model, {})
     if key not in known:
         with hooks.suspend():
-            known[key] = _shift(lm, side)
+            known[key] = proof(lm, "padding", side, lambda: _excess(lm, side), best=0.0)
     return known[key]
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The largest difference of a next-token logit between two paddings of one text that passes for rounding."""
+    return _TOLERANCE.get(dtype, 1e-3)
+
+
+def _excess(lm: Subject, side: Side) -> float:
+    off = _shift(lm, side)
+    return off if off > tolerance(lm.dtype) else 0.0
 
 
 def _shift(lm: Subject, side: Side) -> float:

@@ -22,6 +22,8 @@ PRICED = 2.5
 """Weight of a pass in which every token is priced, measured on a small model."""
 ALONE = 3.0
 """By how much a gradient that is kept for itself takes longer than one of many that are summed, likewise."""
+FEWEST_READ = 10
+"""Texts by which perplexities with a mask and without are still compared."""
 
 
 def cost(spec: Sensitivity, lm: LM) -> Plan:
@@ -110,13 +112,20 @@ def _profile(work: Work) -> Phase:
 
 
 def savings(spec: Sensitivity, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
-    """Random masks at other fractions, random masks, twins, items, edits."""
+    """Random masks at other fractions, texts to predict, random masks, twins, items, edits."""
     abilities, tested = [*spec.abilities.values()], spec.shares[2] / sum(spec.shares)
     swept = (
         (Saving("sweep_draws", (spec.sweep_draws, 0), "random masks of other fractions"),) if spec.sweep_draws else ()
     )
+    joined = spec.perplexity_source is not None and spec.reading.texts == "joined"  # then all texts are read
+    read = (
+        (Saving("n_read", (spec.n_read, FEWEST_READ), "texts to predict", ("specific",)),)
+        if spec.n_read > FEWEST_READ and not joined
+        else ()
+    )
     return (
         *swept,
+        *read,
         *fewer_draws(spec.draws, spec.alpha, what="random masks of each family"),
         *no_twins(spec.twins),
         *fewer_items(abilities[0], max(map(len, abilities)), spec.level, share=tested),
