@@ -194,6 +194,14 @@ def test_choices_climb_by_cases_that_did_not_choose_them(found):
     assert states["selective"] == states["causal"] == states["specific"] == "passed"
 
 
+@pytest.mark.parametrize(
+    ("given", "large", "twins"), [({}, False, 19), ({}, True, 0), ({"twins": 19}, True, 19), ({"twins": 0}, False, 0)]
+)
+def test_a_large_model_has_no_twins_unless_they_are_asked_for(lm, monkeypatch, given, large, twins):
+    monkeypatch.setattr("broca.instruments.perturb.spec.LARGE", lm.n_parameters - large)
+    assert Perturb(**given).fit_to(lm).twins == twins
+
+
 @pytest.mark.slow
 def test_untrained_twins_are_compared_in_cases_that_chose_nothing(lm, cases, monkeypatch):
     """Where the model is its own twin, what was chosen by its first half has no head start in the second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from contextlib import contextmanager
 from itertools import count
 
@@ -13,6 +14,7 @@ import broca
 from broca.capture import patch_attribution
 from broca.interventions import patching
 from broca.models import fitting
+from broca.models.rerun import RecordedBatch
 
 EVERY = 37
 """Calls between looks, each of which goes over all objects that there are."""
@@ -52,6 +54,24 @@ def test_what_is_kept_does_not_grow_with_texts():
         found.append(most[0])
     # Of twice as many texts; looks may miss the largest moment by some.
     assert found[1] <= 1.4 * found[0]
+
+
+@pytest.mark.slow
+def test_logits_of_patched_patterns_are_not_kept(monkeypatch):
+    lm, given, most = broca.LM.load("sums"), [], [0]
+    again = RecordedBatch.again
+
+    def tracked(*args, **more):
+        most[0] = max(most[0], sum(each() is not None for each in given))
+        logits = again(*args, **more)
+        given.append(weakref.ref(logits))
+        return logits
+
+    monkeypatch.setattr(RecordedBatch, "again", tracked)
+    study = broca.Perturb(items="sums", n=24, compare=0, cases=8, draws=0, twins=0, patterns="heads")
+    assert study.run(lm).frame("patterns").height
+    assert len(given) > 20
+    assert most[0] <= 4
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,8 @@ def test_a_selection_that_was_given_stands_among_its_draws(tmp_path):
         at = [row["what"] for row in rows if row["row"] == f"{ability}, zero"]
         assert (at.count("matched draw"), at.count("lesion"), at.count("intact")) == (20, 1, 1)
         assert sum(row["row"] == f"{ability}, mean" for row in rows) == 2
+    # A point of the shape "stroke" has no area to fill, so that it was not seen.
+    assert [each["mark"]["type"] for each in spec["layer"]] == ["tick", "point", "point"]
     text = " ".join(page.text.split())
     assert "Nothing was ranked" in text
     assert "The 2 selected heads at z, layer by head." in text

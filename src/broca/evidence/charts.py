@@ -149,13 +149,10 @@ def draws(table: pl.DataFrame, abilities: Sequence[str]) -> alt.LayerChart:
         yOffset=alt.YOffset("offset:Q", scale=alt.Scale(domain=[-1, 1])),
         color=colour,
     )
-    marks = [
-        base.transform_filter(f"datum.what == '{what}'").mark_point(filled=True, shape=shape, size=size, opacity=opacity)
-        for what, shape, size, opacity in (
-            (_WHAT["random"], "circle", 16, 0.7), ("intact", "stroke", 260, 1), ("lesion", "diamond", 110, 1)
-        )
-        if what in there
-    ]  # fmt: skip
+    drawn = {what: base.transform_filter(f"datum.what == '{what}'") for what in there}
+    marks = [drawn["intact"].mark_tick(thickness=3, size=26, opacity=1)] if "intact" in there else []
+    marks += [drawn[_WHAT["random"]].mark_point(filled=True, size=16, opacity=0.7)] if _WHAT["random"] in there else []
+    marks += [drawn["lesion"].mark_point(filled=True, shape="diamond", size=110, opacity=1)]
     chart = style(alt.LayerChart(layer=marks), "The lesion among matched draws")
     return chart.properties(height=46 * len(order) + 10)
 

@@ -19,7 +19,7 @@ from broca.items import Item
 from broca.models.force import Intervention
 from broca.models.limits import pads, shift, tolerance
 from broca.models.lm import LM
-from broca.models.tokens import SIDES, Tokens
+from broca.models.tokens import SIDES, Side, Tokens
 from broca.models.weight_hashes import weight_hash
 from broca.page.numbers import p_value
 from broca.scoring import Likelihood, Permuted
@@ -105,7 +105,7 @@ def effect(lm: LM, change: Intervention, tokens: Sequence[Tokens]) -> Guard:
 
 def padding(lm: LM) -> Guard:
     """A text's logits must not depend on its neighbours in the batch: where they do, only texts of one length share one."""
-    bad = [side for side in SIDES if not pads(lm, side)]
+    bad: list[Side] = [side for side in SIDES if not pads(lm, side)]
     text = f"Batching moves no logit by more than {tolerance(lm.dtype):g}, on either padding side."
     if bad:
         text = (

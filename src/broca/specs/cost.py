@@ -18,6 +18,8 @@ BACKWARD = 3.0
 """Weight of a pass with its backward pass, which takes about twice as long as the pass itself."""
 ROWS, TOKENS = 32, 4096
 """Of a batch that is timed, at most: texts, and tokens."""
+LARGE = 20_000_000
+"""Parameters above which a model is large: what would take hours in it is not done where it is not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,8 +147,7 @@ class _Patching:
         heads = anatomy.n_layers * (anatomy.n_heads or 0)
         patched = spec.select == "heads" and spec.rank == "patched"
         found = [Phase("patching heads", self.tokens, PART * heads + DONORS)] if patched else []
-        twins = spec.enough_twins(spec.twins)
-        if spec.twins:
+        if twins := spec.enough_twins(spec.twins or 0):
             found.append(Phase("asking untrained twins", self.asked, twins, models=twins))
             found.append(
                 Phase("patching untrained twins", self.tokens, (PART * heads + DONORS if patched else BACKWARD) * twins)
@@ -183,5 +182,5 @@ def _of_cases(spec: Perturb) -> tuple[Saving, ...]:
         *((Saving("patterns", ("heads", "none"), "patching of attention patterns"),) if by_head else ()),
         *fewer_draws(spec.draws, spec.alpha, what="random choices"),
         *((Saving("cases", tuple(cases), "texts that are patched", ("causal", "reliable")),) if len(cases) > 1 else ()),
-        *no_twins(spec.twins),
+        *no_twins(spec.twins or 0),
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from broca.cache.cache import Part
 from broca.errors import GuardError
@@ -105,19 +106,24 @@ def _gaps(
     rows = np.arange(len(cases))
     right, wrong = (np.array(each) for each in zip(*((case.right, case.wrong) for case in cases), strict=True))
     recorded = record(lm, batch)
-    found = [recorded.logits]
+
+    def gap(logits: Tensor) -> np.ndarray:
+        return (logits[rows, right].double() - logits[rows, wrong].double()).cpu().numpy()
+
+    # Of each pass only what is asked for: the logits of all heads would take more than the model does.
+    before = gap(recorded.logits)
+    found = [before]
     for turn, ((layer, _), mask) in enumerate(heads.items()):
         report(turn, len(cases))
         own = {text_key(case.run.ids): replace(pattern, rows={layer: pattern.rows[layer]})
                for case in cases if layer in (pattern := made[text_key(case.run.ids)]).rows}  # fmt: skip
         if not own:
-            found.append(recorded.logits)
+            found.append(before)
             continue
         with lm.under(PatternPatch(own, heads=mask)):
-            found.append(recorded.again({}, layer=layer))
+            found.append(gap(recorded.again({}, layer=layer)))
             lm.assert_fired()
-    logits = [each.double().cpu().numpy() for each in found]
-    return np.stack([each[rows, right] - each[rows, wrong] for each in logits])
+    return np.stack(found)
 
 
 def _rows_to_replace(one: FlippedPair) -> tuple[Sequence[Sequence[int]], tuple[tuple[int, ...], tuple[int, ...]]]:

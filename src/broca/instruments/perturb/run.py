@@ -90,7 +90,7 @@ def _patch(spec: Perturb, patches: Patches, texts: StudyTexts, way: Way, boot: M
         spec.percent,
         spec.smallest_effect,
         spec.enough_draws(spec.draws),
-        spec.enough_twins(spec.twins),
+        spec.enough_twins(spec.twins or 0),
         TwinCases(texts, way, spec.chat, spec.max_new_tokens, spec.cases, spec.threshold, spec.seed),
         spec.level,
         boot,

@@ -20,6 +20,7 @@ from broca.items import fingerprint
 from broca.page.shell import YOURS, command
 from broca.scoring.writers import writer
 from broca.specs.command import Call
+from broca.specs.cost import LARGE
 from broca.specs.expectation import Expected
 from broca.specs.faults import join_names
 from broca.specs.fields import Natural, Positive
@@ -39,6 +40,8 @@ By = Literal["none", "layers", "heads"]
 """Whose attention patterns are patched."""
 What = Literal["heads", "neurons", "features"]
 """What is chosen."""
+TWINS = 19
+"""Untrained twins of a small model, where no number is asked for: the fewest that decide something."""
 
 
 class Perturb(SharedLevel, WithBudget, Spec):
@@ -91,8 +94,9 @@ class Perturb(SharedLevel, WithBudget, Spec):
     """Choose this share of the heads, neurons or features instead; of neurons and features 12.5 where nothing is said."""
     draws: Natural = 100
     """Random choices of the same size and layers."""
-    twins: Natural = 19
-    """Untrained networks of the same architecture at most: the first whose choice restores as much ends the comparison."""
+    twins: Natural | None = None
+    """Untrained networks of the same architecture at most: the first whose choice restores as much ends the comparison. 19 where nothing is
+    said, and none of a model of more than 20 million parameters."""
     alpha: Alpha = 0.05
     claims: Claims = 1
     n_bootstrap: BootstrapSamples = 2000
@@ -133,6 +137,11 @@ class Perturb(SharedLevel, WithBudget, Spec):
             beside="percent",
         ),
     )
+
+    def fit_to(self, lm: Any, /) -> Perturb:
+        """The same study within its budget, with as many twins as the model's size allows where no number was asked for."""
+        twins = (0 if lm.n_parameters > LARGE else TWINS) if self.twins is None else self.twins
+        return super(Perturb, self.model_copy(update={"twins": twins})).fit_to(lm)
 
     def data_fingerprints(self) -> dict[str, str]:
         """The content of a file of items or pairs, which may change under its name."""

@@ -16,6 +16,7 @@ from broca.instruments.probe import method
 from broca.items import Tree, fingerprint
 from broca.page.shell import command
 from broca.specs.command import Call, Form
+from broca.specs.cost import LARGE
 from broca.specs.expectation import Expected
 from broca.specs.fields import FillName, Natural, Several
 from broca.specs.groups import Alpha, BootstrapSamples, BudgetFrom, BudgetTokens, Claims, Others, Pilot, TemplateUse
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 
 
 MANY, FEW = 1024, 128
-"""Trees that are probed of a small model and of a large one, where no number is asked for."""
-LARGE = 20_000_000
-"""Parameters above which a model is large: 1,024 trees, in it and in 19 twins, would take it hours."""
+"""Trees that are probed of a small model and of a large one, where no number is asked for: 1,024, in it and in 19 twins, would take that one hours."""
 
 Order = Literal["place", "size", "probe", "gradient"]
 Mode = Literal["remove", "keep"]

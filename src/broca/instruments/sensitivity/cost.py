@@ -112,7 +112,7 @@ def _profile(work: Work) -> Phase:
 
 
 def savings(spec: Sensitivity, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - as every one has it
-    """Random masks at other fractions, texts to predict, random masks, twins, items, edits."""
+    """Random masks at other fractions, texts to predict, random masks, twins, items, families of random masks, edits."""
     abilities, tested = [*spec.abilities.values()], spec.shares[2] / sum(spec.shares)
     swept = (
         (Saving("sweep_draws", (spec.sweep_draws, 0), "random masks of other fractions"),) if spec.sweep_draws else ()
@@ -129,6 +129,7 @@ def savings(spec: Sensitivity, lm: LM) -> tuple[Saving, ...]:  # noqa: ARG001 - 
         *fewer_draws(spec.draws, spec.alpha, what="random masks of each family"),
         *no_twins(spec.twins),
         *fewer_items(abilities[0], max(map(len, abilities)), spec.level, share=tested),
+        *first_fill(spec.nulls, field="nulls", what="families of random masks"),
         *first_fill(spec.edits, field="edits", what="edits"),
     )
 
