@@ -68,7 +68,7 @@ def test_logits_of_patched_patterns_are_not_kept(monkeypatch):
         return logits
 
     monkeypatch.setattr(RecordedBatch, "again", tracked)
-    study = broca.Perturb(items="sums", n=24, compare=0, cases=8, draws=0, twins=0, patterns="heads")
+    study = broca.Perturb(items="sums", n_items=24, compare=0, cases=8, draws=0, twins=0, patterns="heads")
     assert study.run(lm).frame("patterns").height
     assert len(given) > 20
     assert most[0] <= 4
