@@ -8,7 +8,6 @@ _SYSTEM = "what the operating system says"
 _RUN = "files of a run, which are held against the checksums of its manifest: damage to each is a test of tests/runs"
 
 FILES = {
-    "workers/local.py": _PIPE,
     "workers/worker.py": _PIPE,
     "models/template_child.py": _PIPE,
     "models/templates.py": "its own JSON, made the line before",
