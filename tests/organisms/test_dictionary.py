@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
+import broca
 from broca.organisms.dictionary import train_dictionary
 from broca.sites import Site
 
@@ -38,3 +43,13 @@ def test_its_numbers_are_those_of_half_precision_and_the_callers_generator_is_le
     assert np.array_equal(made.encoder, made.encoder.astype(np.float16))
     assert np.allclose(np.linalg.norm(made.decoder, axis=1), 1, atol=1e-2)
     assert fit.rows == 200
+
+
+@pytest.mark.slow
+def test_the_example_trains_one_of_any_layer(tmp_path):
+    """As `docs/features.md` has it, of another model."""
+    script = Path(__file__).resolve().parents[2] / "examples" / "dictionary" / "train.py"
+    runpy.run_path(str(script))["main"]("routed", "0.z", str(tmp_path / "d.safetensors"), "beliefs/memory")
+    made = broca.read_dictionary(tmp_path / "d.safetensors")
+    assert made.about["fvu"] < 0.3
+    assert made.model == broca.LM.load("routed").fingerprint

@@ -1,6 +1,6 @@
 """A dictionary of your own: a small top-k autoencoder of a layer, trained in minutes on texts like those it will be asked about.
 
-python examples/own_dictionary.py smollm2 12.resid_post features.safetensors plain sentiment my-texts.txt
+python examples/dictionary/train.py smollm2 12.resid_post features.safetensors plain sentiment my-texts.txt
 """
 
 from __future__ import annotations
