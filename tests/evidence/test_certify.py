@@ -149,6 +149,24 @@ def test_the_page_says_which_bounds_are_broken(tmp_path):
     assert "| two | passed | 200 | 100 (50.0 % [42.9 %, 57.1 %]) | ≤ 5 % | **no** |" in text
 
 
+def test_the_page_names_truths_of_which_few_studies_cannot_tell(tmp_path):
+    rows = [
+        Row("planted", "few", "passed", 16, 10, bound=0.8, side="at least"),
+        Row("planted", "enough", "passed", 16, 15, bound=0.8, side="at least"),
+        Row("null", "one by chance", "passed", 10, 1, bound=0.05),
+    ]
+    assert [row.met for row in rows] == [True] * 3
+    results, target = tmp_path / "certify.json", tmp_path / "certify.md"
+    results.write_text(json.dumps({"rows": [asdict(row) | {"met": row.met} for row in rows]}))
+    page.write(results, target)
+    text = target.read_text()
+    assert "All 3 bounds hold." in text
+    assert "In 2 rows the share itself misses its bound" in text
+    assert "* few: passed 10 (62.5 %" in text
+    assert "* enough" not in text
+    assert "* one by chance" not in text
+
+
 def test_studies_are_kept_and_go_on_where_they_were_killed(tmp_path):
     made: list[int] = []
 

@@ -44,7 +44,7 @@ def test_the_known_circuit_is_claimed_and_edges_by_lot_are_not():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["GPT-2", "Gemma 2, 5 heads a layer"])
+@pytest.mark.parametrize("architecture", ["GPT-2", "OPT, 5 heads a layer"])
 def test_a_planted_direction_answers_and_is_found(architecture):
     lm, own, other = planted_directions.build(architecture, generator("test", 0))
     assert min(Likelihood()(lm, items)["correct"].mean() for items in (own, other)) >= planted_directions.PLAN.intact
