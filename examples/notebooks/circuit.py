@@ -4,7 +4,7 @@ Which edges go on with a list
 
 "cat dog sun cat": the model `induction` goes on with dog, as it goes on with any list that comes a second time. Its circuit is known: a head
 of the first layer tells each word which one stood before it, and heads of the second look for the word behind the earlier copy. Are these
-the edges that are found, and do they suffice? Half a minute on one core, offline.
+the edges that are found, and do they suffice? Half a minute, offline.
 """
 
 import broca
@@ -58,10 +58,11 @@ both, all_of_it = path_margins(lm, pairs, ["input->a0.h0<v>->a1.h1<k>->logits", 
 print(f"margin left: {both:.1f} with both steps patched, {all_of_it:.1f} with all that a1.h1 says")
 
 # %% [markdown]
-# A choice of edges can be put in force like a lesion. Here the two steps are patched from another list, and the answer follows that one.
+# A choice of edges can be put in force like a lesion. Here the two steps are patched from a list in which cat stood before sun: the heads look
+# there, and the model goes on with sun. Behind it, as it was, with dog.
 
 # %%
-clean, other = lm.tokenize(["cat dog sun cat", "cat sun dog cat"], chat="never")
+clean, other = lm.tokenize(["cat dog sun cat", "dog cat sun cat"], chat="never")
 steps = EdgeMask.of(graph, ["input->a0.h0<v>", *(f"a0.h0->a1.h{head}<k>" for head in (1, 2, 3))])
 with lm.under(EdgePatch(steps, Counterfactuals({text_key(clean.ids): other.ids}))):
     print(lm.tokenizer.decode(lm.next_logits(lm.pad_batch([clean])).argmax(-1)))
