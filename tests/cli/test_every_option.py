@@ -126,7 +126,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
 }
 """Calls of each command in which its options do different things; words in capitals stand for what the tests make."""
 
-LAST = ("hub", "pictured", "own", "natural")
+LAST = ("hub", "pictured", "own", "natural", "features")
 """Calls for options that have no effect in any other."""
 
 ALONE = {"--all"}

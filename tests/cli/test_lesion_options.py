@@ -168,7 +168,7 @@ BEFORE = [
 
 @pytest.mark.parametrize(("words", "told"), BEFORE)
 def test_what_needs_no_model_is_found_wrong_before_one_is_loaded(typed, monkeypatch, words, told):
-    monkeypatch.setattr(execute, "loaded", None)  # to call it would be an error
+    monkeypatch.setattr(execute, "load_model", None)  # to call it would be an error
     code, _, err = typed("lesion", "tiny", *words)
     assert code in (1, 2)
     assert told in " ".join(err.replace("│", " ").split())

@@ -46,7 +46,7 @@ FOLDERS = {
 def unloaded(monkeypatch):
     """To load a model would be an error."""
     for module in (execute, answering, exporting, captures):
-        monkeypatch.setattr(module, "loaded", None)
+        monkeypatch.setattr(module, "load_model", None)
 
 
 @pytest.mark.parametrize("words", FOLDERS.values(), ids=FOLDERS)

@@ -94,6 +94,7 @@ def test_every_step_of_a_lesion_is_named(tmp_path):
         "measuring activations",
         "scoring lesions",
         "attributing",
+        "reading tokens",
     ]
     assert {what: done for what, (done, total) in seen.items() if done != total} == {}, seen
 

@@ -107,7 +107,7 @@ def test_the_demo_goes_on_without_a_real_model(tmp_path, monkeypatch, capsys, wo
             raise ModelError("smollm2 could not be loaded: odd.")
         run.append(setting.model)
 
-    monkeypatch.setattr(cli, "executed", execute_study)
+    monkeypatch.setattr(cli, "execute_study", execute_study)
     if why == "absent":
         monkeypatch.setattr("broca.models.packages.find_spec", lambda _name: None)
     elif why == "unread":
@@ -138,7 +138,7 @@ def test_a_study_of_ours_that_fails_ends_the_demo(monkeypatch):
         if setting.model != REAL_MODEL:
             raise ModelError("odd")
 
-    monkeypatch.setattr(cli, "executed", execute_study)
+    monkeypatch.setattr(cli, "execute_study", execute_study)
     monkeypatch.setattr("sys.argv", ["broca", "demo"])
     with pytest.raises(SystemExit, match="1"):
         cli.main()

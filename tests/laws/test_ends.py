@@ -164,13 +164,13 @@ LOOPS = {
     # takes a word from the list, or puts an edit where there was room, each time
     "stimuli/perturb/draws.py:_exactly",
     # takes an example of a group that gave none yet each time, and there are as many groups as examples
-    "stimuli/examples.py:_chosen",
+    "stimuli/examples.py:_choose",
     "stimuli/natural/questions.py:_draw",
     "stimuli/natural/questions.py:_examples",
     # fills the room that is left, letter by letter
     "stimuli/language.py:_body",
     # forgets one run each time, until few are left
-    "interventions/circuit.py:written",
+    "interventions/circuit.py:writes",
     # reads one batch of lessons each time, until there are tokens enough
     "organisms/routed/features.py:_activations",
     # gives lessons as long as somebody asks for them

@@ -112,7 +112,7 @@ def test_no_partner_and_nothing_to_compare():
 
 def test_what_to_install_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(ModelError, match=r"pip install 'broca\[semantic\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'broca-interp\[semantic\]'"):
         Embedder.load()
 
 

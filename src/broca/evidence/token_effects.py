@@ -70,6 +70,7 @@ def token_effects(
             for (item, text, n_answer), before, after in zip(chosen, intact, lesioned, strict=True)
             for at, token in enumerate(text.ids)
         ]
+        bench.progress("reading tokens", 1, 1)
         return pl.DataFrame(rows, schema={name: column.dtype for name, column in TOKEN_EFFECTS.columns.items()})
 
     found = bench.cache(key, compute)
