@@ -419,7 +419,15 @@ def test_every_command_is_walked():
     assert COMMANDS.keys() == CALLS.keys()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+SLOW = (("score",), ("sensitivity",), ("plan",))
+"""Commands whose calls take many seconds together."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in COMMANDS],
+    ids=" ".join,
+)
 def test_an_option_does_something_or_says_what_it_needs(command, told):
     usual = {call: told(*command, *base) for call, base in CALLS[command].items()}
     assert not [printed for code, _, printed in usual.values() if code], "a call without further options fails"
