@@ -37,6 +37,7 @@ def test_a_ladder_climbed_to_its_top_still_says_what_could_overturn_it():
         ("It costs something. Undecided: about 40 groups like these would decide it.", "about 40 groups like these would decide it."),
         ("r = 0.71 (0.8 is asked). About 1.6 times as many would reach 0.8.", "about 1.6 times as many would reach 0.8."),
         ("BH, q = 0.05.", "BH, q = 0.05."),
+        ("Not tested: no contrast was localized in this run.", "no contrast was localized in this run."),
         ("", ""),
     ],
 )  # fmt: skip

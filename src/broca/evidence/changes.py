@@ -51,7 +51,7 @@ def changes(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def decisive(text: str) -> str:
-    """The part of an undecided rung's text that says what would decide it: behind "Undecided:", or else its last sentence."""
+    """The part of an undecided rung's text that says what would decide it: behind "Undecided:", or else its last sentence, without its state."""
     _, mark, behind = text.rpartition("Undecided: ")
-    said = behind if mark else _SENTENCE.split(text.strip())[-1]
+    said = behind if mark else _SENTENCE.split(text.strip())[-1].removeprefix("Not tested: ")
     return said[:1].lower() + said[1:] if said[1:2].islower() else said

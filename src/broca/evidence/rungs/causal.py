@@ -167,7 +167,7 @@ def _of_draws(scores: AbilityScores, draws: MatchedDraws) -> str:
         return ""
     band = quantile_band(-scores.draw_losses[:n])
     return (
-        f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} cost as much (median "
+        f" Of {count(n, 'distinct random choice')} {draws.matched}, {draws.decision.as_costly} cost as much (median "
         f"{points(band.value)}, 95 % of them within {limits(band.low, band.high)}{draws.until})."
     )
 

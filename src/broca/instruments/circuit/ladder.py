@@ -47,7 +47,7 @@ def tells(values: Floats, groups: Sequence[str], *, alpha: float, seed: int) -> 
         nothing = np.full(values.shape[1], np.nan)
         return nothing, nothing, Rung("selective", "undecided", f"In the half that did not choose: {error}", {})
     what = "highest edges carry, in pairs that did not choose them, more than arbitrary signs of the pairs' scores would have it"
-    rung = selective.family_wise(test.p_max, what, "pairs would decide (--n), or fewer edges", alpha)
+    rung = selective.family_wise(test.p_max, what, "pairs would decide (--n-items), or fewer edges", alpha)
     return test.t, test.p_max, rung
 
 
