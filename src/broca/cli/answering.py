@@ -106,12 +106,13 @@ class Under:
 
     def on(self, model: str, loading: Loading) -> tuple[LM, list[Intervention]]:
         """The model, and what is to be in force: files and forms of it are read before the model is."""
+        from broca.evidence.features import feature_sites
         from broca.interventions.lesion import Lesion, check_mask
         from broca.interventions.weights import WeightMask
 
         chosen = given_fields(units=self.units, heads=self.heads)
         read = [read_mask(which, text) for which, text in chosen.items()]
-        coded = any(site.kind == "feature" for mask in read for site in mask.at)
+        coded = any(feature_sites(list(mask.at)) for mask in read)
         refuse({"features": self.features}, "--units of LAYER.feature", met=coded)
         file = None if self.weights is None else mask_file(self.weights, model)[0]
         if file is not None:

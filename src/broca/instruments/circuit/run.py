@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,6 +123,17 @@ def _trial(spec: Circuit, chosen: CircuitChoice, *, others: bool) -> trials.Circ
     return trials.circuit_trial(chosen.circuit, sizes, draws=draws, removed=draws if others else 0, seed=spec.seed)
 
 
+def _shape(chosen: CircuitChoice) -> dict[str, Any]:
+    """How the model is built, as far as a graph of it has to know."""
+    graph = chosen.parts.graph
+    return {
+        "heads": graph.n_heads,
+        "groups": graph.n_groups,
+        "parallel": list(graph.parallel),
+        "norm_behind_heads": any(each.post_norm for each in chosen.parts.layers),
+    }
+
+
 def _result(
     spec: Circuit,
     bench: EdgeBench,
@@ -150,7 +162,6 @@ def _result(
         tells, ladder.agree(chosen.first, chosen.second, chosen.circuit.count), learned, causal, specific
     )
     what = f"the {count(chosen.circuit.count, 'edge')} ({chosen.circuit.count / chosen.circuit.total:.2%}) of the circuit for {data.own} in {bench.lm.name}"
-    graph = chosen.parts.graph
     tables = dict(removed.tables)
     tables.pop("second_wording")
     return CircuitResult(
@@ -163,16 +174,11 @@ def _result(
         areas=found.areas,
         paths=path_frame(spec, bench, testing, data.paths, found),
         shown=shown_frame(bench.lm, testing),
-        graph={
-            "heads": graph.n_heads,
-            "groups": graph.n_groups,
-            "parallel": list(graph.parallel),
-            "norm_behind_heads": any(each.post_norm for each in chosen.parts.layers),
-        },
+        graph=_shape(chosen),
         pairs={
             "chose": chosen.n_first,
             "tested": chosen.n_second,
-            "edges": graph.n_edges,
+            "edges": chosen.parts.graph.n_edges,
             "margin": found.intact,
             "margin_patched": found.nothing,
         },
