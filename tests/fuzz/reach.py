@@ -20,13 +20,13 @@ CALLS = frozenset(
     {
         *(
             "parse_json",
+            "read_json",
             "parse_toml",
             "read_tensors",
             "tensors_of",
             "tensor_header",
             "read_parquet",
             "plain_pickle",
-            "loaded",
         ),
         *("read_bytes", "read_text", "read_table", "read", "open", "safe_open", "connect", "ZipFile", "Image.open"),
         *(
@@ -56,7 +56,7 @@ Place = tuple[str, str]
 """A file below the package, and a function's qualified name."""
 
 
-AMBIGUOUS = frozenset({"read", "loaded"})
+AMBIGUOUS = frozenset({"read"})
 """Names that mean this only where they are imported from one of `ROOMS`."""
 ROOMS = ("broca.storage", "broca.models.torch_files", "broca.runs.files")
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import pytest
 
 from broca.instruments import INSTRUMENTS
+from broca.instruments.circuit import method as circuit_method
+from broca.instruments.circuit import run as circuit
+from broca.instruments.direction import method as direction_method
+from broca.instruments.direction import run as direction
+from broca.instruments.probe import findings as probe_findings
 from broca.page.words import leaves
 from broca.reports.method import fields_without_words, method_text
 from broca.reports.works import references
@@ -62,6 +68,22 @@ def test_every_instrument_writes_its_method_by_its_fields(kind, result, words):
     study = INSTRUMENTS[kind]().model_dump(mode="json")
     text = " ".join(method_text(study, result))
     assert [each for each in words if each not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "citations"),
+    [
+        *(("circuit", {"method": how}, (*circuit.CITATIONS, *circuit.OF_ACTIVATIONS)) for how in circuit_method.METHODS),
+        *(("direction", {"method": how}, (*direction.OWN, "Phipson & Smyth (2010)")) for how in direction_method.METHODS),
+        ("probe", {}, probe_findings.CITATIONS),
+    ],
+)  # fmt: skip
+def test_each_work_that_a_method_names_is_cited(kind, fields, citations):
+    study = INSTRUMENTS[kind]().model_dump(mode="json") | fields
+    named = re.findall(r"(\w+) (?:et al\.|& \w+)?,? ?(\d{4})\)", " ".join(method_text(study, {})))
+    lines = [*references(" ".join(method_text(study, {})), ()), *citations]
+    assert named
+    assert [work for work in named if not any(work[0] in line and work[1] in line for line in lines)] == []
 
 
 def test_a_method_keeps_silent_about_what_was_not_done():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from broca.errors import BrocaError, StimulusError
-from broca.storage import parse_json, parse_toml
+from broca.errors import BrocaError, SelectionError, StimulusError
+from broca.storage import parse_json, parse_toml, read_json
 
 HOSTILE = [
     b"",
@@ -81,3 +81,15 @@ def test_no_bytes_at_all_give_another_error(content):
     for read in (parse_json, parse_toml):
         with contextlib.suppress(BrocaError):
             parsed(content, read)
+
+
+def test_a_file_of_json_is_read_or_says_what_is_wrong_with_it(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    asked = {"largest": 8, "error": SelectionError, "advice": "Get it again."}
+    assert read_json(path, dict[str, int], **asked) == {"a": 1}
+    path.write_text('{"a": 10}')
+    with pytest.raises(SelectionError, match=r"has 9 bytes, and 8 are read at most\. Get it again\."):
+        read_json(path, dict[str, int], **asked)
+    with pytest.raises(SelectionError, match="could not be read: No such file"):
+        read_json(tmp_path / "gone.json", dict[str, int], **asked)

@@ -16,6 +16,7 @@ from broca.storage.lock import hold_lock as hold_lock
 from broca.storage.lock import is_locked as is_locked
 from broca.storage.parse import parse_json as parse_json
 from broca.storage.parse import parse_toml as parse_toml
+from broca.storage.parse import read_json as read_json
 from broca.storage.parse import validate as validate
 from broca.storage.temporary import TEMPORARY as TEMPORARY
 from broca.storage.temporary import sweep as sweep

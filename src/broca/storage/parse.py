@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broca.errors import BrocaError
@@ -39,6 +40,28 @@ def parse_json(content: bytes | str, kind: Any, *, name: str, error: type[BrocaE
     except (ValueError, RecursionError) as reason:
         raise error(f"{name} is no JSON: {_short(reason)}. {advice}") from reason
     return validate(value, kind, name=name, error=error, advice=advice)
+
+
+def read_json(path: Path, kind: Any, *, largest: int, error: type[BrocaError], advice: str) -> Any:
+    """A file of somebody's JSON as a value of a type; arguments as `parse_json`.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        largest: bytes; a file that is larger is not opened.
+        error: the class of the error.
+        advice: what to do about it.
+
+    Raises:
+        BrocaError: of the class `error`, if it cannot be read, is larger, is no JSON, or not of that type.
+    """
+    try:
+        if (size := path.stat().st_size) > largest:
+            raise error(f"{path} has {size:,} bytes, and {largest:,} are read at most. {advice}")
+        content = path.read_bytes()
+    except OSError as reason:
+        raise error(f"{path} could not be read: {reason.strerror or reason}. Check the path.") from reason
+    return parse_json(content, kind, name=str(path), error=error, advice=advice)
 
 
 def parse_toml(content: bytes | str, kind: Any, *, name: str, error: type[BrocaError], advice: str) -> Any:

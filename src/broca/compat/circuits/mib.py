@@ -17,7 +17,7 @@ from torch import Tensor
 
 from broca.errors import SelectionError
 from broca.models.torch_files import load_torch
-from broca.storage import parse_json, validate
+from broca.storage import read_json, validate
 from broca.units.edge_choices import EdgeRanking
 from broca.units.graph import EdgeGraph, EdgeMask
 
@@ -65,14 +65,7 @@ def read_entry(path: Path) -> EdgeRanking:
 
 
 def _of_names(path: Path) -> EdgeRanking:
-    try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= _LARGEST else b""
-    except OSError as error:
-        raise SelectionError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    if size > _LARGEST:
-        raise SelectionError(f"{path} has {size:,} bytes, and entries in JSON have fewer than {_LARGEST:,}.")
-    said = parse_json(content, _Entry, name=str(path), error=SelectionError, advice=_AGAIN)
+    said = read_json(path, _Entry, largest=_LARGEST, error=SelectionError, advice=_AGAIN)
     graph = said.cfg.graph(path)
     writers, readers = ({name: i for i, name in enumerate(names)} for names in (graph.writers, graph.readers))
     scores, on = np.full(graph.exists.shape, np.nan), np.zeros(graph.exists.shape, dtype=bool)

@@ -17,7 +17,7 @@ from broca.compat.dictionaries.arrays import ADVICE, read_arrays, take
 from broca.compat.dictionaries.places import site_of_hook
 from broca.errors import SelectionError
 from broca.sites import Site
-from broca.storage import parse_json
+from broca.storage import read_json
 from broca.units.dictionary import Dictionary
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
@@ -127,11 +127,7 @@ def read_saelens(folder: Path, site: Site | None = None, scale: float | None = N
 
 
 def _config(path: Path) -> Config:
-    try:
-        content = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
-    except OSError as error:
-        raise SelectionError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    return parse_json(content, Config, name=str(path), error=SelectionError, advice=ADVICE)
+    return read_json(path, Config, largest=_LARGEST, error=SelectionError, advice=ADVICE)
 
 
 def _norm(config: Config, folder: Path, scale: float | None) -> Literal["none", "layer_norm", "constant_norm"]:

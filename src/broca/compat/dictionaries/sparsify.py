@@ -14,7 +14,7 @@ from broca.compat.dictionaries.arrays import ADVICE, read_arrays, take
 from broca.compat.dictionaries.places import site_of_module
 from broca.errors import SelectionError
 from broca.sites import Site
-from broca.storage import parse_json
+from broca.storage import read_json
 from broca.units.dictionary import Dictionary
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
@@ -41,11 +41,7 @@ def read_sparsify(folder: Path, site: Site | None = None) -> Dictionary:
         SelectionError: if the folder lacks a file, a file is damaged, or the dictionary is of a kind that is not known here.
     """
     path = folder / CONFIG
-    try:
-        content = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
-    except OSError as error:
-        raise SelectionError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    config = parse_json(content, _Config, name=str(path), error=SelectionError, advice=ADVICE)
+    config = read_json(path, _Config, largest=_LARGEST, error=SelectionError, advice=ADVICE)
     if config.activation != "topk":
         raise SelectionError(f"{folder} is of the kind {config.activation[:60]!r}. Read is topk.")
     weights = folder / WEIGHTS

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from broca.errors import SelectionError
 from broca.sites import Site
-from broca.storage import parse_json
+from broca.storage import read_json
 from broca.units.direction import Direction
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -33,14 +33,7 @@ def read_svec(path: Path) -> Direction:
     Raises:
         SelectionError: if it cannot be read, is damaged, or has several vectors a layer.
     """
-    try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= _LARGEST else b""
-    except OSError as error:
-        raise SelectionError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    if size > _LARGEST:
-        raise SelectionError(f"{path} has {size:,} bytes, and vectors in JSON have fewer than {_LARGEST:,}.")
-    said = parse_json(content, _Svec, name=str(path), error=SelectionError, advice="Get it again.")
+    said = read_json(path, _Svec, largest=_LARGEST, error=SelectionError, advice="Get it again.")
     vectors = {_site(path, layer): _vector(path, layer, given) for layer, given in said.directions.items()}
     return Direction(vectors, about={"name": path.stem, "format": "svec", "model_type": said.model_type})
 

@@ -46,6 +46,9 @@ CITATIONS = (
     "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
     "Field & Welsh (2007), J R Stat Soc B 69:369-390.",
 )
+OF_ACTIVATIONS = (
+    "Marks et al. (2024), Sparse feature circuits: discovering and editing interpretable causal graphs in language models, arXiv 2403.19647.",
+)
 OF_PATHS = (
     "Wang et al. (2023), Interpretability in the wild: a circuit for indirect object identification in GPT-2 small, ICLR.",
     "Goldowsky-Dill et al. (2023), Localizing model behavior with path patching, arXiv 2304.05969.",
@@ -134,6 +137,11 @@ def _shape(chosen: CircuitChoice) -> dict[str, Any]:
     }
 
 
+def _alike(data: _Data) -> tuple[str, ...]:
+    """Warnings of items that are nearly the same text, in groups apart."""
+    return warn_of_near_duplicate_items({name: each.items for name, each in data.paired.items()})
+
+
 def _result(
     spec: Circuit,
     bench: EdgeBench,
@@ -184,15 +192,14 @@ def _result(
         },
         verdict=verdict,
         guards=passed,
-        warnings=(
-            *bench.lm.notes,
-            *data.warnings,
-            *removed.trial.warnings(spec.level),
-            *warn_of_near_duplicate_items({name: each.items for name, each in data.paired.items()}),
-        ),
+        warnings=(*bench.lm.notes, *data.warnings, *removed.trial.warnings(spec.level), *_alike(data)),
         claim=removed.in_words(f"{what} by patching", verdict.sentence),
         model=model_summary(bench.lm),
-        citations=(*CITATIONS, *(OF_PATHS if spec.paths else ())),
+        citations=(
+            *CITATIONS,
+            *(OF_ACTIVATIONS if spec.method == "ig-activations" else ()),
+            *(OF_PATHS if spec.paths else ()),
+        ),
         ledger=ledger(spec, choosing.items),
         selected=writing_heads(bench.lm, chosen),
         **tables,

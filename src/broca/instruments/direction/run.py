@@ -38,6 +38,7 @@ OWN = (
     "Belrose et al. (2023), LEACE: perfect linear concept erasure in closed form, NeurIPS.",
     "Rimsky et al. (2024), Steering Llama 2 via contrastive activation addition, ACL.",
     "Turner et al. (2023), Activation addition: steering language models without optimization, arXiv 2308.10248.",
+    "Zou et al. (2023), Representation engineering: a top-down approach to AI transparency, arXiv 2310.01405.",
     "Kendall (1938), Biometrika 30:81-93.",
 )
 
