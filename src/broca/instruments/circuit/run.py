@@ -142,6 +142,12 @@ def _alike(data: _Data) -> tuple[str, ...]:
     return warn_of_near_duplicate_items({name: each.items for name, each in data.paired.items()})
 
 
+def _citations(spec: Circuit) -> tuple[str, ...]:
+    """The works that this run's way of scoring rests on."""
+    of_method = OF_ACTIVATIONS if spec.method == "ig-activations" else ()
+    return (*CITATIONS, *of_method, *(OF_PATHS if spec.paths else ()))
+
+
 def _result(
     spec: Circuit,
     bench: EdgeBench,
@@ -195,11 +201,7 @@ def _result(
         warnings=(*bench.lm.notes, *data.warnings, *removed.trial.warnings(spec.level), *_alike(data)),
         claim=removed.in_words(f"{what} by patching", verdict.sentence),
         model=model_summary(bench.lm),
-        citations=(
-            *CITATIONS,
-            *(OF_ACTIVATIONS if spec.method == "ig-activations" else ()),
-            *(OF_PATHS if spec.paths else ()),
-        ),
+        citations=_citations(spec),
         ledger=ledger(spec, choosing.items),
         selected=writing_heads(bench.lm, chosen),
         **tables,
