@@ -12,8 +12,8 @@ import numpy as np
 from broca.cache.cache import no_cache
 from broca.evidence.ability_scores import AbilityScores
 from broca.evidence.conditions import INTACT, Condition, LesionScorer
+from broca.evidence.matched_draws import KeptAlone, MatchedDraws
 from broca.evidence.rungs import causal, learned, specific
-from broca.evidence.rungs.causal import KeptAlone, MatchedDraws
 from broca.instruments.circuit import ladder
 from broca.instruments.circuit.pairs import counterfactuals, pair_items
 from broca.instruments.circuit.spec import Circuit

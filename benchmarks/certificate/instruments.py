@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from broca.evidence.rungs import causal, learned, reliable, selective, specific
-from broca.evidence.rungs.causal import MatchedDraws
+from broca.evidence.matched_draws import MatchedDraws
+from broca.evidence.rungs import causal, learned, reliable, selective, selective_weights, specific
 from broca.instruments.perturb.grid import share_of
 from broca.instruments.probe.head_maps import halves_agree
 from broca.instruments.probe.scores import How, Target, score_target
@@ -66,7 +66,7 @@ def weights(*, told: float = 0.0) -> Callable[[Rng], str]:
         whole = [np.stack([row, -row]) for row in held]
         groups = [f"{i}" for i in range(len(held))]
         tested = answer_test(whole, [pair[:, chosen] for pair in whole], [0] * len(held), groups, n=199, seed=0)
-        return selective.weight_mask(*shares, tested, groups=groups, alpha=ALPHA).state
+        return selective_weights.weight_mask(*shares, tested, groups=groups, alpha=ALPHA).state
 
     return state
 

@@ -32,7 +32,8 @@ from broca.models.questions import split
 from broca.models.weight_matrices import matrices
 from broca.scoring import Likelihood, chat_of
 from broca.sites import Site
-from broca.stats.ladder_power import Study, ladder_needs
+from broca.stats.ladder_needs import ladder_needs
+from broca.stats.ladder_power import Study
 from broca.units import UnitMask, WeightSet
 from certificate.parts import NOMINAL, Kept, generator
 from certificate.random_models import sentence

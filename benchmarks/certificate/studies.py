@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from broca.evidence.ability_scores import AbilityScores
+from broca.evidence.matched_draws import MatchedDraws
 from broca.evidence.rungs import causal, specific
-from broca.evidence.rungs.causal import MatchedDraws
 from broca.items import Item
 from broca.stats.ladder_power import NOISE, SHIFT, SPREAD, STRENGTHS, UNLIKE
 from broca.stats.stopping import decide, stopping_rule

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from broca.stats.ladder_power import LadderNeeds, _shift, ladder_needs
+from broca.stats.ladder_needs import LadderNeeds, ladder_needs
 from broca.stats.ladder_power import Study as Plan
+from broca.stats.ladder_power import _shift
 from certificate.studies import Design, Side, Study, even, falls
 
 PLANS = (Plan(loss=0.35, intact=0.95, others=1), Plan(loss=0.25, intact=0.95, others=3))

@@ -11,8 +11,8 @@ import pytest
 from broca.evidence import effects
 from broca.evidence.ability_scores import AbilityScores
 from broca.evidence.controls import collapse
+from broca.evidence.matched_draws import MatchedDraws
 from broca.evidence.rungs import causal, specific
-from broca.evidence.rungs.causal import MatchedDraws
 from broca.items import Item
 from broca.stats.stopping import decide, stopping_rule
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from broca.errors import StatisticsError
+from broca.stats.ladder_needs import ladder_needs
 from broca.stats.ladder_power import (
     NOISE,
     SHIFT,
@@ -18,7 +19,6 @@ from broca.stats.ladder_power import (
     Study,
     _shift,
     _simulate,
-    ladder_needs,
     ladder_power,
 )
 from broca.stats.loss import loss_test

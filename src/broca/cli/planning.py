@@ -37,7 +37,8 @@ def plan(
         power: Probability of finding the effect, and of refuting one that costs every ability as much.
         alpha: Level of each test.
     """
-    from broca.stats.ladder_power import Study, ladder_needs, ladder_power
+    from broca.stats.ladder_needs import ladder_needs
+    from broca.stats.ladder_power import Study, ladder_power
     from broca.stats.power import welch_needed
 
     study = Study(

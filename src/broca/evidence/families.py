@@ -10,7 +10,8 @@ import polars as pl
 
 from broca.evidence.conditions import EQUAL
 from broca.evidence.effects import rows_of
-from broca.evidence.trial import LesionTrial, TrialScores
+from broca.evidence.trial import LesionTrial
+from broca.evidence.trial_scores import TrialScores
 from broca.stats.nulls import empirical_p, quantile_band
 from broca.stats.stopping import fewest_draws
 from broca.units import UnitMask

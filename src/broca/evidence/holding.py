@@ -15,7 +15,8 @@ from broca.evidence.conditions import CHUNK, EQUAL, INTACT, Condition, Lesioning
 from broca.evidence.draws import Draws, candidates, matched_units, matched_weights
 from broca.evidence.families import families, with_equal_changes
 from broca.evidence.rungs.causal import against_families
-from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
+from broca.evidence.trial import Conduct, LesionTrial
+from broca.evidence.trial_scores import Abilities, TrialScores
 from broca.evidence.verdict import Guard, Rung
 from broca.interventions.lesion import check_mask
 from broca.interventions.weights import WeightMask

@@ -10,7 +10,7 @@ import polars as pl
 from broca.evidence.conditions import Condition, LesionScorer
 from broca.evidence.effects import rows_of
 from broca.evidence.tables import TOKEN_EFFECTS
-from broca.evidence.trial import TrialScores
+from broca.evidence.trial_scores import TrialScores
 from broca.items import Item, fingerprint
 from broca.models.force import Intervention
 from broca.models.lm import LM

@@ -29,7 +29,8 @@
 * degenerate    figures that are the same in every layer, or a number of tokens in disguise
 * massive       coordinates that carry massive activations
 * power         what a given number of stimuli or items could have shown
-* ladder_power  how likely a stated loss passes causal and specific, and what would make it so
+* ladder_power  how likely a stated loss passes causal and specific
+* ladder_needs  what would make it so
 * intervals     the value, low, high that all of them return
 """
 

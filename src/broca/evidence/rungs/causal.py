@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 
 import numpy as np
@@ -14,6 +14,7 @@ from broca.errors import StatisticsError
 from broca.evidence.ability_scores import AbilityScores
 from broca.evidence.controls import collapse
 from broca.evidence.effects import limits, points
+from broca.evidence.matched_draws import KeptAlone, MatchedDraws, of_draws, of_kept
 from broca.evidence.verdict import Rung
 from broca.page.numbers import limits as bounds
 from broca.page.numbers import number, p_value
@@ -21,36 +22,7 @@ from broca.page.words import count
 from broca.stats.dose_trend import Trend
 from broca.stats.loss import SMALLEST_SHARE, Loss, loss_test
 from broca.stats.nulls import quantile_band
-from broca.stats.stopping import Decision, fewest_draws
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedDraws:
-    """What random choices like the selection decide, and how they are like it."""
-
-    decision: Decision
-    matched: str
-    """In words: "that match it in layer and size"."""
-    wanted: int
-    """Draws that there are, at most as many as were asked for."""
-    short: bool = False
-    """Whether there are fewer than were asked for."""
-
-    @property
-    def until(self) -> str:
-        """Where they stopped before their end, in words."""
-        stopped = self.decision.state in ("passed", "failed") and self.decision.draws < self.wanted
-        return f"; decided before all {self.wanted} were drawn" if stopped else ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptAlone:
-    """What a circuit answers where everything else is patched, beside random ones: shares of right answers."""
-
-    intact: float
-    circuit: float
-    random: NDArray[np.float64]
-    """In the order in which they were drawn."""
+from broca.stats.stopping import fewest_draws
 
 
 def lesion(
@@ -156,32 +128,9 @@ def _words(
         f"over {count(found.groups, 'group')}, {p_value(found.p)}{balanced}); the smallest loss of interest is "
         f"{100 * found.smallest_effect:.1f} points."
     )
-    text += _of_draws(scores, draws) if kept is None else _of_kept(kept, draws)
+    text += of_draws(scores, draws) if kept is None else of_kept(kept, draws)
     text += _agreement("Fills", by_fill) if len(by_fill) > 1 else ""
     return text + (_agreement("Sizes", by_size) if by_size else "")
-
-
-def _of_draws(scores: AbilityScores, draws: MatchedDraws) -> str:
-    """What random choices cost."""
-    if not (n := draws.decision.draws):
-        return ""
-    band = quantile_band(-scores.draw_losses[:n])
-    return (
-        f" Of {count(n, 'distinct random choice')} {draws.matched}, {draws.decision.as_costly} cost as much (median "
-        f"{points(band.value)}, 95 % of them within {limits(band.low, band.high)}{draws.until})."
-    )
-
-
-def _of_kept(kept: KeptAlone, draws: MatchedDraws) -> str:
-    """What a circuit and random ones answer alone."""
-    text = f" Kept alone, with everything else patched, it answers {kept.circuit:.1%} (intact {kept.intact:.1%})."
-    if not (n := draws.decision.draws):
-        return text
-    band = quantile_band(kept.random[:n])
-    return text + (
-        f" Of {count(n, 'distinct random choice')} {draws.matched} {draws.decision.as_costly} answer as much alone (median "
-        f"{band.value:.1%}, 95 % of them within {bounds(band.low, band.high, '.1%')}{draws.until})."
-    )
 
 
 def _what_would_decide(found: Loss, draws: MatchedDraws, alpha: float, *, robust: bool) -> str:

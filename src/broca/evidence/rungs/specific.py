@@ -15,7 +15,7 @@ from broca.errors import StatisticsError
 from broca.evidence.ability_scores import AbilityScores
 from broca.evidence.controls import collapse, negative_control, shares_answers
 from broca.evidence.effects import clusters, limits, points, rows_of
-from broca.evidence.rungs.causal import MatchedDraws
+from broca.evidence.matched_draws import MatchedDraws
 from broca.evidence.verdict import Rung
 from broca.page.numbers import UNDEFINED, number, p_value
 from broca.page.numbers import limits as bounds

@@ -16,9 +16,10 @@ from broca.evidence import guards
 from broca.evidence.conditions import CHUNK, Condition, LesionScorer
 from broca.evidence.draws import LEAST, Draws
 from broca.evidence.holding import Examination
+from broca.evidence.matched_draws import KeptAlone, MatchedDraws
 from broca.evidence.rungs import causal as causal_rung
-from broca.evidence.rungs.causal import KeptAlone, MatchedDraws
-from broca.evidence.trial import Abilities, Conduct, LesionTrial, TrialScores
+from broca.evidence.trial import Conduct, LesionTrial
+from broca.evidence.trial_scores import Abilities, TrialScores
 from broca.evidence.verdict import Guard, Rung
 from broca.interventions.circuit import Counterfactuals, EdgePatch
 from broca.interventions.plant import text_key

@@ -18,7 +18,8 @@ from broca.evidence.holding import examine, rungs
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
 from broca.evidence.steering import ANSWER
-from broca.evidence.trial import CITATIONS, Conduct, TrialScores
+from broca.evidence.trial import CITATIONS, Conduct
+from broca.evidence.trial_scores import TrialScores
 from broca.evidence.verdict import Guard, Rung, Verdict
 from broca.instruments.direction import readout
 from broca.instruments.direction import steering_trial as steering

@@ -16,7 +16,8 @@ from broca.evidence.draws import Draws
 from broca.evidence.guards import probe
 from broca.evidence.holding import Examination
 from broca.evidence.steering import Against, SteerBy, against_signs, both_signs, log_odds
-from broca.evidence.trial import LesionTrial, TrialScores
+from broca.evidence.trial import LesionTrial
+from broca.evidence.trial_scores import TrialScores
 from broca.evidence.verdict import Guard
 from broca.interventions.steer import Steer
 from broca.items import Item

@@ -8,7 +8,7 @@ from broca.evidence.ledger import DataChoice, Ledger, look
 from broca.evidence.overlap import ChoosingData, OtherData, texts_of, without_choosing
 from broca.evidence.pilot import pilot_choice, pilot_data
 from broca.evidence.selector import Ranking
-from broca.evidence.trial import TrialScores
+from broca.evidence.trial_scores import TrialScores
 from broca.instruments.lesion.spec import CausalTest
 from broca.items import fingerprint
 from broca.page.words import enumeration

@@ -16,7 +16,8 @@ from broca.evidence.model import model_summary
 from broca.evidence.overlap import OtherData
 from broca.evidence.selector import MAP_RUNGS, Ranking
 from broca.evidence.token_effects import token_effects
-from broca.evidence.trial import CITATIONS, Conduct, LesionTrial, TrialScores
+from broca.evidence.trial import CITATIONS, Conduct, LesionTrial
+from broca.evidence.trial_scores import TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.lesion.ledger import ledger, other_data, reuse_reason
 from broca.instruments.lesion.plan import ranked_trial

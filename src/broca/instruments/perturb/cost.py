@@ -12,9 +12,10 @@ from broca.evidence.conditions import CHUNK
 from broca.evidence.trial_cost import fewer_draws, no_twins
 from broca.instruments.perturb.cases import CLASSES
 from broca.instruments.perturb.grid import KINDS
-from broca.instruments.perturb.selection import ENOUGH_CASES, SITE
+from broca.instruments.perturb.selection import ENOUGH_CASES
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import StudyTexts, Way, source_of, way_for
+from broca.instruments.perturb.unit_effects import SITE
 from broca.items import Item, Pair, Text
 from broca.models.lm import LM
 from broca.scoring import Likelihood

@@ -20,22 +20,20 @@ from broca.evidence.conditions import Condition
 from broca.evidence.draws import Draws, candidates, matched_units
 from broca.evidence.features import measure
 from broca.evidence.ledger import group_digest
+from broca.evidence.matched_draws import MatchedDraws
 from broca.evidence.rungs import causal, learned, reliable, selective, specific
-from broca.evidence.rungs.causal import MatchedDraws
 from broca.evidence.verdict import Rung
 from broca.instruments.perturb.grid import Floats, Grid, Patches, donor_cases, share_of
 from broca.instruments.perturb.spec import What
 from broca.instruments.perturb.twins import TwinCases
-from broca.interventions.patching import Cell
+from broca.instruments.perturb.unit_effects import SITE, UnitEffects, jointly, unit_effects
 from broca.models.twins import untrained_twin
 from broca.page.words import count as counted
-from broca.sites import Kind, Site
 from broca.stats.permutation import permutation_test
 from broca.stats.reliability import halves
 from broca.stats.stopping import EVERY, decide, stopping_rule
 from broca.units import UnitMask
 
-SITE: Mapping[What, Kind] = {"heads": "z", "neurons": "mlp_act", "features": "feature"}
 ENOUGH_CASES, ENOUGH_GROUPS = 20, 4
 _SHOWN = 200
 OF_NEURONS = 12.5
@@ -90,27 +88,6 @@ class Choosing:
         return self.what == "heads" and self.rank == "patched"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Map:
-    """One number a case and candidate, candidates counted through the sites."""
-
-    sites: tuple[Site, ...]
-    per_site: tuple[int, ...]
-    values: Floats
-    """(case, candidate), logits."""
-    estimates: Floats
-
-    def mask(self, chosen: NDArray[np.int64], grain: Literal["head", "unit"]) -> UnitMask:
-        flags = np.zeros(self.values.shape[1], dtype=bool)
-        flags[chosen] = True
-        parts = np.split(flags, np.cumsum(self.per_site)[:-1])
-        return UnitMask(dict(zip(self.sites, parts, strict=True)), grain)
-
-    @property
-    def places(self) -> list[tuple[int, int]]:
-        return [(site.layer, i) for site, n in zip(self.sites, self.per_site, strict=True) for i in range(n)]
-
-
 def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     """Choose, and climb.
 
@@ -133,7 +110,7 @@ def select_units(patches: Patches, grid: Grid, how: Choosing) -> Selection:
     except SiteUnavailable as error:
         return _no_selection(f"This model has no {how.what} to choose from. {error}")
     first, second = halves(len(kept), seed=how.seed, groups=groups)
-    found = _map_cases(cases, how)
+    found = unit_effects(cases, how.what, patched=how.patches)
     lost = grid.lost[kept]
     mean = found.values[first].mean(0)
     count = how.count(mean / lost[first].mean())
@@ -160,36 +137,6 @@ def _no_selection(why: str) -> Selection:
     return Selection(None, pl.DataFrame(schema=UNITS), tuple(Rung(name, "not tested", why, {}) for name in names))
 
 
-def _map_cases(cases: Patches, how: Choosing) -> _Map:
-    lm, what = cases.lm, how.what
-    sites = lm.anatomy.sites(SITE[what])
-    n = {site: lm.anatomy.n_heads if what == "heads" else lm.anatomy.width(site) for site in sites}
-    by_site = cases.estimate_effects(n)
-    estimates = np.concatenate([by_site[f"all/{site}"] for site in sites], 1)
-    values = estimates
-    if how.patches:
-        cells = [
-            _cell(lm.anatomy.width(site), {site: [head]}, heads=n[site]) for site in sites for head in range(n[site])
-        ]
-        arrays = cases.run("patching heads", [one.case for one in cases.cases], cells)
-        values = arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
-    return _Map(sites, tuple(n.values()), values, estimates)
-
-
-def _cell(width: int, chosen: Mapping[Site, Sequence[int]], *, heads: int) -> Cell:
-    """Some heads at sites, at every aligned token."""
-    parts = {}
-    for site, some in chosen.items():
-        flags = np.zeros(heads, dtype=bool)
-        flags[list(some)] = True
-        parts[site] = np.repeat(flags, width // heads)
-    return Cell("all", parts)
-
-
-def _jointly(cases: Patches, mask: UnitMask) -> Cell:
-    return Cell("all", {s: np.repeat(f, cases.lm.anatomy.width(s) // len(f)) for s, f in mask.at.items() if f.any()})
-
-
 def _sign_flip_test(
     values: Floats, groups: np.ndarray, chosen: NDArray[np.int64], how: Choosing
 ) -> tuple[Floats, Floats, Rung]:
@@ -207,7 +154,7 @@ def _sign_flip_test(
 
 
 def _learned_rung(
-    cases: Patches, found: _Map, chosen: NDArray[np.int64], second: NDArray[np.int64], how: Choosing
+    cases: Patches, found: UnitEffects, chosen: NDArray[np.int64], second: NDArray[np.int64], how: Choosing
 ) -> Rung:
     """The rung *learned*: what a choice restores in cases that chose nothing, the whole study held in each twin as in the model.
 
@@ -232,7 +179,7 @@ def _share_restored(twin: Patches, count: int, how: Choosing) -> float:
     if _too_few(groups):
         return 0.0
     first, second = halves(len(groups), seed=how.seed, groups=groups)
-    values = _map_cases(twin, how).values
+    values = unit_effects(twin, how.what, patched=how.patches).values
     best = np.argsort(-values[first].mean(0), kind="stable")[:count]
     return _effect_size(values[np.ix_(second, best)])
 
@@ -284,12 +231,12 @@ def _matched_choices(held: Patches, mask: UnitMask, how: Choosing) -> Draws[Unit
 
 def _gains(held: Patches, cases: Sequence[Any], masks: Sequence[UnitMask], what: str = "patching the choice") -> Floats:
     """``(case, mask)`` How much of the logit difference each choice restores."""
-    arrays = held.run(what, cases, [_jointly(held, mask) for mask in masks])
+    arrays = held.run(what, cases, [jointly(held, mask) for mask in masks])
     return arrays["after"][:, :, 0] - arrays["before"][:, None, 0]
 
 
 def _table(
-    found: _Map, test: tuple[Floats, Floats], chosen: NDArray[np.int64], lost: Floats, how: Choosing
+    found: UnitEffects, test: tuple[Floats, Floats], chosen: NDArray[np.int64], lost: Floats, how: Choosing
 ) -> pl.DataFrame:
     (t, p_max), places = test, found.places
     flags = np.isin(np.arange(len(t)), chosen)

@@ -12,7 +12,8 @@ from broca.errors import GuardError, SiteUnavailable, StimulusError
 from broca.evidence import guards
 from broca.evidence.model import model_summary
 from broca.evidence.rungs import causal as causal_rung
-from broca.evidence.trial import Conduct, TrialScores
+from broca.evidence.trial import Conduct
+from broca.evidence.trial_scores import TrialScores
 from broca.evidence.verdict import Guard, Verdict
 from broca.instruments.sensitivity import nulls as nulls_of
 from broca.instruments.sensitivity import words
@@ -20,7 +21,8 @@ from broca.instruments.sensitivity.conditions import INTACT, Masked, fraction, r
 from broca.instruments.sensitivity.ledger import ledger
 from broca.instruments.sensitivity.profile import frequencies, geometry, lines, sinks
 from broca.instruments.sensitivity.result import SensitivityResult
-from broca.instruments.sensitivity.work import Trial, Work
+from broca.instruments.sensitivity.trial import Trial
+from broca.instruments.sensitivity.work import Work
 from broca.interventions.weights import WeightMask
 from broca.items import Item
 from broca.scoring.sampling import Sampled

@@ -11,7 +11,7 @@ import numpy as np
 from broca.cache.cache import Cache, Progress
 from broca.capture.objectives import OBJECTIVES
 from broca.capture.weight_samples import answer_gradients, chosen_shares
-from broca.evidence.rungs import selective as rung
+from broca.evidence.rungs import selective_weights as rung
 from broca.evidence.verdict import Rung
 from broca.instruments.sensitivity.samples import Samples, of_items, of_texts
 from broca.instruments.sensitivity.sources import nonblank

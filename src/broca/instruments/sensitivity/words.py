@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from broca.instruments.sensitivity.conditions import Masked
-from broca.instruments.sensitivity.work import Trial, Work
+from broca.instruments.sensitivity.trial import Trial
+from broca.instruments.sensitivity.work import Work
 
 
 def claim_text(work: Work, mask_fraction: float, claim: Masked) -> str:

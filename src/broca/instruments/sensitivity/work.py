@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,13 +13,11 @@ from broca.cache.cache import Cache, Json, Progress, no_cache, silent
 from broca.capture.ranking import rank_weights
 from broca.errors import SelectionError
 from broca.evidence import effects
-from broca.evidence.draws import Draws
 from broca.evidence.overlap import OtherData
 from broca.evidence.pilot import pilot_data
 from broca.evidence.rungs import learned as learned_rung
 from broca.evidence.rungs import reliable
 from broca.evidence.rungs.learned import Kind, TwinTask, in_twins
-from broca.evidence.trial import LesionTrial
 from broca.evidence.verdict import Rung
 from broca.instruments.sensitivity import held_out
 from broca.instruments.sensitivity.conditions import INTACT, Masked, read, score_conditions
@@ -28,7 +26,7 @@ from broca.instruments.sensitivity.ranking import Ranking, Scoring, ranking
 from broca.instruments.sensitivity.samples import Samples, of_items, of_source, of_texts
 from broca.instruments.sensitivity.spec import Sensitivity
 from broca.instruments.sensitivity.sweep import swept
-from broca.interventions.weights import WeightMask
+from broca.instruments.sensitivity.trial import Trial, mask_trial
 from broca.items import Item
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix, matrices
@@ -199,36 +197,9 @@ class Work:
 
     def trial(self, mask_fraction: float) -> Trial:
         """The mask of a fraction, and everything that it is compared with."""
-        spec, make = self.spec, self.chooser
-        claim = make.condition(mask_fraction, spec.edits[0], self.own)
-        assert claim is not None
-        sweep = [make.condition(each, spec.edits[0], self.own) for each in self.fractions if each != mask_fraction]
-        scaled = [
-            make.condition(mask_fraction * size, spec.edits[0], self.own)
-            for size in spec.sizes
-            if mask_fraction * size <= 1
-        ]
-        main = spec.nulls[0]
-        edits = [c for edit in spec.edits[1:] if (c := make.condition(mask_fraction, edit, self.own))]
-        sizes = [c for c in scaled if c and c.mask and c.mask.weights != claim.mask.weights]  # type: ignore[union-attr]
-        swept_masks = [c for c in sweep if c]
-        families: dict[str, list[Masked]] = {}
-        for family in spec.nulls:
-            label = self.own if family == main else self.family(family)
-            families[family] = make.randoms(self.lm, claim, self.draws, family, spec.seed, label=label)
-        band = [
-            draw
-            for each in swept_masks
-            for draw in make.randoms(self.lm, each, spec.sweep_draws, main, spec.seed, label=self.own)
-        ]
-        further = [draw for family, draws in families.items() if family != main for draw in draws]
-        drawn = Draws(tuple(families[main]), f"matched on {main}")
-        trial = LesionTrial((claim, *edits), drawn, tuple(sizes), (*swept_masks, *band, *further), wanted=self.draws)
-        return Trial(trial, tuple(swept_masks), families)
-
-    def family(self, name: str) -> str:
-        """What the random masks of a further family are called in the tables."""
-        return f"{self.own} ({name})"
+        return mask_trial(
+            self.spec, self.lm, self.chooser, mask_fraction, fractions=self.fractions, draws=self.draws, own=self.own
+        )
 
     def perplexities(self, conditions: Sequence[Masked]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """One row a condition, and one a window of text."""
@@ -283,34 +254,6 @@ class Work:
     def step_progress(self, what: str) -> Any:
         """Progress of one step."""
         return lambda done, total: self.progress(what, done, total)
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A mask on trial, and what of it is for what."""
-
-    whole: LesionTrial[WeightMask | None]
-    sweep: tuple[Masked, ...]
-    """Every other fraction."""
-    families: Mapping[str, list[Masked]]
-    """Random masks, by what they share with it."""
-
-    @property
-    def claim(self) -> Masked:
-        """The mask under the first edit."""
-        return self.whole.claim
-
-    @property
-    def mask(self) -> WeightMask:
-        """The same, which is never none."""
-        assert self.claim.mask is not None
-        return self.claim.mask
-
-    @property
-    def conditions(self) -> list[Masked]:
-        """Each condition once but for the draws, which come last."""
-        whole = self.whole
-        return list({tuple(c.address.values()): c for c in (*whole.lesions, *whole.sizes, *whole.beside)}.values())
 
 
 @dataclass(frozen=True)
