@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
 import lists
 from broca import cli
 from broca.models.build import save
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,16 @@ def test_mistakes_are_one_message(model, monkeypatch, capsys, tmp_path):
     code, _, err = typed(monkeypatch, capsys, tmp_path, model, "--task", tmp_path / "bad.jsonl")
     assert code == 2
     assert "line 1" in err
+
+
+def test_columns_of_a_table_of_trees(model, monkeypatch, capsys, tmp_path):
+    read = [json.loads(line) for line in (ROOT / "docs" / "metals.jsonl").read_text().splitlines()]
+    named = [{{"statements": "premises"}.get(name, name): cell for name, cell in row.items()} for row in read]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, named)))
+    dry = (model, "--dry-run", "--columns", "statements=premises")
+    for asked in (("--task", "own.jsonl"), ("--task", "entailment", "--options.path", "own.jsonl")):
+        code, _, err = typed(monkeypatch, capsys, tmp_path, *dry, *asked)
+        assert code == 0, err
+    code, _, err = typed(monkeypatch, capsys, tmp_path, *dry, "--task", "kth")
+    assert code == 2
+    assert "--columns does nothing here: it needs a table of your own" in " ".join(err.split())

@@ -363,6 +363,26 @@ def test_a_malformed_table_is_refused_with_its_line(tmp_path, change, said):
         trees(written(tmp_path / "own.jsonl", {**OWN, **change}))
 
 
+def test_columns_are_read_under_the_names_that_are_given(tmp_path):
+    row = {
+        {"statements": "theory", "answer": "gold", "group": "from"}.get(name, name): cell for name, cell in OWN.items()
+    }
+    marked = {
+        **row,
+        "from": "m",
+        "triples": {},
+        "rules": {},
+    }  # ProofWriter's marks: who names columns means a plain table
+    path = written(tmp_path / "own.jsonl", marked)
+    (tree,) = trees(path, columns="statements=theory,answer=gold,group=from")
+    assert (tree.heights, tree.answer, tree.group) == ((1, 1, 2, 0), 0, "m")
+    assert trees("entailment", path=str(path), columns="statements=theory,answer=gold")[0].group == ""
+    with pytest.raises(StimulusError, match=r"no column 'gld'\. Did you mean 'gold'"):
+        trees(path, columns="statements=theory,answer=gld")
+    with pytest.raises(StimulusError, match=r"'prompt', which is not read\. Read are statements, edges"):
+        trees(path, columns="prompt=theory")
+
+
 def test_the_example_of_the_docs():
     one, two = trees(Path(__file__).resolve().parents[2] / "docs" / "metals.jsonl")
     assert one.heights == (1, 1, 1, 0, 2, 3)

@@ -57,8 +57,9 @@ def options_of(declared: Command) -> Iterator[Option]:
         if each.name == "chat":
             yield Option("system", each.path, str, SYSTEM, read="beside")
             yield Option("thinking", each.path, bool, THINKING, read="beside")
-        if each.name == "options" and declared.examples:
-            yield Option("shots", each.path, int, SHOTS, read="beside")
+        if each.name == "options":
+            if declared.examples:
+                yield Option("shots", each.path, int, SHOTS, read="beside")
             yield Option("columns", each.path, str, CALLED, read="beside")
 
 

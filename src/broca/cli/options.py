@@ -39,7 +39,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Side = Literal["top", "bottom", "both", "middle", "random"]
 Grain = Literal["unit", "head"]
 SHOTS = "Examples before each question, which are never asked themselves."
-CALLED = "What a table of your own calls its columns: prompt=question,choices=options,answer=label."
+CALLED = "What a table of your own calls its columns, behind the names that are read: prompt=question,choices=options,answer=label."
 TemplateWhen = Literal["auto", "never", "always"]
 EXAMPLES = "items, or a contrast that has examples, such as facts/capitals"
 TABLE = "a table of your own"

@@ -218,6 +218,8 @@ def _named(place: str) -> Any:
 
 def _sources(given: Mapping[str, Any]) -> Iterator[str]:
     """What was named that may be a file."""
+    if path := given.get("options", {}).get("path"):
+        yield path
     for name in ("items", "task", "contrast", "others", "controls", "pilot"):
         value = given.get(name, ())
         yield from [value] if isinstance(value, str) else value

@@ -41,7 +41,8 @@ def trees(name_or_path: str | Path, *, tokenizer: Any = None, **options: object)
 
     Args:
         name_or_path: A name of `TREES`; or a file, known by its fields: ProofWriter's ``meta-*.jsonl``, STREET's
-            ``reasoning_annotated_*.jsonl``, and any other is read by `broca.stimuli.trees.entailment.entailment`.
+            ``reasoning_annotated_*.jsonl``, and any other, or one whose ``columns`` are named, is read by
+            `broca.stimuli.trees.entailment.entailment`.
         tokenizer: Of the model that will read them. ``kth`` then takes numbers that are one token each; others need none.
         options: Of the generator or reader, e.g. ``n``, ``seed``, ``depth``, ``shuffled``, ``paper_compat``.
 
@@ -61,7 +62,7 @@ def trees(name_or_path: str | Path, *, tokenizer: Any = None, **options: object)
                 f"{what[0].upper()}{what[1:]} is read from a file. Give its place with the option 'path'."
             )
         return call(what, make, path, options=options)
-    reader = reader_of(name_or_path)
+    reader = TREES["entailment"] if "columns" in options else reader_of(name_or_path)
     path = expand_home(name_or_path)
     return call(f"trees {path.name!r}", reader, path, options=options)
 

@@ -12,16 +12,23 @@ from broca.items import CONCLUSION, Tree
 from broca.spacing import is_space_between
 from broca.stimuli.answers import AnswerForm, answer_in, choices_in
 from broca.stimuli.options import expand_home
-from broca.stimuli.tables import Row, Table, read_table, short_repr
+from broca.stimuli.tables import Row, Table, read_table, rename_columns, short_repr
 from broca.stimuli.trees.prompts import add_question, join_statements
 
 COLUMNS = ("statements", "edges", "question", "choices", "answer")
+OPTIONAL = ("group", "id", "kinds")
 END = "conclusion"
 """How an edge names what the answer is read from."""
 
 
 def entailment(
-    path: str | Path, *, answers: AnswerForm = "auto", shuffled: bool = False, seed: int = 0, between: str = " "
+    path: str | Path,
+    *,
+    answers: AnswerForm = "auto",
+    shuffled: bool = False,
+    seed: int = 0,
+    between: str = " ",
+    columns: str | None = None,
 ) -> tuple[Tree, ...]:
     """Trees from JSONL, JSON or Parquet.
 
@@ -36,13 +43,15 @@ def entailment(
         shuffled: statements in random order.
         seed: of the order.
         between: what stands between two statements.
+        columns: what the table calls these columns, where it calls them otherwise: ``statements=premises,answer=label``.
 
     Raises:
         StimulusError: if the table is malformed; the message names its line.
     """
     read = read_table(expand_home(path))
+    read = read if columns is None else rename_columns(read, columns, (*COLUMNS, *OPTIONAL))
     read.require(*COLUMNS)
-    read.optional("group", "id", "kinds")
+    read.optional(*OPTIONAL)
     found: list[Tree] = []
     for number, (row, name) in enumerate(zip(read.rows, read.names(lambda index: str(index + 1)), strict=True)):
         texts = _statements(read, row)
