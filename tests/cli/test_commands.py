@@ -78,7 +78,7 @@ HEAVY = (
 )
 HELP = f"""
 import sys, broca, broca.cli
-sys.argv = ["broca", "--help"]
+sys.argv = ["broca", *sys.argv[1:]]
 try:
     broca.cli.main()
 except SystemExit:
@@ -86,8 +86,9 @@ except SystemExit:
 """
 
 
-def test_help_needs_nothing_heavy_and_answers_at_once():
-    printed = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("typed", [[], ["--help"]])
+def test_help_needs_nothing_heavy_and_answers_at_once(typed):
+    printed = subprocess.run([sys.executable, "-c", HELP, *typed], capture_output=True, text=True, check=True).stdout
     assert "localize" in printed
     assert printed.splitlines()[-1] == "[]"
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -255,7 +256,7 @@ def main() -> None:
 def spelled_out(words: Sequence[str]) -> list[str]:
     """What was typed, --chat without a value as --chat always, and --no-chat as --chat never."""
     found: list[str] = []
-    for word, after in zip(words, (*words[1:], "--"), strict=True):
+    for word, after in pairwise((*words, "--")):
         alone = word == "--chat" and after.startswith("-")
         found += ["--chat", "never"] if word == "--no-chat" else ["--chat", "always"] if alone else [word]
     return found
