@@ -51,7 +51,7 @@ from broca.reports.build import report as report
 from broca.runs.execution import run as run
 from broca.runs.listing import list_runs as list_runs
 from broca.runs.listing import open_runs as open_runs
-from broca.runs.reading import open_run as open_run
+from broca.runs.opening import open_run as open_run
 from broca.scoring.generation import Generation as Generation
 from broca.scoring.likelihood import Likelihood as Likelihood
 from broca.scoring.sampling import Sampled as Sampled

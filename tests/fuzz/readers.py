@@ -476,7 +476,7 @@ RUN = (
 def _run(path: Path) -> object:
     from broca.errors import BrocaError
     from broca.runs import list_runs, open_run
-    from broca.runs.reading import spec_of
+    from broca.runs.opening import spec_of
     from broca.runs.record import read_record
 
     place = path.parent.parent if path.parent.name == "tables" else path.parent

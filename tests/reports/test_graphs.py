@@ -6,7 +6,7 @@ import itertools
 import re
 from xml.etree import ElementTree as ET
 
-from broca.page.blocks import Edge, Graph, Node
+from broca.page.graph import Edge, Graph, Node
 from broca.reports.graphs import THICK, THIN, graph_picture
 
 NS = "{http://www.w3.org/2000/svg}"

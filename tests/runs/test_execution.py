@@ -13,7 +13,7 @@ import pytest
 
 from broca.errors import RunError
 from broca.runs.execution import run
-from broca.runs.reading import open_run
+from broca.runs.opening import open_run
 from broca.storage.temporary import temporary_of
 from broca.workers import Local
 from runs import toy

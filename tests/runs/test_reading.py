@@ -9,7 +9,7 @@ import pytest
 
 from broca.errors import RunError, UnknownName
 from broca.runs.execution import run
-from broca.runs.reading import open_run
+from broca.runs.opening import open_run
 from broca.sites import Site
 from runs.toy import Toy, ToyLM, ToyResult
 

@@ -22,7 +22,6 @@ from broca.page.blocks import (
     Commands,
     Details,
     Facts,
-    Graph,
     Heading,
     Image,
     Ladder,
@@ -39,6 +38,7 @@ from broca.page.blocks import (
     Tree,
     every,
 )
+from broca.page.graph import Graph
 from broca.page.words import cell_text, visible
 from broca.storage.secrets import hide_secrets
 

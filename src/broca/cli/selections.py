@@ -26,7 +26,7 @@ def read_mask(which: str, text: str) -> UnitMask:
         SelectionError: if there is no such file, or the text is of another form.
     """
     from broca.units import UnitMask
-    from broca.units.mask import OPEN
+    from broca.units.notation import OPEN
 
     if which == "heads":
         return UnitMask.heads(text, n_heads=OPEN)

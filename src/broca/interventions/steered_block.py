@@ -11,7 +11,7 @@ from torch import nn
 from broca.errors import InterventionError
 from broca.interventions.steer import Steer
 from broca.models.lm import LM
-from broca.models.wiring.anatomy import tensor_of, with_tensor
+from broca.models.wiring.hidden_state import tensor_of, with_tensor
 
 
 class SteeredBlock(nn.Module):

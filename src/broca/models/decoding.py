@@ -6,19 +6,21 @@ else are left out, and the run's manifest lists what was taken and what was not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from broca.errors import ModelError, StimulusError
 from broca.models import hooks
+from broca.models.arguments import picture_inputs
 from broca.models.compilation import eager
 from broca.models.force import on_words
 from broca.models.passes import Pass
 from broca.models.subject import Subject
-from broca.models.tokens import Batch
+from broca.models.tokens import Batch, Tokens
 from broca.registry import unknown
 
 _TAKEN = ("bos_token_id", "eos_token_id", "decoder_start_token_id")
@@ -109,6 +111,28 @@ def ignored_settings(model: Any) -> dict[str, Any]:
     }
 
 
+def generate(
+    lm: Subject, tokens: Sequence[Tokens], *, max_new_tokens: int, seed: int | None, **options: Any
+) -> list[str]:
+    """The new text of each prompt; see `broca.models.lm.LM.generate` for the arguments and errors."""
+    how = settings(lm, max_new_tokens, options)
+    if how.get("do_sample") and seed is None:
+        raise StimulusError("Sampling without a seed cannot be repeated. Give one: seed=0.")
+
+    def step(batch: Batch) -> list[str]:
+        return lm.tokenizer.batch_decode(generate_ids(lm, batch, how), skip_special_tokens=True)
+
+    made = [""] * len(tokens)
+    devices = [lm.device] if lm.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices, enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        for batch, texts in lm.each(tokens, step, more=max_new_tokens - 1):
+            for i, text in zip(batch.index, texts, strict=True):
+                made[i] = text
+    return made
+
+
 def generate_ids(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
     """The ids that follow each text of a batch padded on the left, ``(text, token)``.
 
@@ -132,7 +156,7 @@ def generate_ids(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
     passes = hooks.decoding(_generator(lm.model), batch, count_edits)
     with eager(), _without_defaults(lm.model), pictures, passes as columns:
         more = {"stopping_criteria": [*(how.get("stopping_criteria") or ()), columns]}
-        given = {"input_ids": batch.ids, "attention_mask": batch.mask, **lm.picture_inputs(batch)}
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask, **picture_inputs(lm, batch)}
         try:
             made = lm.model.generate(**given, **{**how, **more})
         except (ValueError, NotImplementedError) as error:

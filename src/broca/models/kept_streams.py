@@ -30,7 +30,7 @@ from broca.models.proofs import proof
 from broca.models.questions import Question, lengths
 from broca.models.skipping import skip_blocks
 from broca.models.tokens import Batch
-from broca.models.wiring.anatomy import tensor_of, with_tensor
+from broca.models.wiring.hidden_state import tensor_of, with_tensor
 
 Call = Callable[..., Any]
 """As `LM.call`."""

@@ -15,11 +15,12 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor
 
-from broca.errors import GuardError, ModelError, StimulusError
+from broca.errors import ModelError
 from broca.items import fingerprint
 from broca.markup import facts
 from broca.models import decoding, proofs
 from broca.models import tokens as tok
+from broca.models.arguments import arguments
 from broca.models.compilation import eager, is_compiled, strip_compilation
 from broca.models.fitting import halving
 from broca.models.force import Forces, Intervention, on_words
@@ -268,12 +269,7 @@ class LM:
             return self.tokenize([texts], chat=chat, truncate=truncate)[0]
         if self.viewer is None:
             return tok.tokenize(self.tokenizer, texts, chat=chat, truncate=truncate)
-        rendered = [self.render(text, chat=chat) for text in texts]
-        words = iter(tok.tokenize(self.tokenizer, [it for it in rendered if not it.images], truncate=truncate))
-        # One picture after the other: what goes on from a prompt then finds it at hand.
-        order = sorted((i for i, it in enumerate(rendered) if it.images), key=lambda i: rendered[i].images)
-        seen = {i: self.viewer.tokenize(rendered[i], truncate=truncate) for i in order}
-        return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
+        return self.viewer.tokenize_all(self.tokenizer, texts, chat=chat, truncate=truncate)
 
     def pieces(self, tokens: Tokens) -> tuple[str, ...]:
         """The characters that each token stands for; of a special token that has none in the text, its name."""
@@ -417,37 +413,10 @@ class LM:
         Raises:
             GuardError: if the pictures of a batch were lost on the way.
         """
-        places = "position_ids" in self.accepts and self.anatomy.positions
-        given = {"position_ids": batch.positions} if places else {}
-        if batch.has_pictures:
-            onward = "past_key_values" in more
-            if not batch.beside and not onward:
-                raise GuardError(
-                    "These texts have pictures, and this step works on words alone. Leave the pictures out."
-                )
-            given = {**self._places(batch, onward=onward), **self.picture_inputs(batch)}
-        return {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False, **given, **more}
-
-    def picture_inputs(self, batch: Batch) -> dict[str, Tensor]:
-        """The pictures of a batch as the model takes them, in its dtype; nothing where there are none."""
-        return {k: v.to(self.dtype) if v.is_floating_point() else v for k, v in batch.beside.items()}
-
-    def _places(self, batch: Batch, *, onward: bool) -> dict[str, Tensor]:
-        """Positions of a batch with pictures.
-
-        A model that counts them in rows and columns does so itself, and keeps by how much the tokens that follow lag behind.
-        """
-        if "position_ids" not in self.accepts or not self.anatomy.positions:
-            return {}
-        if self._rows_and_columns is None:
-            return {"position_ids": batch.positions}
-        lag = getattr(self._rows_and_columns, "rope_deltas", None)
-        if not onward or lag is None:
-            return {}
-        return {"position_ids": batch.positions + lag.repeat_interleave(len(batch) // len(lag), 0).to(self.device)}
+        return arguments(self, batch, **more)
 
     @cached_property
-    def _rows_and_columns(self) -> torch.nn.Module | None:
+    def rows_and_columns(self) -> torch.nn.Module | None:
         """The module that places pictures in rows and columns (multimodal rotary positions), where there is one."""
         return next((m for m in self.model.modules() if hasattr(m, "rope_deltas")), None)
 
@@ -539,22 +508,9 @@ class LM:
         """
         if is_prompt(texts):
             return self.generate([texts], max_new_tokens=max_new_tokens, chat=chat, seed=seed, **options)[0]
-        how = decoding.settings(self, max_new_tokens, options)
-        if how.get("do_sample") and seed is None:
-            raise StimulusError("Sampling without a seed cannot be repeated. Give one: seed=0.")
-
-        def step(batch: Batch) -> list[str]:
-            return self.tokenizer.batch_decode(decoding.generate_ids(self, batch, how), skip_special_tokens=True)
-
-        out = [""] * len(texts)
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices, enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
-            for batch, made in self.each(self.tokenize(texts, chat=chat), step, more=max_new_tokens - 1):
-                for i, text in zip(batch.index, made, strict=True):
-                    out[i] = text
-        return out
+        return decoding.generate(
+            self, self.tokenize(texts, chat=chat), max_new_tokens=max_new_tokens, seed=seed, **options
+        )
 
 
 _COMPILED = "This model was compiled: it is run without its graphs, which would not see what is put in force or looked at later."

@@ -18,7 +18,7 @@ from broca.items import PicturedText, Text, as_text, picture_hash
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
 from broca.models.rendering import Frame, TokenizerText, instruct, refuse_idle
 from broca.models.templates import chat_text
-from broca.models.tokens import Chat, Tokens
+from broca.models.tokens import Chat, Tokens, tokenize
 from broca.specs.fields import template_parts
 
 AT_HAND = 256 * 2**20
@@ -146,6 +146,26 @@ class Viewer:
             pictures,
             Shown(self, prompt, made.shapes, start),
         )
+
+    def tokenize_all(
+        self,
+        tokenizer: Any,
+        prompts: Sequence[Text | PicturedText | TokenizerText],
+        *,
+        chat: Chat,
+        truncate: int | None,
+    ) -> list[Tokens]:
+        """Each prompt in tokens: those with pictures by the processor, those of words alone by the tokenizer.
+
+        Raises:
+            StimulusError: as `render`, `tokenize` and `broca.models.tokens.tokenize`.
+        """
+        rendered = [self.render(prompt, chat=chat) for prompt in prompts]
+        words = iter(tokenize(tokenizer, [it for it in rendered if not it.images], truncate=truncate))
+        # One picture after the other: what goes on from a prompt then finds it at hand.
+        order = sorted((i for i, it in enumerate(rendered) if it.images), key=lambda i: rendered[i].images)
+        seen = {i: self.tokenize(rendered[i], truncate=truncate) for i in order}
+        return [seen[i] if it.images else next(words) for i, it in enumerate(rendered)]
 
     def process_prompt(self, prompt: TokenizerText) -> ProcessedPrompt:
         """The words of one prompt, as the processor expands and tokenizes them."""

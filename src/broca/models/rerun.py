@@ -25,7 +25,7 @@ from broca.models.lm import LM
 from broca.models.proofs import proof
 from broca.models.skipping import first_block, skip_blocks
 from broca.models.tokens import Batch
-from broca.models.wiring.anatomy import tensor_of, with_tensor
+from broca.models.wiring.hidden_state import tensor_of, with_tensor
 from broca.sites import Site
 
 Way = Literal["cached", "skipped", "whole"]

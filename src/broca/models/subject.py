@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from broca.models.force import Forces
 from broca.models.tokens import Batch, Side, Tokens
+from broca.models.wiring.anatomy import Anatomy
+
+T = TypeVar("T")
 
 
 class Subject(Protocol):
@@ -19,6 +22,7 @@ class Subject(Protocol):
     tokenizer: Any
     forces: Forces
     notes: list[str]
+    anatomy: Anatomy
 
     @property
     def accepts(self) -> Any: ...
@@ -30,6 +34,9 @@ class Subject(Protocol):
     def dtype(self) -> torch.dtype: ...
 
     @property
+    def device(self) -> torch.device: ...
+
+    @property
     def pad(self) -> int: ...
 
     @property
@@ -39,6 +46,11 @@ class Subject(Protocol):
         self, tokens: Sequence[Tokens], index: Sequence[int] | None = None, *, side: Side = "left"
     ) -> Batch: ...
 
+    def each(
+        self, tokens: Sequence[Tokens], step: Callable[[Batch], T], *, more: int = 0
+    ) -> Iterator[tuple[Batch, T]]: ...
+
     def forward(self, batch: Batch) -> Tensor: ...
 
-    def picture_inputs(self, batch: Batch) -> dict[str, Tensor]: ...
+    @property
+    def rows_and_columns(self) -> Any: ...

@@ -19,7 +19,7 @@ from broca.reports.drawing import FORMATS, Figure, convert
 from broca.reports.glance import glance
 from broca.reports.html import Renderer, page
 from broca.reports.works import bibliography
-from broca.runs.reading import version_note
+from broca.runs.opening import version_note
 from broca.runs.record import read_record
 from broca.storage import inside, sweep, write, writing
 

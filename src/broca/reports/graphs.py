@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from broca.page.blocks import Edge, Graph, Node
 from broca.page.charts import INK
+from broca.page.graph import Edge, Graph, Node
 from broca.page.words import visible
 from broca.reports.drawing import Figure
 

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from broca.page import words
-from broca.page.blocks import Block, Chart, Graph, Image, Tree, every
+from broca.page.blocks import Block, Chart, Image, Tree, every
 from broca.page.charts import INK
+from broca.page.graph import Graph
 from broca.page.words import visible
 from broca.reports.drawing import Figure, bundle, draw
 from broca.reports.graphs import graph_picture

@@ -23,8 +23,9 @@ from broca.runs.differences import environment_changes, other_run_error
 from broca.runs.formats import json_to_bytes
 from broca.runs.journal import OPENING, Journal, listening, now, seconds
 from broca.runs.manifest import seal
+from broca.runs.opening import open_run, open_silently, partial_of
 from broca.runs.others import other_runs
-from broca.runs.reading import LOG, MANIFEST, SPEC, Run, open_run, open_silently, partial_of
+from broca.runs.reading import LOG, MANIFEST, SPEC, Run
 from broca.runs.spec import Identity, Study, parse_spec, spec_toml
 from broca.specs.spec import Spec
 from broca.storage import digest, hold_lock, read, refuse_links, settle, sweep, write, writing

@@ -7,7 +7,7 @@ from pathlib import Path
 from broca.compat.inspect_log import inspect_logs
 from broca.errors import RunError
 from broca.runs.formats import json_to_bytes
-from broca.runs.reading import open_run
+from broca.runs.opening import open_run
 from broca.storage import inside, write, writing
 
 FOLDER = "inspect"

@@ -14,7 +14,8 @@ import polars as pl
 from broca.errors import RunError
 from broca.runs.index import file_stamps, read_index, write_index
 from broca.runs.journal import seconds
-from broca.runs.reading import LOG, MANIFEST, SPEC, Run, check_sizes, open_run, partial_of, version_note
+from broca.runs.opening import check_sizes, open_run, partial_of, version_note
+from broca.runs.reading import LOG, MANIFEST, SPEC, Run
 from broca.runs.spec import parse_spec
 from broca.runs.store import RESULT, parse_json
 from broca.storage import is_locked

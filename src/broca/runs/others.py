@@ -15,7 +15,8 @@ from typing import Any
 from broca.errors import RunError
 from broca.runs.formats import canonical
 from broca.runs.manifest import read_manifest
-from broca.runs.reading import MANIFEST, SPEC, partial_of
+from broca.runs.opening import partial_of
+from broca.runs.reading import MANIFEST, SPEC
 from broca.runs.spec import parse_spec
 from broca.storage import read
 

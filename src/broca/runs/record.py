@@ -13,7 +13,8 @@ from broca.errors import RunError, SiteUnavailable
 from broca.instruments.parts import tables_by_name
 from broca.page.record import Record
 from broca.runs.manifest import SCHEMA
-from broca.runs.reading import SPEC, Run, open_silently
+from broca.runs.opening import open_silently
+from broca.runs.reading import SPEC, Run
 from broca.runs.store import RESULT, TABLES, TENSORS
 from broca.sites import Site
 from broca.specs.schema import Schema

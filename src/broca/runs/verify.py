@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from broca.errors import BrocaError, RunError
-from broca.runs.reading import LOG, MANIFEST, Run, unfinished_error
+from broca.runs.opening import unfinished_error
+from broca.runs.reading import LOG, MANIFEST, Run
 from broca.runs.shards import is_capture, open_raw
 from broca.runs.store import TABLES
 from broca.scoring.answer_store import AnswerStore

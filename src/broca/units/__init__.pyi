@@ -10,9 +10,9 @@ from broca.units.draws import draw_like as draw_like
 from broca.units.draws import random_like as random_like
 from broca.units.draws import subset as subset
 from broca.units.graph import EdgeMask as EdgeMask
-from broca.units.mask import Grain as Grain
-from broca.units.mask import Overlap as Overlap
 from broca.units.mask import UnitMask as UnitMask
+from broca.units.notation import Grain as Grain
+from broca.units.overlap import Overlap as Overlap
 from broca.units.selection import Select as Select
 from broca.units.selection import Selection as Selection
 from broca.units.selection import select as select

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from broca.errors import SelectionError
 from broca.sites import Site
-from broca.units.mask import OPEN, Grain, UnitMask
+from broca.units.mask import UnitMask
+from broca.units.notation import OPEN, Grain
 from broca.units.weights import WeightSet
 
 Choice = UnitMask | WeightSet

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -18,26 +18,11 @@ from broca.markup import MOST, table
 from broca.sites import Site
 from broca.units import files
 from broca.units.layout import Array, Layout
+from broca.units.notation import OPEN, Grain, names, parse_heads, parse_units
+from broca.units.overlap import Overlap
 
 if TYPE_CHECKING:
     import polars as pl
-
-Grain = Literal["unit", "head", "group"]
-"""What is chosen: single coordinates of a site, whole heads of a `z`, or those of its heads that share a key-value head."""
-
-OPEN = 1 << 20
-"""The width of a site of a selection that was written before its model was known: more than any has; see `broca.units.choices.fit`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """What two masks share, beside what random masks of the same sizes would share on average."""
-
-    dice: float
-    jaccard: float
-    chance_dice: float
-    chance_jaccard: float
-    shared: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,21 +92,7 @@ class UnitMask:
         Raises:
             SelectionError: if the text is of another form, or a head does not exist.
         """
-        chosen: dict[Site, list[int]] = {}
-        for part in text.split(","):
-            match = re.fullmatch(r"\s*(\d{1,9})\.(\d{1,9})\s*", part)
-            if match is None:
-                raise SelectionError(
-                    f"{part.strip()!r} is not a head. Write LAYER.HEAD with commas between: '0.4,1.2'."
-                )
-            layer, head = int(match[1]), int(match[2])
-            if head >= n_heads or layer >= (layer + 1 if n_layers is None else n_layers):
-                layers = "" if n_layers is None else f"layers 0 to {n_layers - 1}, each with "
-                raise SelectionError(
-                    f"There is no head {layer}.{head}. This model has {layers}heads 0 to {n_heads - 1}."
-                )
-            chosen.setdefault(Site(layer, "z"), []).append(head)
-        return cls.of(chosen, n=n_heads, grain="head")
+        return cls.of(parse_heads(text, n_heads=n_heads, n_layers=n_layers), n=n_heads, grain="head")
 
     @classmethod
     def parse(cls, text: str, *, n: Callable[[Site, Grain], int]) -> UnitMask:
@@ -132,24 +103,7 @@ class UnitMask:
         Raises:
             SelectionError: if the text is of another form, mixes grains, or names what does not exist.
         """
-        chosen: dict[Site, list[int]] = {}
-        grains: set[Grain] = set()
-        for part in text.split():
-            place, _, units = part.partition(":")
-            layer, _, kind = place.partition(".")
-            grain: Grain = "head" if kind == "head" else "group" if kind == "group" else "unit"
-            if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", units):
-                raise SelectionError(
-                    f"{part!r} names no units. Write LAYER.KIND:UNITS, as '3.experts:0,2 5.experts:1'."
-                )
-            site = Site.parse(place if grain == "unit" else f"{layer}.z")
-            chosen.setdefault(site, []).extend(map(int, units.split(",")))
-            grains.add(grain)
-        if len(grains) != 1:
-            raise SelectionError(
-                f"{text!r} chooses {' and '.join(sorted(grains)) or 'nothing'}. Write units of one grain."
-            )
-        (grain,) = grains
+        chosen, grain = parse_units(text)
         return cls.of(chosen, n={site: n(site, grain) for site in chosen}, grain=grain)
 
     @classmethod
@@ -187,8 +141,7 @@ class UnitMask:
     @property
     def names(self) -> list[str]:
         """Each choice as it is written: ``23.4`` for a head, ``20.resid_post:507`` for a unit, ``3.group:1`` for a group."""
-        form = {"head": "{0.layer}.{1}", "group": "{0.layer}.group:{1}", "unit": "{0}:{1}"}[self.grain]
-        return [form.format(site, i) for site, flags in self.at.items() for i in np.flatnonzero(flags)]
+        return names(self.at, self.grain)
 
     @property
     def total(self) -> int:
@@ -234,26 +187,13 @@ class UnitMask:
         return table(f"{self!r}: {names}", ("site", f"{self.noun}s", "selected"), rows[:MOST], n=len(rows))
 
     def overlap(self, other: UnitMask) -> Overlap:
-        """What both choose, and what chance would give: the shared count is hypergeometric with mean k1 k2 / n.
-
-        Dice's chance level is exact; Jaccard's is taken at that mean. Both are NaN for two empty masks.
+        """What both choose, and what chance would give: see `Overlap.of`.
 
         Raises:
             SelectionError: if grains or widths differ.
         """
         shared, universe = (self & other).count, (self | other).total
-        expected = self.count * other.count / universe
-        both = self.count + other.count
-        if both == 0:
-            nan = float("nan")
-            return Overlap(dice=nan, jaccard=nan, chance_dice=nan, chance_jaccard=nan, shared=0)
-        return Overlap(
-            dice=2 * shared / both,
-            jaccard=shared / (both - shared),
-            chance_dice=2 * expected / both,
-            chance_jaccard=expected / (both - expected),
-            shared=shared,
-        )
+        return Overlap.of(shared=shared, sizes=(self.count, other.count), universe=universe)
 
     def by_layer(self) -> pl.DataFrame:
         """One row per site: layer, kind, n_units, n_selected, percent."""

@@ -16,7 +16,8 @@ from broca.errors import SelectionError
 from broca.sites import Site
 from broca.units import ranks
 from broca.units.layout import Array, Layout
-from broca.units.mask import Grain, UnitMask
+from broca.units.mask import UnitMask
+from broca.units.notation import Grain
 
 _Randomness = np.random.Generator | np.random.RandomState
 

@@ -11,7 +11,8 @@ from broca.evidence.blocks import facts, interval, table
 from broca.evidence.lesion_blocks import baselines, flipped_blocks, matrix
 from broca.instruments.circuit import charts
 from broca.instruments.circuit.tables import AREAS, EDGES, NODES, PATHS
-from broca.page.blocks import Block, Chart, Edge, Facts, Graph, Heading, Node, Quote, Quotes, Text, Title, section
+from broca.page.blocks import Block, Chart, Facts, Heading, Quote, Quotes, Text, Title, section
+from broca.page.graph import Edge, Graph, Node
 from broca.page.record import Record
 from broca.page.words import count, number
 

@@ -15,8 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from broca.models.coding import Code
 from broca.models.hooks import features
 from broca.models.hooks.suspension import suspensions
-from broca.models.wiring.anatomy import Anatomy, Tap, stream_key, tensor_of, with_tensor
+from broca.models.wiring.anatomy import Anatomy, Tap
 from broca.models.wiring.experts import reroute_arguments
+from broca.models.wiring.hidden_state import stream_key, tensor_of, with_tensor
 from broca.sites import Site
 
 Edit = Callable[[Tensor], Tensor]

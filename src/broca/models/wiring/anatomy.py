@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-from torch import Tensor
+from typing import Literal
 
 from broca.errors import SelectionError, SiteUnavailable
 from broca.models.wiring.stream import Step
@@ -15,8 +13,6 @@ from broca.sites import KINDS, PICTURE_KINDS, Kind, Site
 from broca.units.dictionary import Dictionary
 
 _STREAM = ("resid_pre", "resid_post")
-_NAMES = ("hidden_states", "hidden", "x", "activations", "input")
-"""Under which a block is given its hidden state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,27 +257,6 @@ class Anatomy:
     def choices(self, site: Site, grain: str) -> int:
         """How many units, heads or groups of heads `site` has."""
         return self.width(site) // self.members(site, grain)
-
-
-def tensor_of(value: Any) -> Tensor:
-    """The hidden state in a module's input or output, which may be a tuple that starts with it."""
-    return value if isinstance(value, Tensor) else value[0]
-
-
-def with_tensor(value: Any, tensor: Tensor) -> Any:
-    """`value` with its hidden state replaced."""
-    if isinstance(value, list):
-        return [tensor, *value[1:]]
-    return tensor if isinstance(value, Tensor) else (tensor, *value[1:])
-
-
-def stream_key(kwargs: Mapping[str, Any]) -> str:
-    """The name under which a block is given its hidden state, where that is not its first positional argument."""
-    known = (name for name in _NAMES if isinstance(kwargs.get(name), Tensor))
-    return next(known, None) or next(
-        (name for name, x in kwargs.items() if isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 3),
-        "hidden_states",
-    )
 
 
 def in_words(block: Block) -> str:

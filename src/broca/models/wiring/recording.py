@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from broca.errors import AnatomyError
 from broca.models.hooks import watch_modules
 from broca.models.placement import device_of
-from broca.models.wiring.anatomy import stream_key
+from broca.models.wiring.hidden_state import stream_key
 from broca.models.wiring.inputs import inputs, saying
 from broca.models.wiring.parallel_streams import Streams, several
 from broca.models.wiring.plain_text import TOKENS, plain_texts

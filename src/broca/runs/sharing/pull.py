@@ -14,7 +14,8 @@ from typing import Any
 from broca.errors import RunError
 from broca.models.access import access
 from broca.runs.manifest import FinishedManifest, check, read_manifest
-from broca.runs.reading import MANIFEST, SPEC, partial_of
+from broca.runs.opening import partial_of
+from broca.runs.reading import MANIFEST, SPEC
 from broca.runs.sharing.address import Address
 from broca.runs.sharing.hub import hub_errors
 from broca.storage import digest, hold_lock, read, write, writing

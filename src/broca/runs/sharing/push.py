@@ -7,7 +7,8 @@ from pathlib import Path
 
 from broca.errors import RunError, SelectionError
 from broca.models.access import access
-from broca.runs.reading import LOG, MANIFEST, SPEC, Run, open_run
+from broca.runs.opening import open_run
+from broca.runs.reading import LOG, MANIFEST, SPEC, Run
 from broca.runs.sharing.address import Address
 from broca.runs.sharing.card import card
 from broca.runs.sharing.hub import hub_errors
