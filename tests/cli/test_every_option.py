@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from broca import cli
 from broca.cli.options import Loading, Working
+from broca.instruments import COMMANDS as INSTRUMENT_COMMANDS
 from broca.models.lm import LM
 from broca.runs import open_run
 from dictionaries import dictionary
@@ -458,8 +459,10 @@ def test_an_option_does_something_or_says_what_it_needs(command, told):
         assert heard or name in ALONE, f"{name} of {' '.join(command)} does nothing in any call"
 
 
+STUDIES = {each.name for each in INSTRUMENT_COMMANDS.values()}
 KEPT = ["--dtype", "float32", "--device", "cpu", "--trust-remote-code"]
 WORK = ["--workers", "2", "--threads", "1"]
+SHOWN = [["--chat", "never"], ["--n-items", "8"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -468,6 +471,9 @@ def test_the_next_command_parses_and_keeps_what_was_given(command, told):
     for call, base in CALLS[command].items():
         words = [*(KEPT if "--dtype" in taken and call != "server" else []), *(WORK if "--workers" in taken else [])]
         words += ["--out", "else where"] if "--out" in taken else []
+        if command[0] in STUDIES:
+            takes = taken - ({"--n-items"} if command == ("probe",) else set())  # which needs more beside it
+            words += [word for each in SHOWN if each[0] in takes and each[0] not in base for word in each]
         code, seen, printed = told(*command, *base, *words)
         assert code == 0, printed
         lines = [line for entry in seen if entry[0] == "next" for line in entry[1:]]
@@ -483,3 +489,29 @@ def test_the_next_command_parses_and_keeps_what_was_given(command, told):
                 assert "beliefs/false-belief" not in line or base[0] == "beliefs", (
                     "items of the shipped organisms, for another model"
                 )
+
+
+@pytest.mark.parametrize(
+    ("words", "keeps", "drops"),
+    [
+        (["localize", "beliefs", "--contrast", "beliefs/outdated", "--options.detail", "0", "--options.n", "20"],
+         ["--options.detail", "0"], ["--options.n"]),
+        (["selftest", "beliefs", "--contrast", "language", "--options.words", "9", "--sites", "0.z"],
+         ["--options.words", "9", "--sites", "0.z"], []),
+        (["perturb", "beliefs", "--options.detail", "0", "--items", "beliefs/memory", "--shots", "1"],
+         ["--options.detail", "0", "--shots", "1"], []),
+        (["probe", "beliefs", "--options.n", "9"], ["--options.n", "9"], []),
+        (["direction", "beliefs", "--options.detail", "0", "--items", "beliefs/memory"], ["--options.detail", "0"], []),
+        (["circuit", "beliefs", "--items", "beliefs/memory", "--shots", "1"], ["--shots", "1"], []),
+    ],
+)  # fmt: skip
+def test_the_next_command_keeps_what_stimuli_are_like(words, keeps, drops, told):
+    code, seen, printed = told(*words)
+    assert code == 0, printed
+    (line,) = (line for entry in seen if entry[0] == "next" for line in entry[1:])
+    typed = shlex.split(line)
+    text = " ".join(typed)
+    for flag, value in zip(keeps[::2], keeps[1::2], strict=True):
+        assert f"{flag} {value}" in text
+    assert not set(drops) & set(typed)
+    cli.app.parse_args(typed[1:], exit_on_error=False, print_error=False)

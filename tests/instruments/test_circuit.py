@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +15,9 @@ import pytest
 import zoo
 from broca.capture.edges import score_exactly
 from broca.errors import BrocaError, GuardError, SelectionError, StimulusError
-from broca.instruments.circuit import entry, method
+from broca.instruments.circuit import blocks, entry, method
 from broca.instruments.circuit.curve import areas
-from broca.instruments.circuit.pairs import pair_items
+from broca.instruments.circuit.pairs import SAME, UNEQUAL, pair_items
 from broca.instruments.circuit.spec import Circuit
 from broca.instruments.circuit.trial import circuit_trial
 from broca.interventions import circuit_margins
@@ -23,6 +25,7 @@ from broca.items import Item
 from broca.models.circuit.pairs import margins
 from broca.models.circuit.parts import circuit_parts
 from broca.models.lm import LM
+from broca.page.record import Record
 from broca.scoring import Likelihood
 from broca.specs.method import Choices
 from broca.stats.faithfulness import SHARES
@@ -161,9 +164,45 @@ def test_items_without_a_usable_counterfactual_are_left_out_and_counted():
     ]
     found = pair_items(lm, [*good, *alike, *longer], "auto", scorer, 0)
     assert [item.id for item in found.items] == [item.id for item in good]
-    assert list(found.left.values())[:2] == [1, 1]
+    assert found.left == {SAME: ("s",), UNEQUAL: ("l",)}
+    assert found.warnings("places")[1] == f"1 item of places left out: {UNEQUAL} (l)."
     with pytest.raises(StimulusError, match="the fewest"):
         pair_items(lm, good[:4], "exchange", scorer, 0)
+    unequal = [replace(longer[0], id=f"l{i}", prompt=f"{longer[0].prompt} {i:02}") for i in range(9)]
+    with pytest.raises(StimulusError, match=rf"4 of 13 items .* \(9: {UNEQUAL}\)"):
+        pair_items(lm, [*good[:4], *unequal], "auto", scorer, 0)
+
+
+def test_items_left_out_are_counted_in_the_result_the_summary_and_the_method(tmp_path):
+    items = list(benchmark("induction", n=20))
+    for i in (4, 9):  # a word is missing
+        told = items[i].tags["counterfactual"].split()
+        items[i] = replace(items[i], tags={**items[i].tags, "counterfactual": " ".join(told[1:])})
+    rows = [
+        (i.prompt, "|".join(i.choices), i.answer, i.tags["counterfactual"], i.tags["counterfactual answer"])
+        for i in items
+    ]
+    path = tmp_path / "lists.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("prompt", "choices", "answer", "counterfactual", "counterfactual_answer"), *rows])
+    few = {
+        "counterfactual": "own",
+        "draws": 0,
+        "twins": 0,
+        "minimal": 0,
+        "random_curves": 0,
+        "edges": 5,
+        "method": "eap",
+    }
+    found = Circuit(items=str(path), **few).run(organism())
+    ((name, left),) = found.pairs["left_out"].items()
+    assert left == {UNEQUAL: 2}
+    assert found.pairs["chose"] + found.pairs["tested"] == 18
+    record = Record(Path("run"), {}, {}, {}, {"pairs": found.pairs}, {}, {}, {})
+    told = dict(blocks.blocks(record)[1].pairs)
+    assert told[f"left out of {name}"] == f"2: {UNEQUAL}"
+    assert any(f"2 items of {name} left out: {UNEQUAL}" in each for each in found.warnings)
+    assert "2 items had no counterfactual" in method.items("induction", Choices({}, {"pairs": found.pairs}))
 
 
 def test_another_item_of_as_many_tokens_lends_its_run():

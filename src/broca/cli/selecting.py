@@ -36,6 +36,8 @@ def select(
         out: Mask file to write, NAME.safetensors; there must be nothing yet.
     """
     from broca.runs import open_run
+    from broca.runs.record import record_of
+    from broca.specs.fields import template_options
     from broca.storage import probe, writing
 
     if percent is not None and count is not None:
@@ -50,13 +52,14 @@ def select(
         with writing(out):
             chosen.save(out)
     terminal.facts(_facts(chosen))
-    model = found.spec["model"].get("name") or "MODEL"
+    record = record_of(found)
+    model, shown = record.model_name, template_options(record.study.get("chat", "auto"))
     if out is None:
-        after = command("lesion", model, options={"from_": run, "items": YOURS})
+        after = command("lesion", model, options={"from_": run, "items": YOURS, **shown, **record.loading})
     elif chosen.grain == "weight":
-        after = command("export", out, options={"model": model})
+        after = command("export", out, options={"model": model, **record.loading})
     else:
-        after = command("lesion", model, options={"units": out, "items": YOURS})
+        after = command("lesion", model, options={"units": out, "items": YOURS, **shown, **record.loading})
     terminal.following({} if out is None else {"mask": str(out)}, after)
 
 

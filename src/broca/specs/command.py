@@ -82,6 +82,10 @@ class Command:
     """Further commands below this one: ``{"capture": "module:function"}``."""
 
 
+SHOWN = ("chat", "system", "thinking", "shots", "n_items")
+"""Options of how stimuli are shown, and how many items: they mean the same in every command that has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One use of a command, as the study's own words about it see it."""
@@ -99,3 +103,8 @@ class Call:
     def kept(self) -> dict[str, Any]:
         """The options that the next command keeps."""
         return self.setting.kept_options()
+
+    @property
+    def same(self) -> dict[str, Any]:
+        """The options that make the next command one of the same study: how stimuli are shown, and what every command keeps."""
+        return {name: self.given[name] for name in SHOWN if name in self.given} | self.kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ def blocks(record: Record) -> list[Block]:
     if edges is not None:
         n, total = int(edges["circuit"].sum()), edges.height
         pairs += (("edges of the circuit", f"{number(n)} of {number(total)}"),)
+    pairs += _counts(record.part("pairs"))
     parts = (
         _graph(record),
         _paths(record),
@@ -41,6 +43,16 @@ def blocks(record: Record) -> list[Block]:
     )
     title = Title("Circuit", str(record.study.get("items") or ""))
     return [title, Facts(pairs, summary=True), *(block for part in parts for block in part)]
+
+
+def _counts(pairs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """How many pairs there are, and items that have none, by why."""
+    if not pairs:
+        return ()
+    found = [("pairs", f"{number(pairs['chose'])} chose, {number(pairs['tested'])} tested")]
+    for name, left in pairs.get("left_out", {}).items():
+        found.append((f"left out of {name}", "; ".join(f"{number(n)}: {why}" for why, n in left.items())))
+    return tuple(found)
 
 
 def _graph(record: Record) -> list[Block]:

@@ -20,9 +20,15 @@ def items(name: str, choices: Choices) -> str:
     pairs = choices.result_part("pairs")
     if not pairs:
         return ""
-    return (
+    words = (
         f"{count(pairs['chose'], 'pair')} of {name} chose the circuit, and {number(pairs['tested'])}, of which no group is among those, "
         "tested it."
+    )
+    left = sum(n for each in pairs.get("left_out", {}).values() for n in each.values())
+    return (
+        f"{words} {count(left, 'item')} had no counterfactual of as many tokens, or none that answers tell apart."
+        if left
+        else words
     )
 
 

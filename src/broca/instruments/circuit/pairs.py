@@ -21,6 +21,12 @@ from broca.stimuli.counterfactuals import Counterfactual, exchange, is_kind, own
 
 ENOUGH = 8
 """Pairs, below which nothing is scored."""
+SAME = "their answers begin with the same token"
+TWICE = "the same text is shown by another"
+UNEQUAL = "their counterfactual has another number of tokens"
+LACKING = "they have no counterfactual of as many tokens"
+NAMED = 3
+"""Items that are named among those left out for one reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +37,20 @@ class PairedItems:
     pairs: tuple[CounterfactualPair, ...]
     shown: Mapping[str, tuple[int, ...]]
     """Counterfactual ids of every text that a scorer shows, by `text_key`."""
-    left: Mapping[str, int]
+    left: Mapping[str, tuple[str, ...]]
+    """The items that were left out, by why."""
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many were, by why."""
+        return {why: len(names) for why, names in self.left.items()}
 
     def warnings(self, ability: str) -> tuple[str, ...]:
         """What was left out, in words."""
-        return tuple(f"{count(n, 'item')} of {ability} left out: {why}." for why, n in self.left.items() if n)
+        return tuple(
+            f"{count(len(names), 'item')} of {ability} left out: {why} ({_some(names)})."
+            for why, names in self.left.items()
+        )
 
     def part(self, index: Iterable[Any]) -> PairedItems:
         """Some of them."""
@@ -59,34 +74,39 @@ def pair_items(
     Raises:
         StimulusError: if fewer than eight are left, saying why.
     """
-    same, lacking = "their answers begin with the same token", "they have no counterfactual of as many tokens"
-    left: dict[str, int] = {same: 0, lacking: 0}
     # Two items may show the same text: which counterfactual is meant would be open.
     shown = {item.content: item for item in reversed(items)}
-    left["the same text is shown by another"] = len(items) - len(shown)
+    left = {TWICE: [item.id for item in items if shown[item.content] is not item], SAME: [], UNEQUAL: [], LACKING: []}
     asked = scorer.questions(lm, list(shown.values()))
     known = dict(zip((item.id for item in shown.values()), asked, strict=True))
     kept, pairs, texts = [], [], dict[str, tuple[int, ...]]()
     for item in (each for each in items if shown[each.content] is each):
-        if len({option[0] for option in known[item.id].options}) < len(item.choices):
-            left[same] += 1
+        first = [option[0] for option in known[item.id].options]
+        if len(set(first)) < len(item.choices):
+            left[SAME].append(item.id)
             continue
-        pair = _pair(lm, item, way, scorer, seed) or _from_another_item(item, items, known, way, seed)
+        pair, unequal = _pair(lm, item, way, scorer, seed)
+        pair = pair or _from_another_item(item, items, known, way, seed)
         if pair is None:
-            left[lacking] += 1
+            left[UNEQUAL if unequal else LACKING].append(item.id)
             continue
         kept.append(item)
-        first = [option[0] for option in known[item.id].options]
         pairs.append(replace(pair, others=tuple(first[: item.answer] + first[item.answer + 1 :])) if choices else pair)
         for ids in (pair.clean.ids, known[item.id].shared.ids):
             texts[text_key(ids)] = pair.counterfactual.ids[: len(ids)]
+    found = PairedItems(tuple(kept), tuple(pairs), texts, {why: tuple(names) for why, names in left.items() if names})
     if len(pairs) < ENOUGH:
-        why = "; ".join(f"{n}: {what}" for what, n in left.items() if n) or "there are no more"
+        why = "; ".join(f"{n}: {what}" for what, n in found.left_out.items()) or "there are no more"
         raise StimulusError(
             f"{len(pairs)} of {len(items)} items have a counterfactual whose edges can be patched, and {ENOUGH} are the fewest ({why}). "
             "Give items that bring one of as many tokens (columns counterfactual and counterfactual_answer), or another --counterfactual."
         )
-    return PairedItems(tuple(kept), tuple(pairs), texts, left)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def counterfactuals(groups: Sequence[PairedItems]) -> Counterfactuals:
@@ -102,8 +122,9 @@ def _candidates(item: Item, way: str, seed: int) -> list[Counterfactual]:
     return [found for name, found in made.items() if found is not None and way in (name, "auto")]
 
 
-def _pair(lm: LM, item: Item, way: str, scorer: Likelihood, seed: int) -> CounterfactualPair | None:
-    """The item beside another text; None where tokens do not match."""
+def _pair(lm: LM, item: Item, way: str, scorer: Likelihood, seed: int) -> tuple[CounterfactualPair | None, bool]:
+    """The item beside another text, and whether there was one of another number of tokens."""
+    unequal = False
     for other in _candidates(item, way, seed):
         both = (item.choices[item.answer], other.answer)
         if both[0].strip() == both[1].strip():
@@ -116,11 +137,12 @@ def _pair(lm: LM, item: Item, way: str, scorer: Likelihood, seed: int) -> Counte
             clean, counter = scorer.questions(lm, asked)
         except StimulusError:
             continue
+        unequal |= len(clean.shared) != len(counter.shared)
         if clean.options == counter.options:
             found = _checked_pair(item, clean, counter, clean.options[0][0], clean.options[1][0])
             if found is not None:
-                return found
-    return None
+                return found, unequal
+    return None, unequal
 
 
 def _checked_pair(item: Item, clean: Question, counter: Question, right: int, wrong: int) -> CounterfactualPair | None:

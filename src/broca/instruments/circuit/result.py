@@ -39,7 +39,8 @@ class CircuitResult(Result):
     graph: Mapping[str, Any]
     """Heads, key-value heads, for each layer whether its MLP reads what its heads read, and whether a norm stands behind heads."""
     pairs: Mapping[str, Any]
-    """How many chose and how many tested, of how many edges, and their mean margin in logits: the model's, and with every edge patched."""
+    """How many chose and how many tested, how many items of each ability were left out and why, of how many edges, and their mean margin in
+    logits: the model's, and with every edge patched."""
     estimate: Mapping[str, Any]
     selected: UnitMask | None = None
     """The heads that write on an edge of the circuit."""

@@ -192,6 +192,7 @@ def _result(
         pairs={
             "chose": chosen.n_first,
             "tested": chosen.n_second,
+            "left_out": {name: each.left_out for name, each in data.paired.items() if each.left},
             "edges": chosen.parts.graph.n_edges,
             "margin": found.intact,
             "margin_patched": found.nothing,

@@ -138,4 +138,4 @@ class Circuit(AbilitySpec, SharedLevel, WithBudget, Spec):
     def following(self, call: Call, /) -> Sequence[str]:
         if "selected" not in call.run.masks:
             return []
-        return [command("lesion", call.setting.model, options={"from_": call.run.path, "items": YOURS, **call.kept})]
+        return [command("lesion", call.setting.model, options={"from_": call.run.path, "items": YOURS, **call.same})]

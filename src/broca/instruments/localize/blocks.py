@@ -5,12 +5,12 @@ from __future__ import annotations
 from broca.evidence.blocks import facts, stimuli, table
 from broca.evidence.feature_blocks import features
 from broca.evidence.map_blocks import places, twins
+from broca.instruments.localize.after import lesion_options
 from broca.instruments.localize.tables import ACROSS
 from broca.page.blocks import Block, Commands, Text, Title, section
 from broca.page.record import Record
-from broca.page.shell import command, items_for
+from broca.page.shell import command
 from broca.page.words import enumeration
-from broca.registry import ORGANISMS
 from broca.specs.fields import template_options
 
 
@@ -40,7 +40,7 @@ def _missing(record: Record) -> list[Block]:
     ]
     place, where = record.place
     chat = template_options(record.study.get("chat", "auto"))
-    shown = items_for(str(record.study.get("contrast")), organism=record.model_name in ORGANISMS)
+    shown = lesion_options(str(record.study.get("contrast")), record.study.get("options", {}), record.model_name)
     typed = command("lesion", record.model_name, options={"localizer": place, **shown, **chat, **record.loading})
     words = Text(f"This run does not hold {enumeration(absent)}.")
     return section("missing", "Not in this run", words, Commands(f"{where}, this command produces it", (typed,)))

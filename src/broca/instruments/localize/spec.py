@@ -14,9 +14,9 @@ from broca.errors import StimulusError
 from broca.evidence.budget import WithBudget, as_asked, within_budget
 from broca.evidence.ledger import SharedLevel
 from broca.instruments.localize import method
+from broca.instruments.localize.after import lesion_options
 from broca.items import Contrast
-from broca.page.shell import command, items_for
-from broca.registry import ORGANISMS
+from broca.page.shell import command
 from broca.sites import check_pattern
 from broca.specs import presets
 from broca.specs.command import Call, Form
@@ -219,8 +219,5 @@ class Localize(SharedLevel, WithBudget, Spec):
 
     def following(self, call: Call, /) -> Sequence[str]:
         model = call.setting.model
-        shown = {
-            **items_for(str(self.contrast), organism=model in ORGANISMS),
-            **{name: call.given.get(name) for name in ("chat", "system", "thinking")},
-        }
-        return [command("lesion", model, options={"localizer": call.run.path, **shown, **call.kept})]
+        shown = lesion_options(str(self.contrast), call.given.get("options", {}), model)
+        return [command("lesion", model, options={"localizer": call.run.path, **shown, **call.same})]

@@ -235,7 +235,7 @@ class Perturb(SharedLevel, WithBudget, Spec):
 
     def following(self, call: Call, /) -> Sequence[str]:
         if not self.cases or self.select != "heads":
-            heads = {"from_": call.run.path, "items": YOURS, **call.kept}
+            heads = {"from_": call.run.path, "items": YOURS, **call.same}
             return [command("lesion", call.setting.model, options=heads)] if "selected" in call.run.masks else []
         asked = {name: value for name, value in call.given.items() if name != "rank"}
         return [command("perturb", call.setting.model, options={**asked, **call.kept, "select": "neurons"})]

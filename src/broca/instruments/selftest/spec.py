@@ -91,9 +91,5 @@ class Selftest(WithBudget, Spec):
         return (option_types(fields.get("contrast", "language")),)
 
     def following(self, call: Call, /) -> Sequence[str]:
-        again = {
-            "contrast": self.contrast,
-            **{name: call.given.get(name) for name in ("options", "chat", "system", "thinking")},
-            **call.kept,
-        }
-        return [command("localize", call.setting.model, options=again)]
+        told = {name: call.given.get(name) for name in ("options", "columns", "truncate", "sites")}
+        return [command("localize", call.setting.model, options={"contrast": self.contrast, **told, **call.same})]
