@@ -30,8 +30,9 @@ FILLERS = [
 ]
 SIZES = tuple(0.5 * 1.25**step for step in range(20))
 """Of an axis, in norms of a word's embedding: the first at which the intact model answers as often as the plan has it is planted."""
-STUDIES = 1
-"""Of each architecture."""
+INITIALIZER = 0.04
+"""Standard deviation of weights: with larger ones blocks write so much that a random vector of an axis' norm moves answers as the axis does,
+and nothing would be planted."""
 
 
 def _items(rng: Rng, name: str, signs: Sequence[str], answers: Sequence[str], groups: int) -> list[Item]:
@@ -61,7 +62,11 @@ def _plant(lm: LM, at: torch.Tensor, signs: Sequence[str], answers: Sequence[str
 @torch.no_grad()
 def build(architecture: str, rng: Rng) -> tuple[LM, list[Item], list[Item]]:
     """The model with two planted axes, and the items of both abilities: twice the recommended groups of the own one, half of which choose."""
-    lm = LM.wrap(fresh(ARCHITECTURES[architecture], int(rng.integers(1 << 31))), tokenizer(), name=architecture)
+    lm = LM.wrap(
+        fresh(ARCHITECTURES[architecture] | {"initializer_range": INITIALIZER}, int(rng.integers(1 << 31))),
+        tokenizer(),
+        name=architecture,
+    )
     own = _items(rng, "own", SIGNS, ANSWERS, 2 * GROUPS)
     other = _items(rng, "other", OTHER_SIGNS, OTHER_ANSWERS, GROUPS)
     at = lm.model.get_input_embeddings().weight.clone()
@@ -92,10 +97,7 @@ def states(architecture: str, k: int) -> dict[str, str]:
 
 def rows(kept: Kept, n: int) -> list[Row]:
     """What is found of planted axes, in each architecture and in all."""
-    found = {
-        name: kept(f"planted direction {name}", STUDIES * n, lambda k, name=name: states(name, k))
-        for name in ARCHITECTURES
-    }
+    found = {name: kept(f"planted direction {name}", n, lambda k, name=name: states(name, k)) for name in ARCHITECTURES}
     every = [each for some in found.values() for each in some]
     told = f"a direction, {len(ARCHITECTURES)} architectures, {GROUPS} groups of {PLAN.items}"
     places = [Outcome(each["causal"], each["specific"], 0).place for each in every]

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from broca.errors import StatisticsError
@@ -17,11 +19,13 @@ from broca.stats.ladder_power import (
     STRENGTHS,
     UNLIKE,
     Study,
+    _flip_p,
     _shift,
     _simulate,
     ladder_power,
 )
 from broca.stats.loss import loss_test
+from broca.stats.pairs import sign_flip_test
 from broca.stats.specificity import Drops, specificity_test
 from broca.stats.stopping import decide
 
@@ -63,6 +67,7 @@ STUDIES = [
     Study(0.05, groups=25, items=4),
     Study(0.25, groups=8, items=4, intact=0.85),
     Study(0.2, groups=10, items=4, alike=0.4, claims=2),
+    Study(0.35, groups=7),
 ]
 
 
@@ -138,6 +143,19 @@ def test_what_is_needed_is_enough_and_hardly_more():
     more = ladder_needs(Study(0.3, claims=3))
     assert (more.draws, more.twins) == (300, 59)
     assert 120 <= ladder_power(needs.study).draws <= 200
+
+
+def test_what_is_needed_is_surely_enough():
+    study = Study(0.25, others=3)
+    needs = ladder_needs(study, power=0.8, simulations=100)
+    assert needs.power.both >= 0.86, "100 studies give 0.8 within 0.066"
+    assert ladder_needs(Study(0.35), power=0.999).study.groups < 20, "no share of simulated studies lies above 1"
+
+
+@given(st.integers(2, 9), st.integers(0, 1000))
+def test_few_groups_have_the_p_of_all_patterns_of_signs(groups, seed):
+    losses = np.random.default_rng(seed).integers(-2, 4, size=(5, groups)) / 5
+    assert _flip_p(losses) == pytest.approx([sign_flip_test(each).p for each in losses])
 
 
 def test_a_lesion_of_everything_is_refuted_as_often_as_the_rung_does_it():

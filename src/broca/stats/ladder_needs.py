@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from scipy import special
+
 from broca.errors import StatisticsError
 from broca.stats.ladder_power import LadderPower, Study, ladder_power
 from broca.stats.loss import SMALLEST_SHARE, least_groups
@@ -37,9 +39,10 @@ class LadderNeeds:
 
 
 def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, seed: int = 0) -> LadderNeeds:
-    """The fewest groups with which the lesion passes *causal and specific* with a probability of `power`, and one of everything fails.
+    """The fewest groups with which the lesion surely passes *causal and specific* with a probability of `power`, and one of everything fails.
 
-    Failing takes more: an interval has to lie below a fifth, and not only above nothing.
+    Surely: the simulated share is that of `simulations` studies, and lies above `power` by as much as it errs (one-sided, 95 %).
+    Failing takes more groups: an interval has to lie below a fifth, and not only above nothing.
 
     Args:
         study: what is planned; its number of groups does not matter.
@@ -56,14 +59,15 @@ def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, se
         lambda groups: ladder_power(replace(study, groups=groups), simulations=simulations, seed=seed)
     )
     least = max(least_groups(study.alpha / study.claims), FEWEST_GROUPS)
-    groups = _fewest(lambda n: at(n).both >= power, least)
+    surely = _surely(power, simulations)
+    groups = _fewest(lambda n: at(n).both >= surely, least)
     if groups is None:
         most = MOST_GROUPS // 2
         raise StatisticsError(
             f"{at(most).both:.0%} of studies with {most} groups pass causal and specific: a loss of {study.loss:.0%} is too close "
             f"to the smallest one of interest ({SMALLEST_SHARE * (study.intact - study.chance):.1%}). Plan for a larger loss."
         )
-    against = _fewest(lambda n: at(n).refutation >= power, groups) if study.others else None
+    against = _fewest(lambda n: at(n).refutation >= surely, groups) if study.others else None
     return LadderNeeds(
         replace(study, groups=groups),
         None if against is None else replace(study, groups=against),
@@ -71,6 +75,11 @@ def ladder_needs(study: Study, *, power: float = 0.8, simulations: int = 400, se
         study.rule.n,
         fewest_draws(study.alpha / study.claims),
     )
+
+
+def _surely(power: float, simulations: int) -> float:
+    """The simulated share from which on the probability is `power` or more; halfway to 1 at most."""
+    return min(power + special.ndtri(0.95) * (power * (1 - power) / simulations) ** 0.5, (1 + power) / 2)
 
 
 def _fewest(enough: Callable[[int], bool], least: int) -> int | None:

@@ -2,7 +2,8 @@
 
 Margins of an ability are normal in nats, partly shared within a group; an item is right when its margin is above 0. The lesion lowers
 those of the own ability, the more the stronger the fill, in some groups more than in others, and adds noise everywhere; matched random choices add noise, and a shift that
-differs from one to the next. The tests are those of the rungs, with Student's t over groups in the place of flips and shuffles.
+differs from one to the next. The tests are those of the rungs, with Student's t over groups in the place of shuffles, and of flips where
+groups are many.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ STRENGTHS = (1.0, 0.8, 0.6)
 """Of the fills, the claim's first."""
 UNLIKE = 4.0
 """Shape of the gamma distribution by which groups differ in how much the lesion lowers them: by half of the mean."""
+FLIPPED = 12
+"""Groups up to which all patterns of signs are tried: with so few p takes few values, and t would promise too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +195,25 @@ def _simulate(study: Study, shift: float, generator: np.random.Generator, n: int
 
 
 def _causal(own: _Ability, study: Study, level: float) -> Array:
-    mean, error = _mean_error(own.lost.mean(0))
-    reach = special.stdtrit(study.groups - 1, 1 - level / 2) * error
+    losses = own.lost.mean(0)
+    mean, error = _mean_error(losses)
+    if study.groups <= FLIPPED:
+        beyond = (mean > 0) & (_flip_p(losses) <= level)
+    else:
+        beyond = mean > special.stdtrit(study.groups - 1, 1 - level / 2) * error
     smallest = SMALLEST_SHARE * own.headroom
     signs = (own.lost.mean(2) > 0).all(0)
-    return (mean > reach) & (mean >= smallest) & signs
+    return beyond & (mean >= smallest) & signs
+
+
+def _flip_p(losses: Array) -> Array:
+    """(simulation,) Two-sided p of the mean over (simulation, group) under all patterns of signs."""
+    n = losses.shape[1]
+    signs = 1.0 - 2 * (
+        (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
+    )  # the other half of the patterns is these, turned
+    seen = np.abs(losses.sum(1))[:, None]
+    return (np.abs(losses @ signs.T) >= seen - 1e-9 * np.abs(losses).sum(1)[:, None]).mean(1)
 
 
 def _specific(own: _Ability, other: _Ability, level: float, others: int) -> Array:
