@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from broca.evidence.blocks import facts, interval, table
+from broca.evidence.feature_blocks import features
 from broca.instruments.perturb import charts
 from broca.instruments.perturb.tables import KINDS, PROBES, RECOVERY
 from broca.page.blocks import Block, Chart, Details, Facts, Line, Table, Text, Title, Token, Tokens, section
@@ -37,7 +38,14 @@ def blocks(record: Record) -> list[Block]:
             ("answers that turned", f"{number(task.get('turned'))}, {number(task.get('used'))} patched"),
         )
     title = Title("Perturbations", f"mistakes and rewordings of {task.get('items') or 'texts'}")
-    parts = (_kinds(record, task), _recovery(record), _apart(record), _probes(record), _examples(record))
+    parts = (
+        _kinds(record, task),
+        _recovery(record),
+        features(record),
+        _apart(record),
+        _probes(record),
+        _examples(record),
+    )
     return [title, Facts(pairs, summary=True), *(block for part in parts for block in part)]
 
 

@@ -35,6 +35,8 @@ PART = 0.5
 """Share of the layers that a patch reruns, on average over those of a model."""
 DONORS = 2
 """Passes over all cases that a grid of patches begins with: of the run that is patched, and of the one that gives."""
+LOOKS = 5
+"""Passes at most over texts whose features are measured and quoted: see `broca.evidence.features.feature_phases`."""
 COMPARED = 4.0
 """Weight of a pass of which every site and all attention are compared, measured on a small model."""
 
@@ -143,7 +145,8 @@ class _Patching:
     def _choice(self) -> list[Phase]:
         """What is done to choose heads, neurons or features, and to test the choice on the half of the cases that did not choose."""
         spec, anatomy, half = self.spec, self.lm.anatomy, self.tokens // 2
-        if not any(anatomy.has(Site(layer, SITE[spec.select])) for layer in range(anatomy.n_layers)):
+        here = sum(anatomy.has(Site(layer, SITE[spec.select])) for layer in range(anatomy.n_layers))
+        if not here:
             return []
         heads = anatomy.n_layers * (anatomy.n_heads or 0)
         patched = spec.select == "heads" and spec.rank == "patched"
@@ -152,6 +155,10 @@ class _Patching:
             found.append(Phase("asking untrained twins", self.asked, twins, models=twins))
             found.append(
                 Phase("patching untrained twins", self.tokens, (PART * heads + DONORS if patched else BACKWARD) * twins)
+            )
+        if spec.select == "features":  # of both texts; where draws are, once more of the half that tests
+            found.append(
+                Phase("measuring features", 2 * here * (LOOKS * self.tokens + LOOKS * half * bool(spec.draws)))
             )
         if spec.draws:
             draws = spec.enough_draws(spec.draws)

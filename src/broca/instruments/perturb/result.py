@@ -51,3 +51,7 @@ class PerturbResult(Result):
     estimate: Mapping[str, Any] | None
     task: Mapping[str, Any]
     selected: UnitMask | None = None
+    dictionaries: pl.DataFrame | None = None
+    """What the dictionaries explain whose features were chosen from; None where none were."""
+    activations: pl.DataFrame | None = None
+    """The texts that fire the chosen features most."""

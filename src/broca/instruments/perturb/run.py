@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from broca.instruments.perturb.ledger import ledger
 from broca.instruments.perturb.patterns import PATTERNS, patterns
 from broca.instruments.perturb.probes import PROBES, TRANSFERS, ProbeTables, probe_sites
 from broca.instruments.perturb.result import PerturbResult
+from broca.instruments.perturb.selected_features import SelectedFeatures, selected_features
 from broca.instruments.perturb.selection import UNITS, Choosing, Selection, select_units
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import StudyTexts, Way, way_for
@@ -79,6 +80,7 @@ class _After:
     patterns: pl.DataFrame
     selected: Selection
     warnings: tuple[str, ...]
+    features: SelectedFeatures = field(default_factory=SelectedFeatures)
 
 
 def _patch(spec: Perturb, patches: Patches, texts: StudyTexts, way: Way, boot: Mapping[str, int]) -> _After:
@@ -95,7 +97,8 @@ def _patch(spec: Perturb, patches: Patches, texts: StudyTexts, way: Way, boot: M
         spec.level,
         boot,
     )
-    return _After(made, table, select_units(patches, made, how), (refused,) if refused else ())
+    selected = select_units(patches, made, how)
+    return _After(made, table, selected, (refused,) if refused else (), selected_features(patches, selected))
 
 
 def _nothing(left: Left) -> _After:
@@ -156,6 +159,7 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         *(joins(lm, tuple(texts.items.values()), Likelihood(chat=spec.chat)) if seen.way == "choices" else ()),
         *([seen.inside.guard] if seen.inside.guard else ()),
         *(after.grid.guards if after.grid else ()),
+        *after.features.guards,
     )
     lost = np.array([]) if after.grid is None else after.grid.lost
     refused = next((guard.text for guard in guards if (guard.name, guard.state) == ("gate", "marked")), None)
@@ -193,4 +197,6 @@ def _result(spec: Perturb, lm: LM, seen: _Seen, after: _After) -> PerturbResult:
         model=model_summary(lm),
         citations=told.CITATIONS,
         selected=after.selected.mask,
+        dictionaries=after.features.dictionaries,
+        activations=after.features.activations,
     )  # fmt: skip

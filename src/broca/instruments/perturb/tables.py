@@ -1,5 +1,6 @@
 """The tables of a study of perturbations: answers, kinds, comparisons of runs, patches, heads, probes, examples."""
 
+from broca.evidence.tables import FEATURES
 from broca.specs.schema import Field, Flag, Float, Int, Schema, Text
 
 _SHARE = "share of 1"
@@ -289,5 +290,5 @@ EXAMPLES = Schema(
 
 TABLES = (
     *(KINDS, ANSWERS, MADE, REWRITTEN, COMPARED_POINTS, COMPARED_HEADS, COMPARED_LOGITS, PROBES, TRANSFERS, CASES),
-    *(RECOVERY, RECOVERY_KINDS, UNITS, PATTERNS, EXAMPLES),
+    *(RECOVERY, RECOVERY_KINDS, UNITS, PATTERNS, EXAMPLES, *FEATURES),
 )
