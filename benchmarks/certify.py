@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=200, help="of each null and adversary")
     parser.add_argument("--sizes", type=int, default=100, help="studies of each size")
     parser.add_argument("--n-items", type=int, default=32, help="items of each ability, of the shipped models")
-    parser.add_argument("--runs", type=int, default=20, help="whole runs of each instrument, of features half as many")
+    parser.add_argument("--runs", type=int, default=50, help="whole runs of each instrument, of features half as many")
     parser.add_argument(
         "--planted", type=int, default=2, help="times one study of each architecture and grain, two of heads"
     )
