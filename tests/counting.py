@@ -8,13 +8,18 @@ from broca.models.lm import LM
 def tokens_read(monkeypatch, do) -> int:
     """Real tokens of all passes while something is done."""
     seen = []
+    with monkeypatch.context() as patch:
+        count_passes(patch, seen)
+        do()
+    return sum(seen)
+
+
+def count_passes(monkeypatch, seen: list[int]) -> None:
+    """From now on, put the real tokens of each pass into `seen`."""
     run = LM.run
 
     def counted(self, batch, *, past=0, **more):
         seen.append(int(batch.mask[:, past:].sum()))
         return run(self, batch, past=past, **more)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(LM, "run", counted)
-        do()
-    return sum(seen)
+    monkeypatch.setattr(LM, "run", counted)

@@ -16,10 +16,11 @@ from broca.instruments.parts import plan_of
 from broca.models.lm import LM
 from broca.reports.method import method_text
 from broca.runs.budget import items_within, read_budget, set_budget
+from broca.runs.costs import forecast
 from broca.scoring.costs import count_tokens
 from broca.scoring.windows import Windows
 from broca.specs.savings import steps
-from counting import tokens_read
+from counting import count_passes, tokens_read
 
 QUICK = {"gate": "mark", "n_bootstrap": 50}
 
@@ -90,6 +91,20 @@ def test_a_time_is_made_into_tokens_once_and_the_same_bytes_come_of_them(lm, tes
     for name in ("spec.toml", "result.json"):
         assert (run.path / name).read_bytes() == (other.path / name).read_bytes()
     assert any("Within its budget" in each for each in run.result["warnings"])
+
+
+@pytest.mark.parametrize("share", [0.07, 0.2, 0.6])
+def test_a_time_is_kept_where_small_batches_are_slow(lm, test, monkeypatch, share):
+    """By a clock on which a pass takes as long as three hundred tokens: a study of few items reads slower tokens than the whole."""
+    seen = []
+    count_passes(monkeypatch, seen)
+
+    def clock() -> float:
+        return sum(seen) + 300.0 * len(seen)
+
+    seconds = share * forecast(test, lm, clock=clock).seconds
+    set_ = set_budget(test, lm, f"{seconds:.0f}s", clock=clock)
+    assert forecast(set_, lm, clock=clock).seconds <= 1.05 * seconds
 
 
 def test_rungs_that_are_undecided_say_what_the_budget_left(lm, test):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from broca.errors import SpecError
 from broca.evidence.abilities import spread
-from broca.evidence.budget import as_asked, choose, tokens_of
+from broca.evidence.budget import Choice, as_asked, choose, tokens_of
 from broca.instruments.parts import plan_of
 from broca.items import Item
 from broca.page.words import duration
-from broca.runs.costs import Cost, measure
+from broca.runs.costs import Cost, measure, rate_of
 from broca.scoring.costs import count_tokens, sample_items
 from broca.specs.cost import Plan
 from broca.specs.savings import steps
@@ -49,7 +50,7 @@ def read_budget(text: str) -> tuple[float | None, int | None]:
 def set_budget(study: Any, lm: LM, budget: str, *, clock: Callable[[], float] = perf_counter) -> Any:
     """The same study with `budget_tokens`: what it reads at most if it is to be done within a budget on this machine.
 
-    A time is made into tokens once, by one timed batch of the study's own work: what follows depends on the tokens alone.
+    A time is made into tokens once, by a timed batch of the work of the study as it will be done: what follows depends on the tokens alone.
 
     Args:
         study: what is to be done.
@@ -71,17 +72,35 @@ def set_budget(study: Any, lm: LM, budget: str, *, clock: Callable[[], float] = 
     assert plan is not None
     cost = measure(plan, clock=clock)
 
-    def fits(plan: Plan) -> bool:
-        return _seconds_of(plan, cost) <= seconds
-
     try:
-        chosen = choose(asked, lm, fits)
-        # What the tokens alone would choose may be slower than what the time chose: then there must be fewer.
-        while not fits((again := choose(asked, lm, _within(tokens_of(chosen.plan)))).plan):
-            chosen = choose(asked, lm, _within(tokens_of(again.plan) - 1))
+        chosen = _within_time(asked, lm, cost, seconds)
+        # A smaller study reads smaller batches, of which each token takes longer.
+        for _ in range(TIMES):
+            rate, _ = rate_of(chosen.plan.sample, clock)
+            if rate <= ALIKE * cost.rate:
+                break
+            cost = replace(cost, rate=rate)
+            chosen = _within_time(asked, lm, cost, seconds)
     except SpecError as error:
         raise SpecError(f"{error} All of it takes {duration(cost.seconds)} here, and {budget} were given.") from error
     return asked.model_copy(update={"budget_tokens": tokens_of(chosen.plan)})
+
+
+TIMES, ALIKE = 3, 1.05
+"""Rates of what a time leaves are taken so often at most, and as long as they are that much slower than the last."""
+
+
+def _within_time(asked: Any, lm: LM, cost: Cost, seconds: float) -> Choice:
+    """How the study keeps a time at the rate of `cost`, and keeps it by its tokens alone."""
+
+    def fits(plan: Plan) -> bool:
+        return _seconds_of(plan, cost) <= seconds
+
+    chosen = choose(asked, lm, fits)
+    # What the tokens alone would choose may be slower than what the time chose: then there must be fewer.
+    while not fits((again := choose(asked, lm, _within(tokens_of(chosen.plan)))).plan):
+        chosen = choose(asked, lm, _within(tokens_of(again.plan) - 1))
+    return chosen
 
 
 FEWEST = 10

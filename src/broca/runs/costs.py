@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from broca.errors import BrocaError
 from broca.instruments.parts import plan_of
 from broca.page.words import count, duration, two_digits
-from broca.specs.cost import Phase, Plan
+from broca.specs.cost import Phase, Plan, Sample
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -89,18 +89,23 @@ def forecast(study: Any, lm: LM, *, clock: Callable[[], float] = perf_counter) -
 
 
 def measure(plan: Plan, *, clock: Callable[[], float] = perf_counter) -> Cost:
-    """The plan with the time of its batch: once to warm up, in which what is done once for a model is done, then by the clock.
+    """The plan with the time of its batch: once to warm up, in which what is done once for a model is done, then by the clock."""
+    rate, once = rate_of(plan.sample, clock)
+    return Cost(tuple(each.with_seconds for each in plan.phases), rate, once)
+
+
+def rate_of(sample: Sample, clock: Callable[[], float] = perf_counter) -> tuple[float, float]:
+    """Seconds a token, and those that the first run took beyond that.
 
     A batch that takes no time to speak of is timed several times, and the shortest counts: what else the machine does is no cost.
     """
     begin = clock()
-    plan.sample.run()
+    sample.run()
     start = last = clock()
     times: list[float] = []
     while len(times) < RUNS and (not times or last - start < SHORT):
-        plan.sample.run()
+        sample.run()
         now = clock()
         times.append(now - last)
         last = now
-    phases = tuple(each.with_seconds for each in plan.phases)
-    return Cost(phases, min(times) / max(1, plan.sample.tokens), max(0.0, start - begin - min(times)))
+    return min(times) / max(1, sample.tokens), max(0.0, start - begin - min(times))
