@@ -81,6 +81,12 @@ def test_every_way_to_score_and_to_write_rows(broca, model, items, how, suffix):
     assert rows.height == (12 if how == "sampled" else 6)
 
 
+def test_a_closed_gate_says_what_may_open_it(broca, model, items):
+    code, out, err = broca("score", model, "--items", items)
+    assert code == 0, err
+    assert "The gate of mine is closed: no study of it starts. Use another prompt format (--chat, --shots)" in out + err
+
+
 def test_every_ability_in_one_table(broca, tmp_path):
     save(zoo.build("llama", positions=1024), zoo.tokenizer(), tmp_path / "long")
     code, out, err = broca(

@@ -141,7 +141,9 @@ def _show(items: Sequence[Item], rows: pl.DataFrame, *, brief: bool) -> None:
     """Accuracies beside chance and the best shortcut, and cells beside the reporters."""
     import polars as pl
 
+    from broca.evidence.guards import OPENING
     from broca.evidence.survey import BRIEF, survey
+    from broca.specs.faults import join_names
     from broca.stimuli.cell_items import accuracies, is_cell
     from broca.stimuli.degeneracy import flags
 
@@ -149,7 +151,11 @@ def _show(items: Sequence[Item], rows: pl.DataFrame, *, brief: bool) -> None:
     terminal.frame(table.select(*BRIEF).rename(BRIEF) if brief else table)
     bare = table.filter(pl.col("low").is_null())["ability"].to_list()
     one = [f"{name}: no interval, since all items are of one group. Give items of several groups." for name in bare]
-    terminal.notes([*one, *flags(items)])
+    shut = table.filter(pl.col("gate") == "closed")["ability"].to_list()
+    gates = (
+        [f"The gate of {join_names(shut)} is closed: no study of it starts. {OPENING}."] if shut and not brief else []
+    )
+    terminal.notes([*one, *flags(items), *gates])
     cells = [item for item in items if is_cell(item)]
     if cells:
         terminal.out.print()

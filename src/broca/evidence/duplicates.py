@@ -49,6 +49,6 @@ def warn_of_near_duplicates(what: str, texts: Sequence[Text], groups: Sequence[s
     text = (
         f"{n} of {len(bare)} {what} are nearly the same as one of another group ({WIDTH}-character n-grams, Jaccard {ALIKE:g} or more): by "
         f"likeness they make {made} groups, and {len(np.unique(names))} are counted. If they are fillings of one template, name it in the "
-        "column 'group': else p are too small."
+        "column 'group', else p are too small; or write more templates."
     )
     return (text,)

@@ -115,6 +115,10 @@ def padding(lm: LM) -> Guard:
     return Guard("padding", "passed", text)
 
 
+OPENING = "Use another prompt format (--chat, --shots), an easier level (--options.level easy) or other items"
+"""What may open a closed gate."""
+
+
 def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: float, stop: bool) -> Guard:
     """The intact model must have the ability that is to be localized: accuracy above chance, one-sided binomial.
 
@@ -132,8 +136,7 @@ def gate(rows: pl.DataFrame, items: Sequence[Item], ability: str, *, alpha: floa
     text += f". {few}" if few else ": it does not have the ability, so there is nothing to localize."
     if stop:
         raise GuardError(
-            f"{text} Use another prompt format (--chat, --shots), an easier level (--options.level easy) or other items: broca score MODEL "
-            "--all lists the abilities that a model has. gate='mark' goes on regardless."
+            f"{text} {OPENING}: broca score MODEL --all lists the abilities that a model has. gate='mark' goes on regardless."
         )
     return Guard("gate", "marked", text)
 
@@ -185,7 +188,7 @@ def shortcut(rows: pl.DataFrame, abilities: Mapping[str, Sequence[Item]], *, alp
     return Guard(
         "shortcut",
         "marked",
-        f"{text}: these items do not tell the ability from the shortcut. Add items on which it fails, or more of them.",
+        f"{text}: these items do not tell the ability from the shortcut. Add items on which {name} fails, or more of them.",
     )
 
 

@@ -73,7 +73,7 @@ def _degenerate(items: Sequence[Item]) -> list[str]:
     for name in ("first-mentioned", "last-mentioned"):
         score = BASELINES[name](items)
         if score >= SOLVED:
-            found.append(f"{name}, which reads no story, scores {score:.0%}.")
+            found.append(f"the shortcut {name} alone scores {score:.0%}.")
     twins = sum(times - 1 for times in Counter((item.prompt, item.choices, item.images) for item in items).values())
     if twins:
         found.append(f"{twins} of {len(items)} items repeat another one word for word.")
