@@ -52,7 +52,7 @@ TRUE = 0.1
 """Share of the margin that a true edge costs at least."""
 GPT2 = {"model_type": "gpt2", "n_layer": 12, "n_head": 12, "n_embd": 384, "vocab_size": 1024, "n_positions": 128}
 """Twelve by twelve, half as wide as GPT-2 small: its numbers of edges and nodes."""
-FEW, MANY = 32, 256
+FEW, MANY = 32, 128
 """Pairs whose scores are taken, for the memory that takes."""
 
 
@@ -60,7 +60,7 @@ def of_induction(lm: LM) -> tuple[list[CounterfactualPair], np.ndarray]:
     truth = json.loads((organism_path("induction") / "truth.json").read_text(encoding="utf-8"))
     graph = circuit_parts(lm).graph
     costs = np.array([truth["edges"][graph.name(edge)] for edge in range(graph.n_edges)])
-    return [beside(lm, item) for item in induction(n=100, seed=11)], costs / truth["margin"]
+    return [beside(lm, item) for item in induction(n=60, seed=11)], costs / truth["margin"]
 
 
 def of_routed(lm: LM) -> tuple[list[CounterfactualPair], np.ndarray]:
@@ -68,10 +68,10 @@ def of_routed(lm: LM) -> tuple[list[CounterfactualPair], np.ndarray]:
         items = benchmark("beliefs/false-belief", n=n, seed=seed, detail=0.0)
         return list(pair_items(lm, items, "exchange", Likelihood(), 0).pairs)
 
-    held = pairs(21, 64)
+    held = pairs(21, 24)
     costs = score_edges(lm, held, EdgeScoring("exact")).mean(0)
     margin = float(np.mean(margin_of(lm, held)))
-    return pairs(22, 100), costs / margin
+    return pairs(22, 48), costs / margin
 
 
 def planted(lm: LM, kind: Kind, unit: int, n: int, seed: int = 0) -> tuple[Plant, list[CounterfactualPair]]:
@@ -200,7 +200,7 @@ def rise(n: int) -> float:
     return peak_mb() - before
 
 
-def memory(threads: int, repeats: int = 3) -> list[Row]:
+def memory(threads: int, repeats: int = 2) -> list[Row]:
     """Does it grow with the pairs?"""
 
     def of(n: int) -> float:

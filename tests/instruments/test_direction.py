@@ -197,6 +197,17 @@ def test_a_file_is_steered_as_it_is_and_nothing_is_said_of_a_map(model, found, g
     assert "Where the sides are told apart" not in broca.report(run).read_text()
 
 
+def test_a_random_direction_is_no_place(model, found, given, tmp_path):
+    path = tmp_path / "random.safetensors"
+    found.direction.random(3).save(path)
+    made = given.model_copy(update={"direction": str(path), "max_new_tokens": 0, "beside": 0, "dose_draws": 0}).run(
+        model[0]
+    )
+    (rung,) = (rung for rung in made.verdict.rungs if rung.name == "causal")
+    assert rung.state in ("failed", "undecided"), rung.text
+    assert "yes" not in made.verdict.sentence.lower()
+
+
 def test_what_is_not_fitted_takes_no_stimuli_and_no_other_models_file(model, items, given):
     with pytest.raises(SpecError, match="contrast does nothing beside direction"):
         DirectionTest(direction=given.direction, contrast=contrast(), items=items)

@@ -10,6 +10,7 @@ import zoo
 from broca.capture import Gather, capture
 from broca.errors import SelectionError, SiteUnavailable
 from broca.interventions import Keep, Lesion, Mean, Noise, Resample, Zero
+from broca.models.hooks import copy_sites
 from broca.models.pool import Pool
 from broca.models.tokens import pad_tokens
 from broca.sites import Site
@@ -69,6 +70,21 @@ def test_a_head_lesion_equals_zeroing_the_columns_of_the_output_projection(any_l
         edited = lm.forward(batch)
         projection.weight.copy_(kept)
     assert torch.equal(lesioned, edited)
+
+
+def test_a_lesion_of_one_query_head_leaves_those_that_share_its_key_as_they_were(lm):
+    batch, site = batch_of(lm), Site(1, "z")
+    assert lm.anatomy.n_heads == 2 * lm.model.config.num_key_value_heads
+    with copy_sites(lm.model, lm.anatomy, [site]) as before:
+        lm.forward(batch)
+    with (
+        lm.under(Lesion(UnitMask.of({site: [2]}, n=lm.anatomy.n_heads, grain="head"))),
+        copy_sites(lm.model, lm.anatomy, [site]) as after,
+    ):
+        lm.forward(batch)
+    one, other = (x[site].unflatten(-1, (lm.anatomy.n_heads, -1)) for x in (before, after))
+    assert torch.equal(one[..., [0, 1, 3], :], other[..., [0, 1, 3], :])
+    assert not other[..., 2, :].any()
 
 
 def test_holding_units_at_their_own_value_changes_no_bit(any_lm):

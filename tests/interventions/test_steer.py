@@ -87,6 +87,29 @@ def test_a_fit_is_of_what_the_block_hands_on_and_not_of_the_normed_state(lm):
     for layer in range(last):
         assert np.allclose(direction.vectors[Site(layer, "resid_post")], difference(layer + 1), atol=1e-5)
     assert not np.allclose(direction.vectors[Site(last, "resid_post")], difference(last + 1), atol=1e-2)
+    end = Site(last, "resid_post")
+    rows = []
+    for stimulus in (*contrast.positive, *contrast.negative):
+        with copy_sites(lm.model, lm.anatomy, [end]) as found:
+            lm.forward(lm.pad_batch(lm.tokenize([stimulus.text])))
+        rows.append(found[end][0, -1].double())
+    hooked = (torch.stack(rows[:4]).mean(0) - torch.stack(rows[4:]).mean(0)).numpy()
+    assert np.allclose(direction.vectors[end], hooked, atol=1e-5)
+
+
+def test_the_first_and_the_last_block_are_steered_where_they_hand_on(lm):
+    """A large vector moves no layer below its own, and the logits, whatever the layer."""
+    batch, last = batch_of(lm), lm.anatomy.n_layers - 1
+    sites = [Site(0, "resid_pre"), *lm.anatomy.sites("resid_post")]
+    with copy_sites(lm.model, lm.anatomy, sites) as before:
+        logits = lm.forward(batch)
+    for layer in (0, last):
+        steer = Steer(toward(lm, f"{layer}.resid_post", size=100.0))
+        with lm.under(steer), copy_sites(lm.model, lm.anatomy, sites) as after:
+            steered = lm.forward(batch)
+        moved = [not torch.equal(before[site], after[site]) for site in sites]
+        assert moved == [False] * (layer + 1) + [True] * (last + 1 - layer)
+        assert not torch.allclose(steered, logits, atol=0.1)
 
 
 def test_rho_is_the_mean_norm_of_tokens_without_the_first(lm):
