@@ -48,15 +48,17 @@ def _items(rng: Rng, name: str, signs: Sequence[str], answers: Sequence[str], gr
 
 
 def _plant(lm: LM, at: torch.Tensor, signs: Sequence[str], answers: Sequence[str], size: float) -> None:
-    """Add the axis between two answers' rows of the unembedding to the embedding of one word, and take it from the other's."""
+    """Write one word as the middle of both and the axis between two answers' rows of the unembedding, the other as the middle without it."""
     embedding = lm.model.get_input_embeddings().weight
     first, second = (tokenizer()(word).input_ids[1] for word in answers)  # behind the beginning of the text
     read = lm.model.get_output_embeddings().weight
     axis = read[first] - read[second]
     step = size * at.norm(dim=1).mean() * axis / axis.norm()
-    for word, sign in zip(signs, (1, -1), strict=True):
-        token = tokenizer()(f"x {word}").input_ids[-1]
-        embedding[token] = at[token] + sign * step
+    tokens = [tokenizer()(f"x {word}").input_ids[-1] for word in signs]
+    # Words differ in much else, and a difference of means would be most of that.
+    middle = at[tokens].mean(0)
+    for token, sign in zip(tokens, (1, -1), strict=True):
+        embedding[token] = middle + sign * step
 
 
 @torch.no_grad()

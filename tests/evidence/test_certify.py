@@ -9,6 +9,7 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -16,8 +17,9 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import certify
 from certificate import cases, instruments, maps, page, parts, planted, runs, truths
 from certificate.rows import Row, share
-from certificate.studies import Outcome
+from certificate.studies import Outcome, Side, falls
 
+from broca.evidence.controls import negative_control
 from broca.interventions import Lesion
 from broca.scoring import Likelihood
 
@@ -53,6 +55,14 @@ def test_a_truth_is_found_at_the_recommended_size_and_nothing_is_said_to_be_noth
     kinds = recommended.kinds
     assert share("size", "truth", places("truth", kinds["truth"], 12), bound=0.8, side="at least").met
     assert places("nothing", kinds["nothing lost"], 12).count("failed") >= 8
+
+
+def test_the_negative_control_errs_at_alpha_whatever_the_ways_to_part(recommended):
+    """Of 40 places that cost all items alike, at alpha .4; where every way to part them took all of it, 23 would be refused."""
+    own = recommended.designs()[0]
+    places = [Side(own, falls(2.5)).scores(np.random.default_rng(k)) for k in range(40)]
+    refused = [negative_control(one, smallest_share=0.2, alpha=0.4, seed=0) is not None for one in places]
+    assert sum(refused) <= 0.4 * len(places)
 
 
 @pytest.mark.parametrize("case", maps.CASES, ids=lambda c: c.name)

@@ -33,13 +33,15 @@ def collapse(own: AbilityScores, *, alpha: float) -> str | None:
 def negative_control(own: AbilityScores, *, smallest_share: float, alpha: float, seed: int) -> str | None:
     """Which half of the own ability would be called an ability of its own; None where none would.
 
-    The halves are those of slim and wide intact margin, of the answers, and of their positions.
+    The halves are those of slim and wide intact margin, of the answers, and of their positions. These ways to part it together err at
+    `alpha`: each is given an equal share (Bonferroni).
     """
     parted = halves(own.intact_margin, {"answer": own.classes, "position": own.positions}, own.groups)
+    level = alpha / max(1, len(parted))
     for what, first in parted.items():
         a, b = own.part(first), own.part(~first)
         for one, two in ((a, b), (b, a)):
-            found = specificity_test(one, two, smallest_share=smallest_share, alpha=alpha, seed=seed)
+            found = specificity_test(one, two, smallest_share=smallest_share, alpha=level, seed=seed)
             if found.state == "passed":
                 return f"Negative control: the lesion would be specific to one half of {own.name} itself, parted by {what}."
     return None
