@@ -205,6 +205,7 @@ def test_a_random_direction_is_no_place(model, found, given, tmp_path):
     )
     (rung,) = (rung for rung in made.verdict.rungs if rung.name == "causal")
     assert rung.state in ("failed", "undecided"), rung.text
+    assert "undefined" not in rung.text, "no curve of random directions was asked for"
     assert "yes" not in made.verdict.sentence.lower()
 
 

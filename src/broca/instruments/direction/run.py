@@ -144,9 +144,11 @@ def _place(spec: DirectionTest, found: _Found, beside: pl.DataFrame, shift: Mapp
     """*Causal* and *specific*: steering against the right answer is to cost it what random directions do not."""
     causal, specific = rungs(found.scores, found.guards)
     toward = "the right answer" if found.chosen.toward == ANSWER else repr(found.chosen.toward)
+    drawn = shift["random_median"]
+    random = "" if drawn is None else f" (random directions {number(drawn)} in the median, in either sense)"
     causal = causal.more(
-        f" At {found.dose:.3g} times the direction, towards and away, the log-odds of {toward} lie {number(shift['value'])} nats apart "
-        f"(random directions {number(shift['random_median'])} in the median, in either sense).",
+        f" At {found.dose:.3g} times the direction, towards and away, the log-odds of {toward} lie {number(shift['value'])} nats apart"
+        f"{random}.",
         {"shift": shift["value"], "shift_random_median": shift["random_median"], "dose": found.dose},
     )
     if found.curve.trend is not None:
