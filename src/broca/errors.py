@@ -158,6 +158,11 @@ class SpecError(BrocaError):
     )
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; the name of its class where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def kinds() -> dict[str, type[BrocaError]]:
     """Each kind of error by its short name, the base first, each below what it is a kind of."""
     found: dict[str, type[BrocaError]] = {}

@@ -64,6 +64,15 @@ class Site:
             raise SiteUnavailable(f"{text!r} is not a site. Write LAYER.KIND, with KIND one of {', '.join(KINDS)}.")
         return cls(int(layer), kind)
 
+    @classmethod
+    def of(cls, given: Site | str) -> Site:
+        """A site as it is, or as it is written.
+
+        Raises:
+            SiteUnavailable: as `parse`.
+        """
+        return given if isinstance(given, Site) else cls.parse(given)
+
 
 def sites(pattern: str, n_layers: int) -> tuple[Site, ...]:
     """Every site that `pattern` names, in layer order: ``*.resid_post``, ``8-15.z``, ``3,5.mlp_act``.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import broca
 import zoo
 from broca.errors import SpecError
-from broca.evidence.budget import given_up, tokens_of, what_is_left
+from broca.evidence.budget import given_up, what_is_left
 from broca.instruments.parts import plan_of
 from broca.models.lm import LM
 from broca.reports.method import method_text
@@ -42,7 +42,7 @@ def test(tmp_path_factory):
 
 
 def read(study, lm) -> int:
-    return tokens_of(plan_of(study, lm))
+    return plan_of(study, lm).tokens
 
 
 def within(study, tokens: float):

@@ -93,7 +93,7 @@ def capture_text(lm: LM, text: Prompt, sites: str | Site | Sequence[str | Site],
         GuardError: if the text does not run a site.
     """
     wanted = [sites] if isinstance(sites, str | Site) else list(sites)
-    places = [each if isinstance(each, Site) else Site.parse(each) for each in wanted]
+    places = [Site.of(each) for each in wanted]
     if odd := [str(site) for site in places if site.kind in PICTURE_KINDS]:
         raise SiteUnavailable(f"{', '.join(odd)}: patches of pictures are no tokens of a text. Look at another site.")
     (tokens,) = lm.tokenize([text], chat=chat)

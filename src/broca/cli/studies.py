@@ -127,7 +127,7 @@ def _run(
         call = replace(call, setting=setting)
     setting, call = _with_features(study, setting, call)
     for extra, value in extras.items():
-        _named(extra.check)(study, value)
+        _resolve(extra.check)(study, value)
 
     def finish(study: Any, lm: LM) -> Any:
         for run in runs.values():
@@ -135,7 +135,7 @@ def _run(
         return study
 
     beside = {each.name: value for each, value in extras.items()}
-    typed = {**given, **beside, **call.kept, **({"verbose": True} if verbose else {}), "budget": budget}
+    typed = {**given, **beside, **call.kept_options, **({"verbose": True} if verbose else {}), "budget": budget}
     done = execute_study(
         study,
         setting,
@@ -148,7 +148,7 @@ def _run(
     if done is None:
         return
     for extra, value in extras.items():
-        terminal.following(_named(extra.done)(done, value))
+        terminal.following(_resolve(extra.done)(done, value))
     check_expectation(study, done)
 
 
@@ -211,7 +211,7 @@ def _again(study: Any, run: Run, lm: LM) -> Any:
     return known or study.elsewhere()
 
 
-def _named(place: str) -> Any:
+def _resolve(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 

@@ -54,11 +54,6 @@ class WithBudget:
         return with_reasons(found, study, lm) if study.budget_from else found
 
 
-def tokens_of(plan: Plan) -> int:
-    """Tokens that are read at most."""
-    return round(sum(each.read for each in plan.phases))
-
-
 def within_budget(study: Any, lm: LM) -> Any:
     """The study as its budget allows it: fields lowered, and what they were in `budget_from`.
 
@@ -80,7 +75,7 @@ def within_budget(study: Any, lm: LM) -> Any:
     known = _known.setdefault(lm.model, {})
     key = asked.model_dump_json() + fingerprint(dict(getattr(asked, "data_fingerprints", dict)()))
     if key not in known:
-        known[key] = dict(choose(asked, lm, lambda plan: tokens_of(plan) <= asked.budget_tokens).fields)
+        known[key] = dict(choose(asked, lm, lambda plan: plan.tokens <= asked.budget_tokens).fields)
     before = {name: _plain(value) for name, value in _asked_values(asked, lm) if name in known[key]}
     return with_values(asked.model_copy(update={"budget_from": before}), known[key])
 
@@ -176,7 +171,7 @@ def _too_small(study: Any, lm: LM, part: Any, savings: Sequence[Saving]) -> str:
     least = enumeration([each.words(each.values[-1]) for each in savings if len(each.values) > 1])
     with_least = f" with {least}" if least else ""
     return (
-        f"The budget is too small for any test: the least that decides something reads {tokens_of(plan):,} tokens{with_least}. "
+        f"The budget is too small for any test: the least that decides something reads {plan.tokens:,} tokens{with_least}. "
         "Give more (--budget), or ask for less."
     )
 

@@ -42,7 +42,7 @@ def token_effects(
     if asking is None or not moved:
         return None
     lm, forced = bench.lm, force(scores.trial.claim)
-    read = [(item, *_answered(asking.questions(lm, [item])[0], item)) for item in moved]
+    read = [(item, *_with_answer(asking.questions(lm, [item])[0], item)) for item in moved]
     chosen = [each for each in read if len(each[1]) <= LONGEST]
     if not chosen:
         return None
@@ -100,7 +100,7 @@ def _asking(scorer: object) -> Likelihood | None:
     return asking if isinstance(asking, Likelihood) else None
 
 
-def _answered(question: Question, item: Item) -> tuple[Tokens, int]:
+def _with_answer(question: Question, item: Item) -> tuple[Tokens, int]:
     """The prompt with the right answer behind it, and how many tokens that has."""
     answer = question.options[item.answer]
     return question.shared.with_answer(answer), len(answer)

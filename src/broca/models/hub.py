@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from broca.errors import ModelError
+from broca.errors import ModelError, first_line
 from broca.models.access import access
 from broca.models.packages import PACKAGED
 from broca.registry import ORGANISMS
@@ -31,7 +31,7 @@ def reach(name: str, revision: str | None, file: str = "config.json") -> None:
     try:
         kept = try_to_load_from_cache(name, file, revision=revision, cache_dir=access().get("cache_dir"))
     except HFValidationError as error:
-        raise ModelError(f"{name!r} is no directory here, and no id of the hub: {_first_line(error)}") from error
+        raise ModelError(f"{name!r} is no directory here, and no id of the hub: {first_line(error)}") from error
     if isinstance(kept, str):
         return
     near = difflib.get_close_matches(name, [*ORGANISMS, *PACKAGED], n=1, cutoff=0.75)
@@ -64,7 +64,7 @@ def _ask(name: str, revision: str | None, meant: str) -> None:
         if type(error).__module__.partition(".")[0] not in _NETWORK and not isinstance(error, OSError):
             raise
         raise ModelError(
-            f"{name} is no directory here, and the hub cannot be reached to ask for it ({_first_line(error)}). Check the connection, or give the "
+            f"{name} is no directory here, and the hub cannot be reached to ask for it ({first_line(error)}). Check the connection, or give the "
             f"directory of a model.{meant}"
         ) from error
 
@@ -76,7 +76,3 @@ _NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 def gate_notice(name: str) -> str:
     """What to say of a model whose makers want to be asked."""
     return f"{name} is gated: ask for access at https://huggingface.co/{name}, then log in (hf auth login), or set HF_TOKEN to a token that has it."
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from broca.errors import ModelError
+from broca.errors import ModelError, first_line
 from broca.models.access import access
 from broca.models.checkpoint import locate
 from broca.models.conversion import cached_folder, is_gguf, is_whole, model_folder
@@ -249,7 +249,7 @@ def load_processor(
         options = {"revision": revision, "trust_remote_code": trust_remote_code, **access()}
         found = AutoProcessor.from_pretrained(_fetch(name, revision, gguf), **options)
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found, why = None, next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        found, why = None, first_line(error)
     else:
         why = "its files hold none"
     if not hasattr(found, "image_processor"):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from broca.errors import ModelError, StimulusError
 from broca.items import PicturedText, Text, as_text, picture_hash
+from broca.items.text import plain_text
 from broca.models.processing import ProcessedPrompt, Shelf, fit_tokens, lengthen_prompt, process, state_of
 from broca.models.rendering import Frame, TokenizerText, instruct, refuse_idle
 from broca.models.templates import chat_text
@@ -95,8 +96,7 @@ class Viewer:
         plain = isinstance(text, str) and when == "auto" and not (images and self.template)
         if when == "never" or plain:
             refuse_idle(text, told)
-            said = text if isinstance(text, str) else "\n\n".join(m.content for m in text)
-            return TokenizerText((self.mark * len(images) if images else "") + said, images=images)
+            return TokenizerText((self.mark * len(images) if images else "") + plain_text(text), images=images)
         if not self.template:
             raise StimulusError(
                 "This processor has no chat template, but a chat was given. Use plain text, or chat='never'."

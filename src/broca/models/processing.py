@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from broca.errors import StimulusError
+from broca.errors import StimulusError, first_line
 from broca.models.rendering import TokenizerText
 from broca.models.tokens import Span
 from broca.storage.pictures import opening
@@ -76,7 +76,7 @@ def process(processor: Any, prompt: TokenizerText) -> tuple[ProcessedPrompt, Map
         out.pop("attention_mask", None)
         out.convert_to_tensors("pt")
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        first = first_line(error)
         raise StimulusError(
             f"{type(processor).__name__} cannot read {prompt.text[:60]!r} with {len(pictures)} picture(s): {first} "
             "Use fewer pictures, or check the prompt."

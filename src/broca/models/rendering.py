@@ -8,6 +8,7 @@ from typing import Any
 
 from broca.errors import StimulusError
 from broca.items import Message, PicturedText, Span, Text, as_text
+from broca.items.text import plain_text
 from broca.models.templates import chat_text
 from broca.specs.fields import Chat, template_parts
 
@@ -50,7 +51,7 @@ def render(tokenizer: Any, text: Prompt, *, chat: Chat = "auto") -> TokenizerTex
     when, told = template_parts(chat)
     if when == "never" or (when == "auto" and isinstance(text, str)):
         refuse_idle(text, told)
-        return TokenizerText(text if isinstance(text, str) else "\n\n".join(m.content for m in text))
+        return TokenizerText(plain_text(text))
     if not getattr(tokenizer, "chat_template", None):
         raise StimulusError(
             f"This tokenizer has no chat template, but {_ASKED[isinstance(text, str)]}. Use plain text, or chat='never'."

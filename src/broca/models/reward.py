@@ -14,6 +14,7 @@ import torch
 
 from broca.errors import ModelError
 from broca.items import Message, Text, fingerprint
+from broca.items.text import plain_text
 from broca.models.fitting import in_parts
 from broca.models.identity import identity
 from broca.models.load import load
@@ -117,7 +118,7 @@ class RewardModel:
 
     def _encode_pair(self, question: Text, completion: str) -> dict[str, Any]:
         if self.form == "segments":
-            pair = ([_plain(question)], [completion])  # lists, since an empty text alone counts as none
+            pair = ([plain_text(question)], [completion])  # lists, since an empty text alone counts as none
             long = len(self.tokenizer(*pair, verbose=False)["input_ids"][0]) > self.context
             cut = {"truncation": "longest_first", "max_length": self.context} if long else {}
             made = self.tokenizer(*pair, **cut)
@@ -127,7 +128,7 @@ class RewardModel:
             turns = [*_turns(question), {"role": "assistant", "content": completion}]
             written = TokenizerText(chat_text(self.tokenizer, turns), templated=True)
         else:
-            written = TokenizerText(f"{_plain(question)}\n{completion}")
+            written = TokenizerText(f"{plain_text(question)}\n{completion}")
         ids = tokenize(self.tokenizer, [written])[0].ids
         return {"input_ids": ids[: self.context], "truncated": len(ids) > self.context}
 
@@ -165,7 +166,3 @@ def _label(model: Any, name: str, label: str | None) -> str:
 def _turns(question: Text) -> list[dict[str, str]]:
     messages = (Message("user", question),) if isinstance(question, str) else question
     return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def _plain(question: Text) -> str:
-    return question if isinstance(question, str) else "\n\n".join(message.content for message in question)

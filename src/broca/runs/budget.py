@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from broca.errors import SpecError
 from broca.evidence.abilities import spread
-from broca.evidence.budget import Choice, as_asked, choose, tokens_of
+from broca.evidence.budget import Choice, as_asked, choose
 from broca.instruments.parts import plan_of
 from broca.items import Item
 from broca.page.words import duration
@@ -83,7 +83,7 @@ def set_budget(study: Any, lm: LM, budget: str, *, clock: Callable[[], float] = 
             chosen = _within_time(asked, lm, cost, seconds)
     except SpecError as error:
         raise SpecError(f"{error} All of it takes {duration(cost.seconds)} here, and {budget} were given.") from error
-    return asked.model_copy(update={"budget_tokens": tokens_of(chosen.plan)})
+    return asked.model_copy(update={"budget_tokens": chosen.plan.tokens})
 
 
 TIMES, ALIKE = 3, 1.05
@@ -98,8 +98,8 @@ def _within_time(asked: Any, lm: LM, cost: Cost, seconds: float) -> Choice:
 
     chosen = choose(asked, lm, fits)
     # What the tokens alone would choose may be slower than what the time chose: then there must be fewer.
-    while not fits((again := choose(asked, lm, _within(tokens_of(chosen.plan)))).plan):
-        chosen = choose(asked, lm, _within(tokens_of(again.plan) - 1))
+    while not fits((again := choose(asked, lm, _within(chosen.plan.tokens))).plan):
+        chosen = choose(asked, lm, _within(again.plan.tokens - 1))
     return chosen
 
 
@@ -143,7 +143,7 @@ def items_within(lm: LM, items: Sequence[Item], scorer: Any, budget: str, *, cel
 
 
 def _within(tokens: int) -> Callable[[Plan], bool]:
-    return lambda plan: tokens_of(plan) <= tokens
+    return lambda plan: plan.tokens <= tokens
 
 
 def _seconds_of(plan: Plan, whole: Cost) -> float:

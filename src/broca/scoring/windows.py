@@ -11,6 +11,7 @@ import polars as pl
 
 from broca.errors import StimulusError
 from broca.items import Stimulus
+from broca.items.text import plain_text
 
 if TYPE_CHECKING:
     from broca.models.lm import LM
@@ -56,7 +57,7 @@ class Windows:
         if self.texts == "apart":
             found = lm.tokenize([text.text for text in texts], truncate=self.length)
             return list(zip(texts, found, strict=True))
-        whole = lm.tokenize([self.join.join(_plain(text) for text in texts)])[0]
+        whole = lm.tokenize([self.join.join(plain_text(text.text) for text in texts)])[0]
         n = len(whole) // self.length
         if not n:
             raise StimulusError(
@@ -110,7 +111,3 @@ def perplexity(rows: pl.DataFrame, recipe: Recipe = "exact", *, batch: int = 2) 
             return float(np.exp(nll.sum() / tokens.sum()))
         starts = np.arange(0, len(rows), batch)
         return float(np.exp(np.mean(np.add.reduceat(nll, starts) / np.add.reduceat(tokens, starts))))
-
-
-def _plain(text: Stimulus) -> str:
-    return text.text if isinstance(text.text, str) else "\n\n".join(message.content for message in text.text)

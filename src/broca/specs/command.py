@@ -100,11 +100,11 @@ class Call:
     """The run that came of it."""
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def kept_options(self) -> dict[str, Any]:
         """The options that the next command keeps."""
         return self.setting.kept_options()
 
     @property
     def same(self) -> dict[str, Any]:
         """The options that make the next command one of the same study: how stimuli are shown, and what every command keeps."""
-        return {name: self.given[name] for name in SHOWN if name in self.given} | self.kept
+        return {name: self.given[name] for name in SHOWN if name in self.given} | self.kept_options

@@ -73,6 +73,11 @@ class Plan:
     phases: tuple[Phase, ...]
     sample: Sample
 
+    @property
+    def tokens(self) -> int:
+        """That are read at most."""
+        return round(sum(each.read for each in self.phases))
+
 
 def typical(lengths: Sequence[int], *, rows: int = ROWS, tokens: int = TOKENS) -> list[int]:
     """The texts of a batch as most tokens are read in: texts of about one length, around the median token.

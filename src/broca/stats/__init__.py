@@ -8,7 +8,7 @@
 * exchange      which stimuli, groups or pairs may trade places, and whether there are enough of them
 * permutation   max-T: p per unit, and family-wise, over shuffled labels or flipped signs
 * sums          sums over groups that are exact, so that no result depends on how the work was cut
-* confounds     Welch's t with covariates (length, position) held fixed
+* confounds     values without what covariates (length, position) explain of them
 * reliability   split halves, Spearman-Brown, rank agreement, overlap of selections and what chance would give
 * stability     overlap of the selections that resampled stimuli make
 * pairs         McNemar, clustered bootstrap, sign flips, differences between abilities
@@ -28,7 +28,7 @@
 * logit         logistic regression with clustered errors
 * degenerate    figures that are the same in every layer, or a number of tokens in disguise
 * massive       coordinates that carry massive activations
-* power         what a given number of stimuli or items could have shown
+* power         how probable it is that a number of stimuli or items shows an effect
 * ladder_power  how likely a stated loss passes causal and specific
 * ladder_needs  what would make it so
 * intervals     the value, low, high that all of them return

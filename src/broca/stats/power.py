@@ -1,4 +1,4 @@
-"""How many stimuli or items a given effect needs, and what effect a given number could have shown.
+"""How probable it is that a given number of stimuli or items shows an effect, and how many it needs.
 
 Every function takes `alpha` of one test and the number of `tests` it is shared among (Bonferroni). Clustered stimuli or items
 count for less than their number: with `m` of them in a cluster (template) and an intra-cluster correlation `rho`, n
@@ -12,17 +12,15 @@ are worth n / (1 + (m - 1) rho) (Kish, 1965). All tests are two-sided.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from broca.errors import StatisticsError
 
 MOST = 1 << 40
 """Where a search for a number of stimuli gives up."""
-_LARGEST = 2.0**200
-"""Where a search for an effect gives up."""
 
 
 def design_effect(m: float, rho: float) -> float:
@@ -71,24 +69,6 @@ def welch_needed(
     return _fewest(lambda n: welch_power(d, n, alpha=alpha, tests=tests, m=m, rho=rho), power, least=_least(m, rho))
 
 
-def welch_detectable(
-    n_a: float,
-    n_b: float | None = None,
-    *,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    tests: int = 1,
-    m: float = 1,
-    rho: float = 0,
-) -> float:
-    """The smallest d that `welch_power` finds with probability `power`: what a study of this size could have seen.
-
-    Raises:
-        StatisticsError: if a side is worth fewer than 2 stimuli, or a number is impossible.
-    """
-    return _smallest(lambda d: welch_power(d, n_a, n_b, alpha=alpha, tests=tests, m=m, rho=rho), power)
-
-
 def paired_power(d: float, n: float, *, alpha: float = 0.05, tests: int = 1, m: float = 1, rho: float = 0) -> float:
     """Probability that the t of `n` pairs finds a mean difference of `d` standard deviations of the differences (d_z).
 
@@ -109,17 +89,6 @@ def paired_needed(
     """
     _effect(d, "d")
     return _fewest(lambda n: paired_power(d, n, alpha=alpha, tests=tests, m=m, rho=rho), power, least=_least(m, rho))
-
-
-def paired_detectable(
-    n: float, *, power: float = 0.8, alpha: float = 0.05, tests: int = 1, m: float = 1, rho: float = 0
-) -> float:
-    """The smallest d_z that `paired_power` finds with probability `power`.
-
-    Raises:
-        StatisticsError: if n is worth fewer than 2 pairs, or a number is impossible.
-    """
-    return _smallest(lambda d: paired_power(d, n, alpha=alpha, tests=tests, m=m, rho=rho), power)
 
 
 def mcnemar_power(
@@ -151,57 +120,6 @@ def mcnemar_power(
     share = lost / changed
     rejects = stats.binom.cdf(tail, count, share) + stats.binom.sf(count - tail - 1, count, share)
     return float(stats.binom.pmf(count, worth, changed) @ rejects)
-
-
-def mcnemar_needed(
-    lost: float,
-    gained: float,
-    *,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    tests: int = 1,
-    m: float = 1,
-    rho: float = 0,
-) -> int:
-    """Items that `mcnemar_power` asks for. An exact test's power is a saw: a few more items can have a little less.
-
-    Raises:
-        StatisticsError: if as many are lost as gained, or a number is impossible.
-    """
-    _effect(lost - gained, "lost - gained")
-    return _fewest(
-        lambda n: mcnemar_power(lost, gained, n, alpha=alpha, tests=tests, m=m, rho=rho), power, least=_least(m, rho)
-    )
-
-
-def mcnemar_detectable(
-    n: float,
-    *,
-    gained: float = 0,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    tests: int = 1,
-    m: float = 1,
-    rho: float = 0,
-) -> float:
-    """The smallest loss of accuracy (lost - gained) that `mcnemar_power` finds; infinity where even the largest is missed.
-
-    Raises:
-        StatisticsError: if `gained` does not lie between 0 and 1, or a number is impossible.
-    """
-    if not 0 <= gained < 1:
-        raise StatisticsError(
-            f"gained is {gained}. Give the share of items that turn right by chance, from 0 to below 1."
-        )
-    _share(power)
-
-    def power_at(difference: float) -> float:
-        return mcnemar_power(gained + difference, gained, n, alpha=alpha, tests=tests, m=m, rho=rho)
-
-    most = 1 - 2 * gained
-    if most <= 0 or power_at(most) < power:
-        return inf
-    return float(optimize.brentq(lambda x: power_at(x) - power, 1e-9, most, xtol=1e-6))  # type: ignore[arg-type]
 
 
 def _t_power(shift: float, df: float, alpha: float) -> float:
@@ -270,18 +188,3 @@ def _fewest(power_of: Callable[[int], float], power: float, *, least: int) -> in
         middle = (low + high) // 2
         low, high = (low, middle) if power_of(middle) >= wanted else (middle, high)
     return high
-
-
-def _smallest(power_of: Callable[[float], float], power: float) -> float:
-    wanted, high = _share(power), 1.0
-    if (none := power_of(0)) >= wanted:
-        raise StatisticsError(
-            f"power is {power:g}, and without any effect {none:g} of the tests find one. Give more power, or a smaller alpha."
-        )
-    while power_of(high) < wanted:
-        high *= 2
-        if high > _LARGEST:
-            raise StatisticsError(
-                "No effect, however large, is found with this power. Give more of them, or a larger alpha."
-            )
-    return float(optimize.brentq(lambda d: power_of(d) - wanted, 0, high, xtol=1e-9))  # type: ignore[arg-type]

@@ -108,8 +108,8 @@ class Specificity:
 
     state: State
     why: Literal["", "few groups", "fills disagree", "measures disagree", "interval", "no margins"]
-    share_own: float
     share_other: float
+    """Of the other ability, lost."""
     share: ShuffleTest | None
     """Own minus other, with limits at one-sided `alpha` each; None where nothing varies or too few groups are there."""
     log_odds: ShuffleTest | None
@@ -147,9 +147,8 @@ def specificity_test(
     """
     groups = (len(np.unique(own.groups)), len(np.unique(other.groups)))
     by_fill = tuple(zip(*(a - b for a, b in zip(own.means(), other.means(), strict=True)), strict=True))
-    told = (own.share_lost, other.share_lost)
     if min(groups) < FEWEST_GROUPS or 1 / comb(sum(groups), groups[0]) > alpha:
-        return Specificity("undecided", "few groups", *told, None, None, by_fill, groups)
+        return Specificity("undecided", "few groups", other.share_lost, None, None, by_fill, groups)
     share, odds = (_test(own, other, name, alpha=alpha, n=n, seed=seed) for name in ("share", "log_odds"))
     if share is None or share.upper(alpha / others) < smallest_share:  # None: neither lost anything
         state, why = "failed", ""
@@ -159,7 +158,7 @@ def specificity_test(
     if share and why == "interval":
         needed = _groups_needed(share, min(groups), smallest_share, levels=(alpha, alpha / others))
     share, odds = (test and replace(test, low=test.lower(alpha), high=test.upper(alpha)) for test in (share, odds))
-    return Specificity(state, why, *told, share, odds, by_fill, groups, needed)
+    return Specificity(state, why, other.share_lost, share, odds, by_fill, groups, needed)
 
 
 def _state(

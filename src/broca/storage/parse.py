@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broca.errors import BrocaError
+from broca.errors import BrocaError, first_line
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -117,4 +117,4 @@ def _within_64_bits(value: Any) -> Any:
 
 
 def _short(reason: BaseException) -> str:
-    return next(iter(str(reason).splitlines()), type(reason).__name__)[:200]
+    return first_line(reason)[:200]

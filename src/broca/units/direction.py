@@ -51,9 +51,9 @@ class Direction:
         if not self.vectors:
             raise SelectionError("A direction without a vector points nowhere. Give a vector at one site at least.")
         for name in ("vectors", "readers", "centres"):
-            given = {_site(at): np.array(v, np.float32) for at, v in getattr(self, name).items()}
+            given = {Site.of(at): np.array(v, np.float32) for at, v in getattr(self, name).items()}
             object.__setattr__(self, name, {site: _frozen(given[site]) for site in sorted(given)})
-        object.__setattr__(self, "rho", {_site(site): float(value) for site, value in self.rho.items()})
+        object.__setattr__(self, "rho", {Site.of(site): float(value) for site, value in self.rho.items()})
         for site, vector in self.vectors.items():
             beside = [each[site] for each in (self.readers, self.centres) if site in each]
             good = vector.ndim == 1 and vector.size and np.isfinite(vector).all() and vector.any()
@@ -127,7 +127,7 @@ class Direction:
         Raises:
             SelectionError: if it has no vector at one of them.
         """
-        wanted = [_site(site) for site in sites]
+        wanted = [Site.of(site) for site in sites]
         if absent := [str(site) for site in wanted if site not in self.vectors]:
             raise SelectionError(
                 f"{', '.join(absent)}: {self!r} has no vector there. Fit it there, or choose one of its sites."
@@ -208,10 +208,6 @@ class Direction:
 
 def _of_norm(vector: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
     return vector * (norm / np.linalg.norm(vector))
-
-
-def _site(given: Site | str) -> Site:
-    return given if isinstance(given, Site) else Site.parse(given)
 
 
 def _frozen(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,10 +74,10 @@ class UnitMask:
         Raises:
             SelectionError: if an index is not a whole number from 0 to n - 1, or comes twice.
         """
-        widths = None if isinstance(n, int) else {_site(key): width for key, width in n.items()}
+        widths = None if isinstance(n, int) else {Site.of(key): width for key, width in n.items()}
         at = {}
         for key, indices in units.items():
-            site = _site(key)
+            site = Site.of(key)
             if widths is not None and site not in widths:
                 raise SelectionError(f"n does not say how many units {site} has. Add it.")
             at[site] = _flags(site, list(indices), n if widths is None else widths[site])
@@ -267,10 +267,6 @@ class UnitMask:
 
 _WIDEST = 1 << 28
 """Units of a site: no model has as many."""
-
-
-def _site(key: Site | str) -> Site:
-    return key if isinstance(key, Site) else Site.parse(key)
 
 
 def _is_entry(entry: object) -> bool:

@@ -19,7 +19,7 @@ from broca.errors import EngineError, SpecError
 from broca.workers.local import at_least_one
 from broca.workers.pool import Died, WorkerPool
 from broca.workers.threads import cores, share
-from broca.workers.worker import Job, Opening, Source, Worker, WorkerId, first_line
+from broca.workers.worker import Job, Opening, Source, Worker, WorkerId, first_words
 
 _PATIENCE = 5.0
 """Seconds that an address is given to answer."""
@@ -133,7 +133,7 @@ class Actors:
                 heard.append((worker_id, ray.get(reference)))
             except RayError as error:
                 self._dismiss(worker_id)
-                heard.append((worker_id, Died(first_line(error))))
+                heard.append((worker_id, Died(first_words(error))))
         return heard
 
     def close(self) -> None:
@@ -179,11 +179,11 @@ def _begin(address: str | None, n_cpus: int) -> None:
     except (OSError, RuntimeError, ValueError, ImportError, RayError) as error:
         if address is None:
             raise EngineError(
-                f"Ray could not start a cluster on this machine: {first_line(error)}. Use the engine 'local' with as many "
+                f"Ray could not start a cluster on this machine: {first_words(error)}. Use the engine 'local' with as many "
                 "workers, or give the address of a cluster that runs."
             ) from error
         raise EngineError(
-            f"No Ray cluster answers at {address}: {first_line(error)}. Start one with 'ray start --head' and give its "
+            f"No Ray cluster answers at {address}: {first_words(error)}. Start one with 'ray start --head' and give its "
             "HOST:PORT (6379 by default); if it asks for a token, see RAY_AUTH_TOKEN in Ray's documentation. Without an "
             "address, one starts on this machine."
         ) from error

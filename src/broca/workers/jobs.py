@@ -26,7 +26,7 @@ from typing import Any
 
 from broca.errors import EngineError
 from broca.workers.pool import Died
-from broca.workers.worker import Job, Worker, WorkerId, attend, first_line
+from broca.workers.worker import Job, Worker, WorkerId, attend, first_words
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class CallBack:
                 line = socket.create_connection((host, self.port), _PATIENCE)
                 return _introduce(line, self.key, (answer_challenge, deliver_challenge))
             except _STRANGERS as error:
-                failures.append(f"{host}: {first_line(error)}")
+                failures.append(f"{host}: {first_words(error)}")
         raise EngineError(
             f"This job cannot reach the process that submitted it at port {self.port} ({'; '.join(failures)}). It has ended, or machines "
             "of the cluster may not call that one: then give the command within a job of its own."
@@ -167,7 +167,7 @@ class Jobs:
             jobs = self._executor.submit_array(self._spawned)
         except (RuntimeError, OSError) as error:
             raise EngineError(
-                f"The cluster took no jobs: {first_line(error)}. Its partitions are listed by sinfo, and your accounts by sacctmgr show "
+                f"The cluster took no jobs: {first_words(error)}. Its partitions are listed by sinfo, and your accounts by sacctmgr show "
                 "assoc user=$USER."
             ) from error
         for call, job in zip(self._spawned, jobs, strict=True):

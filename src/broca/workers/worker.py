@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeAlias
 
-from broca.errors import BrocaError, EngineError
+from broca.errors import BrocaError, EngineError, first_line
 from broca.workers.threads import limit_threads
 
 OPENING = 0
@@ -104,10 +104,9 @@ def attend(connection: Connection, worker: Worker, path: Sequence[str] = ()) -> 
             connection.send_bytes(worker.work(connection.recv()))
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+def first_words(error: BaseException) -> str:
+    """What an error says first, to go on from within a sentence."""
+    return first_line(error).rstrip(".")
 
 
 def pack_value(value: object, what: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from broca.errors import SelectionError
+from broca.errors import SelectionError, first_line
 from broca.storage import Source, read_tensors
 
 ADVICE = "Get it again, from whoever trained it."
@@ -23,7 +23,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError
 """What readers of archives and arrays raise of damaged ones."""
 
 
-def read_arrays(path: Path, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Arrays of a safetensors file, in float32.
 
     Raises:
@@ -34,7 +34,7 @@ def read_arrays(path: Path, optional: tuple[str, ...] = ()) -> dict[str, np.ndar
         _, tensors = read_tensors(path, source, framework="pt")
     except FileNotFoundError as error:
         raise SelectionError(f"There is no {path.name} in {path.parent}. {ADVICE}") from error
-    odd = [name for name, tensor in tensors.items() if not (tensor.is_floating_point() or name in optional)]
+    odd = [name for name, tensor in tensors.items() if not tensor.is_floating_point()]
     if odd:
         raise SelectionError(f"{path}: {odd[0][:60]!r} is of {tensors[odd[0]].dtype}, and holds no weights. {ADVICE}")
     return {name: tensor.float().numpy() for name, tensor in tensors.items()}
@@ -53,7 +53,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError as error:
         raise SelectionError(f"There is no {path}. Check the path.") from error
     except _DAMAGE as error:
-        why = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        why = first_line(error)[:200]
         raise SelectionError(f"{path} is no whole .npz file ({why}). {ADVICE}") from error
     if len(found) > _MEMBERS:
         raise SelectionError(f"{path} holds more than {_MEMBERS} arrays, which no dictionary has. {ADVICE}")

@@ -215,4 +215,4 @@ class DirectionTest(AbilitySpec, SharedLevel, Spec):
     def following(self, call: Call, /) -> Sequence[str]:
         if self.others:
             return ()
-        return [command("direction", call.setting.model, options={**call.given, **call.kept, "others": YOURS})]
+        return [command("direction", call.setting.model, options={**call.given, **call.kept_options, "others": YOURS})]

@@ -52,22 +52,24 @@ def trial(work: Work, chosen: Chosen) -> LesionTrial[Direction]:
     claim = Condition("lesion", chosen.direction, localizer=label, dose=100.0, fill="add")
     vector, rest = chosen.axis.vector, work.rest[chosen.site]
 
-    def drawn(vectors: np.ndarray, family: str, start: int = 0) -> tuple[Steered, ...]:
+    def conditions(vectors: np.ndarray, family: str) -> tuple[Steered, ...]:
         made = [chosen.beside(v, family) for v in vectors]
         return tuple(
-            Condition("random", each, localizer=family, dose=100.0, fill="add", seed=spec.seed + start + i)
+            Condition("random", each, localizer=family, dose=100.0, fill="add", seed=spec.seed + i)
             for i, each in enumerate(made)
         )
 
     n = spec.enough_draws(spec.draws)
-    matched = drawn(random_vectors(vector, rest, n, family="variance", seed=spec.seed), label) if n else ()
+    matched = conditions(random_vectors(vector, rest, n, family="variance", seed=spec.seed), label) if n else ()
     beside: tuple[Steered, ...] = ()
     if most := spec.enough_draws(spec.beside):
-        beside = drawn(random_vectors(vector, rest, most, family="norm", seed=spec.seed), NORM)
+        beside = conditions(random_vectors(vector, rest, most, family="norm", seed=spec.seed), NORM)
         if seen is not None:
             a, b = seen.rows(chosen.site)
             sides = Sides.of(len(a), len(b), groups=seen.groups)
-            beside += drawn(shuffled_vectors(vector, a, b, sides, most, method=spec.method, seed=spec.seed), SHUFFLED)
+            beside += conditions(
+                shuffled_vectors(vector, a, b, sides, most, method=spec.method, seed=spec.seed), SHUFFLED
+            )
     return LesionTrial((claim,), Draws(matched, "of the same norm and share of variance"), beside=beside, wanted=n)
 
 

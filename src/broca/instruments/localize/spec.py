@@ -215,7 +215,7 @@ class Localize(SharedLevel, WithBudget, Spec):
     def command_fields(cls, fields: dict[str, Any], call: Call, /) -> dict[str, Any]:
         # With a dictionary it is features that are looked at, where nothing else is said.
         asked = "sites" in fields or fields.get("grain", "unit") != "unit"
-        return fields if asked or not call.kept.get("features") else {**fields, "sites": "*.feature"}
+        return fields if asked or not call.kept_options.get("features") else {**fields, "sites": "*.feature"}
 
     def following(self, call: Call, /) -> Sequence[str]:
         model = call.setting.model

@@ -238,4 +238,4 @@ class Perturb(SharedLevel, WithBudget, Spec):
             heads = {"from_": call.run.path, "items": YOURS, **call.same}
             return [command("lesion", call.setting.model, options=heads)] if "selected" in call.run.masks else []
         asked = {name: value for name, value in call.given.items() if name != "rank"}
-        return [command("perturb", call.setting.model, options={**asked, **call.kept, "select": "neurons"})]
+        return [command("perturb", call.setting.model, options={**asked, **call.kept_options, "select": "neurons"})]

@@ -115,9 +115,9 @@ class Target:
         x = values[self.rows].reshape(len(self.y), -1)
         return waiting(x, parts or self.theory_folds, classifier or self.how.classifier)
 
-    def guesses(self, votes: Votes, y: Ints | None = None) -> Ints:
+    def guesses(self, votes: Votes) -> Ints:
         """Out-of-fold classes."""
-        return predictions(votes((self.y if y is None else y)[None], self.n_classes)[0])
+        return predictions(votes(self.y[None], self.n_classes)[0])
 
     def f1(self, votes: Votes, y: Ints) -> Floats:
         """Macro-F1 of labellings ``(labelling, row)``."""

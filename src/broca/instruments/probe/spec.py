@@ -236,5 +236,12 @@ class Probe(SharedLevel, WithBudget, Spec):
     def following(self, call: Call, /) -> Sequence[str]:
         if self.pruning and self.edges and self.draws:
             return ()
-        asked = {"task": self.task, **call.given, **call.kept, "prune": True, "edges": True, "draws": self.draws or 200}
+        asked = {
+            "task": self.task,
+            **call.given,
+            **call.kept_options,
+            "prune": True,
+            "edges": True,
+            "draws": self.draws or 200,
+        }
         return [command("probe", call.setting.model, options=asked)]

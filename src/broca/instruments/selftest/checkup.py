@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from broca.errors import BrocaError, GuardError
+from broca.errors import BrocaError, GuardError, first_line
 from broca.evidence import guards
 from broca.evidence.verdict import Guard
 from broca.interventions.lesion import Lesion
@@ -50,7 +50,7 @@ def checkup(lm: LM) -> tuple[Guard, ...]:
     try:
         lm.next_logits(_alone(lm, tokens, 0))
     except Exception as error:  # noqa: BLE001 - any class may refuse text in any way
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         text = f"It does not run on text alone ({first}). Narrowed to stimuli and items with pictures."
         found.append(Guard("text", "marked", text))
     else:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from broca.errors import AnatomyError
+from broca.errors import AnatomyError, first_line
 from broca.models.hooks import watch_modules
 from broca.models.placement import device_of
 from broca.models.wiring.hidden_state import stream_key
@@ -210,7 +210,7 @@ def _best(model: nn.Module, stack: nn.Module, texts: list[list[int]]) -> tuple[P
             seen, logits = _watch_blocks(model, stack, given)
             further = [_watch_blocks(model, stack, saying(given, ids))[0] for ids in others]
         except Exception as error:  # noqa: BLE001 - any class may refuse in any way
-            failures.append(next(iter(str(error).strip().splitlines()), type(error).__name__))
+            failures.append(first_line(error))
             continue
         ids = given.get("decoder_input_ids", given["input_ids"])
         if not images and any(block.pre is not None and block.pre.shape[:2] == (1, 1) for block in seen):

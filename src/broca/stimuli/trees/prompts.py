@@ -10,15 +10,14 @@ from broca.errors import StimulusError
 from broca.items import Span, Tree
 
 
-def join_statements(statements: Sequence[str], *, before: str = "", between: str = " ") -> tuple[str, tuple[Span, ...]]:
+def join_statements(statements: Sequence[str], *, between: str = " ") -> tuple[str, tuple[Span, ...]]:
     """The statements as one text, and where each stands in it.
 
     Args:
         statements: what is said, in order.
-        before: what the text begins with.
         between: what stands between two statements.
     """
-    text, spans = before, []
+    text, spans = "", []
     for number, statement in enumerate(statements):
         text += between if number else ""
         spans.append((len(text), len(text) + len(statement)))
