@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broca import cli, errors
-from broca.errors import BrocaError, kinds
+from broca.errors import BrocaError, first_line, kinds
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 CLASSES = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, BrocaError)]
@@ -57,3 +57,11 @@ def test_an_error_of_another_package_keeps_the_name_of_its_kind():
 
     assert Theirs.short == "server"
     assert kinds()["server"] is errors.ServerError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(ValueError("\n  so it is \nmore"), "so it is"), (ValueError(" \n "), "ValueError"), (KeyError(), "KeyError")],
+)
+def test_what_an_error_says_first(error, words):
+    assert first_line(error) == words
