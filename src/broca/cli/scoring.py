@@ -188,8 +188,8 @@ def _writer(path: Path) -> Callable[[pl.DataFrame], bytes]:
         )
     probe(path)
 
-    def parquet(rows: pl.DataFrame) -> bytes:
+    def encode(rows: pl.DataFrame) -> bytes:
         write(rows, file := BytesIO())
         return file.getvalue()
 
-    return parquet
+    return encode
