@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy.stats import binomtest
 
 import broca
 from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError, UnknownName
+from broca.instruments.perturb.blocks import blocks
 from broca.instruments.perturb.cases import CLASSES, flipped_pairs
 from broca.instruments.perturb.grid import Patches, donor_cases, grid
 from broca.instruments.perturb.result import PerturbResult
@@ -23,6 +25,7 @@ from broca.instruments.perturb.stimuli import source_of, way_for
 from broca.instruments.perturb.twins import TwinCases
 from broca.interventions.patching import position_pairs
 from broca.models.lm import LM
+from broca.page.blocks import Tokens, every
 from broca.runs import open_run, run
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
@@ -80,6 +83,35 @@ def test_accuracies_are_those_of_each_text_asked_by_itself(lm, found):
             abs=0.01,
         )
     np.testing.assert_allclose(found.kinds["p_holm"], holm(found.kinds["p"].to_numpy()))
+
+
+def test_shown_tokens_are_shaded_by_what_the_mistake_does_to_them(lm, found, cases):
+    known = {one.pair.id: one for one in cases[0]}
+    for (name,), rows in found.examples.group_by("id", maintain_order=True):
+        one = known[str(name)]
+        clean, turned = (
+            lm.model(torch.tensor([text.ids])).logits[0].detach().double().log_softmax(-1)
+            for text in (one.case.donor, one.case.run)
+        )
+        wanted = {
+            j: float(turned[j - 1, one.case.run.ids[j]] - clean[i - 1, one.case.donor.ids[i]])
+            for i, j in one.aligned.matched
+            if i
+        }
+        given = {row["place"]: row["change"] for row in rows.iter_rows(named=True) if row["change"] is not None}
+        assert given == pytest.approx(wanted, abs=1e-4)
+        assert set(rows.filter(pl.col("change").is_not_null())["side"]) == {"perturbed"}
+        before = rows.filter(pl.col("class") == "prefix", pl.col("change").is_not_null())
+        assert before["change"].abs().max() < 1e-4
+        assert rows["change"].min() < -0.1  # something behind the mistake is a surprise
+    strengths = [
+        token.strength
+        for block in every(blocks(found._record()))
+        if isinstance(block, Tokens)
+        for line in block.lines
+        for token in line.tokens
+    ]
+    assert max(map(abs, strengths)) == 1
 
 
 def test_mistakes_in_the_word_that_counts_cost_answers(found):

@@ -233,22 +233,30 @@ def _probes(record: Record) -> list[Block]:
 def _examples(record: Record) -> list[Block]:
     """Texts token by token."""
     rows = record.tables.get("examples")
-    out = []
-    for part in [] if rows is None else rows.partition_by("id", maintain_order=True):
+    if rows is None or rows.is_empty():
+        return []
+    out, most = [], max((abs(change) for change in rows["change"].drop_nulls()), default=0.0)
+    for part in rows.partition_by("id", maintain_order=True):
         row = part.row(0, named=True)
         lines = tuple(
-            Line(side, _tokens(part.filter(pl.col("side") == side).sort("place")), row[answer] or "")
+            Line(side, _tokens(part.filter(pl.col("side") == side).sort("place"), most or 1.0), row[answer] or "")
             for side, answer in (("clean", "right"), ("perturbed", "wrong"))
         )
         out.append(Tokens(row["kind"] or "", f"lost {column(row['lost'])} logits", lines))
     words = "Token by token, those that lost most first, a kind at a time. Underlined is the edited word; others are the same in both runs."
+    if most:
+        words += f" What is blue is less probable than in the clean text, what is orange more; the darkest by {column(most)} nats."
     return section("turned", "Texts that turned", Text(words), *out)
 
 
-def _tokens(rows: pl.DataFrame) -> tuple[Token, ...]:
+def _tokens(rows: pl.DataFrame, most: float) -> tuple[Token, ...]:
     roles = {"edited": "edited", "operands": "operand"}
     return tuple(
-        Token(row["text"] or "", roles.get(row["class"], "" if row["matched"] else "unmatched"))
+        Token(
+            row["text"] or "",
+            roles.get(row["class"], "" if row["matched"] else "unmatched"),
+            (row["change"] or 0.0) / most,
+        )
         for row in rows.iter_rows(named=True)
         if row["class"] != "special"
     )

@@ -64,6 +64,7 @@ def cost(spec: Perturb, lm: LM) -> Plan:
         n = min(spec.cases, len(lengths))
         behind = sum(map(_share_behind, texts.pairs)) / len(lengths)
         phases += _Patching(spec, lm, n, round(n * sum(lengths) / len(lengths)), behind, asked).phases
+        phases.append(Phase("reading tokens", sum(sorted(lengths)[-spec.examples :]) if spec.examples else 0, 2))
     if spec.controls and spec.rewriter is None:
         phases.insert(0, Phase("making texts and controls", seconds=lambda: _making(spec, lm, len(clean))))
     return Plan(tuple(each for each in phases if each.tokens or each.seconds), sample)

@@ -12,12 +12,15 @@ from scipy.stats import binomtest
 from broca.evidence.duplicates import warn_of_near_duplicates
 from broca.evidence.effects import limits, points
 from broca.evidence.guards import too_few
+from broca.evidence.token_effects import LONGEST
 from broca.evidence.verdict import Guard
 from broca.instruments.perturb.answers import CLEAN
 from broca.instruments.perturb.cases import FlippedPair, Left
 from broca.instruments.perturb.grid import Floats
 from broca.instruments.perturb.stimuli import StudyTexts, Way
+from broca.instruments.perturb.tables import EXAMPLES
 from broca.models.lm import LM
+from broca.models.surprise import token_surprise
 from broca.page.numbers import limits as share_limits
 from broca.page.numbers import number, p_value
 
@@ -33,9 +36,6 @@ CITATIONS = (
     "Crawford & Howell (1998), Clin Neuropsychol 12:482-486.",
     "Phipson & Smyth (2010), Stat Appl Genet Mol Biol 9:39.",
 )
-EXAMPLES = {"id": pl.String, "kind": pl.String, "side": pl.String, "place": pl.Int64, "text": pl.String, "class": pl.String,
-            "matched": pl.Boolean, "right": pl.String, "wrong": pl.String, "lost": pl.Float64}  # fmt: skip
-"""One row a token of a text that is shown, clean or perturbed (`side`)."""
 
 
 def best(recovery: pl.DataFrame) -> dict[str, Any] | None:
@@ -126,17 +126,26 @@ def warnings(kinds: pl.DataFrame, left: Left, texts: StudyTexts) -> tuple[str, .
 
 
 def examples(lm: LM, cases: Sequence[FlippedPair], lost: Floats, n: int) -> pl.DataFrame:
-    """The tokens of the texts that lost most, one of each kind first."""
+    """The tokens of the texts that lost most, one of each kind first, and how much more or less probable the mistake makes them."""
     order = sorted(range(len(lost)), key=lambda i: -lost[i])
     seen: set[str] = set()
     first = [i for i in order if cases[i].pair.kind not in seen and not seen.add(cases[i].pair.kind)]
     chosen = [*first, *(i for i in order if i not in set(first))][:n]
     rows = [row for i in chosen for row in _tokens(lm, cases[i], float(lost[i]))]
-    return pl.DataFrame(rows, schema=EXAMPLES)
+    return pl.DataFrame(rows, schema={name: field.dtype for name, field in EXAMPLES.columns.items()})
+
+
+def _changes(lm: LM, one: FlippedPair) -> dict[int, float]:
+    """Log-probability, less that in the clean text, of each token of the perturbed text that both have; nothing of a very long text."""
+    texts = [one.case.donor, one.case.run]
+    if max(map(len, texts)) > LONGEST:
+        return {}
+    clean, perturbed = token_surprise(lm, texts)
+    return {j: float(clean[i - 1] - perturbed[j - 1]) for i, j in one.aligned.matched if i and j}
 
 
 def _tokens(lm: LM, one: FlippedPair, lost: float) -> list[dict[str, object]]:
-    rows = []
+    rows, changes = [], _changes(lm, one)
     matched = [{i for i, _ in one.aligned.matched}, {j for _, j in one.aligned.matched}]
     for side, ids, classes, same in (
         ("clean", one.case.donor.ids, one.aligned.clean, matched[0]),
@@ -145,7 +154,8 @@ def _tokens(lm: LM, one: FlippedPair, lost: float) -> list[dict[str, object]]:
         texts = _pieces(lm, ids[: len(classes)])
         rows += [
             {"id": one.pair.id, "kind": one.pair.kind, "side": side, "place": place, "text": text, "class": name,
-             "matched": place in same, "right": one.right, "wrong": one.wrong, "lost": lost}
+             "matched": place in same, "right": one.right, "wrong": one.wrong, "lost": lost,
+             "change": changes.get(place) if side == "perturbed" else None}
             for place, (name, text) in enumerate(zip(classes, texts, strict=True))
         ]  # fmt: skip
     return rows

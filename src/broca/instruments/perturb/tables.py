@@ -285,6 +285,11 @@ EXAMPLES = Schema(
         "right": Text("the answer to the clean text"),
         "wrong": Text("the answer to the perturbed one"),
         "lost": Float("logit difference that the perturbation took", "logits"),
+        "change": Float(
+            "how much more probable a token of the perturbed text is than in the clean one, which has it too",
+            "nats",
+            optional=True,
+        ),
     },
 )
 
