@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,17 +16,19 @@ from scipy.stats import binomtest
 import broca
 from broca.cache.cache import no_cache, silent
 from broca.errors import SpecError, StimulusError, UnknownName
-from broca.instruments.perturb.blocks import blocks
+from broca.instruments.perturb.blocks import _examples
 from broca.instruments.perturb.cases import CLASSES, flipped_pairs
 from broca.instruments.perturb.grid import Patches, donor_cases, grid
 from broca.instruments.perturb.result import PerturbResult
 from broca.instruments.perturb.selection import Choosing, select_units
 from broca.instruments.perturb.spec import Perturb
 from broca.instruments.perturb.stimuli import source_of, way_for
+from broca.instruments.perturb.summary import examples
 from broca.instruments.perturb.twins import TwinCases
 from broca.interventions.patching import position_pairs
 from broca.models.lm import LM
 from broca.page.blocks import Tokens, every
+from broca.page.record import Record
 from broca.runs import open_run, run
 from broca.scoring.likelihood import Likelihood
 from broca.sites import Site
@@ -85,33 +88,29 @@ def test_accuracies_are_those_of_each_text_asked_by_itself(lm, found):
     np.testing.assert_allclose(found.kinds["p_holm"], holm(found.kinds["p"].to_numpy()))
 
 
-def test_shown_tokens_are_shaded_by_what_the_mistake_does_to_them(lm, found, cases):
-    known = {one.pair.id: one for one in cases[0]}
-    for (name,), rows in found.examples.group_by("id", maintain_order=True):
-        one = known[str(name)]
-        clean, turned = (
+def test_shown_tokens_are_shaded_by_what_the_mistake_does_to_them(lm):
+    few = {"n_items": 24, "kinds": ("homoglyph",), "compare": 0, "controls": False, "n_bootstrap": 50}
+    spec = SPEC.model_copy(update={**few, "cases": 0, "probes": 0})
+    answers = spec.run(lm).answers
+    turned = flipped_pairs(lm, spec.texts(lm), answers, way="choices", chat="auto", most=2, seed=0)[0]
+    made = examples(lm, turned, np.ones(len(turned)), 2)
+    for one in turned:
+        clean, perturbed = (
             lm.model(torch.tensor([text.ids])).logits[0].detach().double().log_softmax(-1)
             for text in (one.case.donor, one.case.run)
         )
-        wanted = {
-            j: float(turned[j - 1, one.case.run.ids[j]] - clean[i - 1, one.case.donor.ids[i]])
-            for i, j in one.aligned.matched
-            if i
-        }
-        given = {row["place"]: row["change"] for row in rows.iter_rows(named=True) if row["change"] is not None}
-        assert given == pytest.approx(wanted, abs=1e-4)
-        assert set(rows.filter(pl.col("change").is_not_null())["side"]) == {"perturbed"}
-        before = rows.filter(pl.col("class") == "prefix", pl.col("change").is_not_null())
-        assert before["change"].abs().max() < 1e-4
-        assert rows["change"].min() < -0.1  # something behind the mistake is a surprise
-    strengths = [
-        token.strength
-        for block in every(blocks(found._record()))
-        if isinstance(block, Tokens)
-        for line in block.lines
-        for token in line.tokens
-    ]
-    assert max(map(abs, strengths)) == 1
+        ids = one.case.donor.ids, one.case.run.ids
+        wanted = {j: perturbed[j - 1, ids[1][j]] - clean[i - 1, ids[0][i]] for i, j in one.aligned.matched if i}
+        rows = made.filter(pl.col("id") == one.pair.id, pl.col("change").is_not_null())
+        given = dict(rows.select("place", "change").iter_rows())
+        assert given == pytest.approx({j: float(change) for j, change in wanted.items()}, abs=1e-4)
+        assert set(rows["side"]) == {"perturbed"}
+        assert rows.filter(pl.col("class") == "prefix")["change"].abs().max() < 1e-4
+        assert rows["change"].abs().max() > 0.01
+    record = Record(Path(), {}, {}, {}, {}, {"examples": made}, {}, {})
+    shown = [block for block in every(_examples(record)) if isinstance(block, Tokens)]
+    assert len(shown) == 2
+    assert max(abs(token.strength) for block in shown for line in block.lines for token in line.tokens) == 1
 
 
 def test_mistakes_in_the_word_that_counts_cost_answers(found):
