@@ -253,7 +253,7 @@ def rows(kept: Kept, n: int) -> list[Row]:
         states = [
             s
             for (a, grain), some in found.items()
-            if grain == "head" and (f"{heads} heads" in a) is (heads == 5)
+            if grain == "head" and ("5 heads" in a) is (heads == 5)
             for s in some
         ]
         made.append(share("planted", f"a head in layers of {heads}, {size}", states, claim=both, **at_least))
