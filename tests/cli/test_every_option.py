@@ -27,6 +27,7 @@ from broca.models.lm import LM
 from broca.runs import open_run
 from dictionaries import dictionary
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("demo",): {"plain": []},
     ("inspect",): {"plain": ["beliefs"], "hub": ["owner/model"]},
@@ -54,6 +55,7 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "plain": ["beliefs"],
         "logistic": ["beliefs", "--estimator", "logistic"],
         "lesions": ["beliefs", "--draws", "20"],
+        "own": ["beliefs", "--task", "TREES"],
         "hub": ["owner/model"],
     },
     ("perturb",): {
@@ -96,7 +98,12 @@ CALLS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "own": ["beliefs", "--items", "OWN"],
         "hub": ["owner/model"],
     },
-    ("selftest",): {"plain": ["beliefs"], "surface": ["beliefs", "--ds", "1"], "hub": ["owner/model"]},
+    ("selftest",): {
+        "plain": ["beliefs"],
+        "surface": ["beliefs", "--ds", "1"],
+        "own": ["beliefs", "--contrast", "SIDES"],
+        "hub": ["owner/model"],
+    },
     ("score",): {
         "likelihood": ["beliefs", "--items", "beliefs/reality"],
         "generation": ["beliefs", "--items", "beliefs/reality", "--how", "generation"],
@@ -316,6 +323,11 @@ def made(tmp_path_factory) -> dict[str, str]:
     pairs.write_text("\n".join(["clean,perturbed,answer", *(f"what is {i},whta is {i},{i}" for i in range(9))]))
     rows = [f"where is {i}?,box|bag,{i % 2},{i // 2}" for i in range(12)]
     (folder / "own.csv").write_text("\n".join(["prompt,choices,answer,topic", *rows]))
+    sides = [f"Look {i}.,{('positive', 'negative')[i % 2]},{i // 2}" for i in range(24)]
+    (folder / "sides.csv").write_text("\n".join(["text,label,topic", *sides]))
+    trees = [json.loads(line) for line in (DOCS / "metals.jsonl").read_text().splitlines()]
+    named = [{{"group": "topic"}.get(name, name): cell for name, cell in row.items()} for row in trees]
+    (folder / "trees.jsonl").write_text("\n".join(map(json.dumps, named)))
     (folder / "dir").mkdir()
     from PIL import Image
 
@@ -325,6 +337,7 @@ def made(tmp_path_factory) -> dict[str, str]:
     return {
         "RUN": str(done.path), "OTHER": str(other.path), "RUNS": str(folder / "runs"), "SPEC": str(done.path / "spec.toml"), "MASK": str(mask),
         "PAIRS": str(pairs), "DIR": str(folder / "dir"), "PICTURED": str(folder / "pictured.csv"), "OWN": str(folder / "own.csv"),
+        "SIDES": str(folder / "sides.csv"), "TREES": str(folder / "trees.jsonl"),
     }  # fmt: skip
 
 

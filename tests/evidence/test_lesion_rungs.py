@@ -209,10 +209,13 @@ def test_other_answers_are_a_caveat_and_shared_ones_are_none():
 
 def test_a_difficulty_artefact_within_the_own_ability_is_found_by_halves_of_margin():
     """A lesion that hits items of slim margin alone would be 'specific' to them."""
-    own = scores("own", lambda margin, s, _rng: np.where(margin < 3, margin - 6 * s, margin), mean=3)
-    alone = climb(own, scores("other", shift(0.0)))[1]
-    assert alone.state == "undecided"
-    assert "parted by intact margin" in alone.text
+
+    def slim(margin, strength, _rng):
+        return np.where(margin < 3, margin - 6 * strength, margin)
+
+    found = [climb(scores("own", slim, seed=seed), scores("other", shift(0.0), seed=seed))[1] for seed in range(30)]
+    told = [rung for rung in found if rung.state == "undecided" and "parted by intact margin" in rung.text]
+    assert len(told) >= 27
 
 
 def test_an_ability_at_chance_has_nothing_to_lose():

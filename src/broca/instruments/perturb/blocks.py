@@ -235,6 +235,8 @@ def _examples(record: Record) -> list[Block]:
     rows = record.tables.get("examples")
     if rows is None or rows.is_empty():
         return []
+    if "change" not in rows.columns:  # runs of version 0.1
+        rows = rows.with_columns(change=pl.lit(None, pl.Float64))
     out, most = [], max((abs(change) for change in rows["change"].drop_nulls()), default=0.0)
     for part in rows.partition_by("id", maintain_order=True):
         row = part.row(0, named=True)
