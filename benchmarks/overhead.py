@@ -6,7 +6,8 @@ Ways, interleaved in one process on texts of 128 tokens in batches of 8:
 * bare, decoder body: the same without the language-model head;
 * capture: `broca.capture.capture` of every ``*.resid_post`` into Moments. It ends each pass at the last block;
 * capture, whole pass: the same, made to run on to the logits: what is added to a pass, with no head start;
-* Localize.run: texts in, verdict out (tokenizing, maps of both halves, corrections, selection, reliability).
+* Localize.run: texts in, verdict out (tokenizing, maps of both halves, corrections, selection, reliability);
+* Localize.run, no arrangements: without the thousand permutations of *selective*, whose time does not grow with the model's passes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from broca.models.tokens import Batch
 BOUNDS = {"small": 1.15, "large": 1.05}
 STIMULI = {"small": 128, "large": 32}
 """A side."""
+LOCALIZERS = ("Localize.run", "Localize.run, no arrangements")
 
 
 @torch.no_grad()
@@ -49,6 +51,7 @@ def forward(module: Callable[..., Any], batches: Sequence[Batch]) -> None:
 
 def ways(lm: LM, n: int) -> dict[str, Callable[[], Any]]:
     study = Localize(contrast=random_contrast(n), pool="last")
+    maps = study.model_copy(update={"permutations": 0})
     stimuli = study.stimuli
     tokens = lm.tokenize([s.text for s in (*stimuli.positive, *stimuli.negative)])
     assert {len(each) for each in tokens} == {LENGTH}
@@ -69,6 +72,7 @@ def ways(lm: LM, n: int) -> dict[str, Callable[[], Any]]:
         "capture": lambda: capture(lm, tokens, sites, Moments),
         "capture, whole pass": whole_pass,
         "Localize.run": lambda: study.run(lm),
+        "Localize.run, no arrangements": lambda: maps.run(lm),
     }
 
 
@@ -86,12 +90,12 @@ def main() -> None:
             Row("bare forward with logits", named(lm), statistics.median(logits), "s"),
             *(
                 Row(f"{way} / bare with logits", named(lm), ratio(seconds[way], logits), "x", BOUNDS[size])
-                for way in ("capture", "Localize.run")
+                for way in ("capture", *LOCALIZERS)
             ),
             Row("capture, no early stop / bare with logits", named(lm), whole, "x", BOUNDS[size]),
             *(
                 Row(f"{way} / bare decoder body", named(lm), ratio(seconds[way], body), "x", BOUNDS[size])
-                for way in ("capture", "Localize.run")
+                for way in ("capture", *LOCALIZERS)
             ),
         ]
     write("overhead", rows, load=load, seconds=times, stimuli={size: 2 * n for size, n in STIMULI.items()})
