@@ -213,9 +213,9 @@ def test_a_difficulty_artefact_within_the_own_ability_is_found_by_halves_of_marg
     def slim(margin, strength, _rng):
         return np.where(margin < 3, margin - 6 * strength, margin)
 
-    found = [climb(scores("own", slim, seed=seed), scores("other", shift(0.0), seed=seed))[1] for seed in range(30)]
+    found = [climb(scores("own", slim, seed=seed), scores("other", shift(0.0), seed=seed))[1] for seed in range(12)]
     told = [rung for rung in found if rung.state == "undecided" and "parted by intact margin" in rung.text]
-    assert len(told) >= 27
+    assert len(told) >= 10
 
 
 def test_an_ability_at_chance_has_nothing_to_lose():

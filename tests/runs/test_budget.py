@@ -93,7 +93,7 @@ def test_a_time_is_made_into_tokens_once_and_the_same_bytes_come_of_them(lm, tes
     assert any("Within its budget" in each for each in run.result["warnings"])
 
 
-@pytest.mark.parametrize("share", [0.07, 0.2, 0.6])
+@pytest.mark.parametrize("share", [0.07, 0.6])
 def test_a_time_is_kept_where_small_batches_are_slow(lm, test, monkeypatch, share):
     """By a clock on which a pass takes as long as three hundred tokens: a study of few items reads slower tokens than the whole."""
     seen = []
