@@ -147,7 +147,7 @@ class _Patching:
         """What is done to choose heads, neurons or features, and to test the choice on the half of the cases that did not choose."""
         spec, anatomy, half = self.spec, self.lm.anatomy, self.tokens // 2
         here = sum(anatomy.has(Site(layer, SITE[spec.select])) for layer in range(anatomy.n_layers))
-        if not here:
+        if not here or self.cases < ENOUGH_CASES:
             return []
         heads = anatomy.n_layers * (anatomy.n_heads or 0)
         patched = spec.select == "heads" and spec.rank == "patched"
