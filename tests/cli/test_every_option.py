@@ -475,6 +475,7 @@ def test_an_option_does_something_or_says_what_it_needs(command, told):
 STUDIES = {each.name for each in INSTRUMENT_COMMANDS.values()}
 KEPT = ["--dtype", "float32", "--device", "cpu", "--trust-remote-code"]
 WORK = ["--workers", "2", "--threads", "1"]
+BUDGET = ["--budget", "2h"]
 SHOWN = [["--chat", "never"], ["--n-items", "8"]]
 
 
@@ -486,6 +487,7 @@ def test_the_next_command_parses_and_keeps_what_was_given(command, told):
         words += ["--out", "else where"] if "--out" in taken else []
         if command[0] in STUDIES:
             takes = taken - ({"--n-items"} if command == ("probe",) else set())  # which needs more beside it
+            words += BUDGET if "--budget" in taken else []
             words += [word for each in SHOWN if each[0] in takes and each[0] not in base for word in each]
         code, seen, printed = told(*command, *base, *words)
         assert code == 0, printed

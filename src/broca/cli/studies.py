@@ -120,7 +120,7 @@ def _run(
     from broca.runs import open_run
 
     runs = {name: open_run(given[name]) for name, each in options.items() if each.read == "run" and name in given}
-    call = Call(setting, given, runs)
+    call = Call(setting, given, runs, budget=budget)
     study = _study(declared, options, call)
     if setting.loading.dtype == "auto" and getattr(study, "dtype", None):
         setting = replace(setting, loading=replace(setting.loading, dtype=study.dtype))
@@ -135,7 +135,7 @@ def _run(
         return study
 
     beside = {each.name: value for each, value in extras.items()}
-    typed = {**given, **beside, **call.kept_options, **({"verbose": True} if verbose else {}), "budget": budget}
+    typed = {**given, **beside, **call.kept_options, **({"verbose": True} if verbose else {})}
     done = execute_study(
         study,
         setting,

@@ -98,11 +98,13 @@ class Call:
     """Finished runs that were named, by option."""
     run: Any = None
     """The run that came of it."""
+    budget: str | None = None
+    """How long it may take, or how much it may read, as it was typed."""
 
     @property
     def kept_options(self) -> dict[str, Any]:
         """The options that the next command keeps."""
-        return self.setting.kept_options()
+        return self.setting.kept_options() | ({} if self.budget is None else {"budget": self.budget})
 
     @property
     def same(self) -> dict[str, Any]:
