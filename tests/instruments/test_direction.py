@@ -125,6 +125,24 @@ def test_the_curve_rises_and_its_numbers_are_those_of_each_dose(model, items, fo
     assert curve.filter(pl.col("dose") == 0)["perplexity_ratio"][0] == pytest.approx(1)
 
 
+def test_doses_are_those_that_were_asked_for_to_the_last_digit(model, items):
+    fields = {"twins": 0, "permutations": 0, "draws": 2, "beside": 0, "max_new_tokens": 0, "tries": 1}
+    made = study(items, doses=(-1 / 3, 1 / 3), **fields).run(model[0])
+    assert {-1 / 3, 1 / 3} <= {*made.curve["dose"]}
+    (fluent,) = (guard.text for guard in made.guards if guard.name == "fluency")
+    assert "inf" not in fluent
+
+
+def test_random_directions_lie_on_a_line_through_the_intact_model_also_at_a_single_dose(model, items):
+    fields = {"twins": 0, "permutations": 0, "draws": 2, "beside": 0, "max_new_tokens": 0, "tries": 1}
+    made = study(items, doses=(1.0,), **fields).run(model[0])
+    intact = made.curve.filter((pl.col("series") == "direction") & (pl.col("dose") == 0))["log_odds"][0]
+    at = made.curve.filter(pl.col("series") == "random")["log_odds"].to_numpy()
+    wanted = np.median(np.abs(2 * made.shift["dose"] * (at - intact)))
+    assert made.shift["random_median"] == pytest.approx(wanted)
+    assert wanted > 0
+
+
 def test_random_directions_have_its_norm_and_cost_less(found):
     matched = found.items.filter((pl.col("condition") == "random") & (pl.col("localizer") == "signs"))
     assert matched["seed"].n_unique() == 19

@@ -159,18 +159,17 @@ def _place(spec: DirectionTest, found: _Found, beside: pl.DataFrame, shift: Mapp
 
 
 def _shift(found: _Found) -> dict[str, Any]:
-    """How far apart log-odds lie at the dose and at its negative, the random directions of the curve beside it, at their nearest dose."""
+    """How far apart log-odds lie at the dose and at its negative, and by their lines over the doses those of random directions of the curve."""
     own = found.curve.table.filter(pl.col("series") == "direction")
-    ends = [own.filter((pl.col("dose") - at * found.dose).abs() < 1e-6)["log_odds"][0] for at in (1, -1)]
+    low, intact, high = (own.filter(pl.col("dose") == at * found.dose)["log_odds"][0] for at in (-1, 0, 1))
     drawn = found.curve.table.filter((pl.col("series") == "random") & (pl.col("dose") != 0))
     apart = []
     for seed in drawn["seed"].unique().sort().to_list():
         x, y = (drawn.filter(pl.col("seed") == seed)[name].to_numpy() for name in ("dose", "log_odds"))
-        x, y = x - x.mean(), y - y.mean()
-        # Their line over the doses, at the dose of the claim.
-        apart.append(abs(2 * found.dose * float(x @ y / max(float(x @ x), 1e-12))))
+        # Through the intact model: a single dose, or doses of one sign, make a line too.
+        apart.append(abs(2 * found.dose * float(x @ (y - intact) / (x @ x))))
     median = float(np.median(apart)) if apart else None
-    return {"value": float(ends[0] - ends[1]), "unit": "nats", "dose": found.dose, "random_median": median}
+    return {"value": float(high - low), "unit": "nats", "dose": found.dose, "random_median": median}
 
 
 def _steering_summary(lm: LM, found: _Found) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def curve(work: Work, bench: LesionScorer, chosen: Chosen) -> Curve:
         chosen: what is steered.
     """
     spec, dose = work.spec, chosen.used
-    fluent = [round(share * dose, 9) for share in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    fluent = [share * dose for share in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     doses = sorted({*spec.doses, *fluent})
     ratios = dict(zip(doses, work.fluency.ratios(bench.lm, chosen.direction, doses, bench.cache), strict=True))
     vectors = random_vectors(
@@ -159,22 +159,26 @@ def curve(work: Work, bench: LesionScorer, chosen: Chosen) -> Curve:
     )
     drawn = [chosen.beside(v, CURVE) for v in vectors]
     series = [("direction", -1, chosen.direction, doses), *(("random", i, d, spec.doses) for i, d in enumerate(drawn))]
-    conditions = [
-        Condition(
-            "lesion" if name == "direction" else "random",
-            direction,
-            localizer=CURVE,
-            dose=100 * each,
-            fill="add",
-            seed=seed,
+    steered = [
+        (
+            at,
+            Condition(
+                "lesion" if name == "direction" else "random",
+                direction,
+                localizer=CURVE,
+                dose=100 * at,
+                fill="add",
+                seed=seed,
+            ),
         )
         for name, seed, direction, own in series
-        for each in own
+        for at in own
     ]
+    conditions = [condition for _, condition in steered]
     tables = bench.tables(conditions, SteerBy(1.0), lambda done, total: work.progress("steering by doses", done, total))
     rows, along = [], {}
-    for condition, table in zip(conditions, tables, strict=True):
-        odds, at = log_odds(table, bench.items, chosen.toward), round(condition.dose / 100, 9)
+    for (at, condition), table in zip(steered, tables, strict=True):
+        odds = log_odds(table, bench.items, chosen.toward)
         found = _interval(odds, table, spec)
         named = "direction" if condition.name == "lesion" else "random"
         rows.append(
