@@ -213,12 +213,12 @@ def test_a_clamp_holds_the_place_along_the_vector(lm):
 def test_a_clamp_at_0_of_a_leace_direction_is_the_eraser(lm):
     from broca.stats.axes import leace
 
-    texts = ["aab", "abb", "aba", "bab", "bba"], ["xxy", "xyz", "yxz", "zzx", "zyy"]
+    texts = ["aab", "abb", "aba", "bab", "bba", "aaa", "bbb", "baa"], ["xxy", "xyz", "yxz", "zzx", "zyy"]
     contrast = broca.Contrast.from_lists(*texts)
     direction = broca.fit_direction(lm, contrast, "1.resid_post", method="leace")
     site = Site(1, "resid_post")
     rows = capture(lm, lm.tokenize([*texts[0], *texts[1]]), [site], Gather)[site].result()
-    wanted = leace(rows, np.repeat([1, 0], 5))(states(lm))
+    wanted = leace(rows, np.repeat([1, 0], [8, 5]))(states(lm))
     assert np.allclose(states(lm, Steer(direction, 0, act="clamp")), wanted, atol=1e-3)
 
 

@@ -127,3 +127,13 @@ def test_impossible_axes_are_refused(a, b, how, why):
 def test_labels_that_covary_with_nothing_cannot_be_erased():
     with pytest.raises(StatisticsError, match="covary"):
         leace(np.eye(4), np.ones(4))
+
+
+def test_law_held_at_place_0_about_its_origin_an_axis_of_leace_is_the_eraser_whatever_the_sides_numbers():
+    draw = np.random.default_rng(4)
+    a, b = draw.normal(size=(90, 5)) + 1, draw.normal(size=(10, 5))
+    axis, points = fit_axis(a, b, "leace"), np.concatenate([a, b])
+    eraser = leace(points, np.repeat([1.0, 0.0], [90, 10]))
+    held = points - ((points - axis.origin) @ axis.reader)[:, None] * axis.vector
+    assert np.allclose(held, eraser(points))
+    assert np.allclose(axis.places(a).mean(), 0.5)

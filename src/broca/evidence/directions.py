@@ -143,7 +143,7 @@ def direction_of(axes: Mapping[Site, Axis], rho: Mapping[Site, float], *, model:
     return Direction(
         {site: axis.vector for site, axis in axes.items()},
         oblique,
-        {site: axis.centre for site, axis in axes.items()},
+        {site: axis.origin for site, axis in axes.items()},
         {site: rho[site] for site in axes if site in rho},
         model,
         about,

@@ -37,6 +37,16 @@ class Axis:
     """(unit,) ``reader @ (x - centre)`` is the place of x; ``reader @ vector`` is 1."""
     centre: Array
     """(unit,) The midpoint of the two means: place 0."""
+    mean: Array | None = None
+    """(unit,) Of all points, where LEACE fitted it; None else."""
+
+    @property
+    def origin(self) -> Array:
+        """(unit,) About which what lies along it is taken out: place 0, but the mean of all points where LEACE fitted it.
+
+        The two are one where there are as many points of either set; elsewhere the eraser about the midpoint moves points further than it must.
+        """
+        return self.centre if self.mean is None else self.mean
 
     def places(self, x: Any) -> Array:
         """Where points ``(..., unit)`` lie: about 1/2 those of the positive set, -1/2 those of the negative one."""
@@ -67,8 +77,9 @@ def fit_axis(positive: Any, negative: Any, method: Method = "mean", *, paired: b
             "The means of both sets are the same, so there is no axis between them. Give sets that differ."
         )
     if method == "leace":
-        reader = leace(np.concatenate([a, b]), np.repeat([1.0, 0.0], [len(a), len(b)])).right[0]
-        return Axis(shift, reader / (reader @ shift), centre)
+        eraser = leace(np.concatenate([a, b]), np.repeat([1.0, 0.0], [len(a), len(b)]))
+        reader = eraser.right[0]
+        return Axis(shift, reader / (reader @ shift), centre, eraser.mean)
     unit = {
         "mean": lambda: shift,
         "pca": lambda: _component(a, b, centre, paired=paired),

@@ -111,7 +111,7 @@ def _result(found: _Found) -> DirectionResult:
         steered=_steering_summary(lm, found),
         vectors={site: axis.vector for site, axis in axes.items()},
         readers={site: axis.reader for site, axis in axes.items()},
-        centres={site: axis.centre for site, axis in axes.items()},
+        centres={site: axis.origin for site, axis in axes.items()},
         layers=readout.layers(found.work, found.site),
         tried=chosen.tried,
         curve=found.curve.table,
