@@ -16,6 +16,7 @@ import zoo
 from broca.capture.edges import score_exactly
 from broca.errors import BrocaError, GuardError, SelectionError, StimulusError
 from broca.instruments.circuit import blocks, entry, method
+from broca.instruments.circuit.choice import _below
 from broca.instruments.circuit.curve import areas
 from broca.instruments.circuit.pairs import SAME, UNEQUAL, pair_items
 from broca.instruments.circuit.spec import Circuit
@@ -127,8 +128,23 @@ def test_exact_scores_of_the_highest_edges_rank_before_the_rest():
     found = Circuit(**{**FAST, "method": "eap", "steps": 5}, twins=0, rescore=10, edges=5).run(organism())
     scored = found.edges.filter(pl.col("exact").is_not_null())
     assert scored.height == 10
-    assert scored["exact"].to_list() == scored["first"].to_list()
-    assert scored["first"].abs().min() >= found.edges.filter(pl.col("exact").is_null())["first"].abs().max() - 1e-12
+    assert found.edges["exact"].is_not_null().to_list() == [True] * 10 + [False] * (found.edges.height - 10)
+    assert scored["exact"].abs().is_sorted(descending=True)
+
+
+def test_a_run_of_its_own_ranks_an_edge_and_leaves_every_score_as_it_is():
+    fields = {**FAST, "method": "eap", "steps": 5, "edges": 5, "draws": 1, "random_curves": 0, "minimal": 0}
+    plain, again = (Circuit(**fields, twins=0, rescore=n).run(organism()) for n in (0, 10))
+    names = ["score", "first", "second"]
+    assert again.edges.sort("edge").select("edge", *names).equals(plain.edges.sort("edge").select("edge", *names))
+    assert again.nodes.drop("circuit").equals(plain.nodes.drop("circuit"))
+
+
+@pytest.mark.parametrize(("exact", "wanted"), [([0.5, 0.0], [0.25, 0.5, 0.375]), ([0.0, 0.0], [2.0, 4.0, 3.0])])
+def test_the_rest_keep_their_order_behind_edges_that_move_nothing(exact, wanted):
+    found = _below(np.array([9.0, 8.0, 2.0, 4.0, 3.0]), np.array([*exact, np.nan, np.nan, np.nan]))
+    assert found[2:] == pytest.approx(wanted, rel=2e-3)
+    assert max(np.abs(found[2:])) < (max(exact) or 9)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ class CircuitChoice:
     second: Floats
     exact: Floats
     """By one run each, NaN where there was none."""
+    order: Floats
+    """By which edges are ranked: the scores of the first half, those by one run each before all others."""
     circuit: EdgeMask
     n_first: int
     n_second: int
@@ -54,23 +56,25 @@ def choose(
     first = bench.mean(choosing.pairs, how, "scoring edges in the half that chooses")
     second = bench.mean(testing.pairs, how, "scoring edges in the other half")
     exact = first.copy() if spec.method == "exact" else np.full(graph.n_edges, np.nan)
+    order = first
     if spec.rescore:
         top = np.flatnonzero(strongest(graph, first, spec.rescore, absolute=spec.ranking == "absolute").on)
         exact[top] = bench.each(choosing.pairs, top, None, "scoring the highest edges exactly").mean(0)
-        first = np.where(np.isnan(exact), _below(first, exact), exact)
+        order = np.where(np.isnan(exact), _below(first, exact), exact)
     n = spec.edges
     if n is None and spec.percent is not None:
         n = max(1, round(spec.percent / 100 * graph.n_edges))
     if n is None:
         n = curve.smallest_faithful(
-            bench, choosing.pairs, graph, first, ranking=spec.ranking, enough=spec.faithful
+            bench, choosing.pairs, graph, order, ranking=spec.ranking, enough=spec.faithful
         )  # fmt: skip
-    circuit = strongest(graph, first, min(n, graph.n_edges), absolute=spec.ranking == "absolute")
-    return CircuitChoice(parts, first, second, exact, circuit, len(choosing.pairs), len(testing.pairs))
+    circuit = strongest(graph, order, min(n, graph.n_edges), absolute=spec.ranking == "absolute")
+    return CircuitChoice(parts, first, second, exact, order, circuit, len(choosing.pairs), len(testing.pairs))
 
 
 def _below(estimates: Floats, exact: Floats) -> Floats:
-    """Estimates of edges without a run of their own, none above the lowest that has one: the others rank behind."""
-    least = np.nanmin(np.abs(exact))
+    """Estimates of edges without a run of their own, all below the lowest that moved anything in one: the others rank behind."""
+    moved = np.abs(exact[np.nan_to_num(exact) != 0])
+    least = moved.min() if moved.size else np.inf
     largest = np.abs(estimates[np.isnan(exact)]).max(initial=0.0)
-    return estimates * min(1.0, least / largest) if largest else estimates
+    return estimates * min(1.0, 0.999 * least / largest) if largest else estimates

@@ -57,7 +57,7 @@ def edge_frame(
             "token": tokens.get(i),
             "left_out": taken.get(i),
         }
-        for i in np.argsort(-np.abs(chosen.first), kind="stable").tolist()
+        for i in np.argsort(-np.abs(chosen.order), kind="stable").tolist()
     ]
     table = pl.DataFrame(rows, infer_schema_length=None)
     return table.with_columns(
@@ -68,7 +68,7 @@ def edge_frame(
 def _tokens(lm: LM, testing: PairedItems, chosen: CircuitChoice) -> dict[int, str]:
     """Of the highest edges of the circuit the token of the first pair at which most of the score stands, by the gradient at the text."""
     pair = testing.pairs[0]
-    edges = highest(chosen.circuit, chosen.first)[:MARKED].tolist()
+    edges = highest(chosen.circuit, chosen.order)[:MARKED].tolist()
     at = np.abs(token_scores(lm, pair, edges)).argmax(1)
     return {edge: lm.tokenizer.decode([pair.clean.ids[token]]) for edge, token in zip(edges, at, strict=True)}
 

@@ -93,7 +93,7 @@ def run(spec: Circuit, lm: LM, *, cache: Cache = no_cache, progress: Progress = 
     bench = EdgeBench(lm, cache, progress)
     chosen = choose(spec, bench, parts, choosing, testing)
     found = curve.curves(
-        bench, testing.pairs, parts.graph, chosen.first, draws=spec.random_curves, seed=spec.seed
+        bench, testing.pairs, parts.graph, chosen.order, draws=spec.random_curves, seed=spec.seed
     )  # fmt: skip
     others = counterfactuals(list(paired.values()))
     same = trials.identity(lm, chosen.circuit, testing.pairs)
@@ -121,7 +121,7 @@ def _trial(spec: Circuit, chosen: CircuitChoice, *, others: bool) -> trials.Circ
     n, absolute = chosen.circuit.count, spec.ranking == "absolute"
     graph = chosen.parts.graph
     counts = {max(1, round(times * n)) for times in SIZES}
-    sizes = [strongest(graph, chosen.first, each, absolute=absolute) for each in sorted(counts) if each < graph.n_edges]
+    sizes = [strongest(graph, chosen.order, each, absolute=absolute) for each in sorted(counts) if each < graph.n_edges]
     draws = spec.enough_draws(spec.draws)
     return trials.circuit_trial(chosen.circuit, sizes, draws=draws, removed=draws if others else 0, seed=spec.seed)
 
@@ -159,13 +159,13 @@ def _result(
     passed: tuple[Guard, ...],
 ) -> CircuitResult:
     choosing, testing = data.choosing, data.testing
-    tested = ladder.highest(chosen.circuit, chosen.first)
+    tested = ladder.highest(chosen.circuit, chosen.order)
     how = EdgeScoring(spec.method, spec.steps, spec.rule)
     values = bench.each(testing.pairs, tested, how, "scoring the circuit's edges pair by pair")
     t, p_max, tells = ladder.tells(
         values, [item.cluster for item in testing.items], alpha=spec.level, seed=spec.seed
     )  # fmt: skip
-    taken = curve.left_out(bench, testing.pairs, chosen.circuit, chosen.first, spec.minimal)
+    taken = curve.left_out(bench, testing.pairs, chosen.circuit, chosen.order, spec.minimal)
     learned = ladder.beyond_twins(
         bench, (choosing.pairs, testing.pairs), chosen.circuit, twins=spec.enough_twins(spec.twins), alpha=spec.level,
         seed=spec.seed,
