@@ -100,6 +100,15 @@ def test_paths_that_were_asked_for_are_patched_and_the_two_steps_cost_most_of_th
     assert "nothing between their steps" in words
 
 
+def test_a_signed_ranking_goes_on_behind_the_edges_that_support_the_answer_and_says_so():
+    graph = EdgeGraph(1, 1, (False,))
+    scores = np.array([1.0, -1.0] * graph.n_edges)[: graph.n_edges]
+    chosen = strongest(graph, scores, int((scores > 0).sum()) + 1, absolute=False)
+    assert scores[chosen.on].min() == -1
+    words = method.ranking("signed", Choices({"edges": chosen.count}, {}))
+    assert words.endswith(f"scores as signed, those that support the answer first: {chosen.count}.")
+
+
 def test_the_token_at_which_an_edge_acts_is_named_for_the_highest_of_the_circuit():
     edges = study().edges
     inside = edges.filter(pl.col("circuit"))

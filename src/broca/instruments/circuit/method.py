@@ -79,7 +79,7 @@ def ranking(by: str, choices: Choices) -> str:
         size = f"{number(percent)} % of all"
     else:
         size = f"so many as the smallest of the published sizes that alone keeps {share:.0%} of the margin in the items that choose"
-    scores = "sizes of score" if by == "absolute" else "scores, of those that support the answer"
+    scores = "sizes of score" if by == "absolute" else "scores as signed, those that support the answer first"
     return f"The circuit is made of the edges with the highest {scores}: {size}."
 
 

@@ -64,7 +64,7 @@ class Circuit(AbilitySpec, SharedLevel, WithBudget, Spec):
     rescore: Natural = 0
     """Score so many of the highest edges again by one run each, and rank them by that."""
     ranking: Annotated[Literal["absolute", "signed"], Sentence("selection", method_words.ranking)] = "absolute"
-    """Whether the circuit takes edges by the size of their scores, or those that support the answer alone. Curves show both."""
+    """Whether the circuit takes edges by the size of their scores, or as signed, those that support the answer first. Curves show both."""
     edges: Positive | None = None
     """How many edges the circuit has."""
     percent: Percent | None = None
