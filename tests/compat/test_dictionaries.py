@@ -102,6 +102,18 @@ def test_transcoders_read_the_mlps_input_and_write_its_output(skips, tmp_path):
     same(found, given)
 
 
+def test_a_transcoder_that_is_given_its_site_writes_there_and_reads_the_mlps_input(tmp_path):
+    given = dictionary(site="2.mlp_in", target=Site(2, "mlp_out"), centred=False)
+    folder = saelens(
+        tmp_path / "t", saelens_arrays(given), architecture="transcoder", d_out=8, apply_b_dec_to_input=False
+    )
+    found = broca.read_dictionary(folder, site="2.mlp_out")
+    assert (found.source, found.writes_to) == (Site(2, "mlp_in"), Site(2, "mlp_out"))
+    same(found, given)
+    with pytest.raises(SelectionError, match="those of an MLP"):
+        broca.read_dictionary(folder, site="2.resid_post")
+
+
 def test_of_gpt2_what_is_written_to_the_stream_has_no_mean(tmp_path):
     arrays = saelens_arrays(dictionary())
     of = {"hook_name": "blocks.1.hook_resid_pre", "model_name": "gpt2-small"}

@@ -47,6 +47,17 @@ def site_of_hook(name: str, path: str) -> Site:
     raise SelectionError(f"{path} is of the hook {name[:60]!r}{what}. Dictionaries are read of {', '.join(_HOOKS)}.")
 
 
+def transcoder_places(target: Site, path: str) -> tuple[Site, Site]:
+    """Where a transcoder reads, and where it writes: the input and the output of an MLP.
+
+    Raises:
+        SelectionError: if it writes elsewhere.
+    """
+    if target.kind != "mlp_out":
+        raise SelectionError(f"{path} is a transcoder of {target}. Read are those of an MLP: its input to its output.")
+    return Site(target.layer, "mlp_in"), target
+
+
 def site_of_module(name: str, path: str) -> Site:
     """The site of the output of a module, such as ``layers.3`` or ``h.3.mlp``.
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from broca.compat.dictionaries.arrays import ADVICE, read_arrays, take
-from broca.compat.dictionaries.places import site_of_hook
+from broca.compat.dictionaries.places import site_of_hook, transcoder_places
 from broca.errors import SelectionError
 from broca.sites import Site
 from broca.storage import read_json
@@ -91,7 +91,7 @@ def read_saelens(folder: Path, site: Site | None = None, scale: float | None = N
 
     Args:
         folder: with the config and the weights.
-        site: where it is, where the config names no site that is known here, or a wrong one.
+        site: where it is, where the config names no site that is known here, or a wrong one; of a transcoder where it writes.
         scale: by which activations were multiplied before training, where the config says that they were.
 
     Raises:
@@ -110,8 +110,11 @@ def read_saelens(folder: Path, site: Site | None = None, scale: float | None = N
             "decoder": made["decoder"] / scale,
             "decoder_bias": made["decoder_bias"] / scale,
         }
-    source, target = _places(config, folder) if site is None else (site, None)
     transcodes = "transcoder" in config.kind
+    if site is None:
+        source, target = _places(config, folder)
+    else:
+        source, target = transcoder_places(site, str(folder)) if transcodes else (site, None)
     whose = config.metadata.model_name or config.model_name
     return Dictionary(
         _KINDS[config.kind],  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from broca.compat.dictionaries.arrays import ADVICE, read_arrays, take
-from broca.compat.dictionaries.places import site_of_module
+from broca.compat.dictionaries.places import site_of_module, transcoder_places
 from broca.errors import SelectionError
 from broca.sites import Site
 from broca.storage import read_json
@@ -56,13 +56,7 @@ def read_sparsify(folder: Path, site: Site | None = None) -> Dictionary:
     if config.skip_connection:
         made["skip"] = take(arrays, weights, skip="W_skip")["skip"].T
     target = site_of_module(folder.name, str(folder)) if site is None else site
-    source = target
-    if config.transcode:
-        if target.kind != "mlp_out":
-            raise SelectionError(
-                f"{folder} is a transcoder of {target}. Read are those of an MLP: its input to its output."
-            )
-        source = Site(target.layer, "mlp_in")
+    source = transcoder_places(target, str(folder))[0] if config.transcode else target
     about = {"name": folder.name, "path": str(folder), "format": "sparsify"}
     return Dictionary(
         "topk", **made, source=source, target=target, k=config.k, centred=not config.transcode, about=about
