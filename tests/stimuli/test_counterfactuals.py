@@ -24,6 +24,27 @@ def test_where_a_choice_does_not_stand_in_the_text_nothing_is_exchanged():
     assert own_counterfactual(Item("1", "Where is the box?", (" box", " bag"), 0)) is None
 
 
+def test_without_an_answer_of_its_own_the_first_other_choice_is_right_of_a_counterfactual():
+    for name in "abcdef":
+        item = Item(name, "Is it red?", ("red", "blue", "green", "white"), 1, tags={"counterfactual": "Is it blue?"})
+        assert own_counterfactual(item) == Counterfactual("Is it blue?", "red")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("prompt,choices,answer,counterfactual_answer", "none 'counterfactual'"),
+        ("prompt,choices,answer,counterfactuals", "no column 'counterfactual'. Did you mean 'counterfactuals'"),
+        ("prompt,choices,answer,counterfactual,counterfactual_anwser", "no column 'counterfactual_answer'"),
+    ],
+)
+def test_a_column_that_is_all_but_called_so_is_not_passed_over(columns, told, tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(f"{columns}\nWhere?,box|bag,0{',bag' * (columns.count(',') - 2)}\n")
+    with pytest.raises(StimulusError, match=told):
+        benchmark(path)
+
+
 def test_a_perturbed_text_keeps_its_choices():
     found = perturb_item(
         Item("1", "The yellow elephant sleeps in the box, not the bag", (" box", " bag"), 0), "delete", 1

@@ -46,7 +46,7 @@ def own_counterfactual(item: Item) -> Counterfactual | None:
     """The one that the item brings; None where it brings none."""
     if TEXT not in item.tags:
         return None
-    return Counterfactual(item.tags[TEXT], item.tags.get(ANSWER) or _other(item, 0))
+    return Counterfactual(item.tags[TEXT], item.tags.get(ANSWER) or _first_other(item))
 
 
 def exchange(item: Item, seed: int = 0) -> Counterfactual | None:
@@ -78,6 +78,10 @@ def perturb_item(item: Item, kind: str, seed: int = 0) -> Counterfactual | None:
 def is_kind(way: str) -> bool:
     """Whether a way is a kind of perturbation."""
     return way in KINDS
+
+
+def _first_other(item: Item) -> str:
+    return next((choice for i, choice in enumerate(item.choices) if i != item.answer), "")
 
 
 def _other(item: Item, seed: int) -> str:

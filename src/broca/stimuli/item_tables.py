@@ -58,7 +58,19 @@ def items_of_table(
 ) -> Items:
     """The same from a table that has been read."""
     read.require("prompt", "choices", "answer")
-    read.optional("ability", "group", "id", *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)))
+    if "counterfactual_answer" in read.columns and "counterfactual" not in read.columns:
+        raise StimulusError(
+            f"{read.path.name} has a column 'counterfactual_answer' and none 'counterfactual', the text of which it is right. Name that "
+            f"so, or leave it out. Columns found: {read.column_names}."
+        )
+    read.optional(
+        "ability",
+        "group",
+        "id",
+        REWORDING,
+        *COUNTERFACTUALS,
+        *(name for name in COLUMNS if not set(COLUMNS) & set(read.columns)),
+    )
     if ability is not None and "ability" in read.columns:
         raise StimulusError(f"{read.path.name} has a column 'ability'. Leave out the option of that name.")
     if wording == 2:
