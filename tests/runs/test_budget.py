@@ -184,7 +184,9 @@ def test_how_a_budget_is_written(text, found):
     assert read_budget(text) == found
 
 
-@pytest.mark.parametrize("text", ["", "20", "0min", "-3min", "20 minutes ago", "infh", "nantokens", "0.2tokens"])
+@pytest.mark.parametrize(
+    "text", ["", "20", "0min", "-3min", "20 minutes ago", "infh", "1,5h", "12,00tokens", "nantokens", "0.2tokens"]
+)
 def test_what_is_no_budget_is_refused(text):
     with pytest.raises(SpecError, match="20min or"):
         read_budget(text)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 _TOKENS = {"tokens": 1, "ktokens": 1_000, "mtokens": 1_000_000}
-_WRITTEN = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)")
+_WRITTEN = re.compile(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?) ?([a-z]+)")
 
 
 def read_budget(text: str) -> tuple[float | None, int | None]:
@@ -36,8 +36,8 @@ def read_budget(text: str) -> tuple[float | None, int | None]:
     Raises:
         SpecError: if it is none of these.
     """
-    found = _WRITTEN.fullmatch(text.strip().replace(",", "").lower())
-    number, unit = (float(found[1]), found[2]) if found else (0.0, "")
+    found = _WRITTEN.fullmatch(text.strip().lower())
+    number, unit = (float(found[1].replace(",", "")), found[2]) if found else (0.0, "")
     if number > 0 and unit in _SECONDS:
         return number * _SECONDS[unit], None
     if number > 0 and unit in _TOKENS and (tokens := int(number * _TOKENS[unit])):
