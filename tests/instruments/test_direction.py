@@ -212,7 +212,10 @@ def test_a_file_is_steered_as_it_is_and_nothing_is_said_of_a_map(model, found, g
     assert made.layers["auroc"].null_count() == made.layers.height
     assert (made.steered["toward"], made.contrast) == ("x", {"name": "signs"})
     run = broca.run(given.model_copy(update={"draws": 2, "beside": 0}), model[0], tmp_path / "run")
-    assert "Where the sides are told apart" not in broca.report(run).read_text()
+    page = broca.report(run).read_text()
+    assert "Where the sides are told apart" not in page
+    assert "dose 1 is the vector as it was given" in page
+    assert "dose 1 is the distance" not in page
 
 
 def test_a_random_direction_is_no_place(model, found, given, tmp_path):

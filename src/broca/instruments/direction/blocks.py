@@ -20,7 +20,8 @@ def blocks(record: Record) -> list[Block]:
     contrast, steered = record.part("contrast"), record.part("steered")
     pairs = [("model", record.model_name), ("site", as_text(steered.get("site")))]
     if finite(steered.get("dose")):
-        pairs.append(("dose", f"{number(steered['dose'])} times the distance between the sides"))
+        unit = "the distance between the sides" if _is_fitted(record) else "the vector that was given"
+        pairs.append(("dose", f"{number(steered['dose'])} times {unit}"))
     pairs.append(("towards", "right answers" if steered.get("toward") == "answer" else as_text(steered.get("toward"))))
     if finite(contrast.get("n_positive")):
         pairs.append(("stimuli", f"{number(contrast['n_positive'])} + {number(contrast['n_negative'])}"))
@@ -30,14 +31,21 @@ def blocks(record: Record) -> list[Block]:
     return [title, Facts(tuple(pairs), summary=True), *(block for part in parts for block in part)]
 
 
+def _is_fitted(record: Record) -> bool:
+    """Whether there were sides to fit it from."""
+    return finite(record.part("contrast").get("n_positive"))
+
+
 def _curve(record: Record) -> list[Block]:
     rows, steered = record.tables.get("curve"), record.part("steered")
     if rows is None:
         return []
     toward = "the right answer" if steered.get("toward") == "answer" else as_text(steered.get("toward"))
     dose = steered["dose"] if finite(steered.get("dose")) else None
+    fitted = _is_fitted(record)
+    unit = "the distance between the means of the contrast's sides" if fitted else "the vector as it was given"
     words = (
-        f"Log-odds of {toward} on items that chose nothing, at each dose; dose 1 is the distance between the means of the contrast's sides. "
+        f"Log-odds of {toward} on items that chose nothing, at each dose; dose 1 is {unit}. "
         "The grey band spans random directions of the same norm along which the stream varies as much. In the shaded doses text stays fluent."
     )
     own = rows.filter(pl.col("series") == "direction").sort("dose")
@@ -55,7 +63,7 @@ def _curve(record: Record) -> list[Block]:
         "curve",
         "What each dose does",
         Text(words),
-        Chart("doses", caption, partial(charts.dose_curve, rows, toward, dose)),
+        Chart("doses", caption, partial(charts.dose_curve, rows, toward, dose, fitted=fitted)),
         shown,
     )
 
