@@ -17,10 +17,12 @@ from broca.evidence.conditions import Condition
 from broca.evidence.rungs.causal import against_families
 from broca.evidence.steering import Against, Fluency, against_signs, common_choices, fluent_dose, log_odds
 from broca.evidence.verdict import Rung
+from broca.instruments.direction import method
 from broca.instruments.direction.spec import DirectionTest, dose_range
 from broca.items import Contrast, Item, Stimulus
 from broca.models.lm import LM
 from broca.sites import Site
+from broca.specs.method import Choices
 from dictionaries import dictionary
 
 WORDS = ("cab", "dog", "egg", "fig", "hat", "ink", "jar", "keg", "lid", "mug", "net", "oar", "rib", "sun", "tub", "van")
@@ -186,6 +188,12 @@ def test_an_eraser_of_fewer_stimuli_than_units_says_so(model, items):
     warned = {method: study(items, method=method, **cheap).run(model[0]).warnings for method in ("leace", "mean")}
     assert any("Of 32 stimuli LEACE takes away all" in text for text in warned["leace"])
     assert not any("LEACE" in text for text in warned["mean"])
+
+
+def test_the_dose_of_the_claim_is_none_of_the_grid_and_its_sentence_says_so():
+    words = method.perplexity_limit(1.05, Choices({"n_text": 8}, {}))
+    assert "largest dose within these" in words
+    assert "of them" not in words
 
 
 # -- a direction that is given ---------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ def doses(points: Sequence[float], choices: Choices) -> str:
 def perplexity_limit(most: float, choices: Choices) -> str:
     """Which dose the claim is about."""
     return (
-        f"The claim is about the largest of them whose text, at the dose and at its negative, has at most {number(most)} times the intact "
-        f"model's perplexity over {count(choices.field('n_text'), 'text')}."
+        "The claim is about the largest dose within these, as far as a few steps tell, at which and at whose negative text has at most "
+        f"{number(most)} times the intact model's perplexity over {count(choices.field('n_text'), 'text')}."
     )
 
 
