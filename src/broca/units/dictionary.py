@@ -189,6 +189,8 @@ class Dictionary:
     def direction(self, feature: int, lm: Any) -> Direction:
         """What a feature of activation 1 writes, as a direction of a model: to steer along.
 
+        Where the dictionary normalises each token, what the feature writes there is that times the token's scale.
+
         Raises:
             SelectionError: if there is no such feature.
         """
