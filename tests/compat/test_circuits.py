@@ -14,6 +14,7 @@ import zoo
 from broca.compat.circuits.interpbench import read_edges, read_weights
 from broca.errors import SelectionError
 from broca.instruments.circuit import entry
+from broca.instruments.circuit.entry import short_name
 from broca.models.circuit.parts import circuit_parts
 from broca.units.edge_choices import strongest
 from broca.units.graph import EdgeGraph
@@ -30,6 +31,22 @@ def saved(path, held):
 def told(path, **changes):
     path.write_text(json.dumps({**samples.mib_entry(), **changes}))
     return path
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("openai-community/gpt2", "gpt2"),
+        ("gpt2-medium", "gpt2-medium"),
+        ("Qwen/Qwen2.5-0.5B", "qwen2.5"),
+        ("Qwen/Qwen2.5-7B", "qwen2.5-7b"),
+        ("models/gemma-2-2b/", "gemma2"),
+        ("meta-llama/Llama-3.1-8B", "llama3"),
+        ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"),
+    ],
+)
+def test_an_entry_has_the_short_name_of_the_model_that_the_track_is_about_and_of_no_other(name, short):
+    assert short_name(name) == short
 
 
 def test_an_entry_is_read_by_the_names_of_its_edges(tmp_path):

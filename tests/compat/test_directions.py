@@ -185,6 +185,9 @@ def test_svec_files_of_either_program_are_read(tmp_path):
     path.write_text(json.dumps({"directions": {"1": [[1.0], [2.0]]}}))
     with pytest.raises(SelectionError, match="2 vectors of layer 1"):
         broca.read_direction(path)
+    path.write_text(json.dumps({"directions": {"1": [1.0], "01": [2.0]}}))
+    with pytest.raises(SelectionError, match="layer '01'"):
+        broca.read_direction(path)
 
 
 def test_a_file_of_no_known_kind_and_none_at_all_are_refused(tmp_path):

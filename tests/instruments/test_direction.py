@@ -181,6 +181,8 @@ def test_the_direction_of_a_run_is_exported_and_steers_alike(model, items, found
     assert np.allclose(read.vectors[Site(1, "resid_post")], made.tensors["vectors/1.resid_post"], atol=1e-6)
     with pytest.raises(SpecError, match="ends in"):
         check_export(spec, tmp_path / "d.npz")
+    with pytest.raises(SpecError, match="no control vector of layer 0"):
+        check_export(spec.model_copy(update={"layer": 0}), tmp_path / "d.gguf")
 
 
 def test_an_eraser_of_fewer_stimuli_than_units_says_so(model, items):

@@ -39,8 +39,10 @@ def read_svec(path: Path) -> Direction:
 
 
 def _site(path: Path, layer: str) -> Site:
-    if not (layer.isascii() and layer.isdecimal() and len(layer) < 7):
-        raise SelectionError(f"{path} has a vector of layer {layer[:40]!r}. Layers are numbers, from 0.")
+    if not (layer.isascii() and layer.isdecimal() and len(layer) < 7 and layer == str(int(layer))):
+        raise SelectionError(
+            f"{path} has a vector of layer {layer[:40]!r}. Layers are numbers, from 0, without leading zeros."
+        )
     return Site(int(layer), "resid_post")
 
 

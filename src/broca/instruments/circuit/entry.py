@@ -13,7 +13,14 @@ from broca.errors import SpecError
 from broca.storage import probe, write_json
 from broca.units.graph import EdgeGraph
 
-MODELS = ("gpt2", "qwen2.5", "gemma2", "llama3", "interpbench")
+MODELS = {
+    "gpt2": "gpt2",
+    "gpt2-small": "gpt2",
+    "qwen2.5-0.5b": "qwen2.5",
+    "gemma-2-2b": "gemma2",
+    "llama-3.1-8b": "llama3",
+}
+"""MIB's names of the models that its circuit track is about; another of their families is another model."""
 
 
 def check_entry(study: Any, where: tuple[str, Path]) -> None:
@@ -33,7 +40,7 @@ def write_entry(run: Any, where: tuple[str, Path]) -> dict[str, str]:
     """Write the entry of a finished run; where it is, by name."""
     study, model = run.spec["study"], run.result["model"]
     task = Path(str(study.get("items", "ioi"))).stem.replace("/", "-")
-    folder = where[1] / f"{task}_{_short(str(model['name']))}"
+    folder = where[1] / f"{task}_{short_name(str(model['name']))}"
     path = folder / "importances.json"
     write_json(path, entry(run.tables["edges"].to_dicts(), run.result["graph"], int(model["d_model"])))
     return {"entry": str(path)}
@@ -79,7 +86,7 @@ def _by_query_head(edge: str, share: int) -> list[str]:
     return [f"{start}.h{int(number) * share + i}<{kind}" for i in range(share)]
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """MIB's name of a model, where it has one; else the last part of its own."""
     last = name.rstrip("/").rpartition("/")[2].lower()
-    return next((known for known in MODELS if last.replace("-", "").startswith(known.replace("-", ""))), last)
+    return MODELS.get(last, last)

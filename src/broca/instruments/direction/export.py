@@ -27,6 +27,10 @@ def check_export(study: Any, path: Path) -> None:
         raise SpecError(
             f"--export {path}: llama.cpp adds control vectors to outputs of blocks alone. Fit there: --sites '*.resid_post'."
         )
+    if path.suffix == ".gguf" and study.layer == 0:
+        raise SpecError(
+            f"--export {path}: llama.cpp has no control vector of layer 0. Give another --layer, or a name that ends in .safetensors."
+        )
     probe(path)
 
 
