@@ -32,6 +32,7 @@ def browser():
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.execute_cdp_cmd("Network.enable", {})
+    driver.set_script_timeout(180)  # axe reads every mark of every chart
     yield driver
     driver.quit()
 

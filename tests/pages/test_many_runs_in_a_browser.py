@@ -62,6 +62,5 @@ def test_no_serious_finding_of_axe(browser, page, scheme):
     )
     visit(browser, page, width=1280)
     browser.execute_script((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
-    browser.set_script_timeout(120)
     found = browser.execute_async_script("const done = arguments[0]; axe.run().then(r => done(r.violations));")
     assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []

@@ -37,7 +37,9 @@ RELATIVE, ABSOLUTE = 1e-4, 2e-5
 """How far a number may be off: the single precision of another processor sums in another order, and a loss is a difference of near numbers."""
 ONE_ROW = 2e-3
 """How far a share of correctly classified rows may be off, of some 768: one whose two nearest classes are as far may fall either way."""
-OF_ROWS = re.compile(r"^(\.estimate\.\w+|scores\.score_rows|head_scores\.f1)")
+OF_ROWS = re.compile(r"^(\.estimate\.\w+|scores\.score_rows|head_scores\.f1|probe_baselines\.)")
+OF_T = 2e-4
+"""How far a t may be off: a mean by its own error, of differences of near numbers."""
 _NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -92,7 +94,7 @@ def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
         else:
             for i, (a, b) in enumerate(zip(then, now, strict=True)):
                 yield from differences(a, b, f"{where}[{i}]")
-    elif not same(then, now, ONE_ROW if OF_ROWS.match(where) else ABSOLUTE):
+    elif not same(then, now, ONE_ROW if OF_ROWS.match(where) else OF_T if where == "units.t" else ABSOLUTE):
         yield f"{where}: {then} then, {now} now"
 
 

@@ -156,7 +156,7 @@ def test_a_cluster_that_was_started_by_hand(tmp_path):
     script = tmp_path / "join.py"
     script.write_text(
         "from broca.workers import Ray\nfrom workers import toys\n"
-        f"with Ray(workers=2, address='127.0.0.1:{port}', threads=1).opened(toys.opening) as pool:\n"
+        f"with Ray(workers=2, address='127.0.0.1:{port}', threads=1).open_pool(toys.opening) as pool:\n"
         "    print(sorted(pool.compute_parts(toys.square, enumerate(range(4)))))\n"
     )
     start = [

@@ -101,10 +101,10 @@ class Lesioning:
 
 @dataclass(frozen=True, slots=True)
 class WeightMasking:
-    """What a condition on weights puts in force: a mask is an intervention."""
+    """What a condition on weights puts in force: a mask is an intervention, and the intact condition has none."""
 
-    def __call__(self, condition: Condition[WeightMask | None], /) -> tuple[WeightMask, ...]:
-        return () if condition.mask is None else (condition.mask,)
+    def __call__(self, condition: Condition[Any], /) -> tuple[WeightMask, ...]:
+        return (condition.mask,) if isinstance(condition.mask, WeightMask) else ()
 
 
 @dataclass(frozen=True, slots=True)
