@@ -35,11 +35,16 @@ OF_RULES = {"matrix": {"p", "p_holm"}, "edges": {"p"}, "kinds": {"p", "p_holm"},
 """Columns of a table that rules of today write: p of signs that are flipped, and heads that are chosen by what they restore."""
 RELATIVE, ABSOLUTE = 1e-4, 2e-5
 """How far a number may be off: the single precision of another processor sums in another order, and a loss is a difference of near numbers."""
-ONE_ROW = 2e-3
-"""How far a share of correctly classified rows may be off, of some 768: one whose two nearest classes are as far may fall either way."""
-OF_ROWS = re.compile(r"^(\.estimate\.\w+|scores\.score_rows|head_scores\.f1|probe_baselines\.)")
-OF_T = 2e-4
-"""How far a t may be off: a mean by its own error, of differences of near numbers."""
+LOOSER = {
+    r"\.estimate\.\w+|scores\.score_rows": 2e-3,
+    r"head_scores\.f1|probe_baselines\.\w+": 6e-3,
+    r"head_scores\.p": 0.03,
+    r"head_scores\.q": 0.05,
+    r"units\.t": 3e-4,
+}
+"""How far numbers of these names may be off. A classified row whose two nearest classes are as far may fall either way: one of some 768
+rows, more in the F1 of a class that has few, and so may one of 40 permutations. A t is a mean by its own error, of differences of near
+numbers."""
 _NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -94,7 +99,7 @@ def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
         else:
             for i, (a, b) in enumerate(zip(then, now, strict=True)):
                 yield from differences(a, b, f"{where}[{i}]")
-    elif not same(then, now, ONE_ROW if OF_ROWS.match(where) else OF_T if where == "units.t" else ABSOLUTE):
+    elif not same(then, now, next((most for names, most in LOOSER.items() if re.fullmatch(names, where)), ABSOLUTE)):
         yield f"{where}: {then} then, {now} now"
 
 
