@@ -10,6 +10,7 @@ import zoo
 from broca.capture.objectives import OBJECTIVES, Against, AnsweredQuestion, text, without_bos
 from broca.capture.weight_gradients import sensitivity
 from broca.errors import BrocaError, GuardError, StatisticsError, StimulusError
+from broca.models.limits import pads
 from broca.models.questions import split
 from broca.models.weight_matrices import matrices
 
@@ -93,6 +94,30 @@ def test_both_ways_equal_a_loop_for_every_layout(name) -> None:
     rtol = 1e-4 if name in EXPERTS else 1e-5 if name in SINGLE_PARTS else 1e-9
     for mode in ("single", "auto") if name in EXPERTS else ("single", "batched"):
         checked(sensitivity(lm, samples, Against(), every, scores=ALL, mode=mode), lm, every, *truth, rtol)
+
+
+class Width(torch.nn.Module):
+    """What makes a token's embedding depend on how many tokens the batch is wide, pads and all."""
+
+    def forward(self, x):
+        return x * (1 + x.shape[-2] / 50)
+
+
+@pytest.mark.parametrize("score", ["squared-gradient", "activation-weight"])
+def test_where_padding_moves_the_model_each_row_is_computed_alone(score) -> None:
+    lm = wide("gpt2")
+    lm.model.get_submodule("transformer").add_module("drop", Width())
+    samples, every = asked(lm), matrices(lm.model, lm.anatomy)
+    truth = looped(lm, samples, Against())
+    scores = ALL if score in ALL else (score,)
+    found = [sensitivity(lm, samples, Against(), every, scores=scores, mode=mode) for mode in ("single", "auto")]
+    for sums in found if score in ALL else ():
+        checked(sums, lm, every, *truth)
+    for matrix in every if score not in ALL else ():
+        weight = lm.model.get_parameter(matrix.parameter)
+        torch.testing.assert_close(*(sums.score(matrix, weight, score) for sums in found))
+    with pytest.raises(GuardError, match=r"Padding moves .* Use mode='single'"):
+        sensitivity(lm, samples, Against(), every, mode="batched")
 
 
 def test_gradients_made_in_small_blocks_are_the_same(monkeypatch) -> None:
@@ -265,6 +290,7 @@ def test_memory_is_told_in_words(monkeypatch) -> None:
         raise torch.OutOfMemoryError
 
     every = matrices(lm.model, lm.anatomy)
+    assert pads(lm, "right")
     monkeypatch.setattr(lm.model, "forward", full)
     with pytest.raises(BrocaError, match="mode='single'"):
         sensitivity(lm, asked(lm), Against(), every)

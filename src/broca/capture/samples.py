@@ -15,6 +15,7 @@ from broca.cache.cache import Draft
 from broca.capture.objectives import Objective, Row, coefficients
 from broca.errors import GuardError, StatisticsError
 from broca.models.hooks import take_gradients, tap_modules, watch_gradient
+from broca.models.limits import pads
 from broca.models.lm import LM
 from broca.models.tokens import Batch, Tokens, pad_tokens
 from broca.models.weight_matrices import Matrix
@@ -80,10 +81,13 @@ class Work:
     # -- one sample at a time --------------------------------------------------------------------------------------
 
     def one(self, half: int, rows: Sequence[tuple[Row, ...]], index: Sequence[int]) -> None:
-        """Add one sample."""
+        """Add one sample: its rows in one pass, or each alone where padding moves what the model computes."""
         self.half = half
+        passes = [rows] if pads(self.lm, "right") else [[(row,)] for sample in rows for row in sample]
         with torch.enable_grad():
-            logprobs, lengths = self.price_rows(rows, index)
+            logprobs, lengths = (
+                torch.cat(each) for each in zip(*(self.price_rows(p, index) for p in passes), strict=True)
+            )
             terms = self.objective.terms(logprobs, lengths)
             for at, (weight, value) in enumerate(terms):
                 self.weight = float(weight)

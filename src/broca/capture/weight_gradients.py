@@ -22,7 +22,7 @@ from broca.capture.objectives import AnsweredQuestion, Objective, Row
 from broca.capture.samples import Sums, Work
 from broca.errors import BrocaError, GuardError, StatisticsError
 from broca.models.fitting import is_out_of_memory, release
-from broca.models.limits import has_gradients
+from broca.models.limits import has_gradients, pads
 from broca.models.lm import LM
 from broca.models.weight_matrices import Matrix
 from broca.specs.fields import Mode, Precision, Score
@@ -64,13 +64,18 @@ def sensitivity(
 
     Raises:
         StatisticsError: if a sample's objective is not finite, or a sum is not; the message counts them by matrix.
-        GuardError: if a parameter gets no gradient: then its score would be a lie.
+        GuardError: if a parameter gets no gradient: then its score would be a lie; or if texts of different lengths are
+            batched where padding moves what the model computes.
         BrocaError: if memory runs out.
     """
     if not samples:
         raise StatisticsError("There are no samples to score weights by. Give at least one, better a hundred.")
     rows = [objective.rows(asked) for asked in samples]
-    batched = mode == "batched" or (mode == "auto" and _short(rows) and _batchable(lm, matrices))
+    batched = mode == "batched" or (mode == "auto" and _short(rows) and _batchable(lm, matrices) and pads(lm, "right"))
+    if batched and len({len(row.ids) for sample in rows for row in sample}) > 1 and not pads(lm, "right"):
+        raise GuardError(
+            "Padding moves what this model computes, so texts of different lengths cannot share a batch. Use mode='single'."
+        )
     work = Work(lm, objective, matrices, _sums(lm, matrices, scores, halves=halves, precision=precision, on=sums_on))
     with ExitStack() as stack:
         stack.enter_context(asking(lm, () if batched else {m.parameter for m in matrices}))
