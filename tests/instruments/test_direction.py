@@ -224,8 +224,10 @@ def test_a_file_is_steered_as_it_is_and_nothing_is_said_of_a_map(model, found, g
     run = broca.run(given.model_copy(update={"draws": 2, "beside": 0}), model[0], tmp_path / "run")
     page = broca.report(run).read_text()
     assert "Where the sides are told apart" not in page
-    assert "dose 1 is the vector as it was given" in page
+    assert "dose 1 is the vector that was given" in page
+    assert "dose, times the vector that was given" in page
     assert "dose 1 is the distance" not in page
+    assert "times the distance" not in page
 
 
 def test_a_random_direction_is_no_place(model, found, given, tmp_path):
@@ -411,3 +413,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(items, tmp_path):
     few.write_text("prompt,choices,answer,group\na +,x|y,0,g\nb -,x|y,1,g")
     with pytest.raises(StimulusError, match="1 groups"):
         study(str(few)).run(lm)
+    named = tmp_path / "named.csv"
+    named.write_text(
+        "prompt,choices,answer,group\n" + "".join(f"a{i} +,question|answer,{i % 2},{i}\n" for i in range(8))
+    )
+    with pytest.raises(StimulusError, match='as "Answer"'):
+        study(str(named)).run(lm)

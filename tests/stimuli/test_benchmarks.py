@@ -188,6 +188,10 @@ BAD = {
     "no prompt": (f"{HEAD},box|bag,a\n", "line 2: 'prompt' is empty"),
     "same id": ("id,prompt,choices,answer\n1,w,a|b,1\n1,w,a|b,1\n", "the id '1' was used in line 2"),
     "near miss": ("prompt,choices,answer,abilty\nw,x|y,0,m\n", "no column 'ability'. Did you mean 'abilty'"),
+    "near miss of other words": (
+        "prompt,choices,answer,rewordng\nw,x|y,0,m\n",
+        "no column 'rewording'. Did you mean 'rewordng'",
+    ),
 }
 
 

@@ -20,8 +20,7 @@ def blocks(record: Record) -> list[Block]:
     contrast, steered = record.part("contrast"), record.part("steered")
     pairs = [("model", record.model_name), ("site", as_text(steered.get("site")))]
     if finite(steered.get("dose")):
-        unit = "the distance between the sides" if _is_fitted(record) else "the vector that was given"
-        pairs.append(("dose", f"{number(steered['dose'])} times {unit}"))
+        pairs.append(("dose", f"{number(steered['dose'])} times {_unit(record)}"))
     pairs.append(("towards", "right answers" if steered.get("toward") == "answer" else as_text(steered.get("toward"))))
     if finite(contrast.get("n_positive")):
         pairs.append(("stimuli", f"{number(contrast['n_positive'])} + {number(contrast['n_negative'])}"))
@@ -31,9 +30,10 @@ def blocks(record: Record) -> list[Block]:
     return [title, Facts(tuple(pairs), summary=True), *(block for part in parts for block in part)]
 
 
-def _is_fitted(record: Record) -> bool:
-    """Whether there were sides to fit it from."""
-    return finite(record.part("contrast").get("n_positive"))
+def _unit(record: Record) -> str:
+    """What dose 1 is: a direction that was given had no sides to fit it from."""
+    fitted = finite(record.part("contrast").get("n_positive"))
+    return "the distance between the sides" if fitted else "the vector that was given"
 
 
 def _curve(record: Record) -> list[Block]:
@@ -42,8 +42,7 @@ def _curve(record: Record) -> list[Block]:
         return []
     toward = "the right answer" if steered.get("toward") == "answer" else as_text(steered.get("toward"))
     dose = steered["dose"] if finite(steered.get("dose")) else None
-    fitted = _is_fitted(record)
-    unit = "the distance between the means of the contrast's sides" if fitted else "the vector as it was given"
+    unit = _unit(record)
     words = (
         f"Log-odds of {toward} on items that chose nothing, at each dose; dose 1 is {unit}. "
         "The grey band spans random directions of the same norm along which the stream varies as much. In the shaded doses text stays fluent."
@@ -63,7 +62,7 @@ def _curve(record: Record) -> list[Block]:
         "curve",
         "What each dose does",
         Text(words),
-        Chart("doses", caption, partial(charts.dose_curve, rows, toward, dose, fitted=fitted)),
+        Chart("doses", caption, partial(charts.dose_curve, rows, toward, dose, unit)),
         shown,
     )
 

@@ -13,19 +13,18 @@ from broca.page.charts import INK
 DIRECTION, RANDOM = "direction", "random directions"
 
 
-def dose_curve(table: pl.DataFrame, toward: str, fluent: float | None, *, fitted: bool = True) -> alt.LayerChart:
+def dose_curve(table: pl.DataFrame, toward: str, fluent: float | None, unit: str) -> alt.LayerChart:
     """Log-odds against dose with its interval, the span of random directions, and the doses at which text stays fluent.
 
     Args:
         table: the `curve`.
         toward: what is moved towards, in words.
         fluent: the largest dose of either sign at which text stays fluent.
-        fitted: whether doses are distances between two sides; of a direction that was given they are times the vector.
+        unit: what dose 1 is, in words.
     """
     own = table.filter(pl.col("series") == "direction").sort("dose")
     random = table.filter(pl.col("series") == "random")
-    unit = "distances between the sides" if fitted else "times the vector"
-    x = alt.X("dose:Q", title=f"dose ({unit})", axis=alt.Axis(grid=False))
+    x = alt.X("dose:Q", title=f"dose, times {unit}", axis=alt.Axis(grid=False))
     names = [DIRECTION, *([RANDOM] if len(random) else [])]
     colour = alt.Color(
         "series:N",

@@ -64,8 +64,13 @@ class Parts:
         """Half of the groups choose, half test; answers stay as mixed as the groups allow.
 
         Raises:
-            StimulusError: if there are too few groups to part.
+            StimulusError: if there are too few groups to part, or a choice is the word that stands for the right one.
         """
+        if ANSWER in common_choices(items):
+            raise StimulusError(
+                f'Every item has the choice "{ANSWER}", which as `toward` means the right one. Write the choice in another way, as '
+                f'"{ANSWER.title()}".'
+            )
         clusters = list(dict.fromkeys(item.cluster for item in items))
         if len(clusters) < FEWEST_GROUPS:
             raise StimulusError(
