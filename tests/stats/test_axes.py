@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -60,14 +60,15 @@ def test_the_logistic_axis_is_that_of_scikit_learn():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(4, 60), st.integers(2, 30), st.integers(1, 3), st.integers(0, 10**6))
+@example(29, 26, 1, 1857)  # a direction of the points that holds a billionth of the largest one's variance
 def test_law_what_was_erased_covaries_with_nothing_and_erasing_twice_is_erasing_once(n, d, k, seed):
     draw = np.random.default_rng(seed)
     x, z = draw.normal(size=(n, d)) @ draw.normal(size=(d, d)) + draw.normal(size=d), draw.normal(size=(n, k))
     eraser = leace(x, z)
     rest = eraser(x)
     size = np.abs(x - x.mean(0)).max() * np.abs(z).max()
-    assert np.abs((rest - rest.mean(0)).T @ (z - z.mean(0))).max() / n <= 1e-7 * size
-    assert np.abs(eraser(rest) - rest).max() <= 1e-6 * np.abs(x).max()
+    assert np.abs((rest - rest.mean(0)).T @ (z - z.mean(0))).max() / n <= 1e-9 * size
+    assert np.abs(eraser(rest) - rest).max() <= 1e-9 * np.abs(x).max()
     assert np.allclose(rest.mean(0), x.mean(0))
 
 

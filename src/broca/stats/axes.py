@@ -158,16 +158,16 @@ def leace(x: Any, z: Any, *, tol: float = 1e-6) -> Eraser:
         raise StatisticsError(f"{len(points)} points have {len(labels)} labels. Give one, finite, for each point.")
     mean = points.mean(0)
     centred, n = points - mean, len(points) - 1
-    values, vectors = np.linalg.eigh(centred.T @ centred / n)
-    kept = values > values[-1] * max(SMALL, len(values) * np.finfo(np.float64).eps)
-    root, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    cross = centred.T @ (labels - labels.mean(0)) / n
-    u, s, _ = np.linalg.svd((vectors / root) @ (vectors.T @ cross), full_matrices=False)
-    basis = u[:, s > tol * s[0]] if s[0] > 0 else u[:, :0]
+    # By the points themselves: their covariance squares what small directions hold, and rounding swallows it.
+    own, sizes, lines = np.linalg.svd(centred, full_matrices=False)
+    kept = sizes > sizes[0] * np.sqrt(points.shape[1] * np.finfo(np.float64).eps)
+    root, vectors = sizes[kept] / np.sqrt(n), lines[kept].T
+    white = own[:, kept].T @ (labels - labels.mean(0))
+    u, s, _ = np.linalg.svd(white, full_matrices=False)
+    basis = u[:, s > tol * s[0]] if s.size and s[0] > SMALL * np.linalg.norm(labels - labels.mean(0)) else u[:, :0]
     if not basis.shape[1]:
         raise StatisticsError("Points and labels do not covary, so there is nothing to erase. Check the labels.")
-    white = vectors.T @ basis
-    return Eraser(mean, ((vectors * root) @ white).T, ((vectors / root) @ white).T)
+    return Eraser(mean, ((vectors * root) @ basis).T, ((vectors / root) @ basis).T)
 
 
 def auroc(positive: Any, negative: Any) -> float:
