@@ -49,9 +49,8 @@ SELECTING = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "kth-probe" else pytest.param(name, marks=pytest.mark.slow) for name in SELECTING]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SELECTING)
 def test_what_a_run_selected_is_lesioned_and_keeps_what_its_map_is_worth(name, tmp_path):
     model, grain, items = SELECTING[name]
     rows = [

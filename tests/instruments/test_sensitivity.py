@@ -348,9 +348,8 @@ broca.run(spec, lm, {path!r}, progress=tell)
 """
 
 
-@pytest.mark.parametrize(
-    "at", [("scoring weights by colours", 4), pytest.param(("scoring masks", 5), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [("scoring weights by colours", 4), ("scoring masks", 5)])
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, at) -> None:
     spec = study(tmp_path, nulls=("matrix",), draws=1, sweep_draws=0, sweep="0.01,0.03", mode="single")
     lm = zoo.lm("llama")

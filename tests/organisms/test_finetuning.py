@@ -90,7 +90,8 @@ finetuning.tune("kth", sys.argv[1], Path(sys.argv[2]), part=sys.argv[3], steps=6
 """
 
 
-@pytest.mark.parametrize("part", ["full", pytest.param("lora", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["full", "lora"])
 def test_a_killed_training_ends_with_the_same_bytes(part, base, tmp_path):
     if part == "lora":
         pytest.importorskip("peft")

@@ -157,7 +157,9 @@ STUDIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "sums")) for name in STUDIES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("sums", "sensitivity"))) for name in STUDIES]
+)
 def test_every_instrument_keeps_a_budget(name, lm, test):
     asked = STUDIES[name](test.items)
     model = broca.LM.load(name) if name in ("sums", "kth") else lm
