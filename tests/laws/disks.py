@@ -31,7 +31,8 @@ PAGE = 4096
 SHARES = (0.25, 0.5, 0.75)
 DISK = "disk"
 PASSED = "a model is loaded"
-SENTENCE = re.compile(r"could not be written: [^\n]+\. \[run\]\s*$|takes [^\n]+ GB, and [^\n]+\. \[\w+\]\s*$")
+# A command ends with the short name of the kind; what is written by a call alone raises the sentence itself.
+SENTENCE = re.compile(r"could not be written: [^\n]+\.(?: \[run\])?\s*$|takes [^\n]+ GB, and [^\n]+\. \[\w+\]\s*$")
 
 
 def placed(words: tuple[str, ...]) -> tuple[str, ...]:
